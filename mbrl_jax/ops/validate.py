@@ -1,0 +1,37 @@
+"""Checks of arguments at construction, in whole sentences."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+def choice(argument: str, value: Any, valid: Iterable[Any]) -> Any:
+  """Returns ``value`` if it is among ``valid``.
+
+  Raises:
+    ValueError: otherwise; names the argument, the value, the nearest spelling
+      and all valid choices.
+  """
+  valid = list(valid)
+  if value in valid:
+    return value
+  near = difflib.get_close_matches(str(value), [str(v) for v in valid], n=1, cutoff=0.4)
+  hint = f" Did you mean {near[0]!r}?" if near else ""
+  listed = ", ".join(repr(v) for v in valid)
+  raise ValueError(f"{argument}={value!r} is not known.{hint} Valid choices: {listed}.")
+
+
+def positive(**arguments: float) -> None:
+  """Raises ``ValueError`` naming the first argument that is not above zero."""
+  for name, value in arguments.items():
+    if not value > 0:
+      raise ValueError(f"{name} must be positive, got {value!r}.")
+
+
+def between(low: float, high: float, **arguments: float) -> None:
+  """Raises ``ValueError`` naming the first argument outside ``[low, high]``."""
+  for name, value in arguments.items():
+    if not low <= value <= high:
+      raise ValueError(f"{name} must lie between {low} and {high}, got {value!r}.")

@@ -1,0 +1,303 @@
+"""The contracts that every part of mbrl_jax keeps; no logic.
+
+Axis letters, used everywhere in this order:
+
+====== =====================================================================
+letter axis
+====== =====================================================================
+``B``  batch
+``E``  slices: members of an ensemble, or randomised models
+``P``  particles: samples of one plan's future
+``N``  candidate plans
+``H``  planning horizon
+``T``  time of an episode
+``O``  observation
+``A``  action
+====== =====================================================================
+
+Functions take ``(params, state, action, key)``. Keys are typed
+(``jax.random.key``), come last and are consumed. Rewards are maximised.
+Everything is written for a single example; batching is ``jax.vmap``'s job.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+
+Array = jax.Array
+Key = jax.Array
+Params = Any
+State = Any
+Metrics = dict[str, Any]
+
+PARTICLES = "particles"
+"""Name of the ``vmap`` axis over the particles of one plan and one slice.
+
+A ``Dynamics.step`` that looks at all particles at once (moment matching) may
+use collectives such as ``jax.lax.pmean(x, PARTICLES)`` over it.
+"""
+
+
+# --------------------------------------------------------------------------
+# Dynamics and planning
+# --------------------------------------------------------------------------
+
+
+class StepFn(Protocol):
+  """One transition of one system."""
+
+  def __call__(
+    self, params: Params, state: State, action: Array, key: Any
+  ) -> tuple[State, Array, Array]:
+    """Returns ``(next_state, reward [], terminated [] bool)``.
+
+    ``key`` is a typed key or, where ``Dynamics.noise`` is given, possibly one
+    sample of that noise: whoever supplies ``noise`` accepts both.
+    """
+
+
+class Dynamics(NamedTuple):
+  """A system that can be planned over: learned, simulated or analytic.
+
+  Attributes:
+    step: one transition of one system, see ``StepFn``.
+    slices: ``E``, the number of ensemble members or randomised models.
+    params_axes: ``vmap`` ``in_axes`` prefix of the slice axis in ``params``;
+      ``None``: all slices share ``params``.
+    noise: optional ``(key, shape) -> noise`` that draws what ``step`` needs for
+      a whole batch in one call (leaves ``[*shape, ...]``); one sample of it is
+      then handed to ``step`` in place of a key. ``None``: ``step`` gets keys.
+    shuffle: re-assign every plan's particles to slices at random at each step
+      (trajectory sampling TS1) instead of once and for all (TSinf).
+  """
+
+  step: StepFn
+  slices: int = 1
+  params_axes: Any = None
+  noise: Callable[[Key, tuple[int, ...]], Any] | None = None
+  shuffle: bool = False
+
+
+class EvaluateFn(Protocol):
+  """Scores plans; the only place where a plan is scored."""
+
+  def __call__(self, params: Params, state: State, plans: Array, key: Key) -> Array:
+    """Returns of ``plans [N, H, A]`` from ``state``, ``[N]``; non-finite is -inf."""
+
+
+class Search(NamedTuple):
+  """All that differs between planners: ask and tell over plans.
+
+  Attributes:
+    init: ``(low [H, A], high [H, A]) -> search_state``. Floats that a user would
+      tune are arrays in the state, so changing them never recompiles.
+    sample: ``(search_state, key, size) -> plans [size, H, A]``, within bounds;
+      ``size`` is static.
+    update: ``(search_state, plans [N, H, A], returns [N]) -> search_state``.
+      ``returns`` holds -inf for plans that must not win.
+    mean: ``(search_state) -> plan [H, A]``, what is executed.
+    shift: ``(search_state, steps) -> search_state``, the warm start after
+      ``steps`` (static) actions were executed.
+    sizes: ``(iterations) -> tuple[int, ...]``, plans sampled at each iteration.
+  """
+
+  init: Callable[[Array, Array], Any]
+  sample: Callable[[Any, Key, int], Array]
+  update: Callable[[Any, Array, Array], Any]
+  mean: Callable[[Any], Array]
+  shift: Callable[[Any, int], Any]
+  sizes: Callable[[int], tuple[int, ...]]
+
+
+class PlanState(NamedTuple):
+  """What a planner carries from one control step to the next.
+
+  Attributes:
+    search: the search's own state (distribution and tunable floats).
+    plan: the plan being executed, ``[H, A]``.
+    age: control steps since ``plan`` was made, ``[]`` int32.
+  """
+
+  search: Any
+  plan: Array
+  age: Array
+
+
+class PlanOutput(NamedTuple):
+  """What a planner answers at one control step.
+
+  Attributes:
+    action: the action to take now, ``[A]``.
+    plan: the whole plan, ``[H, A]``, ``plan[0]`` being ``action``
+      (replayed actions of ``replan_every`` aside).
+    value: best return seen among the candidates of this replan, ``[]``.
+    metrics: dictionary of scalars (``nonfinite`` counts plans without a
+      finite return, ...).
+  """
+
+  action: Array
+  plan: Array
+  value: Array
+  metrics: Metrics
+
+
+class Planner(NamedTuple):
+  """A planner as a pair of pure functions.
+
+  Attributes:
+    init: ``() -> PlanState``.
+    plan: ``(params, state, plan_state, key) -> (PlanOutput, PlanState)``;
+      ``jax.jit(planner.plan)`` works as it stands.
+  """
+
+  init: Callable[[], PlanState]
+  plan: Callable[[Params, State, PlanState, Key], tuple[PlanOutput, PlanState]]
+
+
+# --------------------------------------------------------------------------
+# Environments
+# --------------------------------------------------------------------------
+
+
+def _identity(obs: Array) -> Array:
+  return obs
+
+
+def _delta(obs: Array, next_obs: Array) -> Array:
+  return next_obs - obs
+
+
+def _add(obs: Array, target: Array) -> Array:
+  return obs + target
+
+
+class EnvSpec(NamedTuple):
+  """What learners and planners may know of a task, all pure functions and shapes.
+
+  Attributes:
+    name: registered name.
+    obs_dim: ``O``.
+    action_low, action_high: bounds ``[A]`` (numpy float32).
+    dt: seconds of one control step.
+    episode_length: control steps after which an episode is truncated.
+    reward: ``(obs [O], action [A], next_obs [O]) -> []``.
+    terminated: ``(obs, action, next_obs) -> [] bool``.
+    encode: observation -> features that a learned model is given.
+    target: ``(obs, next_obs) -> `` what a learned model predicts, ``[O]``.
+    decode: ``(obs, target) -> next_obs``, the inverse of ``target``.
+  """
+
+  name: str
+  obs_dim: int
+  action_low: Any
+  action_high: Any
+  dt: float
+  episode_length: int
+  reward: Callable[[Array, Array, Array], Array]
+  terminated: Callable[[Array, Array, Array], Array]
+  encode: Callable[[Array], Array] = _identity
+  target: Callable[[Array, Array], Array] = _delta
+  decode: Callable[[Array, Array], Array] = _add
+
+  @property
+  def action_dim(self) -> int:
+    """``A``."""
+    return len(self.action_low)
+
+
+class EnvState(NamedTuple):
+  """State of one environment.
+
+  Attributes:
+    physics: whatever the physics needs, a pytree of arrays.
+    obs: current observation ``[O]``.
+    steps: control steps since the reset, ``[]`` int32.
+  """
+
+  physics: Any
+  obs: Array
+  steps: Array
+
+
+class Transition(NamedTuple):
+  """One control step.
+
+  Attributes:
+    obs: ``[O]`` before the step.
+    action: ``[A]`` as the agent chose it.
+    reward: ``[]``.
+    next_obs: ``[O]`` observed after the step and BEFORE any automatic reset.
+    terminated: ``[]`` bool, the task ended (no value after it).
+    truncated: ``[]`` bool, the time limit was hit (value goes on).
+  """
+
+  obs: Array
+  action: Array
+  reward: Array
+  next_obs: Array
+  terminated: Array
+  truncated: Array
+
+
+class Env(Protocol):
+  """A task with its physics, as pure functions.
+
+  Nothing resets by itself: whoever steps decides when to call ``reset``.
+  """
+
+  spec: EnvSpec
+
+  def reset(self, key: Key) -> EnvState:
+    """Draws an initial state."""
+
+  def step(self, state: EnvState, action: Array, key: Key) -> tuple[EnvState, Transition]:
+    """Takes one control step of ``spec.dt`` seconds."""
+
+  def observe(self, physics: Any) -> Array:
+    """Observation ``[O]`` of a physics state."""
+
+  def pose(self, state: EnvState) -> Array:
+    """The configuration ``[Q]`` that a renderer needs to draw ``state``."""
+
+
+# --------------------------------------------------------------------------
+# Algorithms
+# --------------------------------------------------------------------------
+
+
+class TrainState(NamedTuple):
+  """Everything a run is; saving it is the whole resume.
+
+  Attributes:
+    act: what acting needs (model or policy parameters, plan); goes to a robot.
+    learn: what learning needs besides (optimisers, buffers, counters).
+    rollout: where data collection stands, see ``algorithms.step``.
+    key: typed random key.
+    steps: environment steps taken, ``[]`` int32.
+  """
+
+  act: Any
+  learn: Any
+  rollout: Any
+  key: Key
+  steps: Array
+
+
+class Algorithm(NamedTuple):
+  """A learning system as four pure functions.
+
+  Attributes:
+    init: ``(key) -> TrainState`` with ``rollout=None``.
+    act: ``(act, obs [O], key) -> (action [A], act, info)``; ``info`` is a
+      dictionary of arrays.
+    observe: ``(TrainState, Transition) -> TrainState``, stores one transition.
+    update: ``(TrainState) -> (TrainState, metrics)``, learns if it is time to.
+  """
+
+  init: Callable[[Key], TrainState]
+  act: Callable[[Any, Array, Key], tuple[Array, Any, Metrics]]
+  observe: Callable[[TrainState, Transition], TrainState]
+  update: Callable[[TrainState], tuple[TrainState, Metrics]]
