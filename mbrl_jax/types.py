@@ -118,11 +118,13 @@ class PlanState(NamedTuple):
   Attributes:
     search: the search's own state (distribution and tunable floats).
     plan: the plan being executed, ``[H, A]``.
+    value: best return among the candidates when it was made, ``[]``.
     age: control steps since ``plan`` was made, ``[]`` int32.
   """
 
   search: Any
   plan: Array
+  value: Array
   age: Array
 
 
@@ -131,9 +133,9 @@ class PlanOutput(NamedTuple):
 
   Attributes:
     action: the action to take now, ``[A]``.
-    plan: the whole plan, ``[H, A]``, ``plan[0]`` being ``action``
-      (replayed actions of ``replan_every`` aside).
-    value: best return seen among the candidates of this replan, ``[]``.
+    plan: the whole plan as it was made, ``[H, A]``; ``action`` is its first row,
+      or a later one where ``replan_every`` replays it.
+    value: best return among the candidates when it was made, ``[]``.
     metrics: dictionary of scalars (``nonfinite`` counts plans without a
       finite return, ...).
   """
@@ -287,10 +289,11 @@ class TrainState(NamedTuple):
 
 
 class Algorithm(NamedTuple):
-  """A learning system as four pure functions.
+  """A learning system as pure functions.
 
   Attributes:
     init: ``(key) -> TrainState`` with ``rollout=None``.
+    reset: ``(act) -> act``, forgets what belongs to the past episode.
     act: ``(act, obs [O], key) -> (action [A], act, info)``; ``info`` is a
       dictionary of arrays.
     observe: ``(TrainState, Transition) -> TrainState``, stores one transition.
@@ -298,6 +301,7 @@ class Algorithm(NamedTuple):
   """
 
   init: Callable[[Key], TrainState]
+  reset: Callable[[Any], Any]
   act: Callable[[Any, Array, Key], tuple[Array, Any, Metrics]]
   observe: Callable[[TrainState, Transition], TrainState]
   update: Callable[[TrainState], tuple[TrainState, Metrics]]

@@ -1,0 +1,20 @@
+"""Planners: interchangeable searches over one scoring function."""
+
+from mbrl_jax.planners.cem import cem
+from mbrl_jax.planners.evaluate import make_evaluate, make_predict
+from mbrl_jax.planners.icem import icem
+from mbrl_jax.planners.random_shooting import random_shooting
+from mbrl_jax.planners.search import make_planner
+
+SEARCHES = {"cem": cem, "icem": icem, "random_shooting": random_shooting}
+"""The searches by name, for configurations."""
+
+__all__ = [
+  "SEARCHES",
+  "cem",
+  "icem",
+  "make_evaluate",
+  "make_planner",
+  "make_predict",
+  "random_shooting",
+]

@@ -1,0 +1,308 @@
+"""PETS: probabilistic ensembles with trajectory sampling.
+
+Collect ``init_trials`` episodes of uniform actions, then repeat: fit the model
+to all data so far, run one episode of model-predictive control.
+
+Source: Chua et al. 2018, "Deep Reinforcement Learning in a Handful of Trials
+using Probabilistic Dynamics Models", algorithm 1, and the released code.
+
+Deviations:
+  * The model is fitted after the last episode too, so that what is saved is
+    what all data support.
+  * A replayed plan (``replan_every`` above one) is dropped when an episode ends;
+    the original goes on replaying it in the next episode.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mbrl_jax.buffers import ring
+from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble, make_gp
+from mbrl_jax.models.ensemble import Ensemble
+from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner, make_predict
+from mbrl_jax.types import (
+  Algorithm,
+  Array,
+  Dynamics,
+  EnvSpec,
+  Metrics,
+  Planner,
+  PlanState,
+  TrainState,
+  Transition,
+)
+
+KINDS = ("D", "P", "DE", "PE", "GP")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+  """The learned dynamics.
+
+  Attributes:
+    kind: D, P, DE, PE (nets) or GP.
+    propagation: E, DS, MM, TS1 or TSinf.
+    members: nets of an ensemble; kinds D, P and GP have one whatever this says.
+    hidden: widths of the hidden layers.
+    activation: swish, relu or tanh.
+    weight_decay: one coefficient for each layer including the last.
+    precision: of the matrix products, float32 or bfloat16.
+    inducing: inducing points of the GP.
+  """
+
+  kind: str = "PE"
+  propagation: str = "TSinf"
+  members: int = 5
+  hidden: tuple[int, ...] = (500, 500, 500)
+  activation: str = "swish"
+  weight_decay: tuple[float, ...] = (1e-4, 2.5e-4, 2.5e-4, 5e-4)
+  precision: str = "float32"
+  inducing: int = 200
+
+
+@dataclass(frozen=True)
+class FitConfig:
+  """How the dynamics are trained after each trial.
+
+  Attributes:
+    epochs: passes over all data (gradient steps on all data for the GP).
+    batch_size: rows per net and gradient step; the GP uses all rows.
+    learning_rate: Adam's.
+  """
+
+  epochs: int = 5
+  batch_size: int = 32
+  learning_rate: float = 1e-3
+
+
+@dataclass(frozen=True)
+class PlannerConfig:
+  """The model-predictive controller.
+
+  Attributes:
+    name: cem, icem or random_shooting.
+    samples: plans per iteration.
+    elites: plans that the distribution is fitted to (cem, icem).
+    iterations: rounds per replan; random shooting draws samples times iterations.
+    horizon: control steps that a plan covers.
+    particles: samples of each plan's future, a multiple of the members under TS.
+    alpha: weight of the old distribution in an update (cem, icem).
+    epsilon: variance at which cem has converged.
+    replan_every: control steps executed of each plan.
+  """
+
+  name: str = "cem"
+  samples: int = 400
+  elites: int = 40
+  iterations: int = 5
+  horizon: int = 25
+  particles: int = 20
+  alpha: float = 0.1
+  epsilon: float = 1e-3
+  replan_every: int = 1
+
+
+@dataclass(frozen=True)
+class Config:
+  """PETS; the defaults are the paper's for cart-pole.
+
+  Attributes:
+    trials: episodes of model-predictive control.
+    init_trials: episodes of uniform actions before them.
+    capacity: transitions kept, the oldest go first; 0: as many as the run takes.
+    log_predictions: report every particle's prediction at each control step.
+    model, fit, planner: see their classes.
+  """
+
+  trials: int = 50
+  init_trials: int = 1
+  capacity: int = 0
+  log_predictions: bool = False
+  model: ModelConfig = field(default_factory=ModelConfig)
+  fit: FitConfig = field(default_factory=FitConfig)
+  planner: PlannerConfig = field(default_factory=PlannerConfig)
+
+
+class Act(NamedTuple):
+  """What acting needs.
+
+  Attributes:
+    params: parameters of the model.
+    plan: state of the planner.
+    random: uniform actions still to take before planning, ``[]`` int32.
+  """
+
+  params: Any
+  plan: PlanState
+  random: Array
+
+
+class Learn(NamedTuple):
+  """What learning needs besides.
+
+  Attributes:
+    opt_state: of the model's optimiser.
+    buffer: all transitions.
+    due: whether an episode has ended since the last fit, ``[]`` bool.
+  """
+
+  opt_state: Any
+  buffer: ring.Ring
+  due: Array
+
+
+def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
+  """Makes PETS for a task.
+
+  Raises:
+    ValueError: unknown names, combinations that cannot work (trajectory sampling
+      with one net, particles that do not divide among the nets) or sizes that
+      are not positive.
+  """
+  positive(trials=config.trials, **vars(config.fit))
+  model = _make_model(config.model)
+  dynamics = as_dynamics(
+    model,
+    reward=spec.reward,
+    terminated=spec.terminated,
+    encode=spec.encode,
+    decode=spec.decode,
+    propagation=config.model.propagation,
+  )
+  particles = 1 if config.model.propagation == "E" else config.planner.particles
+  planner = _make_planner(spec, dynamics, particles, config.planner)
+  optimizer = optax.adam(config.fit.learning_rate)
+  predict = make_predict(dynamics, particles=particles) if config.log_predictions else None
+  return Algorithm(
+    init=lambda key: _init(spec, config, model, planner, optimizer, key),
+    reset=lambda act: act._replace(plan=planner.init()),
+    act=lambda act, obs, key: _act(spec, planner, predict, act, obs, key),
+    observe=_observe,
+    update=lambda state: _update(spec, config, model, optimizer, state),
+  )
+
+
+def _make_model(config: ModelConfig) -> Ensemble:
+  choice("model.kind", config.kind, KINDS)
+  if config.kind == "GP":
+    return make_gp(config.inducing)
+  return make_ensemble(
+    config.kind,
+    1 if config.kind in ("D", "P") else config.members,
+    tuple(config.hidden),
+    activation=config.activation,
+    weight_decay=tuple(config.weight_decay),
+    precision=config.precision,
+  )
+
+
+def _make_planner(
+  spec: EnvSpec, dynamics: Dynamics, particles: int, config: PlannerConfig
+) -> Planner:
+  name = choice("planner.name", config.name, SEARCHES)
+  settings = {
+    "cem": {"elites": config.elites, "alpha": config.alpha, "epsilon": config.epsilon},
+    "icem": {"elites": config.elites, "alpha": config.alpha},
+    "random_shooting": {},
+  }[name]
+  return make_planner(
+    SEARCHES[name](config.samples, **settings),
+    make_evaluate(dynamics, particles=particles),
+    horizon=config.horizon,
+    action_low=spec.action_low,
+    action_high=spec.action_high,
+    iterations=config.iterations,
+    replan_every=config.replan_every,
+  )
+
+
+def _init(spec, config, model, planner, optimizer, key) -> TrainState:
+  """Makes the state of a run that has not begun, but for the rollout."""
+  model_key, key = jax.random.split(key)
+  obs = jnp.zeros(spec.obs_dim)
+  action = jnp.zeros(spec.action_dim)
+  flag = jnp.zeros((), bool)
+  inputs = jnp.concatenate([spec.encode(obs), action])
+  params = model.init(model_key, inputs, spec.target(obs, obs))
+  random = jnp.asarray(config.init_trials * spec.episode_length, jnp.int32)
+  capacity = config.capacity or (config.trials + config.init_trials) * spec.episode_length
+  buffer = ring.init(capacity, Transition(obs, action, jnp.zeros(()), obs, flag, flag))
+  return TrainState(
+    Act(params, planner.init(), random),
+    Learn(init_optimizer(model, optimizer, params), buffer, flag),
+    None,
+    key,
+    jnp.zeros((), jnp.int32),
+  )
+
+
+def _act(spec, planner, predict, act, obs, key) -> tuple[Array, Act, Metrics]:
+  """Takes a uniform action while any are left, then the plan's."""
+  random_key, plan_key, predict_key = jax.random.split(key, 3)
+
+  def explore() -> tuple[Array, PlanState, Array, Array]:
+    low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
+    action = jax.random.uniform(random_key, low.shape, minval=low, maxval=high)
+    return action, act.plan, jnp.zeros(()), jnp.zeros((), jnp.int32)
+
+  def exploit() -> tuple[Array, PlanState, Array, Array]:
+    output, plan = planner.plan(act.params, obs, act.plan, plan_key)
+    return output.action, plan, output.value, output.metrics["nonfinite"]
+
+  random = act.random > 0
+  action, plan, value, nonfinite = jax.lax.cond(random, explore, exploit)
+  info = {"value": value, "nonfinite": nonfinite, "random": random.astype(jnp.float32)}
+  if predict is not None:
+    info["prediction"] = predict(act.params, obs, plan.plan, predict_key)
+  return action, Act(act.params, plan, jnp.maximum(act.random - 1, 0)), info
+
+
+def _observe(state: TrainState, transition: Transition) -> TrainState:
+  """Stores a transition; the end of an episode makes a fit due."""
+  learn = state.learn
+  done = transition.terminated | transition.truncated
+  ended = done & (state.act.random == 0)
+  buffer = ring.add(learn.buffer, transition)
+  return state._replace(learn=learn._replace(buffer=buffer, due=learn.due | ended))
+
+
+def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]:
+  """Fits the model to all data if an episode has ended."""
+  fit_key, key = jax.random.split(state.key)
+  learn = state.learn
+  data, size = learn.buffer.data, learn.buffer.size
+
+  def run(epochs: Array) -> tuple[Any, Any, Metrics]:
+    inputs = jnp.concatenate([jax.vmap(spec.encode)(data.obs), data.action], axis=1)
+    return fit(
+      model,
+      state.act.params,
+      learn.opt_state,
+      inputs,
+      jax.vmap(spec.target)(data.obs, data.next_obs),
+      size,
+      fit_key,
+      optimizer=optimizer,
+      epochs=epochs,
+      batch_size=None if model.kind == "GP" else config.fit.batch_size,
+    )
+
+  def skip() -> tuple[Any, Any, Metrics]:
+    shapes = jax.eval_shape(run, jnp.zeros((), jnp.int32)).metrics
+    metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
+    return state.act.params, learn.opt_state, metrics
+
+  # Under vmap both branches run: then no epochs make the fit leave all as it is.
+  epochs = jnp.where(learn.due, config.fit.epochs, 0)
+  params, opt_state, metrics = jax.lax.cond(learn.due, lambda: tuple(run(epochs)), skip)
+  metrics = {**metrics, "ran": learn.due.astype(jnp.float32)}
+  learn = Learn(opt_state, learn.buffer, jnp.zeros((), bool))
+  state = state._replace(act=state.act._replace(params=params), learn=learn, key=key)
+  return state, metrics

@@ -1,0 +1,45 @@
+"""Algorithms by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from mbrl_jax.algorithms import pets
+from mbrl_jax.ops.validate import choice
+from mbrl_jax.types import Algorithm, EnvSpec
+
+_ALGORITHMS: dict[str, tuple[type, Callable[[EnvSpec, Any], Algorithm]]] = {
+  "pets": (pets.Config, pets.make_pets),
+}
+
+
+def list_algorithms() -> list[str]:
+  """Lists the names that ``make_algorithm`` knows."""
+  return sorted(_ALGORITHMS)
+
+
+def default_config(name: str) -> Any:
+  """Returns the default configuration of an algorithm, a frozen dataclass."""
+  return _ALGORITHMS[choice("algo", name, list_algorithms())][0]()
+
+
+def make_algorithm(name: str, spec: EnvSpec, config: Any = None) -> Algorithm:
+  """Makes an algorithm for a task.
+
+  Args:
+    name: one of ``list_algorithms()``.
+    spec: the task, ``env.spec``.
+    config: of the type that ``default_config(name)`` returns; None: the default.
+
+  Raises:
+    ValueError: an unknown name, a config of another type, or what the
+      algorithm refuses.
+  """
+  expected, make = _ALGORITHMS[choice("algo", name, list_algorithms())]
+  config = expected() if config is None else config
+  if not isinstance(config, expected):
+    raise ValueError(
+      f"config must be a {expected.__module__}.{expected.__name__}, got {config!r}."
+    )
+  return make(spec, config)

@@ -1,0 +1,109 @@
+"""Scoring of plans over any dynamics: the only place where a plan is scored.
+
+A plan's return is, per particle, ``sum_t discount^t r_t`` over the horizon, up
+to and including the step that terminates, plus ``discount^H terminal(state)``
+if the particle is still alive; then a risk measure over all particles.
+
+Source: Chua et al. 2018 (PETS), section 5, for particles and trajectory sampling.
+
+Deviations:
+  * The original replaces a NaN return of one particle by a cost of 1e6 and lets
+    infinities through; here a non-finite return of any particle makes the
+    plan's return -inf, so that it never wins in tasks of any sign and scale.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.planners.rollout import (
+  check_particles,
+  per_particle,
+  roll,
+  slice_mapper,
+  split_keys,
+)
+from mbrl_jax.types import Array, Dynamics, EvaluateFn, Key, Params, State
+
+
+def make_evaluate(
+  dynamics: Dynamics,
+  *,
+  discount: float | Array = 1.0,
+  particles: int | None = None,
+  risk: Callable[[Array], Array] | None = None,
+  terminal: Callable[[Params, State, Key], Array] | None = None,
+  map_slices: bool | None = None,
+) -> EvaluateFn:
+  """Makes ``evaluate(params, state, plans [N, H, A], key) -> returns [N]``.
+
+  Args:
+    dynamics: the system to plan over.
+    discount: per-step discount.
+    particles: ``P``, samples of each plan's future, a multiple of
+      ``dynamics.slices``; default one per slice.
+    risk: ``(returns [P]) -> []``; default the mean. See ``ops.risk``.
+    terminal: ``(params, state, key) -> []``, value of a state at the horizon;
+      gets the slice's params.
+    map_slices: see ``rollout.slice_mapper``.
+
+  Returns:
+    The function: jit-able, vmap-able, differentiable where the dynamics are.
+
+  Raises:
+    ValueError: particles that do not divide among the slices; plans without the
+      three axes.
+  """
+  particles = check_particles(dynamics, particles)
+  risk = jnp.mean if risk is None else risk
+
+  def evaluate(params: Params, state: State, plans: Array, key: Key) -> Array:
+    if jnp.ndim(plans) != 3:
+      raise ValueError(f"plans must have axes [N, H, A], got shape {jnp.shape(plans)}.")
+    roll_key, terminal_key = jax.random.split(key)
+    over_slices = slice_mapper(dynamics, params, map_slices)
+    sizes = {"particles": particles, "discount": discount}
+    end, _ = roll(dynamics, over_slices, state, plans, roll_key, **sizes)
+    value = end.value
+    if terminal is not None:
+      keys = split_keys(terminal_key, value.shape)
+      tail = over_slices(partial(per_particle, terminal), end.state, keys)
+      value = value + jnp.where(end.alive, end.discount * tail, 0.0)
+    by_plan = jnp.swapaxes(value, 0, 1).reshape(plans.shape[0], particles)
+    returns = jax.vmap(risk)(by_plan)
+    usable = jnp.isfinite(returns) & jnp.all(jnp.isfinite(by_plan), axis=1)
+    return jnp.where(usable, returns, -jnp.inf)
+
+  return evaluate
+
+
+def make_predict(
+  dynamics: Dynamics, *, particles: int | None = None, map_slices: bool | None = None
+) -> Callable[[Params, State, Array, Key], State]:
+  """Makes ``predict(params, state, plan [H, A], key) -> states [H + 1, P, ...]``.
+
+  The first row is ``state`` itself. Under TS1 a particle may change its place
+  from step to step.
+
+  Raises:
+    ValueError: particles that do not divide among the slices.
+  """
+  particles = check_particles(dynamics, particles)
+
+  def predict(params: Params, state: State, plan: Array, key: Key) -> State:
+    over_slices = slice_mapper(dynamics, params, map_slices)
+    sizes = {"particles": particles, "discount": 1.0}
+    _, states = roll(dynamics, over_slices, state, plan[None], key, record=True, **sizes)
+
+    def join(first: Array, later: Array) -> Array:
+      later = later.reshape(later.shape[0], particles, *later.shape[4:])
+      first = jnp.broadcast_to(first, (1, particles, *jnp.shape(first)))
+      return jnp.concatenate([first.astype(later.dtype), later])
+
+    return jax.tree.map(join, state, states)
+
+  return predict

@@ -1,0 +1,215 @@
+"""Rolling plans out: particles through the slices of any dynamics.
+
+Rows are laid out ``[E, N, P/E]``: particle ``p`` of a plan belongs to slice
+``p // (P / E)``. A slice's weights are therefore read once for all its rows and
+never gathered per trajectory.
+
+Source: Chua et al. 2018 (PETS), section 5.1, TSinf and TS1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.types import PARTICLES, Array, Dynamics, Key, Params, State
+
+
+class Trajectory(NamedTuple):
+  """What particles have accumulated; it travels with them between slices.
+
+  Attributes:
+    state: present state, leaves ``[E, N, P/E, ...]``.
+    value: discounted rewards so far, ``[E, N, P/E]``.
+    discount: that of the next reward, ``[E, N, P/E]``.
+    alive: whether the particle has not terminated, ``[E, N, P/E]``.
+  """
+
+  state: Any
+  value: Array
+  discount: Array
+  alive: Array
+
+
+OverSlices = Callable[..., Any]
+"""``over_slices(fn, *args) -> fn(slice_params, *args_of_slice)`` stacked over ``E``."""
+
+
+def check_particles(dynamics: Dynamics, particles: int | None) -> int:
+  """Returns the number of particles; default one per slice.
+
+  Raises:
+    ValueError: if they do not divide among the slices.
+  """
+  particles = dynamics.slices if particles is None else particles
+  if particles < 1 or particles % dynamics.slices:
+    raise ValueError(
+      f"particles={particles} do not divide among slices={dynamics.slices} (the members of "
+      f"the ensemble): each needs the same number; use a multiple of {dynamics.slices}."
+    )
+  return particles
+
+
+def roll(
+  dynamics: Dynamics,
+  over_slices: OverSlices,
+  state: State,
+  plans: Array,
+  key: Key,
+  *,
+  particles: int,
+  discount: float | Array,
+  record: bool = False,
+) -> tuple[Trajectory, Any]:
+  """Rolls ``plans [N, H, A]`` out from one state.
+
+  Args:
+    dynamics: the system.
+    over_slices: from ``slice_mapper``.
+    state: one state.
+    plans: ``[N, H, A]``.
+    key: typed key.
+    particles: ``P``.
+    discount: per-step discount.
+    record: also return every state.
+
+  Returns:
+    The end of all trajectories and, if ``record``, all states after the first,
+    leaves ``[H, E, N, P/E, ...]`` (under TS1 particles change places), else None.
+  """
+  rows = (dynamics.slices, plans.shape[0], particles // dynamics.slices)
+  spread = lambda x: jnp.broadcast_to(x, rows + jnp.shape(x))
+  start = Trajectory(
+    jax.tree.map(spread, state), jnp.zeros(rows), jnp.ones(rows), jnp.ones(rows, bool)
+  )
+  advance = _slice_step(dynamics, discount)
+  actions = jnp.swapaxes(plans, 0, 1)
+  walk = _roll_shuffled if dynamics.shuffle else _roll_fixed
+  return walk(dynamics, over_slices, advance, start, actions, key, record)
+
+
+def per_particle(fn: Callable, params: Params, *args: Any) -> Any:
+  """Maps ``fn(params, *args)`` over the leading ``[N, P/E]`` of one slice."""
+  axes = (None,) + (0,) * len(args)
+  return jax.vmap(jax.vmap(fn, axes, axis_name=PARTICLES), axes)(params, *args)
+
+
+def split_keys(key: Key, shape: tuple[int, ...]) -> Key:
+  """Splits one key to an array of keys of ``shape``."""
+  return jax.random.split(key, shape)
+
+
+def _slice_step(dynamics: Dynamics, discount: float | Array) -> Callable:
+  """Makes one step of all trajectories ``[N, P/E]`` of one slice."""
+
+  def one(params: Params, now: Trajectory, action: Array, noise: Any) -> Trajectory:
+    state, reward, terminated = dynamics.step(params, now.state, action, noise)
+    value = now.value + jnp.where(now.alive, now.discount * reward, 0.0)
+    return Trajectory(state, value, now.discount * discount, now.alive & ~terminated)
+
+  over_particles = jax.vmap(one, (None, 0, None, 0), axis_name=PARTICLES)
+  return jax.vmap(over_particles, (None, 0, 0, 0))
+
+
+def _roll_fixed(dynamics, over_slices, advance, start, actions, key, record):
+  """Rolls with each particle staying in its slice (TSinf, DS, MM, E)."""
+  slices, *rows = start.value.shape
+  draw = dynamics.noise or split_keys
+  noise = draw(key, (slices, len(actions), *rows))
+
+  def roll_slice(params: Params, now: Trajectory, noise: Any) -> tuple[Trajectory, Any]:
+    def body(now: Trajectory, x: Any) -> tuple[Trajectory, Any]:
+      now = advance(params, now, *x)
+      return now, now.state if record else None
+
+    return jax.lax.scan(body, now, (actions, noise))
+
+  end, states = over_slices(roll_slice, start, noise)
+  return end, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), states)
+
+
+def _roll_shuffled(dynamics, over_slices, advance, start, actions, key, record):
+  """Rolls with particles changing slices at each step (TS1)."""
+  noise_key, shuffle_key = jax.random.split(key)
+  draw = dynamics.noise or split_keys
+  noise = draw(noise_key, (len(actions), *start.value.shape))
+  keys = split_keys(shuffle_key, (len(actions),))
+
+  def body(now: Trajectory, x: Any) -> tuple[Trajectory, Any]:
+    action, noise, key = x
+    now = shuffle_particles(now, key)
+    now = over_slices(lambda p, now, noise: advance(p, now, action, noise), now, noise)
+    return now, now.state if record else None
+
+  return jax.lax.scan(body, start, (actions, noise, keys))
+
+
+def shuffle_particles(tree: Any, key: Key) -> Any:
+  """Re-assigns each plan's particles to slices by a uniform permutation.
+
+  Every slice keeps exactly ``P / E`` particles (stratified, as in PETS' TS1), and
+  plans are permuted independently of each other.
+
+  Args:
+    tree: leaves ``[E, N, P/E, ...]``.
+    key: typed key.
+
+  Returns:
+    The same tree with leaves permuted over axes 0 and 2, all leaves alike.
+  """
+  slices, samples, per_slice = jax.tree.leaves(tree)[0].shape[:3]
+  order = jnp.argsort(jax.random.uniform(key, (samples, slices * per_slice)), axis=1)
+
+  def permute(x: Array) -> Array:
+    rows = jnp.swapaxes(x, 0, 1).reshape(samples, slices * per_slice, *x.shape[3:])
+    rows = jax.vmap(lambda r, o: r[o])(rows, order)
+    return jnp.swapaxes(rows.reshape(samples, slices, per_slice, *x.shape[3:]), 0, 1)
+
+  return jax.tree.map(permute, tree)
+
+
+def slice_mapper(
+  dynamics: Dynamics, params: Params, map_slices: bool | None = None
+) -> OverSlices:
+  """Makes ``over_slices(fn, *args)`` over the slice axis of ``params`` and ``args``.
+
+  Args:
+    dynamics: the system.
+    params: its parameters.
+    map_slices: run slices one after the other, each as one large product, which
+      is faster on CPUs, instead of batched; default: on CPUs.
+  """
+  if map_slices is None:
+    map_slices = jax.default_backend() == "cpu"
+  if dynamics.slices == 1 and dynamics.params_axes is None:
+    add_axis = lambda tree: jax.tree.map(lambda x: x[None], tree)
+    drop_axis = lambda tree: jax.tree.map(lambda x: x[0], tree)
+    return lambda fn, *args: add_axis(fn(params, *drop_axis(args)))
+  if not map_slices:
+    return lambda fn, *args: jax.vmap(
+      fn, in_axes=(dynamics.params_axes,) + (0,) * len(args), axis_size=dynamics.slices
+    )(params, *args)
+
+  def one(fn: Callable, index_and_args: tuple) -> Any:
+    index, args = index_and_args
+    return fn(_take_slice(params, dynamics.params_axes, index), *args)
+
+  indices = jnp.arange(dynamics.slices)
+  return lambda fn, *args: jax.lax.map(partial(one, fn), (indices, args))
+
+
+def _take_slice(params: Params, axes: Any, index: Array) -> Params:
+  """Takes slice ``index`` of ``params`` along the axes prefix ``axes``."""
+  is_none = lambda x: x is None
+  axes = jax.tree.broadcast(axes, params, is_leaf=is_none)
+
+  def take(axis: int | None, x: Array) -> Array:
+    if axis is None:
+      return x
+    return jax.lax.dynamic_index_in_dim(x, index, axis, keepdims=False)
+
+  return jax.tree.map(take, axes, params, is_leaf=is_none)
