@@ -1,0 +1,30 @@
+"""Tasks and their physics, as pure functions."""
+
+from mbrl_jax.envs.action_noise import ActionNoise
+from mbrl_jax.envs.dynamics import env_dynamics
+from mbrl_jax.envs.linear_quadratic import (
+  LinearQuadratic,
+  double_integrator,
+  optimal_plan,
+  optimal_return,
+  riccati,
+)
+from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics
+from mbrl_jax.envs.registry import list_envs, make_env
+from mbrl_jax.envs.task import Task
+
+__all__ = [
+  "ActionNoise",
+  "LinearQuadratic",
+  "Physics",
+  "PhysicsState",
+  "Task",
+  "double_integrator",
+  "env_dynamics",
+  "list_envs",
+  "make_env",
+  "make_physics",
+  "optimal_plan",
+  "optimal_return",
+  "riccati",
+]

@@ -1,0 +1,154 @@
+"""Contracts that every registered task keeps, and what ``make_env`` refuses."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl_jax.envs import ActionNoise, list_envs, make_env
+from mbrl_jax.types import EnvState, Transition
+
+
+@pytest.fixture(scope="module", params=list_envs())
+def env(request):
+  return make_env(request.param)
+
+
+def test_list_is_sorted_and_complete():
+  assert list_envs() == sorted(list_envs())
+  assert {"cartpole", "linear_quadratic", "pendulum"} <= set(list_envs())
+
+
+def test_shapes_and_types(env):
+  spec = env.spec
+  state = env.reset(jax.random.key(0))
+  assert isinstance(state, EnvState)
+  state, transition = env.step(state, jnp.zeros(spec.action_dim), jax.random.key(1))
+  assert isinstance(transition, Transition)
+  for obs in (state.obs, transition.obs, transition.next_obs, env.observe(state.physics)):
+    assert (obs.shape, obs.dtype) == ((spec.obs_dim,), jnp.float32)
+  assert (transition.reward.shape, transition.reward.dtype) == ((), jnp.float32)
+  for flag in (transition.terminated, transition.truncated):
+    assert (flag.shape, flag.dtype) == ((), jnp.bool_)
+  assert state.steps.dtype == jnp.int32 and state.steps == 1
+  assert env.pose(state).ndim == 1
+
+
+def test_state_keeps_its_type_so_that_it_scans(env):
+  before = jax.eval_shape(env.reset, jax.random.key(0))
+  action = jnp.zeros(env.spec.action_dim)
+  after = jax.eval_shape(lambda s: env.step(s, action, jax.random.key(0))[0], before)
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), before) == jax.tree.map(
+    lambda x: (x.shape, x.dtype), after
+  )
+  assert not any(leaf.weak_type for leaf in jax.tree.leaves(before))
+
+
+def test_one_trace_serves_all_steps(env):
+  traces = []
+
+  @jax.jit
+  def step(state, action, key):
+    traces.append(None)
+    return env.step(state, action, key)
+
+  state = jax.jit(env.reset)(jax.random.key(0))
+  for i in range(3):
+    state, _ = step(state, np.full(env.spec.action_dim, 0.1 * i, np.float32), jax.random.key(i))
+  assert len(traces) == 1
+
+
+def test_vmap_equals_a_loop(env):
+  keys = jax.random.split(jax.random.key(0), 3)
+  actions = jax.random.normal(jax.random.key(1), (3, env.spec.action_dim))
+
+  def run(key, action):
+    return env.step(env.reset(key), action, key)[1]
+
+  looped = [run(k, a) for k, a in zip(keys, actions, strict=True)]
+  looped = jax.tree.map(lambda *x: np.stack(x), *looped)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
+    jax.jit(jax.vmap(run))(keys, actions),
+    looped,
+  )
+
+
+def test_reward_and_termination_are_functions_of_the_transition(env):
+  state, key = env.reset(jax.random.key(0)), jax.random.key(1)
+  action = 0.5 * jnp.asarray(env.spec.action_high)
+  _, t = env.step(state, action, key)
+  assert t.reward == env.spec.reward(t.obs, t.action, t.next_obs)
+  assert t.terminated == env.spec.terminated(t.obs, t.action, t.next_obs)
+
+
+def test_decode_inverts_target(env):
+  obs, next_obs = np.random.default_rng(0).normal(size=(2, env.spec.obs_dim)).astype("f4")
+  target = env.spec.target(obs, next_obs)
+  np.testing.assert_allclose(env.spec.decode(obs, target), next_obs, atol=1e-6)
+
+
+def test_actions_are_clipped_for_the_physics_only(env):
+  state, key = env.reset(jax.random.key(0)), jax.random.key(1)
+  wild = jnp.asarray(env.spec.action_high) + 5
+  _, far = env.step(state, wild, key)
+  _, edge = env.step(state, env.spec.action_high, key)
+  np.testing.assert_array_equal(far.next_obs, edge.next_obs)
+  np.testing.assert_array_equal(far.action, wild)
+
+
+def test_nan_action_shows_as_nan(env):
+  action = jnp.full(env.spec.action_dim, jnp.nan)
+  _, t = jax.jit(env.step)(env.reset(jax.random.key(0)), action, jax.random.key(1))
+  assert np.isnan(t.reward) and np.isnan(t.next_obs).any()
+
+
+def test_episode_length_truncates():
+  env = make_env("pendulum", episode_length=3)
+  state, flags = env.reset(jax.random.key(0)), []
+  for _ in range(4):
+    state, t = env.step(state, jnp.zeros(1), jax.random.key(0))
+    flags.append(bool(t.truncated))
+  assert env.spec.episode_length == 3
+  assert flags == [False, False, True, True]
+
+
+def test_action_noise_disturbs_the_physics_and_hides_it():
+  quiet, noisy = make_env("pendulum"), make_env("pendulum", action_noise=0.5)
+  assert isinstance(noisy, ActionNoise) and noisy.spec.name == "pendulum"
+  state, action = quiet.reset(jax.random.key(0)), jnp.array([0.3])
+  keys = jax.random.split(jax.random.key(1), 4000)
+  t = jax.vmap(lambda k: noisy.step(state, action, k)[1])(keys)
+  _, clean = quiet.step(state, action, keys[0])
+  np.testing.assert_array_equal(t.action, np.full((4000, 1), 0.3, np.float32))
+  np.testing.assert_allclose(t.reward, clean.reward, rtol=1e-6)
+  applied = (np.asarray(t.next_obs[:, 2]) - float(state.obs[2])) / 0.05
+  applied = (applied - 15 * float(state.obs[1])) / 3
+  np.testing.assert_allclose(applied.mean(), 0.3, atol=0.03)
+  np.testing.assert_allclose(applied.std(), 0.5, rtol=0.05)
+
+
+def test_action_noise_is_clipped_to_the_bounds():
+  noisy = make_env("pendulum", action_noise=100.0)
+  state = noisy.reset(jax.random.key(0))
+  keys = jax.random.split(jax.random.key(1), 200)
+  speeds = jax.vmap(lambda k: noisy.step(state, jnp.zeros(1), k)[1].next_obs[2])(keys)
+  assert np.ptp(speeds) == pytest.approx(2 * 2 * 3 * 0.05, rel=1e-4)
+
+
+@pytest.mark.parametrize(
+  ("name", "physics", "overrides", "message"),
+  [
+    ("cartpol", "auto", {}, r"name='cartpol'.*'cartpole'.*pendulum"),
+    ("cartpole", "mujco", {}, r"physics='mujco'.*'mujoco'.*'mjx'"),
+    ("pendulum", "mjx", {}, r"physics='mjx'.*'auto', 'analytic'"),
+    ("pendulum", "auto", {"episode_lenght": 3}, r"'episode_lenght'.*'episode_length'"),
+    ("pendulum", "auto", {"problem": None}, r"override='problem'"),
+    ("pendulum", "auto", {"episode_length": 0}, r"episode_length must be positive, got 0"),
+    ("pendulum", "auto", {"action_noise": -1.0}, r"action_noise .*-1.0"),
+    ("pendulum", "auto", {"action_noise": float("nan")}, r"action_noise .*nan"),
+  ],
+)
+def test_make_env_refuses(name, physics, overrides, message):
+  with pytest.raises(ValueError, match=message):
+    make_env(name, physics, **overrides)
