@@ -1,0 +1,1 @@
+"""Programs: absl binaries and their configs. Nothing imports them."""

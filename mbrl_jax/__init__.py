@@ -1,0 +1,74 @@
+"""Model-based reinforcement learning and sampling-based MPC in JAX.
+
+A planner is a pure function over any dynamics: the same compiled planner runs on
+a learned ensemble, on a simulator and on an analytic model. Everything a user
+needs has a name here; a name's module is imported when the name is first used, so
+``import mbrl_jax`` itself is instant and has no side effects.
+
+Example:
+  >>> from mbrl_jax import cem, env_dynamics, make_env, make_evaluate, make_planner
+  >>> env = make_env("pendulum")
+  >>> planner = make_planner(
+  ...   cem(samples=16, elites=4),
+  ...   make_evaluate(env_dynamics(env)),
+  ...   horizon=5,
+  ...   action_low=env.spec.action_low,
+  ...   action_high=env.spec.action_high,
+  ... )
+"""
+
+import importlib
+from typing import Any
+
+__version__ = "0.1.0"
+
+_EXPORTS = {
+  "mbrl_jax.types": (
+    "Algorithm",
+    "Dynamics",
+    "Env",
+    "EnvSpec",
+    "EnvState",
+    "PlanOutput",
+    "PlanState",
+    "Planner",
+    "Search",
+    "TrainState",
+    "Transition",
+  ),
+  "mbrl_jax.models": ("as_dynamics", "fit", "init_optimizer", "make_ensemble", "make_gp"),
+  "mbrl_jax.planners": (
+    "cem",
+    "icem",
+    "make_evaluate",
+    "make_planner",
+    "make_predict",
+    "random_shooting",
+  ),
+  "mbrl_jax.envs": ("env_dynamics", "list_envs", "make_env"),
+  "mbrl_jax.algorithms": (
+    "default_config",
+    "init_state",
+    "list_algorithms",
+    "make_algorithm",
+    "make_evaluation",
+    "make_step",
+  ),
+}
+_HOME = {name: module for module, names in _EXPORTS.items() for name in names}
+
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str) -> Any:
+  """Imports the module that a public name lives in, on first use."""
+  if name not in _HOME:
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+  value = getattr(importlib.import_module(_HOME[name]), name)
+  globals()[name] = value
+  return value
+
+
+def __dir__() -> list[str]:
+  """Lists the public names too, for completion."""
+  return sorted({*globals(), *__all__})

@@ -1,0 +1,57 @@
+# make demo   PETS learns the cart-pole swing-up (again: resumes the run if it was interrupted)
+# make test   the default tests; make slow and make learning run the longer ones
+# make lint   ruff check and ruff format --check
+#
+# Variables: PYTHON=python3.12 (3.11 to 3.13), SEED=1, RUN=runs/demo, JOBS=4 (test processes)
+
+SEED ?= 0
+RUN ?= runs/demo$(if $(filter-out 0,$(SEED)),-seed$(SEED))
+JOBS ?= auto
+# The first interpreter that starts and is new enough (a name on PATH may be an empty shim).
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+  $$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null \
+  && echo $$p && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses=8 --dist=loadfile
+
+.PHONY: demo test slow learning lint install clean
+
+# A run that exists goes on where it stopped; one that is finished is not trained again.
+demo: $(VENV)/installed
+	$(BIN)/python -m experiments.train --algo=pets --env=cartpole --seed=$(SEED) --logdir=$(RUN) $(if $(wildcard $(RUN)/config.json),--resume)
+	@echo "Look at $(RUN)/plots and $(RUN)/videos; for new episodes and pictures:"
+	@echo "  $(BIN)/python -m experiments.evaluate --logdir=$(RUN)   (or .render, .plot; all have --help)"
+
+test: $(VENV)/installed-test
+	$(PYTEST) -m "not slow and not learning"
+
+slow: $(VENV)/installed-test
+	$(PYTEST) -m "slow and not learning"
+
+learning: $(VENV)/installed-test
+	$(PYTEST) -m learning --timeout=3600
+
+lint: $(VENV)/installed-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+install: $(VENV)/installed
+
+# The stamps make a second call quick; a changed requirement or pin installs again.
+$(VENV)/installed: setup.py pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e .
+	@touch $@
+
+$(VENV)/installed-test: setup.py pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e ".[test]"
+	@touch $@ $(VENV)/installed
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "mbrl_jax needs Python 3.11, 3.12 or 3.13: make PYTHON=/path/to/python"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+clean:
+	rm -rf $(VENV) build dist mbrl_jax.egg-info

@@ -1,0 +1,53 @@
+"""Installs mbrl_jax; tool settings: pyproject.toml, tested versions: constraints.txt."""
+
+from __future__ import annotations
+
+import pathlib
+
+from setuptools import find_packages, setup
+
+HERE = pathlib.Path(__file__).parent
+
+setup(
+  name="mbrl_jax",
+  version="0.1.0",
+  description="Model-based reinforcement learning and sampling-based MPC in JAX",
+  long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+  long_description_content_type="text/markdown",
+  license="Apache-2.0",
+  license_files=["LICENSE"],
+  python_requires=">=3.11,<3.14",
+  # experiments/ and tests/ have generic names and run from the checkout: never installed.
+  packages=find_packages(include=["mbrl_jax", "mbrl_jax.*"]),
+  package_data={"mbrl_jax.envs": ["assets/*.xml"]},
+  install_requires=[
+    "absl-py",
+    "brax",
+    "chex",
+    "flax",
+    "jax>=0.10",
+    "matplotlib",
+    "mediapy",
+    "ml_collections",
+    "mujoco>=3.3",
+    "mujoco-mjx",
+    "numpy",
+    "optax",
+    "orbax-checkpoint",
+    "pillow",
+    "rich",
+    "scipy",
+    "tensorboardX",
+  ],
+  extras_require={
+    "test": ["pytest", "pytest-timeout", "pytest-xdist", "ruff"],
+    "cuda13": ["jax[cuda13]>=0.10"],
+    "cuda12": ["jax[cuda12]>=0.10"],
+    "tpu": ["jax[tpu]>=0.10"],
+    "gymnasium": ["gymnasium[mujoco]>=1.0"],
+    "playground": ["playground"],
+    "hardware": ["dynamixel-sdk", "moteus"],
+    "ray": ["ray"],
+    "wandb": ["wandb"],
+  },
+)

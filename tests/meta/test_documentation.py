@@ -1,0 +1,72 @@
+"""What the documentation shows runs, and every public name is documented."""
+
+import doctest
+import importlib
+import inspect
+import pathlib
+import re
+
+import pytest
+
+import mbrl_jax
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = [p for p in ("README.md", "WORKSPACE.md") if (ROOT / p).exists()]
+BLOCKS = [
+  pytest.param(block, id=f"{page}-{i}")
+  for page in PAGES
+  for i, block in enumerate(
+    re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
+  )
+]
+SHOWN = [
+  ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+  for p in sorted((ROOT / "mbrl_jax").rglob("*.py"))
+  if ">>>" in p.read_text(encoding="utf-8")
+]
+
+
+def test_readme_has_an_example():
+  assert any(block.id.startswith("README") for block in BLOCKS)
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_page_examples_run(block, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  names = {"__name__": "example"}
+  exec(compile(block, "example", "exec"), names)
+  if "pendulum" in block:
+    assert names["transition"].reward > -0.1, "the pendulum is not up"
+
+
+@pytest.mark.parametrize("module", SHOWN)
+def test_docstring_examples_run(module):
+  results = doctest.testmod(importlib.import_module(module))
+  assert results.attempted and not results.failed
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page):
+  links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
+  assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("name", mbrl_jax.__all__)
+def test_public_names_are_documented(name):
+  value = getattr(mbrl_jax, name)
+  doc = inspect.getdoc(value) or ""
+  first = doc.split("\n")[0]
+  assert first.endswith((".", ":", "?")), (
+    f"{name} has no docstring whose first line is a sentence"
+  )
+  assert not first.startswith(f"{name}("), f"{name} has only its generated signature"
+
+
+def test_public_names_are_listed():
+  assert set(mbrl_jax.__all__) <= set(dir(mbrl_jax))
+  assert len(mbrl_jax.__all__) == len(set(mbrl_jax.__all__))
+
+
+def test_unknown_public_name_is_an_attribute_error():
+  with pytest.raises(AttributeError, match="no_such_thing"):
+    mbrl_jax.no_such_thing  # noqa: B018
