@@ -175,6 +175,7 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
     encode=spec.encode,
     decode=spec.decode,
     propagation=config.model.propagation,
+    outputs=spec.obs_dim,
   )
   particles = 1 if config.model.propagation == "E" else config.planner.particles
   planner = _make_planner(spec, dynamics, particles, config.planner)
@@ -276,7 +277,7 @@ def _observe(state: TrainState, transition: Transition) -> TrainState:
 def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]:
   """Fits the model to all data if an episode has ended."""
   fit_key, key = jax.random.split(state.key)
-  learn = state.learn
+  learn, due = state.learn, state.learn.due
   data, size = learn.buffer.data, learn.buffer.size
 
   def run(epochs: Array) -> tuple[Any, Any, Metrics]:
@@ -300,9 +301,10 @@ def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]
     return state.act.params, learn.opt_state, metrics
 
   # Under vmap both branches run: then no epochs make the fit leave all as it is.
-  epochs = jnp.where(learn.due, config.fit.epochs, 0)
-  params, opt_state, metrics = jax.lax.cond(learn.due, lambda: tuple(run(epochs)), skip)
-  metrics = {**metrics, "ran": learn.due.astype(jnp.float32)}
+  epochs = jnp.where(due, config.fit.epochs, 0)
+  params, opt_state, metrics = jax.lax.cond(due, lambda: tuple(run(epochs)), skip)
+  metrics = {**metrics, "ran": due.astype(jnp.float32)}
   learn = Learn(opt_state, learn.buffer, jnp.zeros((), bool))
-  state = state._replace(act=state.act._replace(params=params), learn=learn, key=key)
-  return state, metrics
+  # The key moves on with fits, not with calls, so that chunking changes nothing.
+  key = jnp.where(due, key, state.key)
+  return state._replace(act=state.act._replace(params=params), learn=learn, key=key), metrics

@@ -17,8 +17,9 @@ def choice(argument: str, value: Any, valid: Iterable[Any]) -> Any:
   valid = list(valid)
   if value in valid:
     return value
-  near = difflib.get_close_matches(str(value), [str(v) for v in valid], n=1, cutoff=0.4)
-  hint = f" Did you mean {near[0]!r}?" if near else ""
+  folded = {str(v).lower(): v for v in valid}
+  near = difflib.get_close_matches(str(value).lower(), folded, n=1, cutoff=0.4)
+  hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
   listed = ", ".join(repr(v) for v in valid)
   raise ValueError(f"{argument}={value!r} is not known.{hint} Valid choices: {listed}.")
 

@@ -1,0 +1,278 @@
+"""Contracts that every search keeps, over one list of them all."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl_jax.envs import double_integrator, env_dynamics, make_env, optimal_return
+from mbrl_jax.planners import SEARCHES, cem, icem, make_evaluate, make_planner, random_shooting
+from mbrl_jax.types import Dynamics
+
+# Name, factory, iterations.
+SETTINGS = [
+  ("random_shooting", lambda: random_shooting(200), 2),
+  ("cem", lambda: cem(100, 10), 4),
+  ("icem", lambda: icem(60, 10, decay=1.0), 4),
+]
+every_search = pytest.mark.parametrize(
+  "make, iterations", [s[1:] for s in SETTINGS], ids=[s[0] for s in SETTINGS]
+)
+LOW, HIGH = np.float32([-1.0, -3.0]), np.float32([2.0, 0.5])
+TARGET = np.float32([1.2, -2.0])
+
+
+def bandit(params, state, plans, key):
+  """Scores plans by their distance from a target, whatever the state."""
+  return -jnp.sum((plans - params) ** 2, axis=(1, 2))
+
+
+def bandit_planner(make, iterations, evaluate=bandit, horizon=4, **kwargs):
+  return make_planner(
+    make(),
+    evaluate,
+    horizon=horizon,
+    action_low=LOW,
+    action_high=HIGH,
+    iterations=iterations,
+    **kwargs,
+  )
+
+
+def test_every_search_is_under_test():
+  assert {name for name, *_ in SETTINGS} == set(SEARCHES)
+
+
+@every_search
+def test_converges_to_the_optimum_of_a_bandit(make, iterations):
+  planner = bandit_planner(make, 30 * iterations, horizon=2)
+  output, _ = jax.jit(planner.plan)(TARGET, None, planner.init(), jax.random.key(0))
+  start = np.sum((np.broadcast_to((LOW + HIGH) / 2, (2, 2)) - TARGET) ** 2)
+  assert np.sum((output.plan - TARGET) ** 2) < 0.1 * start
+  np.testing.assert_array_equal(output.action, output.plan[0])
+
+
+@every_search
+def test_jit_equals_eager_and_never_retraces(make, iterations):
+  traces = []
+
+  def evaluate(params, state, plans, key):
+    traces.append(1)
+    return bandit(params, state, plans, key)
+
+  planner = bandit_planner(make, iterations, evaluate)
+  plan = jax.jit(planner.plan)
+  state, first = planner.init(), None
+  for i in range(3):
+    params = jnp.asarray(TARGET) * (1 + i)
+    output, state = plan(params, jnp.zeros(3), state, jax.random.key(i))
+    first = output if first is None else first
+    if i == 0:
+      counted = len(traces)
+  # Floats that a user tunes are data as well.
+  if hasattr(state.search, "alpha"):
+    state = state._replace(search=state.search._replace(alpha=jnp.float32(0.5)))
+  plan(jnp.asarray(TARGET), jnp.zeros(3), state, jax.random.key(9))
+  assert len(traces) == counted and plan._cache_size() == 1
+  with jax.disable_jit():
+    eager, _ = planner.plan(
+      jnp.asarray(TARGET), jnp.zeros(3), planner.init(), jax.random.key(0)
+    )
+  np.testing.assert_allclose(eager.plan, first.plan, rtol=1e-4, atol=1e-5)
+
+
+@every_search
+def test_vmap_equals_a_loop(make, iterations):
+  planner = bandit_planner(make, iterations)
+  keys = jax.random.split(jax.random.key(3), 3)
+  states = jax.vmap(lambda _: planner.init())(jnp.arange(3))
+  together, _ = jax.vmap(planner.plan, (None, None, 0, 0))(TARGET, None, states, keys)
+  for i, key in enumerate(keys):
+    alone, _ = planner.plan(TARGET, None, planner.init(), key)
+    np.testing.assert_allclose(together.plan[i], alone.plan, rtol=1e-4, atol=1e-5)
+
+
+@every_search
+def test_samples_stay_within_bounds_and_differ_between_iterations(make, iterations):
+  seen = []
+
+  def evaluate(params, state, plans, key):
+    jax.debug.callback(lambda x: seen.append(np.asarray(x)), plans, ordered=True)
+    return bandit(params, state, plans, key)
+
+  # The target lies in a corner, which drives the distribution into it.
+  planner = bandit_planner(make, iterations, evaluate)
+  jax.block_until_ready(planner.plan(HIGH, None, planner.init(), jax.random.key(0)))
+  assert len(seen) == iterations
+  for plans in seen:
+    assert (plans >= LOW).all() and (plans <= HIGH).all()
+    assert np.std(plans, axis=0).max() > 1e-3
+  assert not np.allclose(seen[0][:5], seen[1][:5])
+  # The noise differs as well, not only the mean it is added to.
+  shapes = [(p[:5] - p[:5].mean(0)) / p[:5].std(0) for p in seen[:2]]
+  assert np.abs(shapes[0] - shapes[1]).max() > 0.1
+
+
+@every_search
+def test_non_finite_returns_never_win(make, iterations):
+  def evaluate(params, state, plans, key):
+    returns = bandit(params, state, plans, key)
+    broken = plans[:, 0, 0] > 0.5  # would win: the target lies there
+    values = jnp.array([jnp.nan, jnp.inf, -jnp.inf])
+    return jnp.where(broken, values[jnp.arange(len(plans)) % 3], returns)
+
+  planner = bandit_planner(make, iterations, evaluate)
+  output, state = jax.jit(planner.plan)(TARGET, None, planner.init(), jax.random.key(0))
+  assert np.isfinite(output.plan).all() and np.isfinite(output.value)
+  assert output.metrics["nonfinite"] > 0
+  assert output.plan[0, 0] <= 0.5 + 1e-4
+  assert all(np.isfinite(x).all() or x.shape == () for x in jax.tree.leaves(state.search))
+
+
+@every_search
+def test_nothing_finite_falls_back_to_the_shifted_plan(make, iterations):
+  planner = bandit_planner(make, iterations)
+  broken = bandit_planner(
+    make, iterations, lambda p, s, plans, k: jnp.full(len(plans), jnp.nan)
+  )
+  before, state = planner.plan(TARGET, None, planner.init(), jax.random.key(0))
+  after, state = broken.plan(TARGET, None, state, jax.random.key(1))
+  np.testing.assert_allclose(after.plan[:-1], before.plan[1:], rtol=1e-6)
+  assert np.isfinite(after.plan).all() and after.value == -np.inf
+  assert after.metrics["nonfinite"] >= iterations
+  recovered, _ = planner.plan(TARGET, None, state, jax.random.key(2))
+  assert np.isfinite(recovered.value)
+
+
+@every_search
+def test_proposals_compete(make, iterations):
+  perfect = lambda params, state, plan_state, key: jnp.broadcast_to(params, (1, 4, 2))
+  planner = bandit_planner(make, iterations, proposals=[perfect])
+  output, _ = planner.plan(jnp.asarray(TARGET), None, planner.init(), jax.random.key(0))
+  assert output.value == 0.0
+
+
+@every_search
+def test_replan_every_replays_the_plan(make, iterations):
+  planner = bandit_planner(make, iterations, replan_every=3)
+  plan, state, outputs = jax.jit(planner.plan), planner.init(), []
+  for i in range(4):
+    output, state = plan(TARGET, None, state, jax.random.key(i))
+    outputs.append(output)
+  for i in range(3):
+    np.testing.assert_array_equal(outputs[i].action, outputs[0].plan[i])
+    np.testing.assert_array_equal(outputs[i].plan, outputs[0].plan)
+  assert not np.array_equal(outputs[3].plan, outputs[0].plan)
+  assert plan._cache_size() == 1
+
+
+@pytest.mark.parametrize(
+  "make, iterations, share",
+  [
+    (lambda: random_shooting(4000), 5, 0.03),
+    (lambda: cem(200, 20), 12, 0.001),
+    (lambda: icem(100, 10, decay=1.0, exponent=0.5), 12, 0.01),
+  ],
+  ids=["random_shooting", "cem", "icem"],
+)
+def test_reaches_the_riccati_value(make, iterations, share):
+  """Plans of the linear-quadratic probe come within a share of the known optimum."""
+  env, obs, horizon = make_env("linear_quadratic"), np.float32([1.0, -0.5]), 3
+  state = env.reset(jax.random.key(0))
+  state = state._replace(
+    physics=state.physics._replace(qpos=jnp.asarray(obs)), obs=jnp.asarray(obs)
+  )
+  evaluate = make_evaluate(env_dynamics(env))
+  bounds = {"action_low": env.spec.action_low, "action_high": env.spec.action_high}
+  planner = make_planner(make(), evaluate, horizon=horizon, iterations=iterations, **bounds)
+  output, _ = jax.jit(planner.plan)(None, state, planner.init(), jax.random.key(1))
+  reached = evaluate(None, state, output.plan[None], jax.random.key(2))[0]
+  best = optimal_return(double_integrator(), obs, horizon)
+  assert reached <= best + 1e-4
+  assert best - reached < share * abs(best)
+
+
+@pytest.mark.parametrize(
+  "make, message",
+  [
+    (lambda: cem(samples=10, elites=20), "elites=20 exceed samples=10"),
+    (lambda: cem(alpha=1.5), "alpha must lie between 0.0 and 1.0, got 1.5"),
+    (lambda: cem(samples=0), "samples must be positive, got 0"),
+    (lambda: icem(samples=10, elites=6), "elites=6"),
+    (lambda: icem(decay=0.5), "decay=0.5"),
+    (lambda: bandit_planner(cem, 0), "iterations must be positive"),
+    (lambda: bandit_planner(cem, 1, replan_every=9), "replan_every=9 exceeds horizon=4"),
+    (
+      lambda: make_planner(cem(), bandit, horizon=3, action_low=[0.0], action_high=[np.inf]),
+      "finite",
+    ),
+    (
+      lambda: make_planner(cem(), bandit, horizon=3, action_low=[0.0], action_high=[1.0, 2.0]),
+      r"shape \[A\]",
+    ),
+  ],
+)
+def test_bad_arguments_are_named(make, message):
+  with pytest.raises(ValueError, match=message):
+    make()
+
+
+def test_icem_population_decays_and_keeps_its_elites():
+  sizes, seen = icem(samples=40, elites=5, decay=2.0).sizes(4), []
+  assert sizes == (40, 20, 10, 10)
+
+  def evaluate(params, state, plans, key):
+    seen.append(plans.shape[0])
+    return bandit(params, state, plans, key)
+
+  planner = bandit_planner(lambda: icem(40, 5, decay=2.0), 4, evaluate)
+  jax.jit(planner.plan).lower(TARGET, None, planner.init(), jax.random.key(0))
+  assert sorted(set(seen), reverse=True) == [40, 20, 10]
+
+  search = icem(40, 10, keep=0.3)
+  state = search.init(jnp.zeros((4, 2)), jnp.ones((4, 2)))
+  plans = search.sample(state, jax.random.key(0), 40)
+  state = search.update(state, plans, jnp.arange(40.0))
+  again = search.sample(state, jax.random.key(1), 40)
+  for best in plans[-3:]:
+    assert (np.abs(again - best).max((1, 2)) < 1e-6).any()
+
+
+def test_cem_update_matches_the_closed_form():
+  search = cem(samples=6, elites=2, alpha=0.25)
+  state = search.init(jnp.full((1, 1), -4.0), jnp.full((1, 1), 4.0))
+  np.testing.assert_allclose(state.variance, [[4.0]])
+  plans = jnp.array([0.0, 1.0, 2.0, 3.0, -1.0, -2.0]).reshape(6, 1, 1)
+  state = search.update(state, plans, jnp.array([0.0, 5.0, 1.0, 7.0, -jnp.inf, 2.0]))
+  np.testing.assert_allclose(state.mean, [[0.75 * 2.0]])
+  np.testing.assert_allclose(state.variance, [[0.25 * 4.0 + 0.75 * 1.0]])
+  shifted = search.shift(state, 1)
+  np.testing.assert_allclose(shifted.mean, [[0.0]])
+  np.testing.assert_allclose(shifted.variance, [[4.0]])
+
+
+def test_cem_keeps_two_sigma_within_bounds_and_stops_at_epsilon():
+  search = cem(samples=500, elites=5)
+  state = search.init(jnp.full((1, 1), -1.0), jnp.full((1, 1), 1.0))
+  near = state._replace(mean=jnp.full((1, 1), 0.9))
+  plans = search.sample(near, jax.random.key(0), 500)
+  assert plans.min() >= 0.8 and plans.max() <= 1.0  # two sigma are 0.1 there
+  done = state._replace(variance=jnp.full((1, 1), 1e-3))
+  after = search.update(done, plans, jnp.arange(500.0))
+  np.testing.assert_array_equal(after.mean, done.mean)
+
+
+def test_elites_without_a_finite_return_have_no_weight():
+  search = cem(samples=4, elites=3, alpha=0.0)
+  state = search.init(jnp.full((1, 1), -4.0), jnp.full((1, 1), 4.0))
+  returns = jnp.array([1.0, -jnp.inf, -jnp.inf, -jnp.inf])
+  state = search.update(state, jnp.array([2.0, 3.0, 3.0, 3.0]).reshape(4, 1, 1), returns)
+  np.testing.assert_allclose(state.mean, [[2.0]])
+
+
+def test_planner_accepts_dynamics_from_a_foreign_function():
+  foreign = lambda x, u: 0.9 * x + u
+  step = lambda params, x, u, key: (foreign(x, u), -jnp.sum(x**2), jnp.array(False))
+  planner = bandit_planner(lambda: cem(), 3, make_evaluate(Dynamics(step)))
+  output, _ = planner.plan(None, jnp.array([1.0, -1.0]), planner.init(), jax.random.key(0))
+  assert output.value < 0
