@@ -1,0 +1,1 @@
+"""Neural networks, used only through init and apply."""

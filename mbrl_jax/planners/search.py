@@ -74,7 +74,9 @@ def make_planner(
   def init() -> PlanState:
     bounds = jnp.broadcast_to(low, box), jnp.broadcast_to(high, box)
     state = search.init(*bounds)
-    return PlanState(state, search.mean(state), jnp.zeros(()), jnp.zeros((), jnp.int32))
+    value, age = jnp.zeros(()), jnp.zeros((), jnp.int32)
+    # Copies, because leaves that share a buffer could not be donated.
+    return jax.tree.map(jnp.copy, PlanState(state, search.mean(state), value, age))
 
   def improve(params: Params, state: State, plan_state: PlanState, key: Key) -> tuple:
     """Runs all iterations; returns the search state, the best return, the count."""

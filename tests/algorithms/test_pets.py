@@ -102,6 +102,14 @@ def test_the_same_seed_gives_the_same_run_bit_for_bit(trained):
     np.testing.assert_array_equal(raw(a), raw(b))
 
 
+def test_the_initial_state_may_be_donated():
+  env = pendulum()
+  algorithm = make_algorithm("pets", env.spec, CONFIG)
+  state = init_state(algorithm, env, jax.random.key(0))
+  moved = jax.jit(lambda state: state._replace(steps=state.steps + 1), donate_argnums=0)(state)
+  assert moved.steps == 1
+
+
 def test_chunks_of_steps_do_not_change_the_data(trained):
   # Everything random after the fit hangs on the key, which counts fits, not calls.
   state, _, _ = run(pendulum(), CONFIG, 2, steps=LENGTH)

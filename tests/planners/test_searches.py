@@ -82,6 +82,15 @@ def test_jit_equals_eager_and_never_retraces(make, iterations):
 
 
 @every_search
+def test_the_initial_state_may_be_donated(make, iterations):
+  planner = bandit_planner(make, iterations)
+  plan = jax.jit(planner.plan, donate_argnums=2)
+  _, state = plan(jnp.asarray(TARGET), None, planner.init(), jax.random.key(0))
+  output, _ = plan(jnp.asarray(TARGET), None, state, jax.random.key(1))
+  assert np.isfinite(output.value)
+
+
+@every_search
 def test_vmap_equals_a_loop(make, iterations):
   planner = bandit_planner(make, iterations)
   keys = jax.random.split(jax.random.key(3), 3)

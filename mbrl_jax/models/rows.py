@@ -1,0 +1,65 @@
+"""Which rows of a padded data set are trained on, and in which order."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.types import Array, Key
+
+
+class Split(NamedTuple):
+  """The valid rows, parted into held-out and training rows.
+
+  Attributes:
+    order: ``[cap]``, row numbers: the held-out ones, then the training ones, then invalid ones.
+    held: ``[]``, number of held-out rows.
+    train: ``[]``, number of training rows.
+  """
+
+  order: Array
+  held: Array
+  train: Array
+
+
+def split_rows(key: Key, cap: int, size: Array, holdout: float, max_holdout: int) -> Split:
+  """Holds out a random fraction of the first ``size`` of ``cap`` rows.
+
+  A fraction above zero holds out at least one row and at most ``max_holdout`` rows.
+  """
+  order = jnp.arange(cap, dtype=jnp.int32)
+  if not holdout:
+    return Split(order, jnp.int32(0), size)
+  held = jnp.clip((size * holdout).astype(jnp.int32), 1, max_holdout)
+  return Split(shuffle(key, order, size), held, size - held)
+
+
+def draw_rows(key: Key, members: int, columns: int, split: Split, bootstrap: bool) -> Array:
+  """Draws each member's training rows, ``[members, columns]``.
+
+  With ``bootstrap`` with replacement; otherwise each member gets every row once. Only the
+  first ``split.train`` columns count.
+  """
+  shape = members, columns
+  if bootstrap:
+    picks = jax.random.randint(key, shape, 0, jnp.maximum(split.train, 1))
+  else:
+    picks = jnp.broadcast_to(jnp.arange(columns), shape)
+  return split.order[jnp.minimum(split.held + picks, len(split.order) - 1)]
+
+
+def shuffle(key: Key, rows: Array, count: Array) -> Array:
+  """Permutes the first ``count`` entries of the last axis at random; the rest stays behind.
+
+  Every row of ``rows [..., n]`` gets a permutation of its own.
+  """
+  order = jax.random.bits(key, rows.shape, jnp.uint32) >> 1
+  order = jnp.where(jnp.arange(rows.shape[-1]) < count, order, jnp.uint32(2**32 - 1))
+  return jax.lax.sort((order, rows), num_keys=1)[1]
+
+
+def finite_rows(inputs: Array, targets: Array) -> Array:
+  """Tells which rows have finite entries only, ``[N]``."""
+  return jnp.isfinite(inputs).all(-1) & jnp.isfinite(targets).all(-1)

@@ -1,0 +1,67 @@
+"""A multi-layer perceptron."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.types import Array, Key
+
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+  "swish": nn.swish,
+  "relu": nn.relu,
+  "tanh": nn.tanh,
+}
+PRECISIONS = ("float32", "bfloat16")
+
+
+def truncated_normal_init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
+  """Draws weights from a normal of std ``1 / (2 sqrt(fan_in))``, cut off at two std.
+
+  The std is that of the normal before the cut (PETS, Chua et al. 2018).
+  """
+  std = 0.5 * shape[-2] ** -0.5
+  return std * jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype)
+
+
+def _bfloat16_dot_general(x: Array, kernel: Array, dims: Any, precision: Any = None) -> Array:
+  """Multiplies in bfloat16 and accumulates in float32."""
+  del precision
+  x, kernel = x.astype(jnp.bfloat16), kernel.astype(jnp.bfloat16)
+  return jax.lax.dot_general(x, kernel, dims, preferred_element_type=jnp.float32)
+
+
+class MLP(nn.Module):
+  """Dense layers with an activation between them and none after the last.
+
+  Layers are named ``layer_0``, ``layer_1``, ... with ``kernel [in, out]`` and ``bias [out]``.
+
+  Attributes:
+    features: widths of all layers, the output's last.
+    activation: a key of ``ACTIVATIONS``.
+    precision: ``"float32"``, or ``"bfloat16"`` to round both factors of the matrix
+      products to bfloat16; sums, weights and activations stay float32.
+    kernel_init: ``(key, shape [in, out], dtype) -> kernel``; biases start at 0.
+  """
+
+  features: tuple[int, ...]
+  activation: str = "swish"
+  precision: str = "float32"
+  kernel_init: Callable[..., Array] = truncated_normal_init
+
+  @nn.compact
+  def __call__(self, x: Array) -> Array:
+    """Maps ``x [..., I]`` to ``[..., features[-1]]``."""
+    dot_general = _bfloat16_dot_general if self.precision == "bfloat16" else None
+    for i, width in enumerate(self.features):
+      dense = nn.Dense(
+        width, kernel_init=self.kernel_init, dot_general=dot_general, name=f"layer_{i}"
+      )
+      x = dense(x)
+      if i + 1 < len(self.features):
+        x = ACTIVATIONS[self.activation](x)
+    return x
