@@ -22,91 +22,21 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mbrl_jax.algorithms.controller import PlannerConfig, make_controller
+from mbrl_jax.algorithms.model import FitConfig, ModelConfig, make_model
 from mbrl_jax.buffers import ring
-from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble, make_gp
-from mbrl_jax.models.ensemble import Ensemble
-from mbrl_jax.ops.validate import choice, positive
-from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner, make_predict
+from mbrl_jax.models import as_dynamics, fit, init_optimizer
+from mbrl_jax.ops.validate import positive
+from mbrl_jax.planners import make_predict
 from mbrl_jax.types import (
   Algorithm,
   Array,
-  Dynamics,
   EnvSpec,
   Metrics,
-  Planner,
   PlanState,
   TrainState,
   Transition,
 )
-
-KINDS = ("D", "P", "DE", "PE", "GP")
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-  """The learned dynamics.
-
-  Attributes:
-    kind: D, P, DE, PE (nets) or GP.
-    propagation: E, DS, MM, TS1 or TSinf.
-    members: nets of an ensemble; kinds D, P and GP have one whatever this says.
-    hidden: widths of the hidden layers.
-    activation: swish, relu or tanh.
-    weight_decay: one coefficient for each layer including the last.
-    precision: of the matrix products, float32 or bfloat16.
-    inducing: inducing points of the GP.
-  """
-
-  kind: str = "PE"
-  propagation: str = "TSinf"
-  members: int = 5
-  hidden: tuple[int, ...] = (500, 500, 500)
-  activation: str = "swish"
-  weight_decay: tuple[float, ...] = (1e-4, 2.5e-4, 2.5e-4, 5e-4)
-  precision: str = "float32"
-  inducing: int = 200
-
-
-@dataclass(frozen=True)
-class FitConfig:
-  """How the dynamics are trained after each trial.
-
-  Attributes:
-    epochs: passes over all data (gradient steps on all data for the GP).
-    batch_size: rows per net and gradient step; the GP uses all rows.
-    learning_rate: Adam's.
-  """
-
-  epochs: int = 5
-  batch_size: int = 32
-  learning_rate: float = 1e-3
-
-
-@dataclass(frozen=True)
-class PlannerConfig:
-  """The model-predictive controller.
-
-  Attributes:
-    name: cem, icem or random_shooting.
-    samples: plans per iteration.
-    elites: plans that the distribution is fitted to (cem, icem).
-    iterations: rounds per replan; random shooting draws samples times iterations.
-    horizon: control steps that a plan covers.
-    particles: samples of each plan's future, a multiple of the members under TS.
-    alpha: weight of the old distribution in an update (cem, icem).
-    epsilon: variance at which cem has converged.
-    replan_every: control steps executed of each plan.
-  """
-
-  name: str = "cem"
-  samples: int = 400
-  elites: int = 40
-  iterations: int = 5
-  horizon: int = 25
-  particles: int = 20
-  alpha: float = 0.1
-  epsilon: float = 1e-3
-  replan_every: int = 1
 
 
 @dataclass(frozen=True)
@@ -167,7 +97,7 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
       are not positive.
   """
   positive(trials=config.trials, **vars(config.fit))
-  model = _make_model(config.model)
+  model = make_model(config.model)
   dynamics = as_dynamics(
     model,
     reward=spec.reward,
@@ -178,8 +108,9 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
     outputs=spec.obs_dim,
   )
   particles = 1 if config.model.propagation == "E" else config.planner.particles
-  planner = _make_planner(spec, dynamics, particles, config.planner)
-  optimizer = optax.adam(config.fit.learning_rate)
+  planner = make_controller(spec, dynamics, particles, config.planner)
+  is_gp = model.kind == "GP"
+  optimizer = optax.adam(config.fit.gp_learning_rate if is_gp else config.fit.learning_rate)
   predict = make_predict(dynamics, particles=particles) if config.log_predictions else None
   return Algorithm(
     init=lambda key: _init(spec, config, model, planner, optimizer, key),
@@ -187,40 +118,6 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
     act=lambda act, obs, key: _act(spec, planner, predict, act, obs, key),
     observe=_observe,
     update=lambda state: _update(spec, config, model, optimizer, state),
-  )
-
-
-def _make_model(config: ModelConfig) -> Ensemble:
-  choice("model.kind", config.kind, KINDS)
-  if config.kind == "GP":
-    return make_gp(config.inducing)
-  return make_ensemble(
-    config.kind,
-    1 if config.kind in ("D", "P") else config.members,
-    tuple(config.hidden),
-    activation=config.activation,
-    weight_decay=tuple(config.weight_decay),
-    precision=config.precision,
-  )
-
-
-def _make_planner(
-  spec: EnvSpec, dynamics: Dynamics, particles: int, config: PlannerConfig
-) -> Planner:
-  name = choice("planner.name", config.name, SEARCHES)
-  settings = {
-    "cem": {"elites": config.elites, "alpha": config.alpha, "epsilon": config.epsilon},
-    "icem": {"elites": config.elites, "alpha": config.alpha},
-    "random_shooting": {},
-  }[name]
-  return make_planner(
-    SEARCHES[name](config.samples, **settings),
-    make_evaluate(dynamics, particles=particles),
-    horizon=config.horizon,
-    action_low=spec.action_low,
-    action_high=spec.action_high,
-    iterations=config.iterations,
-    replan_every=config.replan_every,
   )
 
 
@@ -301,7 +198,8 @@ def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]
     return state.act.params, learn.opt_state, metrics
 
   # Under vmap both branches run: then no epochs make the fit leave all as it is.
-  epochs = jnp.where(due, config.fit.epochs, 0)
+  epochs = config.fit.gp_epochs if model.kind == "GP" else config.fit.epochs
+  epochs = jnp.where(due, epochs, 0)
   params, opt_state, metrics = jax.lax.cond(due, lambda: tuple(run(epochs)), skip)
   metrics = {**metrics, "ran": due.astype(jnp.float32)}
   learn = Learn(opt_state, learn.buffer, jnp.zeros((), bool))

@@ -1,0 +1,61 @@
+"""The model-predictive controller of model-based algorithms, from configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mbrl_jax.ops.validate import choice
+from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner
+from mbrl_jax.types import Dynamics, EnvSpec, Planner
+
+
+@dataclass(frozen=True)
+class PlannerConfig:
+  """The model-predictive controller.
+
+  Attributes:
+    name: cem, icem or random_shooting.
+    samples: plans per iteration.
+    elites: plans that the distribution is fitted to (cem, icem).
+    iterations: rounds per replan; random shooting draws samples times iterations.
+    horizon: control steps that a plan covers.
+    particles: samples of each plan's future, a multiple of the members under TS.
+    alpha: weight of the old distribution in an update (cem, icem).
+    epsilon: variance at which cem has converged.
+    replan_every: control steps executed of each plan.
+  """
+
+  name: str = "cem"
+  samples: int = 400
+  elites: int = 40
+  iterations: int = 5
+  horizon: int = 25
+  particles: int = 20
+  alpha: float = 0.1
+  epsilon: float = 1e-3
+  replan_every: int = 1
+
+
+def make_controller(
+  spec: EnvSpec, dynamics: Dynamics, particles: int, config: PlannerConfig
+) -> Planner:
+  """Makes the planner that a configuration describes, for a task.
+
+  Raises:
+    ValueError: an unknown search, or sizes that do not fit each other.
+  """
+  name = choice("planner.name", config.name, SEARCHES)
+  settings = {
+    "cem": {"elites": config.elites, "alpha": config.alpha, "epsilon": config.epsilon},
+    "icem": {"elites": config.elites, "alpha": config.alpha},
+    "random_shooting": {},
+  }[name]
+  return make_planner(
+    SEARCHES[name](config.samples, **settings),
+    make_evaluate(dynamics, particles=particles),
+    horizon=config.horizon,
+    action_low=spec.action_low,
+    action_high=spec.action_high,
+    iterations=config.iterations,
+    replan_every=config.replan_every,
+  )

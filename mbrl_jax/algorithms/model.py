@@ -1,0 +1,73 @@
+"""The learned dynamics of model-based algorithms, from configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mbrl_jax.models import make_ensemble, make_gp
+from mbrl_jax.models.ensemble import Ensemble
+from mbrl_jax.ops.validate import choice
+
+KINDS = ("D", "P", "DE", "PE", "GP")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+  """The learned dynamics.
+
+  Attributes:
+    kind: D, P, DE, PE (nets) or GP.
+    propagation: E, DS, MM, TS1 or TSinf.
+    members: nets of an ensemble; kinds D, P and GP have one whatever this says.
+    hidden: widths of the hidden layers.
+    activation: swish, relu or tanh.
+    weight_decay: one coefficient for each layer including the last.
+    precision: of the matrix products, float32 or bfloat16.
+    inducing: inducing points of the GP.
+  """
+
+  kind: str = "PE"
+  propagation: str = "TSinf"
+  members: int = 5
+  hidden: tuple[int, ...] = (500, 500, 500)
+  activation: str = "swish"
+  weight_decay: tuple[float, ...] = (1e-4, 2.5e-4, 2.5e-4, 5e-4)
+  precision: str = "float32"
+  inducing: int = 200
+
+
+@dataclass(frozen=True)
+class FitConfig:
+  """How the dynamics are trained after each trial.
+
+  Attributes:
+    epochs: passes over all data.
+    batch_size: rows per net and gradient step.
+    learning_rate: Adam's.
+    gp_epochs, gp_learning_rate: the same for the GP, which sees all rows in each step.
+  """
+
+  epochs: int = 5
+  batch_size: int = 32
+  learning_rate: float = 1e-3
+  gp_epochs: int = 100
+  gp_learning_rate: float = 0.05
+
+
+def make_model(config: ModelConfig) -> Ensemble:
+  """Makes the model that a configuration describes.
+
+  Raises:
+    ValueError: an unknown kind, or sizes that do not fit it.
+  """
+  choice("model.kind", config.kind, KINDS)
+  if config.kind == "GP":
+    return make_gp(config.inducing)
+  return make_ensemble(
+    config.kind,
+    1 if config.kind in ("D", "P") else config.members,
+    tuple(config.hidden),
+    activation=config.activation,
+    weight_decay=tuple(config.weight_decay),
+    precision=config.precision,
+  )
