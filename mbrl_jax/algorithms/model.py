@@ -21,7 +21,7 @@ class ModelConfig:
     members: nets of an ensemble; kinds D, P and GP have one whatever this says.
     hidden: widths of the hidden layers.
     activation: swish, relu or tanh.
-    weight_decay: one coefficient for each layer including the last.
+    weight_decay: one coefficient for each layer including the last, or one for all.
     precision: of the matrix products, float32 or bfloat16.
     inducing: inducing points of the GP.
   """
@@ -63,11 +63,12 @@ def make_model(config: ModelConfig) -> Ensemble:
   choice("model.kind", config.kind, KINDS)
   if config.kind == "GP":
     return make_gp(config.inducing)
+  decay = tuple(config.weight_decay)
   return make_ensemble(
     config.kind,
     1 if config.kind in ("D", "P") else config.members,
     tuple(config.hidden),
     activation=config.activation,
-    weight_decay=tuple(config.weight_decay),
+    weight_decay=decay[0] if len(decay) == 1 else decay,
     precision=config.precision,
   )

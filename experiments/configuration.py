@@ -1,0 +1,161 @@
+"""Builds an algorithm's config from its defaults, a preset and typed overrides."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import importlib
+import inspect
+import re
+import types
+import typing
+from typing import Any, NamedTuple
+
+from mbrl_jax.ops.validate import choice
+
+
+class Field(NamedTuple):
+  """One leaf of a config.
+
+  Attributes:
+    type: its annotated type.
+    default: its default value.
+    help: what its docstring says.
+  """
+
+  type: Any
+  default: Any
+  help: str
+
+
+def fields(config: Any, prefix: str = "") -> dict[str, Field]:
+  """Lists the leaves of a nested dataclass by dotted name."""
+  hints, texts = typing.get_type_hints(type(config)), _attributes(type(config))
+  leaves: dict[str, Field] = {}
+  for field in dataclasses.fields(config):
+    value = getattr(config, field.name)
+    if dataclasses.is_dataclass(value):
+      leaves |= fields(value, f"{prefix}{field.name}.")
+    else:
+      help_text = texts.get(field.name, "")
+      leaves[prefix + field.name] = Field(hints[field.name], value, help_text)
+  return leaves
+
+
+def override(config: Any, values: dict[str, Any]) -> Any:
+  """Returns ``config`` with leaves replaced, by dotted name.
+
+  Args:
+    config: a nested frozen dataclass.
+    values: new values; texts, such as command-line arguments, are parsed as the
+      type of their field.
+
+  Raises:
+    ValueError: a name that is not a field, or a value of another type.
+  """
+  known = fields(config)
+  for name, value in values.items():
+    choice("config", name, known)
+    config = _replace(config, name.split("."), _parse(name, value, known[name].type))
+  return config
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+  """Returns a nested dictionary of a config."""
+  return dataclasses.asdict(config)
+
+
+def from_dict(default: Any, values: dict[str, Any]) -> Any:
+  """Fills a config from what ``to_dict`` returned, perhaps by way of JSON."""
+  return override(default, _flatten(values))
+
+
+def literal(text: str) -> Any:
+  """Reads a number, bool or tuple; what is none of these stays text."""
+  try:
+    return ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return text
+
+
+def presets(algo: str) -> list[str]:
+  """Lists the presets of an algorithm."""
+  return sorted(_module(algo).PRESETS)
+
+
+def preset_values(algo: str, preset: str, env: str) -> dict[str, Any]:
+  """Returns a preset's overrides for a task: those for any task, then the task's own."""
+  table = _module(algo).PRESETS[choice("preset", preset, presets(algo))]
+  return {**table.get("any", {}), **table.get(env, {})}
+
+
+def describe(config: Any) -> str:
+  """Writes every field as a flag with its default and meaning, for ``--help``."""
+  lines = []
+  for name, field in fields(config).items():
+    lines += [f"  --config.{name}: {field.help}", f"    (default: {field.default!r})"]
+  return "\n".join(lines)
+
+
+def _module(algo: str) -> Any:
+  return importlib.import_module(f"experiments.configs.{algo}")
+
+
+def _attributes(kind: type) -> dict[str, str]:
+  """Reads the Attributes section of a docstring."""
+  text = (inspect.getdoc(kind) or "").partition("Attributes:\n")[2]
+  found = re.findall(r"^  (\w[\w, ]*): (.*(?:\n   +.*)*)", text, re.MULTILINE)
+  return {
+    name.strip(): " ".join(line.split()) for names, line in found for name in names.split(",")
+  }
+
+
+def _replace(config: Any, path: list[str], value: Any) -> Any:
+  head, *rest = path
+  if rest:
+    value = _replace(getattr(config, head), rest, value)
+  return dataclasses.replace(config, **{head: value})
+
+
+def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+  flat: dict[str, Any] = {}
+  for name, value in values.items():
+    nested = isinstance(value, dict)
+    flat |= _flatten(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+  return flat
+
+
+def _parse(name: str, value: Any, kind: Any) -> Any:
+  """Reads ``value`` as ``kind``: bool, int, float, str, a tuple of one, or None."""
+  try:
+    return _convert(value, kind)
+  except (ValueError, TypeError, SyntaxError) as error:
+    expected = kind.__name__ if isinstance(kind, type) else str(kind)
+    raise ValueError(
+      f"--config.{name}={value!r} is not of the right type: expected {expected}."
+    ) from error
+
+
+def _convert(value: Any, kind: Any) -> Any:
+  origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+  if origin in (types.UnionType, typing.Union):
+    if value in (None, "None", "none"):
+      return None
+    return _convert(value, next(a for a in arguments if a is not types.NoneType))
+  if origin is tuple or kind is tuple:
+    items = ast.literal_eval(value) if isinstance(value, str) else value
+    items = items if isinstance(items, (tuple, list)) else (items,)
+    return tuple(_convert(item, arguments[0] if arguments else type(item)) for item in items)
+  if kind is bool and isinstance(value, str):
+    value = {"true": "True", "1": "True", "false": "False", "0": "False"}.get(
+      value.lower(), value
+    )
+  if isinstance(value, str) and kind is not str:
+    value = ast.literal_eval(value)
+  if kind is float and isinstance(value, int) and not isinstance(value, bool):
+    return float(value)
+  return value if type(value) is kind else _refuse(value)
+
+
+def _refuse(value: Any) -> Any:
+  raise TypeError(f"{value!r}")

@@ -1,0 +1,74 @@
+"""Evaluates what a run has learned in fresh episodes, without learning.
+
+  python -m experiments.evaluate --run=runs/demo
+  python -m experiments.evaluate --run=runs/demo --episodes=50 --best
+
+Prints a table and writes evaluation.json to the run folder.
+"""
+
+from __future__ import annotations
+
+import datetime
+
+import numpy as np
+import rich.console
+import rich.table
+from absl import flags
+
+from experiments import command, job
+from mbrl_jax.runtime import files, run_folder
+from mbrl_jax.runtime.checkpoint import Checkpoints, Restored
+
+
+def define() -> None:
+  """Defines the flags."""
+  flags.DEFINE_string("run", None, "Folder of the run to evaluate (required).")
+  flags.DEFINE_integer("episodes", 10, "Episodes to run (of each trained seed).", 1)
+  flags.DEFINE_integer("step", None, "Checkpoint to restore. Default: the newest.")
+  flags.DEFINE_bool("best", False, "Restore the checkpoint with the best return.")
+  flags.DEFINE_integer("seed", 0, "Seed of the evaluation.", 0)
+
+
+def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, Restored]:
+  """Opens a run and restores the checkpoint that the flags choose."""
+  if options.run is None:
+    raise command.UsageError("--run is missing: the folder of a run, such as --run=runs/demo.")
+  if options.best and options.step is not None:
+    raise command.UsageError("--best and --step exclude each other.")
+  folder = run_folder.open_run(options.run)
+  task = job.build(folder.config())
+  step = "best" if options.best else options.step
+  return folder, task, Checkpoints(folder.checkpoints).restore(task.init(), step)
+
+
+def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+  """Evaluates; returns the exit status."""
+  command.refuse(dotted)
+  console = rich.console.Console(highlight=False, soft_wrap=True)
+  folder, task, restored = restore(options)
+  rollout, seconds = task.evaluation(options.episodes, restored.state.act)
+  console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
+  returns = np.atleast_2d(job.returns(rollout(restored.state.act, options.seed)))
+  table = rich.table.Table(title=f"{options.episodes} episodes at step {restored.step}")
+  for name in ("trained seed", "mean", "std", "median", "min", "max"):
+    table.add_column(name, justify="right")
+  trained = task.seeds or [task.settings["seed"]]
+  for seed, values in zip(trained, returns.astype(np.float64), strict=True):
+    columns = (np.mean, np.std, np.median, np.min, np.max)
+    table.add_row(str(seed), *(f"{column(values):.2f}" for column in columns))
+  console.print(table)
+  files.write_json(
+    folder.path / "evaluation.json",
+    {
+      "step": restored.step,
+      "seed": options.seed,
+      "date": datetime.date.today().isoformat(),
+      "returns": {str(s): r.tolist() for s, r in zip(trained, returns, strict=True)},
+    },
+  )
+  console.print(f"wrote {folder.path / 'evaluation.json'}", markup=False)
+  return 0
+
+
+if __name__ == "__main__":
+  command.run(main, define, __doc__ or "")

@@ -1,0 +1,157 @@
+"""What a run is, as plain data, and what is built from it."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from experiments import configuration
+from experiments.command import UsageError
+from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
+from mbrl_jax.algorithms.step import init_state, make_evaluation
+from mbrl_jax.envs.registry import list_envs, make_env
+from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+from mbrl_jax.types import Algorithm, Env, TrainState
+
+LONGEST_CHUNK = 25
+"""Environment steps of one compiled call at most: how long a signal may have to wait."""
+
+Settings = dict[str, Any]
+"""Contents of ``config.json``."""
+
+
+class Job(NamedTuple):
+  """A run's parts.
+
+  Attributes:
+    settings: what ``config.json`` holds.
+    config: the algorithm's config.
+    env: the task.
+    algorithm: what learns it.
+  """
+
+  settings: Settings
+  config: Any
+  env: Env
+  algorithm: Algorithm
+
+  @property
+  def seeds(self) -> list[int] | None:
+    """Numbers of the seeds of a run that has several, else ``None``."""
+    first, count = self.settings["seed"], self.settings["seeds"]
+    return list(range(first, first + count)) if count > 1 else None
+
+  @property
+  def total_steps(self) -> int:
+    """Environment steps of the whole run."""
+    trials = self.config.trials + getattr(self.config, "init_trials", 0)
+    return trials * self.env.spec.episode_length
+
+  @property
+  def chunk(self) -> int:
+    """Environment steps of one compiled call, a divisor of the episode length."""
+    length = self.env.spec.episode_length
+    return max(n for n in range(1, LONGEST_CHUNK + 1) if length % n == 0)
+
+  def init(self) -> TrainState:
+    """Makes the state of the run before its first step."""
+    start = jax.jit(lambda key: init_state(self.algorithm, self.env, key))
+    if self.seeds is None:
+      return start(jax.random.key(self.settings["seed"]))
+    keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
+    return jax.jit(jax.vmap(start))(keys)
+
+  def evaluation(self, episodes: int, act: Any) -> tuple[Any, float]:
+    """Compiles evaluation episodes.
+
+    Returns:
+      ``(act, seed) -> metrics`` as ``make_evaluation`` gives them, with a leading
+      ``[S]`` for a run of several seeds, and the seconds it took to compile.
+    """
+    options = compiler_options()
+    if self.seeds is None:
+      rollout = make_evaluation(
+        self.algorithm, self.env, episodes=episodes, compiler_options=options
+      )
+      keys = lambda seed: jax.random.key(seed)
+    else:
+      single = make_evaluation(self.algorithm, self.env, episodes=episodes)
+      rollout = jax.jit(jax.vmap(single), compiler_options=options)
+      keys = lambda seed: jax.random.split(jax.random.key(seed), len(self.seeds))
+    compiled, seconds = compile_ahead(rollout, act, keys(0))
+    return lambda act, seed: jax.device_get(compiled(act, keys(seed))), seconds
+
+
+def make_settings(
+  *,
+  algo: str,
+  env: str,
+  preset: str,
+  physics: str,
+  seed: int,
+  seeds: int,
+  env_overrides: dict[str, Any],
+  config_overrides: dict[str, Any],
+  **rest: Any,
+) -> Settings:
+  """Resolves names, preset and overrides to plain data.
+
+  Raises:
+    UsageError: names the argument, the value and the valid ones.
+  """
+  try:
+    choice("--algo", algo, list_algorithms())
+    choice("--env", env, list_envs())
+    choice("--preset", preset, configuration.presets(algo))
+    positive(seeds=seeds)
+    values = configuration.preset_values(algo, preset, env)
+    config = configuration.override(default_config(algo), {**values, **config_overrides})
+  except ValueError as error:
+    raise UsageError(_as_flag(str(error))) from error
+  return {
+    "algo": algo,
+    "env": env,
+    "physics": physics,
+    "preset": preset,
+    "seed": seed,
+    "seeds": seeds,
+    **rest,
+    "env_overrides": {k: configuration.literal(v) for k, v in env_overrides.items()},
+    "config": configuration.to_dict(config),
+  }
+
+
+def build(settings: Settings) -> Job:
+  """Builds the parts of a run.
+
+  Raises:
+    UsageError: names what the task or the algorithm refuses.
+  """
+  try:
+    env = make_env(settings["env"], settings["physics"], **settings["env_overrides"])
+    default = default_config(settings["algo"])
+    config = configuration.from_dict(default, settings["config"])
+    algorithm = make_algorithm(settings["algo"], env.spec, config)
+  except (ValueError, ImportError) as error:
+    raise UsageError(_as_flag(str(error))) from error
+  except KeyError as error:
+    raise UsageError(f"config.json lacks {error}; is it of this version?") from error
+  return Job(settings, config, env, algorithm)
+
+
+def returns(metrics: dict[str, Any]) -> np.ndarray:
+  """Returns the returns of an evaluation."""
+  return np.asarray(metrics["return"])
+
+
+def _as_flag(message: str) -> str:
+  """Writes a validator's argument as the flag the user typed."""
+  message = re.sub(r"^config='([^']*)' is", r"--config.\1 is", message)
+  message = re.sub(r"^override='([^']*)' is", r"--env.\1 is", message)
+  return re.sub(r"^((?:model|fit|planner)\.\w+=)", r"--config.\1", message).replace(
+    "physics=", "--physics=", 1
+  )

@@ -1,0 +1,74 @@
+"""Draws and films what a run folder holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import rich.console
+
+from mbrl_jax.runtime import plots, video
+from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.table import read_table
+from mbrl_jax.types import Env, EnvSpec
+
+FANS = 6
+"""Fans drawn along one episode."""
+
+
+def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[Path]:
+  """Draws learning curve and model error, and the fan of the last predictions if kept."""
+  if not folder.metrics.exists():
+    return []
+  out, rows = out or folder.plots, read_table(folder.metrics)
+  title = f"{folder.config()['algo']} on {spec.name}"
+  drawn = [plots.learning_curve(out / "learning_curve.png", rows, title)]
+  if plots.curves(rows, "model/mse"):
+    drawn.append(plots.model_error(out / "model_error.png", rows, title))
+  kept = sorted(folder.predictions.glob("*.npz")) if folder.predictions.is_dir() else []
+  return drawn + (draw_predictions(kept[-1], out, spec.dt) if kept else [])
+
+
+def draw_predictions(source: Path, out: Path, dt: float) -> list[Path]:
+  """Draws the particle fan and the one-step predictions of one episode's file."""
+  with np.load(source) as file:
+    predictions, observations = file["predictions"], file["observations"]
+  name = source.stem
+  every = max(1, len(predictions) // FANS)
+  fan = plots.particle_fan(
+    out / f"fan_{name}.png", predictions, observations, every=every, dt=dt, title=name
+  )
+  scatter = plots.predicted_against_true(
+    out / f"one_step_{name}.png", predictions[:, 1].mean(axis=1), observations[1:], name
+  )
+  return [fan, scatter]
+
+
+def film(path: Path, env: Env, poses: np.ndarray, rewards: np.ndarray, title: str) -> Path:
+  """Writes a video of a rollout with its return so far as caption."""
+  captions = [
+    f"{env.spec.dt * (i + 1):.2f} s  return {total:.1f}"
+    for i, total in enumerate(np.cumsum(rewards, dtype=np.float64))
+  ]
+  frames = video.render(env, poses, title=title, captions=captions)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  return Path(video.write_video(path, frames, 1.0 / env.spec.dt))
+
+
+def film_last(
+  folder: RunFolder, env: Any, seeds: list[int] | None, console: rich.console.Console
+) -> list[Path]:
+  """Films the last training rollout; a machine that cannot is told, not failed."""
+  source = folder.logs(seeds[0] if seeds else None).with_suffix(".npz")
+  if not source.exists():
+    return []
+  with np.load(source) as logs:
+    length = int(logs["lengths"][-1])
+    poses, rewards = logs["poses"][-1, :length], logs["rewards"][-1, :length]
+    title = f"{env.spec.name}, step {int(logs['steps'][-1])}"
+  try:
+    return [film(folder.videos / "last_rollout.mp4", env, poses, rewards, title)]
+  except (OSError, RuntimeError, ValueError) as error:
+    console.print(f"no video: {error}", markup=False)
+    return []

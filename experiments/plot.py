@@ -1,0 +1,91 @@
+"""Draws the curves of several runs in one picture, or all pictures of one run.
+
+  python -m experiments.plot --runs runs/demo
+  python -m experiments.plot --runs runs/a runs/b runs/c --group=config.model.kind
+  python -m experiments.plot --runs runs/a runs/b --column=return --out=curves.png
+
+One run: its learning curve, its model error and, where predictions were kept
+(--config.log_predictions=True), the particle fan of every trial, into its plots/. Several:
+one mean curve with a band of one standard deviation for each value of --group.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import rich.console
+from absl import flags
+
+from experiments import command, job, pictures
+from mbrl_jax.ops.validate import choice
+from mbrl_jax.runtime import plots, run_folder
+from mbrl_jax.runtime.table import read_table
+
+LABELS = {"return": "return of an episode", "best": "running maximum of the return"}
+
+
+def define() -> None:
+  """Defines the flags."""
+  flags.DEFINE_multi_string("runs", [], "Folders of runs; may be followed by several.")
+  flags.DEFINE_string("group", None, "Field of config.json that labels the curves.")
+  flags.DEFINE_string("column", "best", "Column of metrics.csv to draw of several runs.")
+  flags.DEFINE_string(
+    "out", None, "PNG file (one run: folder). Default: comparison.png, plots/."
+  )
+  flags.DEFINE_string("title", "", "Title of the picture.")
+
+
+def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+  """Draws; returns the exit status."""
+  command.refuse(dotted)
+  console = rich.console.Console(highlight=False, soft_wrap=True)
+  if not options.runs:
+    raise command.UsageError("--runs is missing: one or more folders of runs.")
+  folders = [run_folder.open_run(path) for path in options.runs]
+  for folder in folders:
+    if not folder.metrics.exists():
+      raise command.UsageError(f"{folder.path} has no metrics.csv yet: no episode has ended.")
+  alone = len(folders) == 1 and options.group is None
+  drawn = _one(folders[0], options) if alone else [_several(folders, options)]
+  for path in drawn:
+    console.print(f"wrote {path}", markup=False)
+  return 0
+
+
+def _one(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[Path]:
+  spec = job.build(folder.config()).env.spec
+  out = Path(options.out) if options.out else folder.plots
+  drawn = pictures.draw_run(folder, spec, out)
+  for source in sorted(folder.predictions.glob("*.npz")):
+    drawn += [p for p in pictures.draw_predictions(source, out, spec.dt) if p not in drawn]
+  return drawn
+
+
+def _several(folders: list[run_folder.RunFolder], options: flags.FlagValues) -> Path:
+  groups: plots.Curves = {}
+  for folder in folders:
+    rows = read_table(folder.metrics)
+    columns = sorted({name for row in rows for name in row} - {"step", "seed"})
+    try:
+      choice("--column", options.column, columns)
+    except ValueError as error:
+      raise command.UsageError(f"{folder.path}: {error}") from error
+    label = _label(folder, options.group)
+    groups.setdefault(label, []).extend(plots.curves(rows, options.column))
+  label = LABELS.get(options.column, options.column)
+  return plots.comparison(options.out or "comparison.png", groups, label, options.title)
+
+
+def _label(folder: run_folder.RunFolder, group: str | None) -> str:
+  if group is None:
+    return folder.path.name
+  fields = run_folder.flat(folder.config())
+  try:
+    choice("--group", group, fields)
+  except ValueError as error:
+    raise command.UsageError(f"{folder.path}: {error}") from error
+  return f"{group.rpartition('.')[2]} {fields[group]}"
+
+
+if __name__ == "__main__":
+  command.run(main, define, __doc__ or "", repeated="runs")

@@ -1,0 +1,209 @@
+"""Trains an algorithm on a task into a run folder that can be resumed and looked at.
+
+  python -m experiments.train --algo=pets --env=cartpole --seed=0 --logdir=runs/demo
+  python -m experiments.train --logdir=runs/demo --resume
+  python -m experiments.train --env=cartpole --seeds=4 --config.planner.samples=400
+
+A field of the algorithm's config is set with --config.NAME=VALUE, an argument of the task
+with --env.NAME=VALUE (such as --env.action_noise=0.1). Stop with Ctrl-C or SIGTERM: the
+run is saved and --resume continues it exactly. Exit status: 0 done, or stopped by SIGTERM;
+130 stopped by Ctrl-C; 1 training diverged or the disk is full; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import rich.console
+import rich.table
+from absl import flags
+
+from experiments import command, configuration, job, pictures
+from mbrl_jax.algorithms import default_config, list_algorithms
+from mbrl_jax.algorithms.step import make_step
+from mbrl_jax.envs.registry import list_envs
+from mbrl_jax.runtime import loop, run_folder
+from mbrl_jax.runtime.devices import compiler_options, enable_compilation_cache
+from mbrl_jax.runtime.table import read_table
+
+STORED = ("algo", "env", "physics", "preset", "seed", "seeds", "eval_every", "eval_episodes")
+"""Flags that ``config.json`` keeps and that a resumed run takes from there."""
+
+
+def define() -> None:
+  """Defines the flags."""
+  flags.DEFINE_string("algo", "pets", f"Algorithm: {', '.join(list_algorithms())}.")
+  flags.DEFINE_string("env", "cartpole", f"Task: {', '.join(list_envs())}.")
+  flags.DEFINE_string("logdir", None, "Folder of the run. Default: runs/ALGO_ENV_SEED.")
+  flags.DEFINE_integer("seed", 0, "Seed; equal seeds give equal runs on one machine.", 0)
+  flags.DEFINE_integer("seeds", 1, "Seeds to train at once: --seed and those after it.", 1)
+  flags.DEFINE_string("preset", "cpu", "cpu (small, for two cores) or paper (the original's).")
+  flags.DEFINE_string(
+    "physics", "auto", "mjx, mujoco (C engine), or auto: what suits the device."
+  )
+  flags.DEFINE_bool("resume", False, "Continue the run in --logdir exactly where it stopped.")
+  flags.DEFINE_integer(
+    "step", None, "With --resume: continue from this checkpoint; what came later is dropped."
+  )
+  flags.DEFINE_integer(
+    "eval_every",
+    0,
+    "Trials between evaluations in episodes of their own; 0: the training episodes are the "
+    "evaluation, as in the original PETS.",
+    0,
+  )
+  flags.DEFINE_integer("eval_episodes", 1, "Episodes of one evaluation.", 1)
+  flags.DEFINE_integer("checkpoint_every", 1, "Episodes between checkpoints.", 1)
+  flags.DEFINE_integer("keep", 2, "Newest checkpoints to keep besides the best.", 1)
+  flags.DEFINE_bool("rollouts", True, "Write all rollouts to logs.npz and logs.mat.")
+  flags.DEFINE_bool("video", True, "Write a video of the last rollout.")
+  flags.DEFINE_string("compilation_cache", None, "Folder in which compiled programs are kept.")
+
+
+def more_help(argv: list[str]) -> str:
+  """Describes the config of the algorithm that is named with ``--help``."""
+  named = [word.split("=", 1)[1] for word in argv if word.startswith("--algo=")]
+  algo = named[0] if named and named[0] in list_algorithms() else "pets"
+  presets = ", ".join(configuration.presets(algo))
+  return f"Config of {algo} (presets: {presets}):\n" + configuration.describe(
+    default_config(algo)
+  )
+
+
+def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+  """Trains, or continues to train; returns the exit status."""
+  console = rich.console.Console(highlight=False, soft_wrap=True)
+  if options.compilation_cache:
+    enable_compilation_cache(options.compilation_cache)
+  folder, task = open_job(options, dotted)
+  console.print(f"run folder: {folder.path}", markup=False)
+  schedule = loop.Schedule(
+    total_steps=task.total_steps,
+    eval_every=task.settings["eval_every"],
+    checkpoint_every=options.checkpoint_every,
+    keep=options.keep,
+    keep_rollouts=options.rollouts,
+  )
+  state = task.init()
+  step = make_step(
+    task.algorithm,
+    task.env,
+    steps=task.chunk,
+    seeds=task.seeds and len(task.seeds),
+    compiler_options=compiler_options(),
+  )
+  outcome = loop.train(
+    step,
+    state,
+    folder,
+    schedule,
+    seeds=task.seeds,
+    evaluate=_evaluator(task, state, console) if schedule.eval_every else None,
+    resume=False if not options.resume else True if options.step is None else options.step,
+  )
+  _finish(folder, task, outcome, console, video=options.video)
+  return 130 if outcome.signal == signal.SIGINT else 0
+
+
+def open_job(
+  options: flags.FlagValues, dotted: command.Dotted
+) -> tuple[run_folder.RunFolder, job.Job]:
+  """Creates the run folder, or opens that of the run to resume, and builds its job."""
+  if options.step is not None and not options.resume:
+    raise command.UsageError("--step says where to resume: add --resume.")
+  if not options.resume:
+    task = job.build(_settings(options, dotted, {}))
+    names = [options.algo, options.env, f"seed{options.seed}"]
+    path = options.logdir or "runs/" + "_".join(names)
+    return run_folder.create(path, task.settings), task
+  if options.logdir is None:
+    raise command.UsageError("--resume needs --logdir, the folder of the run to continue.")
+  folder = run_folder.open_run(options.logdir)
+  settings = _settings(options, dotted, folder.config())
+  run_folder.check_config(folder, settings)
+  return folder, job.build(settings)
+
+
+def _settings(
+  options: flags.FlagValues, dotted: command.Dotted, stored: dict[str, Any]
+) -> job.Settings:
+  """Resolves flags to settings; on resuming, what was not typed is as it is stored."""
+  chosen = {name: getattr(options, name) for name in STORED}
+  chosen |= {k: stored[k] for k in STORED if k in stored and not options[k].present}
+  if stored and not options["preset"].present:
+    chosen["preset"] = stored.get("preset", chosen["preset"])
+  settings = job.make_settings(
+    **chosen,
+    env_overrides={**stored.get("env_overrides", {}), **dotted["env"]},
+    config_overrides={**run_folder.flat(stored.get("config", {})), **dotted["config"]},
+  )
+  return settings
+
+
+def _evaluator(
+  task: job.Job, state: Any, console: rich.console.Console
+) -> Callable[[Any, int], np.ndarray]:
+  """Compiles evaluation rollouts whose randomness depends on seed and step alone."""
+  rollout, seconds = task.evaluation(task.settings["eval_episodes"], state.act)
+  console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
+  # Far from the seeds of training, so that no evaluation repeats a training episode.
+  base = 1_000_003 * (task.settings["seed"] + 1)
+  return lambda act, step: job.returns(rollout(act, (base + step) % 2**31))
+
+
+def _finish(
+  folder: run_folder.RunFolder,
+  task: job.Job,
+  outcome: loop.Outcome,
+  console: rich.console.Console,
+  *,
+  video: bool,
+) -> None:
+  """Draws, films, prints the results and what can be done next."""
+  resume = f"python -m experiments.train --logdir={folder.path} --resume"
+  if outcome.signal is not None:
+    name = signal.Signals(outcome.signal).name
+    console.print(f"stopped by {name} at step {outcome.step}, saved.", markup=False)
+    console.print(f"resume:   {resume}", markup=False)
+    return
+  rows = read_table(folder.metrics) if folder.metrics.exists() else []
+  written = pictures.draw_run(folder, task.env.spec)
+  if video:
+    written += pictures.film_last(folder, task.env, task.seeds, console)
+  console.print(_results(rows))
+  for path in [*written, folder.metrics, *sorted(folder.path.glob("logs*"))]:
+    console.print(f"wrote     {path}", markup=False)
+  console.print(f"resume:   {resume}", markup=False)
+  for program in ("evaluate", "render"):
+    console.print(f"{program + ':':9} python -m experiments.{program} --run={folder.path}")
+
+
+def _results(rows: list[dict[str, float]]) -> rich.table.Table:
+  table = rich.table.Table(title="results", title_justify="left")
+  for name in (
+    "seed",
+    "trials",
+    "steps",
+    "first return",
+    "last return",
+    "best return",
+    "at step",
+  ):
+    table.add_column(name, justify="right")
+  for seed in dict.fromkeys(row.get("seed") for row in rows):
+    trials = [row for row in rows if row.get("seed") == seed and not row["random"]]
+    if not trials:
+      continue
+    best = max(trials, key=lambda row: row["return"])
+    returns = [f"{row['return']:.2f}" for row in (trials[0], trials[-1], best)]
+    steps = [f"{row['step']:.0f}" for row in (trials[-1], best)]
+    name = "-" if seed is None else f"{seed:.0f}"
+    table.add_row(name, str(len(trials)), steps[0], *returns, steps[1])
+  return table
+
+
+if __name__ == "__main__":
+  command.run(main, define, __doc__ or "", more_help)

@@ -1,0 +1,61 @@
+"""Finds what the present machine compiles best with, and compiles ahead of time."""
+
+from __future__ import annotations
+
+import platform
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+
+
+def has_avx512() -> bool:
+  """Tells whether every core has AVX-512; false where the system does not say."""
+  if platform.machine().lower() not in ("x86_64", "amd64"):
+    return False
+  try:
+    return "avx512f" in Path("/proc/cpuinfo").read_text()
+  except OSError:
+    return False
+
+
+def compiler_options(backend: str | None = None) -> dict[str, Any]:
+  """Returns XLA options for ``jax.jit(..., compiler_options=...)`` on a backend.
+
+  On CPUs the scheduler that minimises memory keeps the rows of small networks in
+  the cache, and with AVX-512 products are a third faster when all 512 bits are
+  used, which XLA does not do by itself.
+
+  Args:
+    backend: name of a jax backend; ``None`` is the default one.
+  """
+  if (backend or jax.default_backend()) != "cpu":
+    return {}
+  options: dict[str, Any] = {
+    "xla_cpu_scheduler_type": "CPU_SCHEDULER_TYPE_MEMORY_OPTIMIZED",
+  }
+  if has_avx512():
+    options["xla_cpu_prefer_vector_width"] = 512
+  return options
+
+
+def enable_compilation_cache(folder: Path | str) -> None:
+  """Lets jax keep compiled programs in ``folder``, so the next start compiles nothing."""
+  folder = Path(folder).absolute()
+  folder.mkdir(parents=True, exist_ok=True)
+  jax.config.update("jax_compilation_cache_dir", str(folder))
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def compile_ahead(function: Callable, *arguments: Any) -> tuple[Callable, float]:
+  """Compiles a jitted function for the shapes of ``arguments`` without running it.
+
+  Returns:
+    The compiled function, which raises ``TypeError`` on other shapes instead of
+    compiling again, and the seconds it took.
+  """
+  start = time.perf_counter()
+  compiled = function.lower(*arguments).compile()
+  return compiled, time.perf_counter() - start

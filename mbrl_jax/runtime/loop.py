@@ -1,0 +1,268 @@
+"""Drives a compiled training step from the host: logs, evaluates, saves, stops, resumes.
+
+The loop owns no learning: all of that is in the state and the compiled step. Between
+two chunks it cuts out the episodes that ended, writes their rows, evaluates where that
+is due, and saves a checkpoint. Running 2N steps, and running N, saving, restoring in a
+new process and running N more, leave the same state, metrics and rollouts, bit for bit.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from mbrl_jax.ops.validate import positive
+from mbrl_jax.runtime import nonfinite, predictions
+from mbrl_jax.runtime.checkpoint import Checkpoints
+from mbrl_jax.runtime.clock import Clock
+from mbrl_jax.runtime.devices import compile_ahead
+from mbrl_jax.runtime.episodes import Arrays, Episode, series
+from mbrl_jax.runtime.interrupt import Interrupt
+from mbrl_jax.runtime.metrics import MetricsWriter
+from mbrl_jax.runtime.progress import Progress
+from mbrl_jax.runtime.records import Record, scalars
+from mbrl_jax.runtime.rollouts import Rollouts
+from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.table import Row
+from mbrl_jax.types import Metrics, TrainState
+
+
+class Diverged(RuntimeError):
+  """Training met a number that is not finite; the message names it and what to load."""
+
+
+class Schedule(NamedTuple):
+  """When what happens.
+
+  Attributes:
+    total_steps: environment steps of the whole run (of each seed).
+    eval_every: trials between separate evaluations; 0: none, the training
+      rollouts are the evaluation, as in the original PETS program.
+    checkpoint_every: finished episodes (of the first seed) between checkpoints.
+    keep: newest checkpoints to keep besides the best.
+    keep_rollouts: write ``logs.npz`` and ``logs.mat``.
+  """
+
+  total_steps: int
+  eval_every: int = 0
+  checkpoint_every: int = 1
+  keep: int = 2
+  keep_rollouts: bool = True
+
+
+class Outcome(NamedTuple):
+  """How a call of ``train`` ended.
+
+  Attributes:
+    state: the training state.
+    step: environment steps taken.
+    signal: the signal that asked to stop, ``None`` if the run is complete.
+    compile_seconds: time spent compiling.
+  """
+
+  state: TrainState
+  step: int
+  signal: int | None
+  compile_seconds: float
+
+
+def train(
+  step: Callable[[TrainState], tuple[TrainState, Metrics]],
+  state: TrainState,
+  folder: RunFolder,
+  schedule: Schedule,
+  *,
+  seeds: list[int] | None = None,
+  evaluate: Callable[[Any, int], np.ndarray] | None = None,
+  resume: int | str | bool = False,
+  progress: Progress | None = None,
+) -> Outcome:
+  """Trains until ``schedule.total_steps``, or until SIGTERM or SIGINT.
+
+  Args:
+    step: from ``algorithms.make_step``; must not donate its argument.
+    state: from ``algorithms.init_state``; on resuming, the template.
+    folder: from ``run_folder.create`` or ``open_run``.
+    schedule: when what happens.
+    seeds: their numbers, where leaves have a leading seed axis ``[S]``.
+    evaluate: ``(act, step) -> returns [S, episodes]`` (``[episodes]`` without
+      ``seeds``); called with the state's ``act``.
+    resume: ``True`` continues from the newest checkpoint, a number from that
+      step; what came after it is dropped.
+    progress: where to report; made here by default.
+
+  Raises:
+    Diverged: a reward, an observation, a metric of the learning or a parameter
+      is not finite. The last finite state has been saved.
+    CheckpointError: nothing to resume from, or the disk is full.
+    ValueError: the schedule makes no sense.
+  """
+  positive(total_steps=schedule.total_steps, checkpoint_every=schedule.checkpoint_every)
+  run = _Run(state, folder, schedule, seeds, resume)
+  run.progress = progress or Progress(schedule.total_steps, run.step)
+  try:
+    with Interrupt() as interrupt:
+      return _loop(run, step, evaluate, interrupt)
+  finally:
+    run.progress.close()
+    run.writer.close()
+
+
+def _loop(run: _Run, step: Callable, evaluate: Callable | None, stop: Interrupt) -> Outcome:
+  compile_seconds = 0.0
+  if run.step < run.schedule.total_steps:
+    step, compile_seconds = compile_ahead(step, run.state)
+    run.progress.compiled("the training step", compile_seconds)
+    run.clock = Clock()
+  while run.step < run.schedule.total_steps and not stop:
+    start = time.perf_counter()
+    state, metrics = step(run.state)
+    metrics = jax.device_get(metrics)
+    run.take(state, metrics, time.perf_counter() - start, evaluate)
+  if run.saved != run.step:
+    run.save()
+  return Outcome(run.state, run.step, stop.signal, compile_seconds)
+
+
+class _Run:
+  """The state of a run with everything that is written about it."""
+
+  progress: Progress
+
+  def __init__(
+    self,
+    state: TrainState,
+    folder: RunFolder,
+    schedule: Schedule,
+    seeds: list[int] | None,
+    resume: int | str | bool,
+  ):
+    self.folder, self.schedule, self.seeds = folder, schedule, seeds
+    self.checkpoints = Checkpoints(folder.checkpoints, schedule.keep)
+    self.born_nan = set(nonfinite.nan_leaves(state))
+    self.state, self.step, host = state, 0, {}
+    if resume is not False:
+      chosen = None if resume is True else resume
+      self.state, host, self.step = self.checkpoints.restore(state, chosen)
+      self.checkpoints.discard_after(self.step)
+    after = self.step if resume is not False else None
+    self.saved = after
+    tags = "seed{seed:.0f}/" if seeds else ""
+    self.writer = MetricsWriter(folder.path, after, tags)
+    names = seeds or [None]
+    self.records = [Record(_below(f"{i}/", host)) for i in range(len(names))]
+    self.rollouts = [Rollouts.load(folder.logs(name), self.step) for name in names]
+    self.clock = Clock()
+
+  def take(
+    self, state: TrainState, metrics: Metrics, seconds: float, evaluate: Callable | None
+  ) -> None:
+    """Books one chunk: checks it, logs the episodes that ended, saves where due."""
+    steps = _by_seed(series(metrics), self.seeds)
+    done, returns = np.atleast_2d(metrics["done"]), np.atleast_2d(metrics["episode_return"])
+    update = [scalars(u) for u in _by_seed(metrics["update"], self.seeds)]
+    self._check(state, steps, [u for u in update if u])
+    self.clock.add(seconds, steps, learned=any(update))
+    ended: list[tuple[int, Episode, Row]] = []
+    for i, record in enumerate(self.records):
+      ended += [(i, *e) for e in record.feed(self.step, steps[i], done[i], returns[i])]
+      if update[i]:
+        record.learned(update[i])
+    self.state, self.step = state, self.step + done.shape[1]
+    self.progress.advance(self.step)
+    if ended:
+      self._finish(ended, evaluate)
+
+  def save(self, score: float | None = None) -> None:
+    """Writes rollouts first, then the checkpoint: what it restores is always there."""
+    if self.schedule.keep_rollouts:
+      for name, rollouts in zip(self.seeds or [None], self.rollouts, strict=True):
+        if len(rollouts):
+          rollouts.save(self.folder.logs(name))
+    host = {
+      f"{i}/{k}": v for i, record in enumerate(self.records) for k, v in record.arrays().items()
+    }
+    self.checkpoints.save(self.step, self.state, host, score)
+    self.saved = self.step
+
+  def _check(self, state: TrainState, steps: list[Arrays], updates: list[Row]) -> None:
+    """Stops before a non-finite number is stored, leaving the state before it."""
+    found = [nonfinite.first_nonfinite(arrays, {}) for arrays in steps]
+    found += [nonfinite.first_nonfinite({}, update) for update in updates]
+    found += [f"parameter {p}" for p in nonfinite.nan_leaves(state) if p not in self.born_nan]
+    broken = next((name for name in found if name), None)
+    if broken is None:
+      return
+    if self.saved != self.step:
+      self.save()
+    raise Diverged(
+      f"Training stopped: {broken} is not finite after step {self.step}. The last finite "
+      f"state is checkpoint {self.step} in {self.folder.checkpoints}."
+    )
+
+  def _finish(self, ended: list[tuple[int, Episode, Row]], evaluate: Callable | None) -> None:
+    """Logs the episodes that a chunk ended, evaluates and saves where that is due."""
+    timing = self.clock.lap()
+    evaluated = self._evaluate(ended, evaluate)
+    for i, episode, row in sorted(ended, key=lambda e: (e[1].step, e[0])):
+      learned = {f"model/{k}": v for k, v in self.records[i].update.items()}
+      row = {**self._seed(i), **row, **learned, **evaluated.get(i, {})}
+      self.writer.write(episode.step, row, {**self._seed(i), **timing})
+      self.progress.trial(episode.step, row, timing, self.records[i].error())
+      if row.get("planner/nonfinite"):
+        self.progress.note(
+          f"warning: {row['planner/nonfinite']:.0f} plans had no finite return and were ignored"
+        )
+      if self.schedule.keep_rollouts:
+        self.rollouts[i].add(episode)
+      predictions.save(self.folder, self.seeds and self.seeds[i], row, episode)
+    before = self.records[0].episodes - sum(i == 0 for i, *_ in ended)
+    every = self.schedule.checkpoint_every
+    if self.records[0].episodes // every > before // every or self.step >= self._total:
+      self.save(self._score(ended, evaluated))
+
+  @property
+  def _total(self) -> int:
+    return self.schedule.total_steps
+
+  def _seed(self, i: int) -> Row:
+    return {"seed": self.seeds[i]} if self.seeds else {}
+
+  def _evaluate(
+    self, ended: list[tuple[int, Episode, Row]], evaluate: Callable | None
+  ) -> dict[int, Row]:
+    """Returns each seed's evaluation, ``{}`` where none is due."""
+    every = self.schedule.eval_every
+    trials = [int(row["trial"]) for i, e, row in ended if i == 0 and not row["random"]]
+    if not every or evaluate is None or not any(trial % every == 0 for trial in trials):
+      return {}
+    returns = np.atleast_2d(evaluate(self.state.act, self.step))
+    return {
+      i: {"eval/return": float(np.mean(r)), "eval/return_std": float(np.std(r))}
+      for i, r in enumerate(returns.astype(np.float64))
+    }
+
+  def _score(
+    self, ended: list[tuple[int, Episode, Row]], evaluated: dict[int, Row]
+  ) -> float | None:
+    """Returns what decides the best checkpoint: the mean over seeds of the latest return."""
+    if self.schedule.eval_every:
+      values = [row["eval/return"] for row in evaluated.values()]
+    else:
+      values = [row["return"] for _, _, row in ended if not row["random"]]
+    return float(np.mean(values)) if values else None
+
+
+def _by_seed(arrays: Arrays, seeds: list[int] | None) -> list[Arrays]:
+  """Splits the leading seed axis, where there is one, into a list."""
+  if seeds is None:
+    return [arrays]
+  return [{k: np.asarray(v)[i] for k, v in arrays.items()} for i in range(len(seeds))]
+
+
+def _below(prefix: str, arrays: Arrays) -> Arrays:
+  return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

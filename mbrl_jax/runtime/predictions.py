@@ -1,0 +1,31 @@
+"""Writes every particle's prediction of an episode, where the planner reports them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from mbrl_jax.runtime import files
+from mbrl_jax.runtime.episodes import Episode
+from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.table import Row
+
+
+def save(folder: RunFolder, seed: int | None, row: Row, episode: Episode) -> None:
+  """Writes ``predictions/[seed0_]trial003.npz``; nothing for random episodes.
+
+  Its ``predictions [T, H+1, P, O]`` are what the plan of each control step was
+  expected to lead to, ``observations [T+1, O]`` and ``actions [T, A]`` what happened.
+  """
+  arrays = episode.arrays
+  if "info/prediction" not in arrays or row["random"]:
+    return
+  folder.predictions.mkdir(exist_ok=True)
+  prefix = "" if seed is None else f"seed{seed}_"
+  happened = np.concatenate([arrays["obs"], arrays["next_obs"][-1:]])
+  contents = {
+    "predictions": arrays["info/prediction"],
+    "observations": happened,
+    "actions": arrays["action"],
+  }
+  path = folder.predictions / f"{prefix}trial{int(row['trial']):03}.npz"
+  files.write_atomic(path, lambda file: np.savez_compressed(file, **contents))

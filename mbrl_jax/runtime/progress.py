@@ -1,0 +1,115 @@
+"""Shows how a run is going: a live bar on a terminal, one plain line a trial elsewhere."""
+
+from __future__ import annotations
+
+import time
+
+import rich.console
+import rich.progress
+
+from mbrl_jax.runtime.table import Row
+
+RECENT = 3
+"""Trials whose duration the estimated time of arrival is based on."""
+
+
+def duration(seconds: float) -> str:
+  """Writes a duration as people say it, such as ``1:05`` or ``2:00:00``."""
+  minutes, rest = divmod(round(max(seconds, 0.0)), 60)
+  hours, minutes = divmod(minutes, 60)
+  return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+class Progress:
+  """The progress of one run."""
+
+  def __init__(self, total: int, start: int = 0, console: rich.console.Console | None = None):
+    """Starts the display.
+
+    Args:
+      total: environment steps of the whole run.
+      start: environment steps already taken, on resuming.
+      console: where to write; ``None`` is standard output.
+    """
+    self._console = console or rich.console.Console(highlight=False, soft_wrap=True)
+    self._total = total
+    self._marks = [(start, time.perf_counter())]
+    self._bar: rich.progress.Progress | None = None
+    if self._console.is_terminal:
+      self._bar = _make_bar(self._console)
+      self._task = self._bar.add_task("starting", total=total, completed=start)
+      self._bar.start()
+
+  def note(self, text: str) -> None:
+    """Writes a line of its own, such as the time it took to compile."""
+    self._console.print(text, markup=False)
+
+  def compiled(self, what: str, seconds: float) -> None:
+    """Says how long a compilation took and leaves it out of the estimate."""
+    self.note(f"compiled {what} in {seconds:.1f} s")
+    self._marks[-1] = (self._marks[-1][0], time.perf_counter())
+
+  def advance(self, step: int) -> None:
+    """Moves the bar to ``step``."""
+    if self._bar:
+      self._bar.update(self._task, completed=step)
+
+  def trial(self, step: int, row: Row, timing: Row, error: float | None = None) -> None:
+    """Reports a finished trial.
+
+    Args:
+      step: environment steps taken.
+      row: its metrics: ``trial``, ``random``, ``return`` and perhaps ``best``.
+      timing: its ``seconds`` and perhaps ``plans_per_second``.
+      error: error of the model, where there is one.
+    """
+    if row["random"]:
+      # Random actions take no time: they tell nothing about the trials to come.
+      self._marks = [(step, time.perf_counter())]
+    elif step > self._marks[-1][0]:
+      self._marks = [*self._marks, (step, time.perf_counter())][-RECENT - 1 :]
+    line = _line(step, row, timing, error, self._eta(step))
+    self._console.print(line, markup=False)
+    if self._bar:
+      self._bar.update(self._task, completed=step, description=f"return {row['return']:.4g}")
+
+  def close(self) -> None:
+    """Ends the live display."""
+    if self._bar:
+      self._bar.stop()
+
+  def _eta(self, step: int) -> float | None:
+    (first, begun), (last, ended) = self._marks[0], self._marks[-1]
+    if last == first:
+      return None
+    return (self._total - step) * (ended - begun) / (last - first)
+
+
+def _make_bar(console: rich.console.Console) -> rich.progress.Progress:
+  return rich.progress.Progress(
+    rich.progress.TextColumn("{task.description}"),
+    rich.progress.BarColumn(),
+    rich.progress.MofNCompleteColumn(),
+    rich.progress.TextColumn("steps"),
+    rich.progress.TimeElapsedColumn(),
+    console=console,
+    transient=True,
+  )
+
+
+def _line(step: int, row: Row, timing: Row, error: float | None, eta: float | None) -> str:
+  seed = f"seed {row['seed']:.0f} " if "seed" in row else ""
+  name = "random " if row["random"] else f"trial {row['trial']:>3.0f}"
+  parts = [f"{seed}{name}", f"steps {step:>7}", f"return {row['return']:9.2f}"]
+  if "eval/return" in row:
+    parts.append(f"eval {row['eval/return']:9.2f}")
+  if "best" in row:
+    parts.append(f"best {row['best']:9.2f}")
+  if error is not None:
+    parts.append(f"model error {error:.4g}")
+  if "plans_per_second" in timing:
+    parts.append(f"{timing['plans_per_second']:.1f} plans/s")
+  parts.append(f"{timing['seconds']:.1f} s")
+  if eta is not None:
+    parts.append(f"ETA {duration(eta)}")
+  return " | ".join(parts)

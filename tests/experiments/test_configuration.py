@@ -1,0 +1,161 @@
+"""Configs: presets, typed overrides, and errors that help."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from experiments import command, configuration, job
+from experiments.configs import pets as preset_module
+from mbrl_jax.algorithms import default_config
+from mbrl_jax.envs.registry import list_envs
+
+
+@dataclasses.dataclass(frozen=True)
+class Inner:
+  """Inner part.
+
+  Attributes:
+    kind: which one,
+      told on two lines.
+    sizes: widths.
+  """
+
+  kind: str = "PE"
+  sizes: tuple[int, ...] = (3, 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Outer:
+  """Outer part.
+
+  Attributes:
+    rate, limit: two floats.
+    on: a switch.
+  """
+
+  rate: float = 0.1
+  limit: float | None = None
+  on: bool = False
+  count: int = 1
+  inner: Inner = dataclasses.field(default_factory=Inner)
+
+
+@pytest.mark.parametrize(
+  ("name", "text", "value"),
+  [
+    ("rate", "2", 2.0),
+    ("rate", "1e-4", 1e-4),
+    ("limit", "0.5", 0.5),
+    ("limit", "none", None),
+    ("on", "true", True),
+    ("on", "0", False),
+    ("count", "7", 7),
+    ("inner.kind", "TS1", "TS1"),
+    ("inner.kind", "5", "5"),
+    ("inner.sizes", "(5,)", (5,)),
+    ("inner.sizes", "5", (5,)),
+    ("inner.sizes", "[1, 2, 3]", (1, 2, 3)),
+  ],
+)
+def test_texts_become_the_type_of_their_field(name, text, value):
+  changed = configuration.fields(configuration.override(Outer(), {name: text}))[name].default
+  assert changed == value and type(changed) is type(value)
+
+
+@pytest.mark.parametrize(
+  ("name", "text"),
+  [("rate", "x"), ("on", "2"), ("count", "1.5"), ("count", "True"), ("inner.sizes", "(1.5,)")],
+)
+def test_wrong_types_are_named(name, text):
+  with pytest.raises(ValueError, match=rf"--config\.{name}='.*' is not of the right type"):
+    configuration.override(Outer(), {name: text})
+
+
+def test_unknown_fields_get_the_nearest_spelling():
+  with pytest.raises(ValueError, match=r"Did you mean 'inner\.kind'"):
+    configuration.override(Outer(), {"inner.kin": "x"})
+
+
+def test_help_is_read_from_docstrings():
+  found = configuration.fields(Outer())
+  assert found["inner.kind"].help == "which one, told on two lines."
+  assert found["rate"].help == found["limit"].help == "two floats."
+
+
+def test_configs_survive_json():
+  config = configuration.override(Outer(), {"inner.sizes": "(9, 9)", "limit": "2"})
+  back = configuration.from_dict(Outer(), json.loads(json.dumps(configuration.to_dict(config))))
+  assert back == config and hash(back) == hash(config)
+
+
+@pytest.mark.parametrize("preset", configuration.presets("pets"))
+@pytest.mark.parametrize("env", list_envs())
+def test_every_preset_builds_every_task(preset, env):
+  settings = settings_of(preset=preset, env=env)
+  assert job.build(json.loads(json.dumps(settings))).algorithm.act
+  get = preset_module.get_config(f"{env},{preset}")
+  assert get.to_dict() == settings["config"]
+
+
+def test_every_field_of_pets_is_explained():
+  assert all(field.help for field in configuration.fields(default_config("pets")).values())
+
+
+def settings_of(**changed):
+  standard = {
+    "algo": "pets",
+    "env": "pendulum",
+    "preset": "cpu",
+    "physics": "auto",
+    "seed": 0,
+    "seeds": 1,
+    "env_overrides": {},
+    "config_overrides": {},
+  }
+  return job.make_settings(**{**standard, **changed})
+
+
+@pytest.mark.parametrize(
+  ("changed", "message"),
+  [
+    ({"algo": "petz"}, r"--algo='petz'[\s\S]*'pets'"),
+    ({"env": "cartpol"}, r"--env='cartpol'[\s\S]*Did you mean 'cartpole'"),
+    ({"preset": "papr"}, r"--preset='papr'[\s\S]*Did you mean 'paper'"),
+    ({"config_overrides": {"model.kid": "PE"}}, r"--config\.model\.kid is not known"),
+    ({"config_overrides": {"model.kind": "PX"}}, r"kind='PX'[\s\S]*Valid choices"),
+    ({"config_overrides": {"model.propagation": "TS9"}}, r"'TS9'[\s\S]*'TSinf'"),
+    ({"config_overrides": {"planner.name": "cm"}}, r"'cm'[\s\S]*'cem'"),
+    ({"config_overrides": {"planner.particles": "7"}}, r"particles=7"),
+    ({"config_overrides": {"model.kind": "P"}}, r"TSinf"),
+    ({"env_overrides": {"gravity": "1"}}, r"--env\.gravity is not known"),
+    ({"physics": "bullet"}, r"physics='bullet'"),
+    ({"seeds": 0}, r"seeds must be positive"),
+  ],
+)
+def test_bad_requests_name_the_value_and_the_valid_ones(changed, message):
+  with pytest.raises(command.UsageError, match=message):
+    job.build(settings_of(**changed))
+
+
+def test_chunks_divide_the_episode():
+  for length, chunk in [(200, 25), (150, 25), (333, 9), (7, 7), (101, 1)]:
+    task = job.build(settings_of(env_overrides={"episode_length": str(length)}))
+    assert task.chunk == chunk
+    assert task.total_steps == length * (task.config.trials + task.config.init_trials)
+
+
+def test_dotted_flags_leave_the_others():
+  dotted = {"config": {}, "env": {}}
+  argv = ["p", "--env=cartpole", "--config.a.b=1=2", "--env.action_noise", "0.1", "--resume"]
+  assert command.split(argv, dotted) == ["p", "--env=cartpole", "--resume"]
+  assert dotted == {"config": {"a.b": "1=2"}, "env": {"action_noise": "0.1"}}
+
+
+def test_a_flag_takes_the_words_that_follow():
+  argv = ["p", "--runs", "a", "b", "--out=x", "--runs=c", "d"]
+  assert command._repeat(argv, "runs") == [
+    "p", "--runs=a", "--runs=b", "--out=x", "--runs=c", "d",
+  ]  # fmt: skip

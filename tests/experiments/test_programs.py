@@ -1,0 +1,121 @@
+"""The programs from the command line, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.io
+
+ROOT = Path(__file__).parents[2]
+TINY = [
+  "--env=linear_quadratic",
+  "--env.episode_length=10",
+  "--config.trials=2",
+  "--config.model.hidden=(8,)",
+  "--config.model.weight_decay=(1e-4,1e-4)",
+  "--config.planner.samples=10",
+  "--config.planner.elites=2",
+  "--config.planner.horizon=3",
+  "--config.planner.particles=5",
+]
+
+WRITTEN = [
+  "config.json",
+  "versions.json",
+  "metrics.csv",
+  "metrics.jsonl",
+  "timing.csv",
+  "logs.npz",
+  "logs.mat",
+  "plots/learning_curve.png",
+  "plots/model_error.png",
+  "plots/fan_trial002.png",
+  "checkpoints/00000030",
+]
+
+
+def program(name, *arguments, status=0):
+  command = [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
+  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+  assert done.returncode == status, done.stdout[-2000:] + done.stderr[-3000:]
+  assert "Traceback" not in done.stderr
+  return done.stdout if status == 0 else done.stderr
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+  """A whole tiny run, with what it said."""
+  folder = tmp_path_factory.mktemp("runs") / "tiny"
+  said = program("train", *TINY, f"--logdir={folder}", "--config.log_predictions=True")
+  return folder, said
+
+
+def test_train_leaves_all_its_files_and_says_where(run):
+  folder, said = run
+  for name in WRITTEN:
+    assert (folder / name).exists(), name
+  assert list((folder / "videos").glob("last_rollout.*"))
+  assert list((folder / "tensorboard").iterdir())
+  for text in ("compiled the training step in", "trial   2", "plans/s", "results", "--resume"):
+    assert text in said, text
+  mat = scipy.io.loadmat(folder / "logs.mat")
+  shapes = {k: mat[k].shape for k in ("observations", "actions", "rewards", "returns")}
+  assert shapes == {
+    "observations": (3, 11, 2), "actions": (3, 10, 1), "rewards": (3, 10), "returns": (1, 2),
+  }  # fmt: skip
+  config = json.loads((folder / "config.json").read_text())
+  assert config["config"]["planner"]["samples"] == 10
+
+
+def test_bad_commands_end_with_a_sentence_and_status_two(run):
+  folder, _ = run
+  before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+  assert "--resume" in program("train", *TINY, f"--logdir={folder}", status=2)
+  said = program("train", f"--logdir={folder}", "--resume", "--config.trials=9", status=2)
+  assert "config.trials: the run has 2, asked for 9" in said
+  assert "Did you mean" in program("train", "--sed=3", status=2)
+  assert before == {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_help_explains_flags_and_config():
+  said = program("train", "--help")
+  for text in ("--eval_every", "--config.planner.samples", "python -m experiments.train"):
+    assert text in said
+  assert str(ROOT) not in said
+
+
+@pytest.mark.slow
+def test_a_run_is_resumed_evaluated_rendered_and_plotted(run, tmp_path):
+  folder, _ = run
+  again = program("train", f"--logdir={folder}", "--resume", "--step=20")
+  assert "trial   2" in again and "trial   1" not in again
+  assert "mean" in program("evaluate", f"--run={folder}", "--episodes=2", "--best")
+  assert len(json.loads((folder / "evaluation.json").read_text())["returns"]["0"]) == 2
+  assert "wrote" in program("render", f"--run={folder}")
+  assert "wrote" in program("render", f"--run={folder}", "--rollout=0")
+  film = tmp_path / "random.mp4"
+  assert "wrote" in program("render", "--policy=random", "--env=pendulum", f"--out={film}")
+  assert "fan_trial001.png" in program("plot", "--runs", folder)
+  out = tmp_path / "both.png"
+  program("plot", "--runs", folder, folder, "--group=config.model.kind", f"--out={out}")
+  assert out.stat().st_size > 5000
+  for name in ("evaluate", "render", "plot"):
+    assert "python -m experiments." in program(name, "--help")
+    assert "error:" in program(name, status=2)
+
+
+@pytest.mark.slow
+def test_seeds_evaluate_and_resume_alike(tmp_path):
+  arguments = [*TINY, "--seeds=2", "--eval_every=1", "--novideo"]
+  program("train", *arguments, f"--logdir={tmp_path / 'a'}")
+  program("train", *arguments, f"--logdir={tmp_path / 'b'}", "--env.action_noise=0.5")
+  program("train", f"--logdir={tmp_path / 'a'}", "--resume", "--step=20", "--novideo")
+  a, b = ((tmp_path / n / "metrics.csv").read_text() for n in "ab")
+  assert a != b and "eval/return" in a and len(a.splitlines()) == 7
+  with np.load(tmp_path / "a" / "logs_seed1.npz") as logs:
+    assert logs["observations"].shape == (3, 11, 2)

@@ -1,0 +1,195 @@
+"""The host loop: exact resume, clean stops, the watchdog, and what it writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import runtime_probe
+import scipy.io
+
+from mbrl_jax.runtime import leaves, loop, run_folder
+from mbrl_jax.runtime.checkpoint import CheckpointError, Checkpoints
+from mbrl_jax.runtime.table import read_table
+
+WRITTEN = ("metrics.csv", "metrics.jsonl")
+PROGRAM = Path(runtime_probe.__file__)
+ROOT = PROGRAM.parents[2]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+
+
+def program(*arguments) -> str:
+  command = [sys.executable, PROGRAM, *map(str, arguments)]
+  done = subprocess.run(command, capture_output=True, text=True, check=False, env=ENVIRONMENT)
+  assert done.returncode == 0, done.stderr[-3000:]
+  return done.stdout
+
+
+def newest(path: Path) -> dict:
+  """The newest checkpoint's manifest: with its checksums, the state bit for bit."""
+  checkpoint = max((path / "checkpoints").iterdir())
+  manifest = json.loads((checkpoint / "manifest.json").read_text())
+  with np.load(checkpoint / "host.npz") as host:
+    return manifest | {"host": {k: v.tobytes() for k, v in host.items()}}
+
+
+def assert_same_runs(a: Path, b: Path) -> None:
+  assert newest(a) == newest(b)
+  logs = sorted(p.name for p in a.glob("logs*"))
+  assert logs and logs == sorted(p.name for p in b.glob("logs*"))
+  for name in [*WRITTEN, *(n for n in logs if n.endswith("mat"))]:
+    assert (a / name).read_bytes() == (b / name).read_bytes(), name
+  for name in (n for n in logs if n.endswith("npz")):
+    with np.load(a / name) as x, np.load(b / name) as y:
+      assert set(x) == set(y)
+      for key in x:
+        assert x[key].tobytes() == y[key].tobytes(), (name, key)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory) -> Path:
+  """A run of 48 steps that nothing disturbed."""
+  path = tmp_path_factory.mktemp("runs") / "whole"
+  runtime_probe.run(path, 48)
+  return path
+
+
+def test_twice_n_equals_n_restore_n(tmp_path, whole):
+  """The break at 26 of 48 steps lies inside an episode."""
+  runtime_probe.run(tmp_path / "parts", 26)
+  program(tmp_path / "parts", 48, "resume")
+  assert_same_runs(whole, tmp_path / "parts")
+  assert len(read_table(whole / "metrics.csv")) >= 8
+
+
+def test_seeds_resume_exactly_with_their_evaluations(tmp_path):
+  seeds = {"seeds": [3, 4], "eval_every": 1}
+  runtime_probe.run(tmp_path / "whole", 28, **seeds)
+  runtime_probe.run(tmp_path / "parts", 14, **seeds)
+  program(tmp_path / "parts", 28, "resume", "seeds")
+  assert_same_runs(tmp_path / "whole", tmp_path / "parts")
+  rows = read_table(tmp_path / "whole" / "metrics.csv")
+  assert {row["seed"] for row in rows} == {3, 4}
+  assert len({row["return"] for row in rows}) == len(rows)
+
+
+def test_resuming_an_older_checkpoint_drops_what_came_later(tmp_path, whole):
+  again = shutil.copytree(whole, tmp_path / "again")
+  steps = Checkpoints(again / "checkpoints").steps()
+  assert len(steps) >= 2
+  runtime_probe.run(again, 48, resume=steps[0])
+  assert_same_runs(whole, again)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_signal_saves_and_resumes_exactly(tmp_path, whole, number):
+  folder = tmp_path / "stopped"
+  command = [sys.executable, PROGRAM, folder, "48", "slow"]
+  child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
+  assert any("trial" in line for line in iter(child.stdout.readline, ""))
+  child.send_signal(number)
+  rest = child.stdout.read()
+  assert child.wait() == 0
+  step = int(rest.split("end ")[1].split()[0])
+  assert 0 < step < 48 and str(int(number)) in rest.split("end ")[1]
+  assert max(Checkpoints(folder / "checkpoints").steps()) == step
+  if number == signal.SIGTERM:
+    runtime_probe.run(folder, 48, resume=True)
+    assert newest(folder)["leaves"] == newest(whole)["leaves"]
+    rows = (folder / "metrics.csv", whole / "metrics.csv")
+    returns = [[row["return"] for row in read_table(path)] for path in rows]
+    assert returns[0] == returns[1]
+
+
+def test_divergence_names_the_metric_and_keeps_the_last_finite_state(tmp_path):
+  with pytest.raises(loop.Diverged, match=r"parameter act\.w is not finite after step 8"):
+    runtime_probe.run(tmp_path / "run", 24, poison=8)
+  state = runtime_probe.init_state(
+    runtime_probe.probe_algorithm(), runtime_probe.ProbeEnv(), jax.random.key(0)
+  )
+  back = Checkpoints(tmp_path / "run" / "checkpoints").restore(state)
+  assert back.step == 8
+  assert all(np.all(np.isfinite(x)) for x in leaves.flatten(back.state).values() if x.size)
+
+
+def test_logs_have_the_original_keys_and_shapes(whole):
+  mat = scipy.io.loadmat(whole / "logs.mat")
+  rows = read_table(whole / "metrics.csv")
+  count, longest = len(rows), int(max(row["length"] for row in rows))
+  assert mat["observations"].shape == (count, longest + 1, 2)
+  assert mat["actions"].shape == (count, longest, 1)
+  assert mat["rewards"].shape == (count, longest)
+  assert mat["returns"].shape == (1, count - 1)
+  planned = [row["return"] for row in rows if not row["random"]]
+  np.testing.assert_allclose(mat["returns"][0], planned, rtol=1e-5)
+  for i, row in enumerate(rows):
+    length = int(row["length"])
+    assert np.all(np.isfinite(mat["observations"][i, : length + 1]))
+    assert np.all(np.isnan(mat["rewards"][i, length:]))
+    np.testing.assert_allclose(mat["rewards"][i, :length].sum(), row["return"], rtol=1e-4)
+
+
+def test_rows_say_what_happened(tmp_path):
+  runtime_probe.run(tmp_path / "run", 30, eval_every=2)
+  rows = read_table(tmp_path / "run" / "metrics.csv")
+  assert rows[0]["random"] == 1 and "best" not in rows[0] and rows[0]["trial"] == 0
+  assert [row["trial"] for row in rows[1:]] == list(range(1, len(rows)))
+  assert [row["episode"] for row in rows] == list(range(1, len(rows) + 1))
+  best = np.maximum.accumulate([row["return"] for row in rows[1:]])
+  np.testing.assert_allclose([row["best"] for row in rows[1:]], best)
+  assert all(row["planner/nonfinite"] == row["length"] for row in rows)
+  assert all("model/loss" in row for row in rows)
+  assert [("eval/return" in row) for row in rows[1:]] == [
+    row["trial"] % 2 == 0 for row in rows[1:]
+  ]
+  timing = read_table(tmp_path / "run" / "timing.csv")
+  assert len(timing) == len(rows) and all(row["seconds"] > 0 for row in timing)
+
+
+def test_predictions_are_written_beside_what_happened(tmp_path):
+  runtime_probe.run(tmp_path / "run", 18, predict=True)
+  paths = sorted((tmp_path / "run" / "predictions").iterdir())
+  assert paths and paths[0].name == "trial001.npz"
+  with np.load(paths[0]) as file:
+    steps = len(file["actions"])
+    assert file["predictions"].shape == (steps, 4, 5, 2)
+    assert file["observations"].shape == (steps + 1, 2)
+
+
+def test_folders_are_refused_with_reasons(tmp_path):
+  runtime_probe.run(tmp_path / "run", 6)
+  before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+  with pytest.raises(run_folder.RunFolderError, match=r"holds a run[\s\S]*--resume"):
+    runtime_probe.run(tmp_path / "run", 6)
+  assert before == {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
+  (tmp_path / "other").mkdir()
+  (tmp_path / "other" / "thesis.tex").write_text("x")
+  with pytest.raises(run_folder.RunFolderError, match="not empty"):
+    run_folder.create(tmp_path / "other", {})
+  with pytest.raises(run_folder.RunFolderError, match="not the folder of a run"):
+    runtime_probe.run(tmp_path / "other", 6, resume=True)
+  with pytest.raises(run_folder.RunFolderError, match="no folder"):
+    run_folder.open_run(tmp_path / "nowhere")
+  folder = run_folder.create(tmp_path / "fresh", {"a": 1, "b": {"c": [1], "d": 2}})
+  with pytest.raises(CheckpointError, match="no checkpoint in"):
+    runtime_probe.run(tmp_path / "fresh", 6, resume=True)
+  run_folder.check_config(folder, {"a": 1, "b": {"c": (1,), "d": 2}})
+  with pytest.raises(run_folder.RunFolderError, match=r"b\.d: the run has 2, asked for 3"):
+    run_folder.check_config(folder, {"a": 1, "b": {"c": [1], "d": 3}})
+
+
+def test_versions_tell_nothing_of_the_host():
+  import getpass
+  import socket
+
+  text = json.dumps(run_folder.versions())
+  assert socket.gethostname() not in text and str(Path.home()) not in text
+  assert f'"{getpass.getuser()}"' not in text
