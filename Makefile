@@ -23,7 +23,7 @@ PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses=8 --dist=loadfile
 demo: $(VENV)/installed
 	$(BIN)/python -m experiments.train --algo=pets --env=cartpole --seed=$(SEED) --logdir=$(RUN) $(if $(wildcard $(RUN)/config.json),--resume)
 	@echo "Look at $(RUN)/plots and $(RUN)/videos; for new episodes and pictures:"
-	@echo "  $(BIN)/python -m experiments.evaluate --logdir=$(RUN)   (or .render, .plot; all have --help)"
+	@echo "  $(BIN)/python -m experiments.evaluate --run=$(RUN)   (or .render, .plot; all have --help)"
 
 test: $(VENV)/installed-test
 	$(PYTEST) -m "not slow and not learning"

@@ -2,21 +2,23 @@
 
   python -m experiments.plot --runs runs/demo
   python -m experiments.plot --runs runs/a runs/b runs/c --group=config.model.kind
-  python -m experiments.plot --runs runs/a runs/b --column=return --out=curves.png
+  python -m experiments.plot --runs runs/a runs/b --threshold=175 --out=curves.png
 
 One run: its learning curve, its model error and, where predictions were kept
 (--config.log_predictions=True), the particle fan of every trial, into its plots/. Several:
-one mean curve with a band of one standard deviation for each value of --group.
+one mean curve with a band of one standard deviation for each value of --group, and a
+table of the best return, of the last five trials and of the trials that --threshold took.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import rich.console
 from absl import flags
 
-from experiments import command, job, pictures
+from experiments import command, job, pictures, summary
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.runtime import plots, run_folder
 from mbrl_jax.runtime.table import read_table
@@ -27,7 +29,8 @@ LABELS = {"return": "return of an episode", "best": "running maximum of the retu
 def define() -> None:
   """Defines the flags."""
   flags.DEFINE_multi_string("runs", [], "Folders of runs; may be followed by several.")
-  flags.DEFINE_string("group", None, "Field of config.json that labels the curves.")
+  flags.DEFINE_list("group", [], "Fields of config.json that label the curves, by commas.")
+  flags.DEFINE_float("threshold", None, "Return of which the table tells when it was reached.")
   flags.DEFINE_string("column", "best", "Column of metrics.csv to draw of several runs.")
   flags.DEFINE_string(
     "out", None, "PNG file (one run: folder). Default: comparison.png, plots/."
@@ -45,8 +48,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   for folder in folders:
     if not folder.metrics.exists():
       raise command.UsageError(f"{folder.path} has no metrics.csv yet: no episode has ended.")
-  alone = len(folders) == 1 and options.group is None
-  drawn = _one(folders[0], options) if alone else [_several(folders, options)]
+  alone = len(folders) == 1 and not options.group
+  drawn = _one(folders[0], options) if alone else _several(folders, options, console)
   for path in drawn:
     console.print(f"wrote {path}", markup=False)
   return 0
@@ -61,30 +64,42 @@ def _one(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[Path]:
   return drawn
 
 
-def _several(folders: list[run_folder.RunFolder], options: flags.FlagValues) -> Path:
+def _several(
+  folders: list[run_folder.RunFolder], options: flags.FlagValues, console: rich.console.Console
+) -> list[Path]:
   groups: plots.Curves = {}
+  returns: summary.Trials = {}
   for folder in folders:
     rows = read_table(folder.metrics)
     columns = sorted({name for row in rows for name in row} - {"step", "seed"})
-    try:
-      choice("--column", options.column, columns)
-    except ValueError as error:
-      raise command.UsageError(f"{folder.path}: {error}") from error
+    _choose(folder, "--column", options.column, columns)
     label = _label(folder, options.group)
     groups.setdefault(label, []).extend(plots.curves(rows, options.column))
+    returns.setdefault(label, []).extend(summary.trials(rows))
+  out = Path(options.out or "comparison.png")
+  rows = summary.summarise(returns, options.threshold)
+  console.print(summary.show(rows, options.threshold))
   label = LABELS.get(options.column, options.column)
-  return plots.comparison(options.out or "comparison.png", groups, label, options.title)
+  picture = plots.comparison(out, groups, label, options.title)
+  return [picture, summary.write(out.with_suffix(".csv"), rows)]
 
 
-def _label(folder: run_folder.RunFolder, group: str | None) -> str:
-  if group is None:
+def _label(folder: run_folder.RunFolder, group: list[str]) -> str:
+  if not group:
     return folder.path.name
   fields = run_folder.flat(folder.config())
+  for name in group:
+    _choose(folder, "--group", name, fields)
+  if len(group) == 1:
+    return f"{group[0].rpartition('.')[2]} {fields[group[0]]}"
+  return " ".join(str(fields[name]) for name in group)
+
+
+def _choose(folder: run_folder.RunFolder, flag: str, value: str, valid: Iterable[str]) -> None:
   try:
-    choice("--group", group, fields)
+    choice(flag, value, valid)
   except ValueError as error:
     raise command.UsageError(f"{folder.path}: {error}") from error
-  return f"{group.rpartition('.')[2]} {fields[group]}"
 
 
 if __name__ == "__main__":

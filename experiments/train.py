@@ -50,7 +50,7 @@ def define() -> None:
   )
   flags.DEFINE_integer(
     "eval_every",
-    0,
+    5,
     "Trials between evaluations in episodes of their own; 0: the training episodes are the "
     "evaluation, as in the original PETS.",
     0,

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.networks.mlp import ACTIVATIONS, MLP, PRECISIONS
-from mbrl_jax.ops.gaussian import gaussian_nll, soft_bound
+from mbrl_jax.ops.gaussian import bounded_variance, gaussian_nll, soft_bound
 from mbrl_jax.ops.normalize import (
   KINDS as SCALINGS,
 )
@@ -52,8 +52,8 @@ class Ensemble(NamedTuple):
   Attributes:
     init: ``(key, inputs, targets) -> params``, from shapes alone: arrays or
       ``jax.ShapeDtypeStruct`` of ``[..., I]`` and ``[..., O]``.
-    apply: ``(member_params, x [I]) -> (mean [O], log_var [O])`` of one member, in target
-      units. Kinds without a variance return the constant -inf, whose exponential is 0.
+    apply: ``(member_params, x [I]) -> (mean [O], variance [O])`` of one member, in target
+      units. Kinds without a variance return zeros.
     loss: ``(params, inputs [E, B, I], targets [E, B, O], weights [E, B]) -> (loss [],
       metrics)``; rows of weight 0 do not count. ``metrics["mse"] [E]`` is in target units.
     prepare: ``(params, inputs [cap, I], targets [cap, O], size [], key) -> params``, called
@@ -163,25 +163,29 @@ def make_ensemble(
     return EnsembleParams(weights, high, low, *normalizers)
 
   def predict(params, x):
-    """Returns mean and log-variance in the units in which the nets are trained."""
+    """Returns mean and unbounded log-variance in the units in which the nets are trained."""
     outputs = params.max_log_var.shape[-1]
     out = network(outputs).apply({"params": params.network}, normalize(params.inputs, x))
-    if not probabilistic:
-      return out, jnp.full_like(out, -jnp.inf)
-    mean, log_var = jnp.split(out, 2, -1)
-    return mean, soft_bound(log_var, params.min_log_var, params.max_log_var)
+    return jnp.split(out, 2, -1) if probabilistic else (out, jnp.zeros_like(out))
 
   def apply(params, x):
     mean, log_var = predict(params, x)
+    variance = log_var
+    if probabilistic:
+      variance = bounded_variance(log_var, params.min_log_var, params.max_log_var)
     if not normalize_targets:
-      return mean, log_var
-    return denormalize(params.targets, mean), log_var + 2 * jnp.log(params.targets.scale)
+      return mean, variance
+    return denormalize(params.targets, mean), variance * jnp.square(params.targets.scale)
 
   def loss(params, inputs, targets, weights):
     mean, log_var = jax.vmap(predict, (MEMBER_AXES, 0))(params, inputs)
     wanted = normalize(params.targets, targets) if normalize_targets else targets
     squares = jnp.square(mean - wanted)
-    error = gaussian_nll(mean, log_var, wanted) if probabilistic else squares / 2
+    if probabilistic:
+      log_var = soft_bound(log_var, params.min_log_var, params.max_log_var)
+      error = gaussian_nll(mean, log_var, wanted)
+    else:
+      error = squares / 2
     fit = _row_mean(error, weights)
     total = fit.sum() + _decay_loss(params.network, decay)
     if probabilistic:

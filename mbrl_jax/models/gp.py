@@ -154,8 +154,8 @@ def _apply(params: GPParams, x: Array) -> tuple[Array, Array]:
   v = _dot(posterior.whiten, k * params.active)
   mean = params.scale * _dot(v, posterior.weights)
   variance = prior - jnp.square(v).sum() + jnp.square(_dot(v, posterior.shrink)).sum()
-  log_var = jnp.log(jnp.maximum(variance, 1e-6 * prior)) + 2 * jnp.log(params.scale)
-  return mean, jnp.broadcast_to(log_var, mean.shape)
+  variance = jnp.maximum(variance, 1e-6 * prior) * jnp.square(params.scale)
+  return mean, jnp.broadcast_to(variance, mean.shape)
 
 
 def _loss(params: GPParams, x, y, weights, jitter: float):

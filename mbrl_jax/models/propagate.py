@@ -99,14 +99,14 @@ def is_key(noise: Array | Key) -> bool:
 
 def _member_moments(ensemble: Ensemble, params: Params, x: Array) -> tuple[Array, Array]:
   """Returns one member's mean and standard deviation."""
-  mean, log_var = ensemble.apply(params, x)
-  return mean, jnp.exp(log_var / 2)
+  mean, variance = ensemble.apply(params, x)
+  return mean, positive_sqrt(variance)
 
 
 def pooled_moments(ensemble: Ensemble, params: Params, x: Array) -> tuple[Array, Array]:
   """Returns mean and standard deviation ``[O]`` of the mixture of all members."""
   if ensemble.params_axes is None:
     return _member_moments(ensemble, params, x)
-  means, log_vars = jax.vmap(ensemble.apply, (ensemble.params_axes, None))(params, x)
-  mean, variance = mixture_moments(means, jnp.exp(log_vars))
+  means, variances = jax.vmap(ensemble.apply, (ensemble.params_axes, None))(params, x)
+  mean, variance = mixture_moments(means, variances)
   return mean, positive_sqrt(variance)

@@ -19,6 +19,16 @@ def soft_bound(x: Array, low: Array, high: Array) -> Array:
   return low + jax.nn.softplus(x - low)
 
 
+def bounded_variance(log_var: Array, low: Array, high: Array) -> Array:
+  """Returns ``exp(soft_bound(log_var, low, high))`` with one exponential of ``log_var``.
+
+  Inserting the definitions leaves ``exp(low) + exp(high) sigmoid(log_var - high)``. Planning
+  evaluates it for every output of every particle, where four transcendental functions
+  in place of one were a tenth of the time.
+  """
+  return jnp.exp(low) + jnp.exp(high) * jax.nn.sigmoid(log_var - high)
+
+
 def gaussian_nll(mean: Array, log_var: Array, target: Array) -> Array:
   """Returns the negative log-likelihood element by element, doubled and unshifted.
 

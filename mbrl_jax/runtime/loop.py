@@ -91,14 +91,14 @@ def train(
     seeds: their numbers, where leaves have a leading seed axis ``[S]``.
     evaluate: ``(act, step) -> returns [S, episodes]`` (``[episodes]`` without
       ``seeds``); called with the state's ``act``.
-    resume: ``True`` continues from the newest checkpoint, a number from that
-      step; what came after it is dropped.
+    resume: ``True`` continues from the newest checkpoint, or from the beginning
+      where there is none yet, a number from that step; what came after it is dropped.
     progress: where to report; made here by default.
 
   Raises:
     Diverged: a reward, an observation, a metric of the learning or a parameter
       is not finite. The last finite state has been saved.
-    CheckpointError: nothing to resume from, or the disk is full.
+    CheckpointError: no such step or a damaged checkpoint, or the disk is full.
     ValueError: the schedule makes no sense.
   """
   positive(total_steps=schedule.total_steps, checkpoint_every=schedule.checkpoint_every)
@@ -145,12 +145,13 @@ class _Run:
     self.checkpoints = Checkpoints(folder.checkpoints, schedule.keep)
     self.born_nan = set(nonfinite.nan_leaves(state))
     self.state, self.step, host = state, 0, {}
-    if resume is not False:
+    # A run that was killed before its first checkpoint starts over.
+    if resume is not False and (resume is not True or self.checkpoints.steps()):
       chosen = None if resume is True else resume
       self.state, host, self.step = self.checkpoints.restore(state, chosen)
       self.checkpoints.discard_after(self.step)
+    self.saved = self.step if self.step else None
     after = self.step if resume is not False else None
-    self.saved = after
     tags = "seed{seed:.0f}/" if seeds else ""
     self.writer = MetricsWriter(folder.path, after, tags)
     names = seeds or [None]

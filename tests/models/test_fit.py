@@ -54,10 +54,10 @@ def test_learns_a_linear_function_and_its_noise():
                optimizer=ADAM, epochs=120)  # fmt: skip
   x, _ = data(seed=9)
   predict = jax.vmap(jax.vmap(ensemble.apply, (None, 0)), (ensemble.params_axes, None))
-  mean, log_var = predict(result.params, x)
+  mean, variance = predict(result.params, x)
   error = np.sqrt(np.square(np.asarray(mean).mean(0) - np.asarray(x) @ WEIGHTS).mean(0))
   assert (error < [0.15, 0.25]).all()
-  spread = np.exp(np.asarray(log_var) / 2).mean((0, 1))
+  spread = np.sqrt(np.asarray(variance)).mean((0, 1))
   assert (spread > 0.4 * NOISE).all() and (spread < 1.5 * NOISE).all()
   assert result.metrics["gradient_steps"] == 120 * CAP // 32
   assert (result.metrics["mse"] < 0.3).all() and result.metrics["nonfinite_steps"] == 0

@@ -102,7 +102,7 @@ def test_with_all_points_as_inducing_points_it_is_the_exact_gp():
   params = ensemble.finish(params, x, y, SIZE)
   inputs, outputs, noise = dense(params, x, y)
   queries = data(cap=20, seed=3)[0]
-  mean, log_var = jax.jit(jax.vmap(ensemble.apply, (None, 0)))(params, queries)
+  mean, spread = jax.jit(jax.vmap(ensemble.apply, (None, 0)))(params, queries)
   normalized = (np.asarray(queries, np.float64) - params.inputs.mean) / params.inputs.scale
   cross = kernel(params, inputs, normalized)
   covariance = kernel(params, inputs, inputs) + noise * np.eye(SIZE)
@@ -111,16 +111,16 @@ def test_with_all_points_as_inducing_points_it_is_the_exact_gp():
     cross * np.linalg.solve(covariance, cross)
   ).sum(0)
   np.testing.assert_allclose(mean, expected, atol=3e-3 * float(params.scale))
-  got = np.exp(np.asarray(log_var)) / float(params.scale) ** 2
+  got = np.asarray(spread) / float(params.scale) ** 2
   np.testing.assert_allclose(got, np.repeat(variance[:, None], OUT, 1), rtol=0.02, atol=1e-3)
 
 
 def test_before_any_fit_it_predicts_the_prior():
   ensemble = make_gp(5)
   params = ensemble.init(jax.random.key(0), jnp.zeros(IN), jnp.zeros(OUT))
-  mean, log_var = ensemble.apply(params, jnp.ones(IN))
+  mean, spread = ensemble.apply(params, jnp.ones(IN))
   np.testing.assert_array_equal(mean, 0)
-  np.testing.assert_allclose(log_var, 0, atol=1e-6)
+  np.testing.assert_allclose(spread, 1, atol=1e-6)
 
 
 def test_fit_raises_the_bound_and_predicts():

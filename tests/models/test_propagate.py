@@ -48,8 +48,8 @@ def rollout(made, params, noise, obs=OBS):
 def member_moments(kind):
   ensemble, params = model(kind)
   x = jnp.concatenate([OBS, ACTION])
-  mean, log_var = jax.vmap(ensemble.apply, (ensemble.params_axes, None))(params, x)
-  return np.asarray(mean, np.float64), np.exp(np.asarray(log_var, np.float64))
+  mean, variance = jax.vmap(ensemble.apply, (ensemble.params_axes, None))(params, x)
+  return np.asarray(mean, np.float64), np.asarray(variance, np.float64)
 
 
 def test_trajectory_sampling_draws_from_each_member():

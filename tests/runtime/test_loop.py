@@ -180,10 +180,21 @@ def test_folders_are_refused_with_reasons(tmp_path):
     run_folder.open_run(tmp_path / "nowhere")
   folder = run_folder.create(tmp_path / "fresh", {"a": 1, "b": {"c": [1], "d": 2}})
   with pytest.raises(CheckpointError, match="no checkpoint in"):
-    runtime_probe.run(tmp_path / "fresh", 6, resume=True)
+    runtime_probe.run(tmp_path / "fresh", 6, resume=4)
   run_folder.check_config(folder, {"a": 1, "b": {"c": (1,), "d": 2}})
   with pytest.raises(run_folder.RunFolderError, match=r"b\.d: the run has 2, asked for 3"):
     run_folder.check_config(folder, {"a": 1, "b": {"c": [1], "d": 3}})
+
+
+def test_a_run_killed_before_its_first_checkpoint_starts_over(tmp_path):
+  runtime_probe.run(tmp_path / "whole", 6)
+  runtime_probe.run(tmp_path / "killed", 6)
+  for path in (tmp_path / "killed" / "checkpoints").iterdir():
+    shutil.rmtree(path)
+  runtime_probe.run(tmp_path / "killed", 6, resume=True)
+  for name in ("metrics.csv", "metrics.jsonl"):
+    whole = (tmp_path / "whole" / name).read_bytes()
+    assert (tmp_path / "killed" / name).read_bytes() == whole
 
 
 def test_versions_tell_nothing_of_the_host():
