@@ -88,27 +88,48 @@ class EvaluateFn(Protocol):
     """Returns of ``plans [N, H, A]`` from ``state``, ``[N]``; non-finite is -inf."""
 
 
+class SampleFn(Protocol):
+  """Asks a search for plans."""
+
+  def __call__(self, state: Any, key: Key, size: int) -> Array:
+    """Returns plans ``[size, H, A]`` within the bounds; ``size`` is static."""
+
+
+class UpdateFn(Protocol):
+  """Tells a search what its plans were worth."""
+
+  def __call__(self, state: Any, plans: Array, returns: Array) -> Any:
+    """Returns the state after ``plans [N, H, A]`` had ``returns [N]``.
+
+    A return of -inf marks a plan that must not win.
+    """
+
+
+class ShiftFn(Protocol):
+  """Moves a search on in time."""
+
+  def __call__(self, state: Any, steps: int) -> Any:
+    """Returns the warm start after ``steps`` (static) actions were executed."""
+
+
 class Search(NamedTuple):
   """All that differs between planners: ask and tell over plans.
 
   Attributes:
-    init: ``(low [H, A], high [H, A]) -> search_state``. Floats that a user would
-      tune are arrays in the state, so changing them never recompiles.
-    sample: ``(search_state, key, size) -> plans [size, H, A]``, within bounds;
-      ``size`` is static.
-    update: ``(search_state, plans [N, H, A], returns [N]) -> search_state``.
-      ``returns`` holds -inf for plans that must not win.
-    mean: ``(search_state) -> plan [H, A]``, what is executed.
-    shift: ``(search_state, steps) -> search_state``, the warm start after
-      ``steps`` (static) actions were executed.
+    init: ``(low [H, A], high [H, A]) -> state``. Floats that a user would tune are
+      arrays in the state, so changing them never recompiles.
+    sample: see ``SampleFn``.
+    update: see ``UpdateFn``.
+    mean: ``(state) -> plan [H, A]``, what is executed.
+    shift: see ``ShiftFn``.
     sizes: ``(iterations) -> tuple[int, ...]``, plans sampled at each iteration.
   """
 
   init: Callable[[Array, Array], Any]
-  sample: Callable[[Any, Key, int], Array]
-  update: Callable[[Any, Array, Array], Any]
+  sample: SampleFn
+  update: UpdateFn
   mean: Callable[[Any], Array]
-  shift: Callable[[Any, int], Any]
+  shift: ShiftFn
   sizes: Callable[[int], tuple[int, ...]]
 
 
@@ -146,17 +167,25 @@ class PlanOutput(NamedTuple):
   metrics: Metrics
 
 
+class PlanFn(Protocol):
+  """One control step of a planner."""
+
+  def __call__(
+    self, params: Params, state: State, plan_state: PlanState, key: Key
+  ) -> tuple[PlanOutput, PlanState]:
+    """Returns the action to take in ``state``, and what to hand in the next time."""
+
+
 class Planner(NamedTuple):
   """A planner as a pair of pure functions.
 
   Attributes:
-    init: ``() -> PlanState``.
-    plan: ``(params, state, plan_state, key) -> (PlanOutput, PlanState)``;
-      ``jax.jit(planner.plan)`` works as it stands.
+    init: ``() -> PlanState``, with which every episode begins.
+    plan: see ``PlanFn``; ``jax.jit(planner.plan)`` works as it stands.
   """
 
   init: Callable[[], PlanState]
-  plan: Callable[[Params, State, PlanState, Key], tuple[PlanOutput, PlanState]]
+  plan: PlanFn
 
 
 # --------------------------------------------------------------------------
@@ -288,20 +317,40 @@ class TrainState(NamedTuple):
   steps: Array
 
 
+class ActFn(Protocol):
+  """The acting half of an algorithm; all that a robot runs."""
+
+  def __call__(self, act: Any, obs: Array, key: Key) -> tuple[Array, Any, Metrics]:
+    """Returns ``(action [A], act, info)`` for ``obs [O]``; ``info`` holds arrays."""
+
+
+class ObserveFn(Protocol):
+  """Takes in experience."""
+
+  def __call__(self, state: TrainState, transition: Transition) -> TrainState:
+    """Returns the state with one transition stored."""
+
+
+class LearnFn(Protocol):
+  """Learns from what was observed."""
+
+  def __call__(self, state: TrainState) -> tuple[TrainState, Metrics]:
+    """Learns if it is time to; metrics hold ``ran``, 1.0 if it was."""
+
+
 class Algorithm(NamedTuple):
   """A learning system as pure functions.
 
   Attributes:
     init: ``(key) -> TrainState`` with ``rollout=None``.
     reset: ``(act) -> act``, forgets what belongs to the past episode.
-    act: ``(act, obs [O], key) -> (action [A], act, info)``; ``info`` is a
-      dictionary of arrays.
-    observe: ``(TrainState, Transition) -> TrainState``, stores one transition.
-    update: ``(TrainState) -> (TrainState, metrics)``, learns if it is time to.
+    act: see ``ActFn``.
+    observe: see ``ObserveFn``.
+    update: see ``LearnFn``.
   """
 
   init: Callable[[Key], TrainState]
   reset: Callable[[Any], Any]
-  act: Callable[[Any, Array, Key], tuple[Array, Any, Metrics]]
-  observe: Callable[[TrainState, Transition], TrainState]
-  update: Callable[[TrainState], tuple[TrainState, Metrics]]
+  act: ActFn
+  observe: ObserveFn
+  update: LearnFn

@@ -92,8 +92,12 @@ def test_help_explains_flags_and_config():
 @pytest.mark.slow
 def test_a_run_is_resumed_evaluated_rendered_and_plotted(run, tmp_path):
   folder, _ = run
+  exact = ["metrics.csv", "metrics.jsonl", "logs.mat", "checkpoints/00000030/manifest.json"]
+  before = {name: (folder / name).read_bytes() for name in exact}
   again = program("train", f"--logdir={folder}", "--resume", "--step=20")
   assert "trial   2" in again and "trial   1" not in again
+  # The manifest holds a checksum of every leaf of the training state.
+  assert before == {name: (folder / name).read_bytes() for name in exact}
   assert "mean" in program("evaluate", f"--run={folder}", "--episodes=2", "--best")
   assert len(json.loads((folder / "evaluation.json").read_text())["returns"]["0"]) == 2
   assert "wrote" in program("render", f"--run={folder}")
