@@ -64,13 +64,15 @@ def define() -> None:
 
 
 def more_help(argv: list[str]) -> str:
-  """Describes the config of the algorithm that is named with ``--help``."""
-  named = [word.split("=", 1)[1] for word in argv if word.startswith("--algo=")]
-  algo = named[0] if named and named[0] in list_algorithms() else "pets"
-  presets = ", ".join(configuration.presets(algo))
-  return f"Config of {algo} (presets: {presets}):\n" + configuration.describe(
-    default_config(algo)
-  )
+  """Describes the config that the arguments given with ``--help`` lead to."""
+  typed = dict(word.lstrip("-").split("=", 1) for word in argv[1:] if "=" in word)
+  algo = typed.get("algo") if typed.get("algo") in list_algorithms() else "pets"
+  known = configuration.presets(algo)
+  preset = typed.get("preset") if typed.get("preset") in known else "cpu"
+  values = configuration.preset_values(algo, preset, typed.get("env", "cartpole"))
+  config = configuration.override(default_config(algo), values)
+  title = f"Config of {algo} with --preset={preset} (presets: {', '.join(known)}):\n"
+  return title + configuration.describe(config)
 
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
