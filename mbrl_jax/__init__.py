@@ -43,6 +43,7 @@ _EXPORTS = {
     "make_evaluate",
     "make_planner",
     "make_predict",
+    "mppi",
     "random_shooting",
   ),
   "mbrl_jax.envs": ("env_dynamics", "list_envs", "make_env"),

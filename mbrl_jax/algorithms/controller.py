@@ -14,7 +14,7 @@ class PlannerConfig:
   """The model-predictive controller.
 
   Attributes:
-    name: cem, icem or random_shooting.
+    name: cem, icem, mppi or random_shooting.
     samples: plans per iteration.
     elites: plans that the distribution is fitted to (cem, icem).
     iterations: rounds per replan; random shooting draws samples times iterations.
@@ -22,6 +22,7 @@ class PlannerConfig:
     particles: samples of each plan's future, a multiple of the members under TS.
     alpha: weight of the old distribution in an update (cem, icem).
     epsilon: variance at which cem has converged.
+    effective: effective sample size that mppi keeps, as a share of the samples.
     replan_every: control steps executed of each plan.
   """
 
@@ -33,6 +34,7 @@ class PlannerConfig:
   particles: int = 20
   alpha: float = 0.1
   epsilon: float = 1e-3
+  effective: float = 0.05
   replan_every: int = 1
 
 
@@ -48,6 +50,7 @@ def make_controller(
   settings = {
     "cem": {"elites": config.elites, "alpha": config.alpha, "epsilon": config.epsilon},
     "icem": {"elites": config.elites, "alpha": config.alpha},
+    "mppi": {"effective": config.effective},
     "random_shooting": {},
   }[name]
   return make_planner(

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from mbrl_jax.envs import double_integrator, env_dynamics, make_env, optimal_return
-from mbrl_jax.planners import SEARCHES, cem, icem, make_evaluate, make_planner, random_shooting
+from mbrl_jax.planners import (
+  SEARCHES,
+  cem,
+  icem,
+  make_evaluate,
+  make_planner,
+  mppi,
+  random_shooting,
+)
 from mbrl_jax.types import Dynamics
 
 # Name, factory, iterations.
@@ -14,6 +22,7 @@ SETTINGS = [
   ("random_shooting", lambda: random_shooting(200), 2),
   ("cem", lambda: cem(100, 10), 4),
   ("icem", lambda: icem(60, 10, decay=1.0), 4),
+  ("mppi", lambda: mppi(100, effective=0.05), 4),
 ]
 every_search = pytest.mark.parametrize(
   "make, iterations", [s[1:] for s in SETTINGS], ids=[s[0] for s in SETTINGS]
@@ -181,8 +190,9 @@ def test_replan_every_replays_the_plan(make, iterations):
     (lambda: random_shooting(4000), 5, 0.03),
     (lambda: cem(200, 20), 12, 0.001),
     (lambda: icem(100, 10, decay=1.0, exponent=0.5), 12, 0.01),
+    (lambda: mppi(200, effective=0.05, spread=0.2), 12, 0.01),
   ],
-  ids=["random_shooting", "cem", "icem"],
+  ids=["random_shooting", "cem", "icem", "mppi"],
 )
 def test_reaches_the_riccati_value(make, iterations, share):
   """Plans of the linear-quadratic probe come within a share of the known optimum."""
@@ -209,6 +219,8 @@ def test_reaches_the_riccati_value(make, iterations, share):
     (lambda: cem(samples=0), "samples must be positive, got 0"),
     (lambda: icem(samples=10, elites=6), "elites=6"),
     (lambda: icem(decay=0.5), "decay=0.5"),
+    (lambda: mppi(temperature=0.0), "temperature must be positive, got 0"),
+    (lambda: mppi(effective=2.0), "effective must lie between 0.0 and 1.0, got 2.0"),
     (lambda: bandit_planner(cem, 0), "iterations must be positive"),
     (lambda: bandit_planner(cem, 1, replan_every=9), "replan_every=9 exceeds horizon=4"),
     (

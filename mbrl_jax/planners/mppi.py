@@ -1,0 +1,139 @@
+"""MPPI: model-predictive path integral control in its information-theoretic form.
+
+With mean plan ``u``, fixed deviation ``sigma``, temperature ``lam`` and base weight ``b``::
+
+  v_i = u + sigma * noise_i                           # clipped to the bounds
+  w_i = softmax_i((return_i - lam b sum u v_i / sigma^2) / lam)
+  u  <- sum_i w_i v_i
+
+``b`` in 0 to 1 says how much of the base distribution is the uncontrolled system (1 in the
+derivation, which charges for control) instead of the present plan (0, no charge). The
+temperature is given, or found in each update so that the effective sample size
+``1 / sum w^2`` is a given share of the samples.
+
+Source: Williams et al. 2017, "Information-Theoretic Model Predictive Control: Theory and
+Applications to Autonomous Driving", algorithm 2 and equations 26 to 34.
+
+Deviations:
+  * Returns are maximised, so signs are turned.
+  * Smoothness comes from noise that is coloured in time (``exponent``), not from a
+    filter over the plan.
+  * The clipped samples are averaged, not the noise, so the mean stays within bounds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.ops.noise import coloured_normal
+from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.types import Array, Key, Search
+
+_HALVINGS = 40
+
+
+class MPPIState(NamedTuple):
+  """State of MPPI; its floats may be changed at any time.
+
+  Attributes:
+    mean: the plan, ``[H, A]``.
+    std: deviation of the samples, ``[H, A]``.
+    low, high: bounds, ``[H, A]``.
+    temperature: ``lam`` of the last update (or of all), in units of return, ``[]``.
+    base: ``b``, ``[]``.
+    exponent: spectral exponent of the noise, ``[]``.
+    effective: wanted effective sample size as a share of the samples, ``[]``;
+      0: the temperature stays as it is.
+  """
+
+  mean: Array
+  std: Array
+  low: Array
+  high: Array
+  temperature: Array
+  base: Array
+  exponent: Array
+  effective: Array
+
+
+def mppi(
+  samples: int = 512,
+  *,
+  temperature: float = 1.0,
+  effective: float = 0.0,
+  spread: float = 0.5,
+  base: float = 0.0,
+  exponent: float = 0.0,
+) -> Search:
+  """Makes the MPPI search.
+
+  Args:
+    samples: ``N``, plans per iteration.
+    temperature: in units of return; small means greedy.
+    effective: share of the samples, 0 to 1, that the effective sample size should be;
+      above 0 it sets the temperature anew in each update.
+    spread: deviation of the samples as a share of half the action range.
+    base: weight of the charge for control, 0 to 1.
+    exponent: spectral exponent of the noise; 0 white, larger is smoother.
+
+  Raises:
+    ValueError: sizes that are not positive, shares outside 0 to 1.
+  """
+  positive(samples=samples, temperature=temperature, spread=spread)
+  between(0.0, 1.0, effective=effective, base=base)
+
+  def init(low: Array, high: Array) -> MPPIState:
+    floats = [jnp.asarray(x, jnp.float32) for x in (temperature, base, exponent, effective)]
+    return MPPIState((low + high) / 2, spread * (high - low) / 2, low, high, *floats)
+
+  def sample(state: MPPIState, key: Key, size: int) -> Array:
+    noise = coloured_normal(key, (size, *state.mean.shape), state.exponent)
+    return jnp.clip(state.mean + state.std * noise, state.low, state.high)
+
+  def update(state: MPPIState, plans: Array, returns: Array) -> MPPIState:
+    charge = jnp.sum(state.mean * plans / jnp.square(state.std), axis=(1, 2))
+    found = temperature_for(returns, jnp.maximum(state.effective, 1e-6))
+    lam = jnp.where(state.effective > 0, found, state.temperature)
+    weights = jax.nn.softmax(returns / lam - state.base * charge)
+    return state._replace(mean=jnp.einsum("n,nha->ha", weights, plans), temperature=lam)
+
+  def shift(state: MPPIState, steps: int) -> MPPIState:
+    return state._replace(mean=shift_plan(state.mean, steps, state.mean[-1]))
+
+  return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
+
+
+def effective_size(weights: Array) -> Array:
+  """Returns ``1 / sum w^2`` of weights ``[N]`` that sum to one: 1 to ``N``."""
+  return 1.0 / jnp.sum(jnp.square(weights))
+
+
+def temperature_for(returns: Array, share: Array) -> Array:
+  """Finds the temperature at which ``softmax(returns / T)`` has a given effective size.
+
+  The effective size grows with the temperature, so halving an interval on a logarithmic
+  scale, from a millionth to a million times the spread of the returns, finds it.
+
+  Args:
+    returns: ``[N]``; -inf where a plan does not count.
+    share: wanted ``1 / sum w^2`` as a share of the plans that count, ``[]``.
+  """
+  finite = jnp.isfinite(returns)
+  wanted = jnp.maximum(share * jnp.sum(finite), 1.0)
+  top = jnp.max(returns, where=finite, initial=-jnp.inf)
+  spread = jnp.maximum(top - jnp.min(returns, where=finite, initial=jnp.inf), 1e-6)
+
+  def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
+    low, high = ends
+    middle = (low + high) / 2
+    weights = jax.nn.softmax((returns - top) / (spread * jnp.exp(middle)))
+    enough = effective_size(weights) >= wanted
+    return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
+
+  width = jnp.log(jnp.float32(1e6))
+  low, high = jax.lax.fori_loop(0, _HALVINGS, halve, (-width, width))
+  return spread * jnp.exp((low + high) / 2)

@@ -1,0 +1,83 @@
+"""MPPI against an independent statement of it in numpy."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl_jax.planners import mppi
+from mbrl_jax.planners.mppi import effective_size, temperature_for
+
+
+def started(horizon=3, **settings):
+  search = mppi(**settings)
+  low, high = jnp.full((horizon, 2), -1.0), jnp.full((horizon, 2), 2.0)
+  return search, search.init(low, high)
+
+
+@pytest.mark.parametrize("base", [0.0, 0.7])
+def test_update_follows_the_equations(base):
+  search, state = started(samples=50, temperature=0.8, base=base)
+  plans = search.sample(state, jax.random.key(0), 50)
+  returns = -jnp.sum(jnp.square(plans - 1.0), axis=(1, 2))
+  mean = np.asarray(search.update(state, plans, returns).mean)
+
+  v, cost, lam = np.asarray(plans, np.float64), -np.asarray(returns, np.float64), 0.8
+  u, sigma = np.full((3, 2), 0.5), 0.5 * 1.5
+  total = cost + lam * base * (u / sigma**2 * v).sum((1, 2))
+  weights = np.exp(-(total - total.min()) / lam)
+  weights /= weights.sum()
+  np.testing.assert_allclose(mean, (weights[:, None, None] * v).sum(0), rtol=1e-4, atol=1e-5)
+
+
+def test_limits_of_the_temperature():
+  plans = jax.random.normal(jax.random.key(1), (30, 3, 2))
+  returns = jax.random.normal(jax.random.key(2), (30,))
+  search, state = started(temperature=1e-6)
+  greedy = search.update(state, plans, returns).mean
+  np.testing.assert_allclose(greedy, plans[jnp.argmax(returns)], atol=1e-6)
+  search, state = started(temperature=1e6)
+  np.testing.assert_allclose(
+    search.update(state, plans, returns).mean, plans.mean(0), atol=1e-5
+  )
+
+
+def test_a_constant_added_to_all_returns_changes_nothing():
+  search, state = started(temperature=0.5)
+  plans = jax.random.normal(jax.random.key(1), (30, 3, 2))
+  returns = jax.random.normal(jax.random.key(2), (30,))
+  a, b = (search.update(state, plans, r).mean for r in (returns, returns + 100.0))
+  np.testing.assert_allclose(a, b, atol=2e-4)
+
+
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e4])
+@pytest.mark.parametrize("share", [0.05, 0.5])
+def test_temperature_gives_the_wanted_effective_size_at_any_scale(scale, share):
+  returns = scale * jax.random.normal(jax.random.key(3), (200,))
+  returns = returns.at[:40].set(-jnp.inf)
+  temperature = temperature_for(returns, jnp.float32(share))
+  weights = jax.nn.softmax(returns / temperature)
+  np.testing.assert_allclose(effective_size(weights), share * 160, rtol=1e-2)
+  assert (weights[:40] == 0).all()
+
+
+def test_equal_returns_weigh_equally():
+  search, state = started(effective=0.1)
+  plans = jax.random.normal(jax.random.key(1), (30, 3, 2))
+  after = search.update(state, plans, jnp.zeros(30))
+  np.testing.assert_allclose(after.mean, plans.mean(0), atol=1e-5)
+
+
+def test_a_quadratic_return_has_the_tilted_gaussian_as_its_limit():
+  """Tilting N(u, s^2) by exp(-(v - g)^2 / (2 lam)) has the mean of two Gaussians' product."""
+  search = mppi(200_000, temperature=0.5, spread=0.1)
+  state = search.init(jnp.full((1, 1), -10.0), jnp.full((1, 1), 10.0))
+  plans = search.sample(state, jax.random.key(0), 200_000)
+  after = search.update(state, plans, -0.5 * jnp.square(plans[:, 0, 0] - 1.0))
+  np.testing.assert_allclose(after.mean, [[1.0 / (1.0 + 0.5)]], atol=0.01)
+
+
+def test_the_warm_start_repeats_the_last_action():
+  search, state = started()
+  state = state._replace(mean=jnp.arange(6.0).reshape(3, 2))
+  np.testing.assert_array_equal(search.shift(state, 1).mean, [[2, 3], [4, 5], [4, 5]])
