@@ -43,6 +43,7 @@ _EXPORTS = {
     "make_evaluate",
     "make_planner",
     "make_predict",
+    "mirror_descent",
     "mppi",
     "random_shooting",
   ),

@@ -14,7 +14,7 @@ class PlannerConfig:
   """The model-predictive controller.
 
   Attributes:
-    name: cem, icem, mppi or random_shooting.
+    name: cem, icem, mirror_descent, mppi or random_shooting.
     samples: plans per iteration.
     elites: plans that the distribution is fitted to (cem, icem).
     iterations: rounds per replan; random shooting draws samples times iterations.
@@ -22,7 +22,8 @@ class PlannerConfig:
     particles: samples of each plan's future, a multiple of the members under TS.
     alpha: weight of the old distribution in an update (cem, icem).
     epsilon: variance at which cem has converged.
-    effective: effective sample size that mppi keeps, as a share of the samples.
+    effective: effective sample size of mppi and mirror_descent, as a share of the samples.
+    step_size: of mirror_descent; 1 forgets the warm start.
     replan_every: control steps executed of each plan.
   """
 
@@ -35,6 +36,7 @@ class PlannerConfig:
   alpha: float = 0.1
   epsilon: float = 1e-3
   effective: float = 0.05
+  step_size: float = 0.7
   replan_every: int = 1
 
 
@@ -50,6 +52,7 @@ def make_controller(
   settings = {
     "cem": {"elites": config.elites, "alpha": config.alpha, "epsilon": config.epsilon},
     "icem": {"elites": config.elites, "alpha": config.alpha},
+    "mirror_descent": {"effective": config.effective, "step_size": config.step_size},
     "mppi": {"effective": config.effective},
     "random_shooting": {},
   }[name]

@@ -3,11 +3,18 @@
 from mbrl_jax.planners.cem import cem
 from mbrl_jax.planners.evaluate import make_evaluate, make_predict
 from mbrl_jax.planners.icem import icem
+from mbrl_jax.planners.mirror_descent import mirror_descent
 from mbrl_jax.planners.mppi import mppi
 from mbrl_jax.planners.random_shooting import random_shooting
 from mbrl_jax.planners.search import make_planner
 
-SEARCHES = {"cem": cem, "icem": icem, "mppi": mppi, "random_shooting": random_shooting}
+SEARCHES = {
+  "cem": cem,
+  "icem": icem,
+  "mirror_descent": mirror_descent,
+  "mppi": mppi,
+  "random_shooting": random_shooting,
+}
 """The searches by name, for configurations."""
 
 __all__ = [
@@ -17,6 +24,7 @@ __all__ = [
   "make_evaluate",
   "make_planner",
   "make_predict",
+  "mirror_descent",
   "mppi",
   "random_shooting",
 ]

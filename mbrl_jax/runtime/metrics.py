@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import tensorboardX
-
 from mbrl_jax.runtime import files
 from mbrl_jax.runtime.table import Row, Table, finite
 
@@ -28,6 +26,8 @@ class MetricsWriter:
       tags: ``str.format`` pattern of a row that prefixes its TensorBoard tags,
         such as ``"seed{seed:.0f}/"``.
     """
+    import tensorboardX  # here, because importing it sets an environment variable
+
     folder = Path(folder)
     self._metrics = Table(folder / "metrics.csv", after)
     self._timing = Table(folder / "timing.csv", after)

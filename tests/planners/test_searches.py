@@ -12,6 +12,7 @@ from mbrl_jax.planners import (
   icem,
   make_evaluate,
   make_planner,
+  mirror_descent,
   mppi,
   random_shooting,
 )
@@ -23,6 +24,7 @@ SETTINGS = [
   ("cem", lambda: cem(100, 10), 4),
   ("icem", lambda: icem(60, 10, decay=1.0), 4),
   ("mppi", lambda: mppi(100, effective=0.05), 4),
+  ("mirror_descent", lambda: mirror_descent(100, covariance="full", step_size=0.8), 4),
 ]
 every_search = pytest.mark.parametrize(
   "make, iterations", [s[1:] for s in SETTINGS], ids=[s[0] for s in SETTINGS]
@@ -191,8 +193,13 @@ def test_replan_every_replays_the_plan(make, iterations):
     (lambda: cem(200, 20), 12, 0.001),
     (lambda: icem(100, 10, decay=1.0, exponent=0.5), 12, 0.01),
     (lambda: mppi(200, effective=0.05, spread=0.2), 12, 0.01),
+    (
+      lambda: mirror_descent(200, utility="threshold", elites=20, covariance="diagonal"),
+      12,
+      0.001,
+    ),
   ],
-  ids=["random_shooting", "cem", "icem", "mppi"],
+  ids=["random_shooting", "cem", "icem", "mppi", "mirror_descent"],
 )
 def test_reaches_the_riccati_value(make, iterations, share):
   """Plans of the linear-quadratic probe come within a share of the known optimum."""
@@ -220,6 +227,10 @@ def test_reaches_the_riccati_value(make, iterations, share):
     (lambda: icem(samples=10, elites=6), "elites=6"),
     (lambda: icem(decay=0.5), "decay=0.5"),
     (lambda: mppi(temperature=0.0), "temperature must be positive, got 0"),
+    (lambda: mirror_descent(utility="treshold"), "Did you mean 'threshold'"),
+    (lambda: mirror_descent(covariance="ful"), "Did you mean 'full'"),
+    (lambda: mirror_descent(utility="expected", covariance="full"), "'fixed', got 'full'"),
+    (lambda: mirror_descent(step_size=1.5), "step_size must lie between"),
     (lambda: mppi(effective=2.0), "effective must lie between 0.0 and 1.0, got 2.0"),
     (lambda: bandit_planner(cem, 0), "iterations must be positive"),
     (lambda: bandit_planner(cem, 1, replan_every=9), "replan_every=9 exceeds horizon=4"),
