@@ -45,6 +45,7 @@ _EXPORTS = {
     "make_predict",
     "mirror_descent",
     "mppi",
+    "pddm",
     "random_shooting",
   ),
   "mbrl_jax.envs": ("env_dynamics", "list_envs", "make_env"),

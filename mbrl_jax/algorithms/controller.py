@@ -14,7 +14,7 @@ class PlannerConfig:
   """The model-predictive controller.
 
   Attributes:
-    name: cem, icem, mirror_descent, mppi or random_shooting.
+    name: cem, icem, mirror_descent, mppi, pddm or random_shooting.
     samples: plans per iteration.
     elites: plans that the distribution is fitted to (cem, icem).
     iterations: rounds per replan; random shooting draws samples times iterations.
@@ -24,6 +24,7 @@ class PlannerConfig:
     epsilon: variance at which cem has converged.
     effective: effective sample size of mppi and mirror_descent, as a share of the samples.
     step_size: of mirror_descent; 1 forgets the warm start.
+    kappa, beta: weight of the returns and smoothing of pddm.
     replan_every: control steps executed of each plan.
   """
 
@@ -37,6 +38,8 @@ class PlannerConfig:
   epsilon: float = 1e-3
   effective: float = 0.05
   step_size: float = 0.7
+  kappa: float = 10.0
+  beta: float = 0.6
   replan_every: int = 1
 
 
@@ -54,6 +57,7 @@ def make_controller(
     "icem": {"elites": config.elites, "alpha": config.alpha},
     "mirror_descent": {"effective": config.effective, "step_size": config.step_size},
     "mppi": {"effective": config.effective},
+    "pddm": {"kappa": config.kappa, "beta": config.beta},
     "random_shooting": {},
   }[name]
   return make_planner(

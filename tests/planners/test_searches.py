@@ -14,6 +14,7 @@ from mbrl_jax.planners import (
   make_planner,
   mirror_descent,
   mppi,
+  pddm,
   random_shooting,
 )
 from mbrl_jax.types import Dynamics
@@ -24,6 +25,7 @@ SETTINGS = [
   ("cem", lambda: cem(100, 10), 4),
   ("icem", lambda: icem(60, 10, decay=1.0), 4),
   ("mppi", lambda: mppi(100, effective=0.05), 4),
+  ("pddm", lambda: pddm(100, kappa=20.0, spread=0.5), 4),
   ("mirror_descent", lambda: mirror_descent(100, covariance="full", step_size=0.8), 4),
 ]
 every_search = pytest.mark.parametrize(
@@ -193,13 +195,14 @@ def test_replan_every_replays_the_plan(make, iterations):
     (lambda: cem(200, 20), 12, 0.001),
     (lambda: icem(100, 10, decay=1.0, exponent=0.5), 12, 0.01),
     (lambda: mppi(200, effective=0.05, spread=0.2), 12, 0.01),
+    (lambda: pddm(200, kappa=20.0, beta=0.9, spread=0.2), 12, 0.01),
     (
       lambda: mirror_descent(200, utility="threshold", elites=20, covariance="diagonal"),
       12,
       0.001,
     ),
   ],
-  ids=["random_shooting", "cem", "icem", "mppi", "mirror_descent"],
+  ids=["random_shooting", "cem", "icem", "mppi", "pddm", "mirror_descent"],
 )
 def test_reaches_the_riccati_value(make, iterations, share):
   """Plans of the linear-quadratic probe come within a share of the known optimum."""

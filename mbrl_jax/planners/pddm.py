@@ -1,0 +1,112 @@
+"""PDDM: filtered, reward-weighted refinement of a plan.
+
+With mean plan ``m``, noise ``u_t ~ N(0, sigma^2)``, smoothing ``beta`` and weight ``kappa``::
+
+  n_t = beta u_t + (1 - beta) n_{t-1},   n_{-1} = 0
+  a = clip(m + n)
+  m <- sum_i exp(kappa R_i) a_i / sum_i exp(kappa R_i)
+
+Source: Nagabandi, Konolige, Levine and Kumar 2019, "Deep Dynamics Models for Learning
+Dexterous Manipulation", section 4.2, equations 3 to 5.
+
+Deviations:
+  * ``as_released=True`` filters as the released code does, over mean and noise together and
+    from the action executed last: ``a_t = beta (m_t + u_t) + (1 - beta) a_{t-1}``.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.types import Array, Key, Search
+
+
+class PDDMState(NamedTuple):
+  """State of PDDM; its floats may be changed at any time.
+
+  Attributes:
+    mean: the plan, ``[H, A]``.
+    std: deviation of the unfiltered noise, ``[H, A]``.
+    previous: action executed last, ``[A]``.
+    low, high: bounds, ``[H, A]``.
+    kappa: weight of the returns, per unit of return, ``[]``.
+    beta: smoothing, ``[]``; 1 is none.
+  """
+
+  mean: Array
+  std: Array
+  previous: Array
+  low: Array
+  high: Array
+  kappa: Array
+  beta: Array
+
+
+def pddm(
+  samples: int = 700,
+  *,
+  kappa: float = 10.0,
+  beta: float = 0.6,
+  spread: float = 0.9,
+  as_released: bool = False,
+) -> Search:
+  """Makes PDDM's search; defaults are those of its cube and ball tasks.
+
+  Args:
+    samples: ``N``, plans per iteration; the original takes one iteration.
+    kappa: weight of the returns, per unit of return.
+    beta: smoothing, above 0 to 1; 1 is none.
+    spread: deviation of the noise as a share of half the action range.
+    as_released: filter as the released code does.
+
+  Raises:
+    ValueError: sizes that are not positive, beta above 1.
+  """
+  positive(samples=samples, kappa=kappa, beta=beta, spread=spread)
+  between(0.0, 1.0, beta=beta)
+
+  def init(low: Array, high: Array) -> PDDMState:
+    middle = (low + high) / 2
+    floats = jnp.asarray(kappa, jnp.float32), jnp.asarray(beta, jnp.float32)
+    return PDDMState(middle, spread * (high - low) / 2, middle[0], low, high, *floats)
+
+  def sample(state: PDDMState, key: Key, size: int) -> Array:
+    noise = state.std * jax.random.normal(key, (size, *state.mean.shape))
+    if as_released:
+      plans = smooth(state.mean + noise, state.beta, state.previous)
+    else:
+      plans = state.mean + smooth(noise, state.beta, jnp.zeros_like(state.previous))
+    return jnp.clip(plans, state.low, state.high)
+
+  def update(state: PDDMState, plans: Array, returns: Array) -> PDDMState:
+    weights = jax.nn.softmax(state.kappa * returns)
+    return state._replace(mean=jnp.einsum("n,nha->ha", weights, plans))
+
+  def shift(state: PDDMState, steps: int) -> PDDMState:
+    mean = shift_plan(state.mean, steps, state.mean[-1])
+    return state._replace(mean=mean, previous=state.mean[steps - 1])
+
+  return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
+
+
+def smooth(plans: Array, beta: Array, first: Array) -> Array:
+  """Low-passes ``plans [N, H, A]`` over ``H``: ``y_t = beta x_t + (1 - beta) y_{t-1}``.
+
+  Args:
+    plans: ``x``.
+    beta: ``[]``.
+    first: ``y_{-1}``, ``[A]``.
+  """
+
+  def step(last: Array, now: Array) -> tuple[Array, Array]:
+    last = beta * now + (1 - beta) * last
+    return last, last
+
+  start = jnp.broadcast_to(first, plans[:, 0].shape)
+  _, smoothed = jax.lax.scan(step, start, jnp.swapaxes(plans, 0, 1))
+  return jnp.swapaxes(smoothed, 0, 1)

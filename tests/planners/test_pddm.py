@@ -1,0 +1,49 @@
+"""PDDM against a plain loop."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl_jax.planners import pddm
+
+LOW, HIGH = jnp.full((5, 2), -3.0), jnp.full((5, 2), 5.0)
+
+
+@pytest.mark.parametrize("as_released", [False, True])
+def test_samples_are_filtered_as_stated(as_released):
+  search = pddm(20, beta=0.3, spread=0.2, as_released=as_released)
+  mean = jax.random.normal(jax.random.key(1), (5, 2))
+  state = search.init(LOW, HIGH)._replace(mean=mean, previous=jnp.array([0.5, -0.5]))
+  plans = np.asarray(search.sample(state, jax.random.key(0), 20))
+  noise = 0.2 * 4.0 * np.asarray(jax.random.normal(jax.random.key(0), (20, 5, 2)), np.float64)
+  for i in range(20):
+    last = np.array([0.5, -0.5]) if as_released else np.zeros(2)
+    for t in range(5):
+      raw = noise[i, t] + (mean[t] if as_released else 0.0)
+      last = 0.3 * raw + 0.7 * last
+      action = last if as_released else mean[t] + last
+      np.testing.assert_allclose(plans[i, t], np.clip(action, -3, 5), atol=1e-5)
+
+
+def test_the_mean_is_weighted_by_the_exponentiated_returns():
+  search = pddm(30, kappa=2.0)
+  state = search.init(LOW, HIGH)
+  plans = search.sample(state, jax.random.key(0), 30)
+  returns = jax.random.normal(jax.random.key(1), (30,)).at[4].set(-jnp.inf)
+  weights = np.exp(2.0 * np.asarray(returns, np.float64))
+  expected = (weights[:, None, None] * np.asarray(plans)).sum(0) / weights.sum()
+  np.testing.assert_allclose(search.update(state, plans, returns).mean, expected, atol=1e-5)
+
+
+def test_the_shift_remembers_the_action_executed_last():
+  search = pddm()
+  state = search.init(LOW, HIGH)._replace(mean=jnp.arange(10.0).reshape(5, 2))
+  shifted = search.shift(state, 2)
+  np.testing.assert_array_equal(shifted.previous, [2, 3])
+  np.testing.assert_array_equal(shifted.mean, [[4, 5], [6, 7], [8, 9], [8, 9], [8, 9]])
+
+
+def test_beta_above_one_is_refused():
+  with pytest.raises(ValueError, match=r"beta must lie between 0.0 and 1.0, got 1.5"):
+    pddm(beta=1.5)
