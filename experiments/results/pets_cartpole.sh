@@ -6,7 +6,7 @@ set -euo pipefail
 python=${PYTHON:-.venv/bin/python} seeds=${SEEDS:-0 1 2} trials=${TRIALS:-15}
 runs=runs/pets_cartpole results=experiments/results/pets_cartpole
 methods=${METHODS:-PE-TSinf-cem PE-TS1-cem PE-E-cem DE-TSinf-cem DE-TS1-cem DE-E-cem P-DS-cem P-MM-cem P-E-cem D-E-cem
-  PE-TSinf-random_shooting PE-TSinf-icem PE-TSinf-cem-bfloat16 PE-DS-cem PE-MM-cem DE-DS-cem DE-MM-cem GP-E-cem GP-DS-cem GP-MM-cem}
+  PE-TSinf-random_shooting PE-TSinf-icem PE-TSinf-cem-bfloat16 PE-DS-cem PE-MM-cem DE-DS-cem DE-MM-cem GP-E-cem}
 mkdir -p "$results"
 
 for seed in $seeds; do

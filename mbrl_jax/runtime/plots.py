@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from mbrl_jax.runtime.table import Row
 
 COLOURS = ["#3366aa", "#cc6633", "#339966", "#aa3377", "#777777", "#bb9900", "#33aacc"]
+MANY = 8
+"""Labels above which the legend stands beside the axes."""
 Curves = dict[str, list[tuple[np.ndarray, np.ndarray]]]
 """For each label, one ``(steps [n], values [n])`` for each run or seed."""
 
@@ -188,7 +190,11 @@ def _save(figure: Figure, axes: Axes, path: Path | str) -> Path:
   """Adds the legend and writes the file."""
   path = Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  if axes.get_legend_handles_labels()[0]:
+  labels = axes.get_legend_handles_labels()[1]
+  if len(labels) > MANY:
+    figure.set_figwidth(figure.get_figwidth() + 3)
+    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
+  elif labels:
     axes.legend(frameon=False, fontsize="small")
   figure.savefig(path, dpi=120)
   return path
