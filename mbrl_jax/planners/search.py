@@ -78,37 +78,17 @@ def make_planner(
     # Copies, because leaves that share a buffer could not be donated.
     return jax.tree.map(jnp.copy, PlanState(state, search.mean(state), value, age))
 
-  def improve(params: Params, state: State, plan_state: PlanState, key: Key) -> tuple:
-    """Runs all iterations; returns the search state, the best return, the count."""
-    proposal_key, key = jax.random.split(key)
-    keys = jax.random.split(proposal_key, len(proposals))
-    proposed = [
-      jnp.clip(propose(params, state, plan_state, k), low, high)
-      for propose, k in zip(proposals, keys, strict=True)
-    ]
-
-    def iterate(carry: Any, key: Key, size: int) -> tuple[Any, tuple[Array, Array]]:
-      sample_key, evaluate_key = jax.random.split(key)
-      plans = jnp.concatenate([search.sample(carry, sample_key, size), *proposed])
-      returns = evaluate(params, state, plans, evaluate_key)
-      finite = jnp.isfinite(returns)
-      updated = search.update(carry, plans, jnp.where(finite, returns, -jnp.inf))
-      carry = jax.tree.map(lambda new, old: jnp.where(finite.any(), new, old), updated, carry)
-      return carry, (jnp.max(returns, initial=-jnp.inf, where=finite), jnp.sum(~finite))
-
-    best, nonfinite, carry = [], [], plan_state.search
-    keys = jax.random.split(key, iterations)
-    start = 0
-    # Equal sizes share one compiled loop; a decaying population has one each.
-    for size, group in itertools.groupby(search.sizes(iterations)):
-      stop = start + len(list(group))
-      body = lambda carry, key, size=size: iterate(carry, key, size)
-      carry, (values, counts) = jax.lax.scan(body, carry, keys[start:stop])
-      best, nonfinite, start = [*best, values], [*nonfinite, counts], stop
-    return carry, jnp.max(jnp.concatenate(best)), jnp.sum(jnp.concatenate(nonfinite))
+  def propose(args: tuple, key: Key) -> list[Array]:
+    keys = jax.random.split(key, len(proposals))
+    plans = [make(*args, k) for make, k in zip(proposals, keys, strict=True)]
+    return [jnp.clip(x, low, high) for x in plans]
 
   def replan(params: Params, state: State, plan_state: PlanState, key: Key) -> tuple:
-    found, value, nonfinite = improve(params, state, plan_state, key)
+    proposal_key, key = jax.random.split(key)
+    proposed = propose((params, state, plan_state), proposal_key)
+    score = lambda plans, key: evaluate(params, state, plans, key)
+    keys = jax.random.split(key, iterations)
+    found, value, nonfinite = _improve(search, score, proposed, plan_state.search, keys)
     next_search = search.shift(found, replan_every)
     return PlanState(next_search, search.mean(found), value, plan_state.age), nonfinite
 
@@ -129,6 +109,45 @@ def make_planner(
     return output, plan_state._replace(age=(plan_state.age + 1) % replan_every)
 
   return Planner(init, plan)
+
+
+def _improve(
+  search: Search,
+  score: Callable[[Array, Key], Array],
+  proposed: list[Array],
+  state: Any,
+  keys: Key,
+) -> tuple[Any, Array, Array]:
+  """Runs one iteration for each key.
+
+  Args:
+    search: the search.
+    score: ``(plans [N, H, A], key) -> returns [N]``.
+    proposed: plans ``[M, H, A]`` that compete in every iteration.
+    state: the search's state.
+    keys: one for each iteration.
+
+  Returns:
+    The new state, the best return ``[]`` and the number of plans without one ``[]``.
+  """
+
+  def iterate(state: Any, key: Key, size: int) -> tuple[Any, tuple[Array, Array]]:
+    sample_key, score_key = jax.random.split(key)
+    plans = jnp.concatenate([search.sample(state, sample_key, size), *proposed])
+    returns = score(plans, score_key)
+    finite = jnp.isfinite(returns)
+    updated = search.update(state, plans, jnp.where(finite, returns, -jnp.inf))
+    state = jax.tree.map(lambda new, old: jnp.where(finite.any(), new, old), updated, state)
+    return state, (jnp.max(returns, initial=-jnp.inf, where=finite), jnp.sum(~finite))
+
+  best, nonfinite, start = [], [], 0
+  # Equal sizes share one compiled loop; a decaying population has one each.
+  for size, group in itertools.groupby(search.sizes(len(keys))):
+    stop = start + len(list(group))
+    body = lambda state, key, size=size: iterate(state, key, size)
+    state, (values, counts) = jax.lax.scan(body, state, keys[start:stop])
+    best, nonfinite, start = [*best, values], [*nonfinite, counts], stop
+  return state, jnp.max(jnp.concatenate(best)), jnp.sum(jnp.concatenate(nonfinite))
 
 
 def shift_plan(plan: Array, steps: int, tail: Array) -> Array:
