@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import os
 import re
 import sys
 from collections.abc import Callable
@@ -48,8 +50,9 @@ def run(
 
   def parse(argv: list[str]) -> list[str]:
     if any(word in ("--help", "-help", "-h", "--helpshort") for word in argv[1:]):
-      print(f"{doc.strip()}\n\nFlags:\n{_flag_help()}\n{more_help(argv)}")
-      sys.exit(0)
+      with contextlib.suppress(BrokenPipeError):  # as by: ... --help | head
+        print(f"{doc.strip()}\n\nFlags:\n{_flag_help()}\n{more_help(argv)}", flush=True)
+      os._exit(0)
     rest = split(_repeat(argv, repeated), dotted)
     try:
       extra = flags.FLAGS(rest)[1:]

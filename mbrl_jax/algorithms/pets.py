@@ -4,7 +4,7 @@ Collect ``init_trials`` episodes of uniform actions, then repeat: fit the model
 to all data so far, run one episode of model-predictive control.
 
 Source: Chua et al. 2018, "Deep Reinforcement Learning in a Handful of Trials
-using Probabilistic Dynamics Models", algorithm 1, and the released code.
+using Probabilistic Dynamics Models", and the released code.
 
 Deviations:
   * The model is fitted after the last episode too, so that what is saved is

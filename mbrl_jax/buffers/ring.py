@@ -51,9 +51,3 @@ def sample(ring: Ring, key: Key, size: int) -> Any:
   """
   rows = jax.random.randint(key, (size,), 0, ring.size)
   return jax.tree.map(lambda x: x[rows], ring.data)
-
-
-def in_order(ring: Ring) -> Any:
-  """Returns all rows, oldest first; valid ones lead: leaves ``[capacity, ...]``."""
-  oldest = jnp.where(ring.size == ring.capacity, ring.cursor, 0)
-  return jax.tree.map(lambda x: jnp.roll(x, -oldest, axis=0), ring.data)

@@ -1,6 +1,6 @@
 """Ensembles of neural networks that predict a target from an input (PETS).
 
-Kinds (Chua et al. 2018, section 4): ``D`` one deterministic net, ``P`` one
+Kinds (Chua et al. 2018): ``D`` one deterministic net, ``P`` one
 probabilistic net, ``DE`` and ``PE`` ensembles of them. A probabilistic net has two
 outputs per target, mean and log-variance; the latter is softly bounded by two learnt
 vectors that all members share.

@@ -1,6 +1,6 @@
 """Trains a model on a padded data set in one compiled call.
 
-As PETS trains (Chua et al. 2018, algorithm 1 and the original program): every call draws
+As PETS trains (Chua et al. 2018, the released program): every call draws
 fresh bootstrap index rows, one for each member, with replacement; an epoch walks over their
 columns in mini-batches, the last partial batch included; after each epoch every row is
 shuffled. Weights and the optimiser's state carry over from call to call. With hold-out, as
@@ -246,7 +246,7 @@ def _gradient_step(ensemble, optimizer, params, loop: _Loop, inputs, targets, we
   """Takes one step of the optimiser; a gradient that is not finite counts as zero.
 
   Zeroing the gradient, unlike choosing between old and new state, keeps the optimiser's
-  update in place: a quarter faster where the state does not fit in the cache.
+  update in place, which counts where the state does not fit in the cache.
   """
 
   def loss(trained):

@@ -1,7 +1,7 @@
 """A sparse Gaussian process with the interface of the ensembles.
 
 Titsias' variational sparse regression (2009), which PETS compares itself with (Chua et al.
-2018, section 6): one squared-exponential kernel with a length scale for each input and one
+2018): one squared-exponential kernel with a length scale for each input and one
 noise variance ``s^2``, shared by all outputs; the inducing inputs are a random subset of the
 data, drawn anew at each fit; predictions are those of the latent function, without
 observation noise.

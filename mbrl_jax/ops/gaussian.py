@@ -12,7 +12,7 @@ def soft_bound(x: Array, low: Array, high: Array) -> Array:
   """Squeezes ``x`` smoothly between two bounds, which get gradients too.
 
   First ``x <- high - softplus(high - x)``, then ``x <- low + softplus(x - low)``
-  (PETS, Chua et al. 2018, appendix A.1). The result may exceed ``high`` by
+  (PETS, Chua et al. 2018, and its released nets). The result may exceed ``high`` by
   ``softplus(low - high)``, some 3e-5 at the usual bounds of -10 and 0.5.
   """
   x = high - jax.nn.softplus(high - x)
@@ -23,8 +23,8 @@ def bounded_variance(log_var: Array, low: Array, high: Array) -> Array:
   """Returns ``exp(soft_bound(log_var, low, high))`` with one exponential of ``log_var``.
 
   Inserting the definitions leaves ``exp(low) + exp(high) sigmoid(log_var - high)``. Planning
-  evaluates it for every output of every particle, where four transcendental functions
-  in place of one were a tenth of the time.
+  evaluates it for every output of every particle, so one transcendental function in
+  place of five counts.
   """
   return jnp.exp(low) + jnp.exp(high) * jax.nn.sigmoid(log_var - high)
 

@@ -35,7 +35,7 @@ def coloured_normal(key: Key, shape: tuple[int, int, int], exponent: Array) -> A
   """Draws normals ``[N, H, A]`` coloured along ``H``.
 
   Source: Timmer and Koenig 1995, "On generating power law noise"; used for
-  planning by Pinneri et al. 2020 (iCEM), section 3.1.
+  planning by Pinneri et al. 2020 (iCEM).
 
   Args:
     key: typed key.

@@ -11,7 +11,7 @@ Iterations after ``max(v) <= epsilon`` change nothing. The mean is executed. The
 next control step starts from the mean shifted by the executed actions, zeros
 appended, and the initial variance ``((u - l) / 4)^2``.
 
-Source: Chua et al. 2018 (PETS), section 5.2 and its released optimiser.
+Source: Chua et al. 2018 (PETS), the optimiser of its released code.
 
 Deviations:
   * The appended zeros are clipped to the bounds (the original leaves them, which

@@ -4,7 +4,7 @@ A plan's return is, per particle, ``sum_t discount^t r_t`` over the horizon, up
 to and including the step that terminates, plus ``discount^H terminal(state)``
 if the particle is still alive; then a risk measure over all particles.
 
-Source: Chua et al. 2018 (PETS), section 5, for particles and trajectory sampling.
+Source: Chua et al. 2018 (PETS), for particles and trajectory sampling.
 
 Deviations:
   * The original replaces a NaN return of one particle by a cost of 1e6 and lets

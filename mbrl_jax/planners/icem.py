@@ -6,7 +6,7 @@ from control step to control step, clipping to the bounds, and the best plan
 found is executed.
 
 Source: Pinneri et al. 2020, "Sample-efficient Cross-Entropy Method for Real-time
-Planning", algorithm 1 and table 1 of its appendix.
+Planning". The defaults are ours, in the range that is usual for it.
 
 Deviations:
   * The mean competes in every iteration, not in the last one only; this costs
@@ -104,17 +104,7 @@ def icem(
     return jnp.clip(plans, state.low, state.high)
 
   def update(state: ICEMState, plans: Array, returns: Array) -> ICEMState:
-    mean, variance = elite_moments(plans, returns, elites)
-    best = jnp.argmax(returns)
-    better = returns[best] > state.value
-    _, indices = jax.lax.top_k(returns, kept)
-    return state._replace(
-      mean=state.alpha * state.mean + (1 - state.alpha) * mean,
-      std=state.alpha * state.std + (1 - state.alpha) * jnp.sqrt(variance),
-      kept=jnp.where((returns[indices] > -jnp.inf)[:, None, None], plans[indices], mean),
-      plan=jnp.where(better, plans[best], state.plan),
-      value=jnp.where(better, returns[best], state.value),
-    )
+    return _update(state, plans, returns, elites)
 
   def shift(state: ICEMState, steps: int) -> ICEMState:
     move = lambda plan: shift_plan(plan, steps, plan[-1])
@@ -127,3 +117,18 @@ def icem(
     )
 
   return Search(init, sample, update, lambda state: state.plan, shift, sizes)
+
+
+def _update(state: ICEMState, plans: Array, returns: Array, elites: int) -> ICEMState:
+  """Fits the distribution to the elites and remembers the best of them."""
+  mean, variance = elite_moments(plans, returns, elites)
+  best = jnp.argmax(returns)
+  better = returns[best] > state.value
+  values, indices = jax.lax.top_k(returns, len(state.kept))
+  return state._replace(
+    mean=state.alpha * state.mean + (1 - state.alpha) * mean,
+    std=state.alpha * state.std + (1 - state.alpha) * jnp.sqrt(variance),
+    kept=jnp.where((values > -jnp.inf)[:, None, None], plans[indices], mean),
+    plan=jnp.where(better, plans[best], state.plan),
+    value=jnp.where(better, returns[best], state.value),
+  )

@@ -14,7 +14,8 @@ gradient ascent on the expected return, ``u' = u + g mean_i (R_i - mean R) (v_i 
 covariance staying as it is.
 
 Source: Wagener, Cheng, Sacks and Boots 2019, "An Online Learning Approach to Model Predictive
-Control", sections III and IV.
+Control"; the step is derived here for the Gaussian, and its covariance tested against the
+second moment.
 
 Deviations:
   * The shift model also pulls the covariance back to the initial one by the share ``forget``;
@@ -134,16 +135,7 @@ def mirror_descent(
   def update(state: MirrorDescentState, plans: Array, returns: Array) -> MirrorDescentState:
     if utility == "expected":
       return state._replace(mean=_ascend(state, plans, returns))
-    if utility == "threshold":
-      values, indices = jax.lax.top_k(returns, elites)
-      plans, weights = plans[indices], _normalise((values > -jnp.inf).astype(plans.dtype))
-    elif utility == "exponential":
-      found = temperature_for(returns, jnp.maximum(state.effective, 1e-6))
-      lam = jnp.where(state.effective > 0, found, state.temperature)
-      state, weights = state._replace(temperature=lam), jax.nn.softmax(returns / lam)
-    else:
-      weights = _normalise(jnp.where(returns > -jnp.inf, utility(returns), 0.0))
-    return _descend(state, plans, weights, covariance)
+    return _descend(*_weigh(state, plans, returns, utility, elites), covariance)
 
   def shift(state: MirrorDescentState, steps: int) -> MirrorDescentState:
     initial = jnp.diag(state.initial.ravel()) if full else state.initial
@@ -154,6 +146,24 @@ def mirror_descent(
     )
 
   return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
+
+
+def _weigh(
+  state: MirrorDescentState,
+  plans: Array,
+  returns: Array,
+  utility: str | Utility,
+  elites: int,
+) -> tuple[MirrorDescentState, Array, Array]:
+  """Returns the state, the plans that count and their weights, which sum to one."""
+  if utility == "threshold":
+    values, indices = jax.lax.top_k(returns, elites)
+    return state, plans[indices], _normalise((values > -jnp.inf).astype(plans.dtype))
+  if utility == "exponential":
+    found = temperature_for(returns, jnp.maximum(state.effective, 1e-6))
+    lam = jnp.where(state.effective > 0, found, state.temperature)
+    return state._replace(temperature=lam), plans, jax.nn.softmax(returns / lam)
+  return state, plans, _normalise(jnp.where(returns > -jnp.inf, utility(returns), 0.0))
 
 
 def _normalise(weights: Array) -> Array:

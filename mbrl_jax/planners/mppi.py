@@ -12,7 +12,7 @@ temperature is given, or found in each update so that the effective sample size
 ``1 / sum w^2`` is a given share of the samples.
 
 Source: Williams et al. 2017, "Information-Theoretic Model Predictive Control: Theory and
-Applications to Autonomous Driving", algorithm 2 and equations 26 to 34.
+Applications to Autonomous Driving".
 
 Deviations:
   * Returns are maximised, so signs are turned.

@@ -7,7 +7,7 @@ With mean plan ``m``, noise ``u_t ~ N(0, sigma^2)``, smoothing ``beta`` and weig
   m <- sum_i exp(kappa R_i) a_i / sum_i exp(kappa R_i)
 
 Source: Nagabandi, Konolige, Levine and Kumar 2019, "Deep Dynamics Models for Learning
-Dexterous Manipulation", section 4.2, equations 3 to 5.
+Dexterous Manipulation", and its released code.
 
 Deviations:
   * ``as_released=True`` filters as the released code does, over mean and noise together and

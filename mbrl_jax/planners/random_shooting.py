@@ -1,6 +1,6 @@
 """Random shooting: the best of uniformly drawn plans.
 
-Source: Nagabandi et al. 2017, section IV-C; the baseline of Chua et al. 2018.
+Source: Nagabandi et al. 2017 (MBMF); the baseline of Chua et al. 2018.
 """
 
 from __future__ import annotations

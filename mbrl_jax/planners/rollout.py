@@ -4,7 +4,7 @@ Rows are laid out ``[E, N, P/E]``: particle ``p`` of a plan belongs to slice
 ``p // (P / E)``. A slice's weights are therefore read once for all its rows and
 never gathered per trajectory.
 
-Source: Chua et al. 2018 (PETS), section 5.1, TSinf and TS1.
+Source: Chua et al. 2018 (PETS), TSinf and TS1, in the form of the released code.
 """
 
 from __future__ import annotations

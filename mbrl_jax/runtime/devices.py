@@ -24,9 +24,8 @@ def has_avx512() -> bool:
 def compiler_options(backend: str | None = None) -> dict[str, Any]:
   """Returns XLA options for ``jax.jit(..., compiler_options=...)`` on a backend.
 
-  On CPUs the scheduler that minimises memory keeps the rows of small networks in
-  the cache, and with AVX-512 products are a third faster when all 512 bits are
-  used, which XLA does not do by itself.
+  On CPUs the scheduler that minimises memory, and all 512 bits of AVX-512, which XLA
+  does not prefer by itself, make planning a little faster.
 
   Args:
     backend: name of a jax backend; ``None`` is the default one.
