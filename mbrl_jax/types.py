@@ -101,7 +101,8 @@ class UpdateFn(Protocol):
   def __call__(self, state: Any, plans: Array, returns: Array) -> Any:
     """Returns the state after ``plans [N, H, A]`` had ``returns [N]``.
 
-    A return of -inf marks a plan that must not win.
+    A return of -inf marks a plan that must not win. A search with ``gradients`` gets
+    them as one more argument.
     """
 
 
@@ -109,11 +110,17 @@ class ShiftFn(Protocol):
   """Moves a search on in time."""
 
   def __call__(self, state: Any, steps: int) -> Any:
-    """Returns the warm start after ``steps`` (static) actions were executed."""
+    """Returns the warm start after ``steps`` (static) rows of the plan have passed.
+
+    It begins a new replan also with ``steps=0``: less than a knot has passed.
+    """
 
 
 class Search(NamedTuple):
   """All that differs between planners: ask and tell over plans.
+
+  Where ``make_planner`` is given ``knots``, the rows ``H`` below are knots instead of
+  control steps; a search need not know.
 
   Attributes:
     init: ``(low [H, A], high [H, A]) -> state``. Floats that a user would tune are
@@ -123,6 +130,8 @@ class Search(NamedTuple):
     mean: ``(state) -> plan [H, A]``, what is executed.
     shift: see ``ShiftFn``.
     sizes: ``(iterations) -> tuple[int, ...]``, plans sampled at each iteration.
+    gradients: ``update(state, plans, returns, gradients)`` also gets the derivative of
+      each return by its plan, ``[N, H, A]``, 0 where it is not finite.
   """
 
   init: Callable[[Array, Array], Any]
@@ -131,6 +140,7 @@ class Search(NamedTuple):
   mean: Callable[[Any], Array]
   shift: ShiftFn
   sizes: Callable[[int], tuple[int, ...]]
+  gradients: bool = False
 
 
 class PlanState(NamedTuple):
@@ -141,12 +151,19 @@ class PlanState(NamedTuple):
     plan: the plan being executed, ``[H, A]``.
     value: best return among the candidates when it was made, ``[]``.
     age: control steps since ``plan`` was made, ``[]`` int32.
+    phase: how far time has moved between the knots, ``[]`` int32; see ``ops.spline``.
+    committed: actions chosen but not yet executed, because of latency, ``[L, A]``.
+    tolerance: the search has converged when its mean moves by less, as a share of the
+      action range, ``[]``; without effect where ``make_planner`` was given none.
   """
 
   search: Any
   plan: Array
   value: Array
   age: Array
+  phase: Array
+  committed: Array
+  tolerance: Array
 
 
 class PlanOutput(NamedTuple):
@@ -157,8 +174,8 @@ class PlanOutput(NamedTuple):
     plan: the whole plan as it was made, ``[H, A]``; ``action`` is its first row,
       or a later one where ``replan_every`` replays it.
     value: best return among the candidates when it was made, ``[]``.
-    metrics: dictionary of scalars (``nonfinite`` counts plans without a
-      finite return, ...).
+    metrics: dictionary of scalars: ``nonfinite`` counts plans without a finite return,
+      ``iterations`` those done in this control step.
   """
 
   action: Array
@@ -177,15 +194,18 @@ class PlanFn(Protocol):
 
 
 class Planner(NamedTuple):
-  """A planner as a pair of pure functions.
+  """A planner as pure functions.
 
   Attributes:
     init: ``() -> PlanState``, with which every episode begins.
     plan: see ``PlanFn``; ``jax.jit(planner.plan)`` works as it stands.
+    sample: ``(plan_state, key, n) -> plans [n, H, A]``, ``n`` static: candidates that
+      the search would try next, to draw them.
   """
 
   init: Callable[[], PlanState]
   plan: PlanFn
+  sample: Callable[[PlanState, Key, int], Array]
 
 
 # --------------------------------------------------------------------------

@@ -6,7 +6,6 @@ this loop; see ``types.Search``.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,7 +13,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.ops.spline import make_spline
+from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.planners.improve import improve
 from mbrl_jax.types import (
   Array,
   EvaluateFn,
@@ -40,6 +41,10 @@ def make_planner(
   iterations: int = 1,
   proposals: Sequence[Proposal] = (),
   replan_every: int = 1,
+  knots: int | None = None,
+  interpolation: str = "linear",
+  latency: int = 0,
+  tolerance: float | None = None,
 ) -> Planner:
   """Makes a planner from a search and a scoring function.
 
@@ -53,9 +58,18 @@ def make_planner(
     proposals: functions ``(params, state, plan_state, key) -> plans [M, H, A]``
       whose plans, clipped to the bounds, compete in every iteration.
     replan_every: control steps that are executed of each plan.
+    knots: ``K``, the search works on so many knots instead of on every action;
+      ``None``: on every action.
+    interpolation: how knots make a plan: ``"zero"``, ``"linear"`` or ``"cubic"``, see
+      ``ops.spline``.
+    latency: ``L``, control steps between the moment of ``state`` and the moment at which
+      the action of this call takes effect. The ``L`` actions chosen before are scored in
+      front of every plan; before the first they are zeros, clipped to the bounds.
+    tolerance: stop iterating when the mean moves by less than this share of the action
+      range; ``None``: do all iterations.
 
   Returns:
-    ``Planner(init, plan)``. ``jax.jit(planner.plan)`` works as it stands; new
+    ``Planner(init, plan, sample)``. ``jax.jit(planner.plan)`` works as it stands; new
     values of params, state or of the floats in ``plan_state`` never retrace.
     Where no plan of an iteration has a finite return the search stays as it
     was, so the worst case executes the shifted previous plan; the number of
@@ -63,91 +77,92 @@ def make_planner(
 
   Raises:
     ValueError: bounds that are not finite, ordered and of one shape; a horizon,
-      iterations or replan_every below one; replan_every above the horizon.
+      iterations or replan_every below one; replan_every above the horizon; knots that
+      do not fit the horizon; a negative latency or tolerance.
   """
   low, high = _check_bounds(action_low, action_high)
   positive(horizon=horizon, iterations=iterations, replan_every=replan_every)
   if replan_every > horizon:
     raise ValueError(f"replan_every={replan_every} exceeds horizon={horizon}.")
-  box = (horizon, len(low))
+  between(0, float("inf"), latency=latency, tolerance=tolerance or 0)
+  grid = make_spline(horizon, knots, interpolation)
+  box = (grid.knots, len(low))
+
+  def plans_of(rows: Array, phase: Array) -> Array:
+    # A cubic overshoots its knots, which alone are within the bounds.
+    return rows if knots is None else jnp.clip(grid.spread(rows, phase), low, high)
 
   def init() -> PlanState:
-    bounds = jnp.broadcast_to(low, box), jnp.broadcast_to(high, box)
-    state = search.init(*bounds)
-    value, age = jnp.zeros(()), jnp.zeros((), jnp.int32)
+    state = search.init(jnp.broadcast_to(low, box), jnp.broadcast_to(high, box))
+    none = jnp.zeros((), jnp.int32)
+    start = PlanState(
+      search=state,
+      plan=plans_of(search.mean(state), none),
+      value=jnp.zeros(()),
+      age=none,
+      phase=none,
+      committed=jnp.broadcast_to(jnp.clip(0.0, low, high), (latency, len(low))),
+      tolerance=jnp.asarray(tolerance or 0.0, jnp.float32),
+    )
     # Copies, because leaves that share a buffer could not be donated.
-    return jax.tree.map(jnp.copy, PlanState(state, search.mean(state), value, age))
+    return jax.tree.map(jnp.copy, start)
 
-  def propose(args: tuple, key: Key) -> list[Array]:
+  def propose(params: Params, state: State, plan_state: PlanState, key: Key) -> Array:
     keys = jax.random.split(key, len(proposals))
+    args = params, state, plan_state
     plans = [make(*args, k) for make, k in zip(proposals, keys, strict=True)]
-    return [jnp.clip(x, low, high) for x in plans]
+    joined = jnp.concatenate([jnp.zeros((0, horizon, len(low))), *plans])
+    return grid.gather(jnp.clip(joined, low, high), plan_state.phase)
 
   def replan(params: Params, state: State, plan_state: PlanState, key: Key) -> tuple:
     proposal_key, key = jax.random.split(key)
-    proposed = propose((params, state, plan_state), proposal_key)
-    score = lambda plans, key: evaluate(params, state, plans, key)
-    keys = jax.random.split(key, iterations)
-    found, value, nonfinite = _improve(search, score, proposed, plan_state.search, keys)
-    next_search = search.shift(found, replan_every)
-    return PlanState(next_search, search.mean(found), value, plan_state.age), nonfinite
+    phase = plan_state.phase
+
+    def score(rows: Array, key: Key) -> Array:
+      plans = plans_of(rows, phase)
+      head = jnp.broadcast_to(plan_state.committed, (len(rows), latency, len(low)))
+      return evaluate(params, state, jnp.concatenate([head, plans], axis=1), key)
+
+    found = improve(
+      search,
+      score,
+      propose(params, state, plan_state, proposal_key),
+      plan_state.search,
+      jax.random.split(key, iterations),
+      span=high - low,
+      tolerance=None if tolerance is None else plan_state.tolerance,
+    )
+    shifted, next_phase = grid.shift(search.shift, found.search, phase, replan_every)
+    plan_state = plan_state._replace(
+      search=shifted,
+      plan=plans_of(search.mean(found.search), phase),
+      value=found.value,
+      phase=next_phase,
+    )
+    return plan_state, {"nonfinite": found.nonfinite, "iterations": found.iterations}
 
   def replay(params: Params, state: State, plan_state: PlanState, key: Key) -> tuple:
-    return plan_state, jnp.zeros((), jnp.int32)
+    none = jnp.zeros((), jnp.int32)
+    return plan_state, {"nonfinite": none, "iterations": none}
 
   def plan(
     params: Params, state: State, plan_state: PlanState, key: Key
   ) -> tuple[PlanOutput, PlanState]:
     args = (params, state, plan_state, key)
     if replan_every == 1:
-      plan_state, nonfinite = replan(*args)
+      plan_state, metrics = replan(*args)
     else:
-      plan_state, nonfinite = jax.lax.cond(plan_state.age == 0, replan, replay, *args)
+      plan_state, metrics = jax.lax.cond(plan_state.age == 0, replan, replay, *args)
     action = plan_state.plan[plan_state.age]
-    metrics = {"nonfinite": nonfinite}
     output = PlanOutput(action, plan_state.plan, plan_state.value, metrics)
-    return output, plan_state._replace(age=(plan_state.age + 1) % replan_every)
+    committed = jnp.concatenate([plan_state.committed, action[None]])[1:]
+    age = (plan_state.age + 1) % replan_every
+    return output, plan_state._replace(age=age, committed=committed)
 
-  return Planner(init, plan)
+  def sample(plan_state: PlanState, key: Key, size: int) -> Array:
+    return plans_of(search.sample(plan_state.search, key, size), plan_state.phase)
 
-
-def _improve(
-  search: Search,
-  score: Callable[[Array, Key], Array],
-  proposed: list[Array],
-  state: Any,
-  keys: Key,
-) -> tuple[Any, Array, Array]:
-  """Runs one iteration for each key.
-
-  Args:
-    search: the search.
-    score: ``(plans [N, H, A], key) -> returns [N]``.
-    proposed: plans ``[M, H, A]`` that compete in every iteration.
-    state: the search's state.
-    keys: one for each iteration.
-
-  Returns:
-    The new state, the best return ``[]`` and the number of plans without one ``[]``.
-  """
-
-  def iterate(state: Any, key: Key, size: int) -> tuple[Any, tuple[Array, Array]]:
-    sample_key, score_key = jax.random.split(key)
-    plans = jnp.concatenate([search.sample(state, sample_key, size), *proposed])
-    returns = score(plans, score_key)
-    finite = jnp.isfinite(returns)
-    updated = search.update(state, plans, jnp.where(finite, returns, -jnp.inf))
-    state = jax.tree.map(lambda new, old: jnp.where(finite.any(), new, old), updated, state)
-    return state, (jnp.max(returns, initial=-jnp.inf, where=finite), jnp.sum(~finite))
-
-  best, nonfinite, start = [], [], 0
-  # Equal sizes share one compiled loop; a decaying population has one each.
-  for size, group in itertools.groupby(search.sizes(len(keys))):
-    stop = start + len(list(group))
-    body = lambda state, key, size=size: iterate(state, key, size)
-    state, (values, counts) = jax.lax.scan(body, state, keys[start:stop])
-    best, nonfinite, start = [*best, values], [*nonfinite, counts], stop
-  return state, jnp.max(jnp.concatenate(best)), jnp.sum(jnp.concatenate(nonfinite))
+  return Planner(init, plan, sample)
 
 
 def shift_plan(plan: Array, steps: int, tail: Array) -> Array:
