@@ -193,6 +193,13 @@ class PlanFn(Protocol):
     """Returns the action to take in ``state``, and what to hand in the next time."""
 
 
+class Proposal(Protocol):
+  """Suggests plans that compete with those a search samples."""
+
+  def __call__(self, params: Params, state: State, plan_state: PlanState, key: Key) -> Array:
+    """Returns plans ``[M, H, A]``, whose first row is the action chosen now."""
+
+
 class Planner(NamedTuple):
   """A planner as pure functions.
 

@@ -11,7 +11,9 @@ exactly the old plan, where resampling the knots at every control step would blu
 order zero, never move it at all). After the last knot a plan holds its value.
 
 The cubic is the Catmull-Rom spline, continued straight at both ends; it passes through its
-knots, moves only with the four nearest, and may overshoot them.
+knots, moves only with the four nearest, and may overshoot them. Its slope at the first knot
+changes when the knot before is dropped, so within the first spacing it keeps the old plan
+only nearly.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ class Spline:
     time = (jnp.arange(self.horizon) * a + phase) / b
     time = jnp.minimum(time, self.knots - 1)[:, None]
     if self.interpolation == "zero":
-      return jax.nn.one_hot(jnp.floor(time[:, 0]), self.knots)
+      return jax.nn.one_hot(time[:, 0].astype(jnp.int32), self.knots)
     if self.interpolation == "linear":
       return jnp.maximum(1.0 - jnp.abs(time - jnp.arange(self.knots)), 0.0)
     # Two more knots, one before and one after, on the straight line through the last two.

@@ -6,7 +6,7 @@ this loop; see ``types.Search``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -24,11 +24,10 @@ from mbrl_jax.types import (
   Planner,
   PlanOutput,
   PlanState,
+  Proposal,
   Search,
   State,
 )
-
-Proposal = Callable[[Params, State, PlanState, Key], Array]
 
 
 def make_planner(
@@ -107,26 +106,28 @@ def make_planner(
     # Copies, because leaves that share a buffer could not be donated.
     return jax.tree.map(jnp.copy, start)
 
-  def propose(params: Params, state: State, plan_state: PlanState, key: Key) -> Array:
-    keys = jax.random.split(key, len(proposals))
-    args = params, state, plan_state
-    plans = [make(*args, k) for make, k in zip(proposals, keys, strict=True)]
-    joined = jnp.concatenate([jnp.zeros((0, horizon, len(low))), *plans])
-    return grid.gather(jnp.clip(joined, low, high), plan_state.phase)
-
   def replan(params: Params, state: State, plan_state: PlanState, key: Key) -> tuple:
     proposal_key, key = jax.random.split(key)
     phase = plan_state.phase
+    proposed = _propose(
+      proposals, (params, state, plan_state), proposal_key, (horizon, len(low))
+    )
 
     def score(rows: Array, key: Key) -> Array:
       plans = plans_of(rows, phase)
       head = jnp.broadcast_to(plan_state.committed, (len(rows), latency, len(low)))
-      return evaluate(params, state, jnp.concatenate([head, plans], axis=1), key)
+      returns = evaluate(params, state, jnp.concatenate([head, plans], axis=1), key)
+      if returns.shape != (len(rows),):
+        raise ValueError(
+          f"evaluate must give one return for each of the {len(rows)} plans, got shape "
+          f"{returns.shape}."
+        )
+      return returns
 
     found = improve(
       search,
       score,
-      propose(params, state, plan_state, proposal_key),
+      grid.gather(jnp.clip(proposed, low, high), phase),
       plan_state.search,
       jax.random.split(key, iterations),
       span=high - low,
@@ -163,6 +164,20 @@ def make_planner(
     return plans_of(search.sample(plan_state.search, key, size), plan_state.phase)
 
   return Planner(init, plan, sample)
+
+
+def _propose(
+  proposals: Sequence[Proposal], args: tuple, key: Key, shape: tuple[int, int]
+) -> Array:
+  """Collects the proposed plans, ``[M, H, A]``; ``shape`` is ``(H, A)``."""
+  keys = jax.random.split(key, len(proposals))
+  plans = [make(*args, k) for make, k in zip(proposals, keys, strict=True)]
+  for plan in plans:
+    if plan.ndim != 3 or plan.shape[1:] != shape:
+      raise ValueError(
+        f"a proposal must have shape [M, H, A] = [M, {shape[0]}, {shape[1]}], got {plan.shape}."
+      )
+  return jnp.concatenate([jnp.zeros((0, *shape)), *plans])
 
 
 def shift_plan(plan: Array, steps: int, tail: Array) -> Array:

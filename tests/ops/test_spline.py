@@ -1,0 +1,105 @@
+"""Splines against scipy and against themselves later in time."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import interpolate
+
+from mbrl_jax.ops.spline import INTERPOLATIONS, make_spline
+
+HORIZON, KNOTS = 13, 5
+every_kind = pytest.mark.parametrize("kind", INTERPOLATIONS)
+
+
+def random_knots(actions=2):
+  return jax.random.normal(jax.random.key(0), (KNOTS, actions))
+
+
+@every_kind
+def test_weights_sum_to_one_at_any_phase(kind):
+  spline = make_spline(HORIZON, KNOTS, kind)
+  for phase in range(spline.pace[1]):
+    np.testing.assert_allclose(spline.weights(phase).sum(axis=1), 1.0, rtol=1e-6)
+
+
+def test_zero_order_holds_every_knot_for_its_share():
+  spline = make_spline(12, 4, "zero")
+  knots = jnp.arange(4.0)[:, None]
+  np.testing.assert_array_equal(spline.spread(knots, 0).ravel(), np.repeat(range(4), 3))
+
+
+def test_zero_order_agrees_with_scipy_where_shares_are_uneven():
+  spline, knots = make_spline(HORIZON, KNOTS, "zero"), random_knots()
+  times = np.arange(KNOTS) * HORIZON / KNOTS
+  index = np.searchsorted(times, np.arange(HORIZON), side="right") - 1
+  np.testing.assert_array_equal(spline.spread(knots, 0), knots[index])
+
+
+def test_linear_agrees_with_numpy():
+  spline, knots = make_spline(HORIZON, KNOTS, "linear"), random_knots(1)
+  times = np.linspace(0, HORIZON - 1, KNOTS)
+  expected = np.interp(np.arange(HORIZON), times, knots[:, 0])
+  np.testing.assert_allclose(spline.spread(knots, 0)[:, 0], expected, rtol=1e-5, atol=1e-6)
+
+
+def test_cubic_agrees_with_scipys_hermite_of_the_same_slopes():
+  spline, knots = make_spline(HORIZON, KNOTS, "cubic"), np.asarray(random_knots())
+  padded = np.concatenate([2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]])
+  slopes = (padded[2:] - padded[:-2]) / 2
+  hermite = interpolate.CubicHermiteSpline(np.arange(KNOTS), knots, slopes)
+  expected = hermite(np.linspace(0, KNOTS - 1, HORIZON))
+  np.testing.assert_allclose(spline.spread(knots, 0), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cubic"])
+def test_as_many_knots_as_steps_are_the_plan(kind):
+  knots = random_knots()
+  spline = make_spline(KNOTS, KNOTS, kind)
+  np.testing.assert_allclose(spline.spread(knots, 0), knots, atol=1e-6)
+
+
+@every_kind
+def test_the_shifted_plan_is_the_rest_of_the_old_one(kind):
+  """Over several spacings; the part after the last knot alone may differ."""
+  spline, knots, phase = make_spline(HORIZON, KNOTS, kind), random_knots(), jnp.int32(0)
+  drop = lambda rows, n: jnp.concatenate([rows[n:], jnp.repeat(rows[-1:], n, axis=0)])
+  plan = spline.spread(knots, phase)
+  for steps in (1, 1, 2, 3):
+    knots, phase = spline.shift(drop, knots, phase, steps)
+    later = spline.spread(knots, phase)
+    # A cubic leans on the straight continuation at both ends, which moves with them.
+    spacing = spline.pace[1] // spline.pace[0]
+    first, last = (spacing, 2 * spacing) if kind == "cubic" else (0, 1)
+    same = slice(first, HORIZON - steps - last)
+    np.testing.assert_allclose(later[same], plan[steps:][same], atol=1e-5)
+    plan = later
+
+
+@every_kind
+def test_gather_reads_the_knots_back_from_a_plan(kind):
+  spline, knots = make_spline(13, KNOTS, kind), random_knots()
+  read = spline.gather(spline.spread(knots, 0), 0)
+  np.testing.assert_allclose(read, knots, atol=1e-5)
+
+
+@every_kind
+def test_gathering_and_spreading_is_stable_at_any_phase(kind):
+  """A ramp of one a step comes back with an error of a spacing, but for the held end."""
+  spline = make_spline(HORIZON, KNOTS, kind)
+  plan = jnp.arange(HORIZON, dtype=jnp.float32)[:, None]
+  a, b = spline.pace
+  for phase in range(b):
+    again = spline.spread(spline.gather(plan, phase), phase)
+    before_the_end = slice(HORIZON - b // a - 1)
+    assert float(jnp.max(jnp.abs(again - plan)[before_the_end])) <= b / a
+
+
+@pytest.mark.parametrize(
+  "knots, kind, match",
+  [(3, "quadratic", "interpolation='quadratic'"), (1, "linear", "knots=1"), (0, "zero", "=0"),
+   (14, "cubic", "knots=14 must be 2 to horizon=13")],
+)  # fmt: skip
+def test_wrong_knots_are_named(knots, kind, match):
+  with pytest.raises(ValueError, match=match):
+    make_spline(HORIZON, knots, kind)
