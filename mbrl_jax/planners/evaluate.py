@@ -19,7 +19,9 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import NamedSharding
 
+from mbrl_jax.planners.contract import check_plans
 from mbrl_jax.planners.rollout import (
   check_particles,
   per_particle,
@@ -27,6 +29,7 @@ from mbrl_jax.planners.rollout import (
   slice_mapper,
   split_keys,
 )
+from mbrl_jax.planners.rows import Rows, check_map_slices, check_sharding
 from mbrl_jax.types import Array, Dynamics, EvaluateFn, Key, Params, State
 
 
@@ -38,6 +41,7 @@ def make_evaluate(
   risk: Callable[[Array], Array] | None = None,
   terminal: Callable[[Params, State, Key], Array] | None = None,
   map_slices: bool | None = None,
+  sharding: NamedSharding | None = None,
 ) -> EvaluateFn:
   """Makes ``evaluate(params, state, plans [N, H, A], key) -> returns [N]``.
 
@@ -49,30 +53,38 @@ def make_evaluate(
     risk: ``(returns [P]) -> []``; default the mean. See ``ops.risk``.
     terminal: ``(params, state, key) -> []``, value of a state at the horizon;
       gets the slice's params.
-    map_slices: see ``rollout.slice_mapper``.
+    map_slices: see ``rollout.slice_mapper``; slices on several devices are batched.
+    sharding: over the rows ``[E, N, P/E]`` (slices, candidates, particles of a slice),
+      for example ``runtime.mesh.row_sharding(mesh)``: on which devices they are rolled
+      out. The returns are those of one device but for the order of sums. Outside of
+      ``jit``, and for dynamics that call back to the host, it gains nothing: every
+      device then gets all rows.
 
   Returns:
     The function: jit-able, vmap-able, differentiable where the dynamics are.
 
   Raises:
-    ValueError: particles that do not divide among the slices; plans without the
-      three axes.
+    ValueError: particles that do not divide among the slices, or slices or particles
+      among their devices. When traced: plans, params or a step that do not keep
+      their contract, named with what is expected.
   """
   particles = check_particles(dynamics, particles)
+  sharding = check_sharding(sharding, dynamics, particles)
+  map_slices = check_map_slices(map_slices, sharding)
   risk = jnp.mean if risk is None else risk
 
   def evaluate(params: Params, state: State, plans: Array, key: Key) -> Array:
-    if jnp.ndim(plans) != 3:
-      raise ValueError(f"plans must have axes [N, H, A], got shape {jnp.shape(plans)}.")
+    check_plans(plans)
     roll_key, terminal_key = jax.random.split(key)
     over_slices = slice_mapper(dynamics, params, map_slices)
-    sizes = {"particles": particles, "discount": discount}
-    end, _ = roll(dynamics, over_slices, state, plans, roll_key, **sizes)
+    rows = Rows(dynamics.slices, len(plans), particles // dynamics.slices, sharding)
+    end, _ = roll(dynamics, over_slices, rows, state, plans, roll_key, discount=discount)
     value = end.value
     if terminal is not None:
-      keys = split_keys(terminal_key, value.shape)
+      keys = rows.draw(split_keys, terminal_key, "ENP")
       tail = over_slices(partial(per_particle, terminal), end.state, keys)
       value = value + jnp.where(end.alive, end.discount * tail, 0.0)
+    value = value[:, : rows.candidates]
     by_plan = jnp.swapaxes(value, 0, 1).reshape(plans.shape[0], particles)
     returns = jax.vmap(risk)(by_plan)
     usable = jnp.isfinite(returns) & jnp.all(jnp.isfinite(by_plan), axis=1)
@@ -96,8 +108,9 @@ def make_predict(
 
   def predict(params: Params, state: State, plan: Array, key: Key) -> State:
     over_slices = slice_mapper(dynamics, params, map_slices)
-    sizes = {"particles": particles, "discount": 1.0}
-    _, states = roll(dynamics, over_slices, state, plan[None], key, record=True, **sizes)
+    rows = Rows(dynamics.slices, 1, particles // dynamics.slices)
+    options = {"discount": 1.0, "record": True}
+    _, states = roll(dynamics, over_slices, rows, state, plan[None], key, **options)
 
     def join(first: Array, later: Array) -> Array:
       later = later.reshape(later.shape[0], particles, *later.shape[4:])

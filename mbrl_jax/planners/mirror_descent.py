@@ -1,43 +1,57 @@
 """Dynamic mirror descent MPC: one mirror-descent step on a Gaussian over plans.
 
-With the shifted distribution ``N(u, S)``, step size ``g`` and weights ``w_i`` of the samples
-``v_i``, a step in mean parameters (first and second moment) under the KL divergence is::
+With parameters ``t~`` of the shifted distribution, a step of size ``g`` on a loss ``l`` is::
 
-  u' = (1 - g) u + g sum_i w_i v_i
+  t = argmin_t  g <grad l(t~), t> + D(t, t~)
+
+Five things are chosen: the distribution (a Gaussian ``N(u, S)`` here; see ``categorical``), the
+loss (see ``utility``), the divergence ``D``, the step size and the shift model.
+
+``divergence="kl"``: ``t`` are the natural parameters and ``D = KL(N(t~) || N(t))``. Setting the
+derivative to zero gives a step that is linear in the mean parameters, first and second moment.
+For a utility with weights ``w_i`` of the samples ``v_i`` it reads::
+
+  u' = (1 - g) u + g u_w
   S' = (1 - g) S + g S_w + g (1 - g) (u_w - u) (u_w - u)^T
 
-where ``u_w`` and ``S_w`` are the weighted mean and covariance of the samples. The weights
-come from the utility: ``exponential`` (softmax of the return over a temperature; with ``g = 1``
-this is MPPI), ``threshold`` (the elites alike; with ``g = 1`` this is the cross-entropy method)
-or a function of the user's. The utility ``expected`` has no weights: its step is stochastic
-gradient ascent on the expected return, ``u' = u + g mean_i (R_i - mean R) (v_i - u)``, the
-covariance staying as it is.
+where ``u_w`` and ``S_w`` are the weighted mean and covariance of the samples. With ``g = 1``
+the exponential utility is MPPI, and the threshold is the cross-entropy method. The utility
+``expected`` gives ``u' = u + g sum_i c_i (v_i - u)`` with ``c_i = (R_i - mean R) / N``.
+
+``divergence="euclidean"``: ``t`` is the mean and ``D = |u - u~|^2 / 2``. The gradient of
+``log N(v)`` by ``u`` is ``(v - u) / S``, so the same directions are divided by the variance::
+
+  u' = u + g (u_w - u) / S        expected:  u' = u + g sum_i c_i (v_i - u) / S
+
+the last being stochastic gradient ascent on the expected return.
+
+The shift model drops the actions that were executed, appends the last one again or zeros, and
+pulls the covariance back to the initial one by the share ``forget``.
 
 Source: Wagener, Cheng, Sacks and Boots 2019, "An Online Learning Approach to Model Predictive
-Control"; the step is derived here for the Gaussian, and its covariance tested against the
-second moment.
+Control"; the steps are derived here for the Gaussian, and tested against the second moment and
+against automatic differentiation.
 
 Deviations:
-  * The shift model also pulls the covariance back to the initial one by the share ``forget``;
-    without it a learnt covariance only ever shrinks.
+  * ``forget`` is ours; without it a learnt covariance only ever shrinks.
   * Samples are clipped to the bounds, and the moments are those of the clipped samples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import between, choice, positive
-from mbrl_jax.planners.mppi import temperature_for
 from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.utility import Utility, centre, check_utility, weigh
 from mbrl_jax.types import Array, Key, Search
 
-UTILITIES = ("exponential", "threshold", "expected")
 COVARIANCES = ("fixed", "diagonal", "full")
+DIVERGENCES = ("kl", "euclidean")
+TAILS = ("repeat", "zero")
 _JITTER = 1e-6
 """Share of the initial variance that keeps a full covariance positive definite."""
 
@@ -68,15 +82,13 @@ class MirrorDescentState(NamedTuple):
   forget: Array
 
 
-Utility = Callable[[Array], Array]
-"""``(returns [N]) -> weights [N]``, not negative; 0 where the return is -inf."""
-
-
 def mirror_descent(
   samples: int = 128,
   *,
   utility: str | Utility = "exponential",
   covariance: str = "fixed",
+  divergence: str = "kl",
+  tail: str = "repeat",
   step_size: float = 1.0,
   temperature: float = 1.0,
   effective: float = 0.05,
@@ -84,13 +96,18 @@ def mirror_descent(
   spread: float = 0.5,
   forget: float = 1.0,
 ) -> Search:
-  """Makes the mirror-descent search.
+  """Makes the mirror-descent search over Gaussians.
 
   Args:
     samples: ``N``, plans per iteration.
     utility: ``"exponential"``, ``"threshold"``, ``"expected"`` or a function.
     covariance: ``"fixed"``, ``"diagonal"`` or ``"full"`` (over the whole plan).
-    step_size: ``g``, 0 to 1 but for the expected utility; 1 forgets the warm start.
+    divergence: ``"kl"`` or ``"euclidean"``.
+    tail: what a shift appends: ``"repeat"`` the last action, or ``"zero"``, clipped to the
+      bounds.
+    step_size: ``g``, 0 to 1 where it mixes (kl, utility with weights); 1 forgets the warm
+      start. Otherwise any: per unit of return where the utility is expected, in squared
+      units of action where the divergence is euclidean.
     temperature: of the exponential utility, in units of return.
     effective: share of the samples that the effective sample size should be, which
       then sets the temperature; 0: the temperature stays.
@@ -99,21 +116,24 @@ def mirror_descent(
     forget: share of the initial covariance that each control step brings back.
 
   Raises:
-    ValueError: unknown names, sizes that are not positive, shares outside 0 to 1, the
-      expected utility with a covariance that is not fixed.
+    ValueError: unknown names, sizes that are not positive, shares outside 0 to 1, a
+      covariance that is not fixed where only the mean moves.
   """
-  if not callable(utility):
-    choice("utility", utility, UTILITIES)
+  check_utility(
+    utility, samples=samples, elites=elites, temperature=temperature, effective=effective
+  )
   choice("covariance", covariance, COVARIANCES)
-  positive(samples=samples, elites=elites, temperature=temperature, spread=spread)
-  between(0.0, 1.0, effective=effective, forget=forget)
-  if utility == "expected" and covariance != "fixed":
+  choice("divergence", divergence, DIVERGENCES)
+  choice("tail", tail, TAILS)
+  positive(spread=spread)
+  between(0.0, 1.0, forget=forget)
+  mixes = utility != "expected" and divergence == "kl"
+  between(0.0, 1.0 if mixes else float("inf"), step_size=step_size)
+  if not mixes and covariance != "fixed":
     raise ValueError(
-      f"utility='expected' moves the mean only: covariance must be 'fixed', got {covariance!r}."
+      "utility='expected' and divergence='euclidean' move the mean only: covariance must be "
+      f"'fixed', got {covariance!r}."
     )
-  between(0.0, float("inf") if utility == "expected" else 1.0, step_size=step_size)
-  if elites > samples:
-    raise ValueError(f"elites={elites} exceed samples={samples}.")
   full = covariance == "full"
 
   def init(low: Array, high: Array) -> MirrorDescentState:
@@ -134,56 +154,40 @@ def mirror_descent(
 
   def update(state: MirrorDescentState, plans: Array, returns: Array) -> MirrorDescentState:
     if utility == "expected":
-      return state._replace(mean=_ascend(state, plans, returns))
-    return _descend(*_weigh(state, plans, returns, utility, elites), covariance)
+      direction = jnp.einsum("n,nha->ha", centre(returns), plans - state.mean)
+      return _step(state, direction, divergence)
+    floats = {"temperature": state.temperature, "effective": state.effective}
+    plans, weights, temperature = weigh(utility, plans, returns, elites=elites, **floats)
+    state = state._replace(temperature=temperature)
+    if divergence == "euclidean":
+      direction = jnp.einsum("k,kha->ha", weights, plans) - state.mean
+      return _step(state, direction, divergence)
+    return _mix(state, plans, weights, covariance)
 
   def shift(state: MirrorDescentState, steps: int) -> MirrorDescentState:
     initial = jnp.diag(state.initial.ravel()) if full else state.initial
     kept = _shift_covariance(state.covariance, steps, state.mean.shape, full)
+    zero = jnp.clip(0.0, state.low[-1], state.high[-1])
     return state._replace(
-      mean=shift_plan(state.mean, steps, state.mean[-1]),
+      mean=shift_plan(state.mean, steps, state.mean[-1] if tail == "repeat" else zero),
       covariance=(1 - state.forget) * kept + state.forget * initial,
     )
 
   return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
 
 
-def _weigh(
-  state: MirrorDescentState,
-  plans: Array,
-  returns: Array,
-  utility: str | Utility,
-  elites: int,
-) -> tuple[MirrorDescentState, Array, Array]:
-  """Returns the state, the plans that count and their weights, which sum to one."""
-  if utility == "threshold":
-    values, indices = jax.lax.top_k(returns, elites)
-    return state, plans[indices], _normalise((values > -jnp.inf).astype(plans.dtype))
-  if utility == "exponential":
-    found = temperature_for(returns, jnp.maximum(state.effective, 1e-6))
-    lam = jnp.where(state.effective > 0, found, state.temperature)
-    return state._replace(temperature=lam), plans, jax.nn.softmax(returns / lam)
-  return state, plans, _normalise(jnp.where(returns > -jnp.inf, utility(returns), 0.0))
+def _step(state: MirrorDescentState, direction: Array, divergence: str) -> MirrorDescentState:
+  """Moves the mean alone along ``direction [H, A]``, within the bounds."""
+  if divergence == "euclidean":
+    direction = direction / state.covariance
+  mean = state.mean + state.step_size * direction
+  return state._replace(mean=jnp.clip(mean, state.low, state.high))
 
 
-def _normalise(weights: Array) -> Array:
-  return weights / jnp.maximum(weights.sum(), 1e-30)
-
-
-def _ascend(state: MirrorDescentState, plans: Array, returns: Array) -> Array:
-  """Returns the mean after one step of stochastic gradient ascent, within the bounds."""
-  finite = returns > -jnp.inf
-  count = jnp.maximum(finite.sum(), 1)
-  returns = jnp.where(finite, returns, 0.0)
-  centred = jnp.where(finite, returns - returns.sum() / count, 0.0)
-  gradient = jnp.einsum("n,nha->ha", centred, plans - state.mean) / count
-  return jnp.clip(state.mean + state.step_size * gradient, state.low, state.high)
-
-
-def _descend(
+def _mix(
   state: MirrorDescentState, plans: Array, weights: Array, covariance: str
 ) -> MirrorDescentState:
-  """Takes the step in mean parameters, see the module."""
+  """Takes the step that is linear in mean parameters, see the module."""
   g = state.step_size
   mean = jnp.einsum("k,kha->ha", weights, plans)
   moved = state._replace(mean=(1 - g) * state.mean + g * mean)
@@ -210,10 +214,7 @@ def _shift_covariance(
     return shift_plan(covariance, steps, covariance[-1])
   blocks = covariance.reshape(horizon, actions, horizon, actions)
   last = blocks[-1, :, -1, :]
-  moved = (
-    jnp.zeros_like(blocks)
-    .at[: horizon - steps, :, : horizon - steps]
-    .set(blocks[steps:, :, steps:])
-  )
-  new = jnp.arange(horizon - steps, horizon)
+  kept = max(horizon - steps, 0)
+  moved = jnp.zeros_like(blocks).at[:kept, :, :kept].set(blocks[steps:, :, steps:])
+  new = jnp.arange(kept, horizon)
   return moved.at[new, :, new, :].set(last).reshape(covariance.shape)

@@ -31,9 +31,8 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import coloured_normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.utility import temperature_for
 from mbrl_jax.types import Array, Key, Search
-
-_HALVINGS = 40
 
 
 class MPPIState(NamedTuple):
@@ -105,35 +104,3 @@ def mppi(
     return state._replace(mean=shift_plan(state.mean, steps, state.mean[-1]))
 
   return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
-
-
-def effective_size(weights: Array) -> Array:
-  """Returns ``1 / sum w^2`` of weights ``[N]`` that sum to one: 1 to ``N``."""
-  return 1.0 / jnp.sum(jnp.square(weights))
-
-
-def temperature_for(returns: Array, share: Array) -> Array:
-  """Finds the temperature at which ``softmax(returns / T)`` has a given effective size.
-
-  The effective size grows with the temperature, so halving an interval on a logarithmic
-  scale, from a millionth to a million times the spread of the returns, finds it.
-
-  Args:
-    returns: ``[N]``; -inf where a plan does not count.
-    share: wanted ``1 / sum w^2`` as a share of the plans that count, ``[]``.
-  """
-  finite = jnp.isfinite(returns)
-  wanted = jnp.maximum(share * jnp.sum(finite), 1.0)
-  top = jnp.max(returns, where=finite, initial=-jnp.inf)
-  spread = jnp.maximum(top - jnp.min(returns, where=finite, initial=jnp.inf), 1e-6)
-
-  def halve(_: Array, ends: tuple[Array, Array]) -> tuple[Array, Array]:
-    low, high = ends
-    middle = (low + high) / 2
-    weights = jax.nn.softmax((returns - top) / (spread * jnp.exp(middle)))
-    enough = effective_size(weights) >= wanted
-    return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
-
-  width = jnp.log(jnp.float32(1e6))
-  low, high = jax.lax.fori_loop(0, _HALVINGS, halve, (-width, width))
-  return spread * jnp.exp((low + high) / 2)

@@ -89,7 +89,8 @@ def pddm(
 
   def shift(state: PDDMState, steps: int) -> PDDMState:
     mean = shift_plan(state.mean, steps, state.mean[-1])
-    return state._replace(mean=mean, previous=state.mean[steps - 1])
+    previous = state.mean[steps - 1] if steps else state.previous
+    return state._replace(mean=mean, previous=previous)
 
   return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
 

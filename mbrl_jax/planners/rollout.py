@@ -16,6 +16,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.planners.contract import check_params, check_plans, check_step, strong
+from mbrl_jax.planners.rows import Rows
 from mbrl_jax.types import PARTICLES, Array, Dynamics, Key, Params, State
 
 
@@ -57,11 +59,11 @@ def check_particles(dynamics: Dynamics, particles: int | None) -> int:
 def roll(
   dynamics: Dynamics,
   over_slices: OverSlices,
+  rows: Rows,
   state: State,
   plans: Array,
   key: Key,
   *,
-  particles: int,
   discount: float | Array,
   record: bool = False,
 ) -> tuple[Trajectory, Any]:
@@ -70,26 +72,34 @@ def roll(
   Args:
     dynamics: the system.
     over_slices: from ``slice_mapper``.
+    rows: how many rows there are, and where they lie.
     state: one state.
     plans: ``[N, H, A]``.
     key: typed key.
-    particles: ``P``.
     discount: per-step discount.
     record: also return every state.
 
   Returns:
     The end of all trajectories and, if ``record``, all states after the first,
-    leaves ``[H, E, N, P/E, ...]`` (under TS1 particles change places), else None.
+    leaves ``[H, E, N, P/E, ...]`` (under TS1 particles change places), else None; ``N``
+    with the spare candidates of ``rows``.
+
+  Raises:
+    ValueError: a step or plans that do not keep their contract, see ``contract``.
   """
-  rows = (dynamics.slices, plans.shape[0], particles // dynamics.slices)
-  spread = lambda x: jnp.broadcast_to(x, rows + jnp.shape(x))
+  check_plans(plans)
+  spread = lambda x: jnp.broadcast_to(x, rows.shape + jnp.shape(x))
   start = Trajectory(
-    jax.tree.map(spread, state), jnp.zeros(rows), jnp.ones(rows), jnp.ones(rows, bool)
+    jax.tree.map(spread, strong(state)),
+    value=jnp.zeros(rows.shape),
+    discount=jnp.ones(rows.shape),
+    alive=jnp.ones(rows.shape, bool),
   )
   advance = _slice_step(dynamics, discount)
-  actions = jnp.swapaxes(plans, 0, 1)
+  actions = jnp.swapaxes(rows.fill(strong(plans), "N"), 0, 1)
   walk = _roll_shuffled if dynamics.shuffle else _roll_fixed
-  return walk(dynamics, over_slices, advance, start, actions, key, record)
+  placed = rows.place(start, "ENP"), rows.place(actions, "HN")
+  return walk(dynamics, over_slices, rows, advance, *placed, key, record)
 
 
 def per_particle(fn: Callable, params: Params, *args: Any) -> Any:
@@ -107,7 +117,8 @@ def _slice_step(dynamics: Dynamics, discount: float | Array) -> Callable:
   """Makes one step of all trajectories ``[N, P/E]`` of one slice."""
 
   def one(params: Params, now: Trajectory, action: Array, noise: Any) -> Trajectory:
-    state, reward, terminated = dynamics.step(params, now.state, action, noise)
+    answer = dynamics.step(params, now.state, action, noise)
+    state, reward, terminated = check_step(now.state, answer)
     value = now.value + jnp.where(now.alive, now.discount * reward, 0.0)
     return Trajectory(state, value, now.discount * discount, now.alive & ~terminated)
 
@@ -115,11 +126,9 @@ def _slice_step(dynamics: Dynamics, discount: float | Array) -> Callable:
   return jax.vmap(over_particles, (None, 0, 0, 0))
 
 
-def _roll_fixed(dynamics, over_slices, advance, start, actions, key, record):
+def _roll_fixed(dynamics, over_slices, rows, advance, start, actions, key, record):
   """Rolls with each particle staying in its slice (TSinf, DS, MM, E)."""
-  slices, *rows = start.value.shape
-  draw = dynamics.noise or split_keys
-  noise = draw(key, (slices, len(actions), *rows))
+  noise = rows.draw(dynamics.noise or split_keys, key, "EHNP", H=len(actions))
 
   def roll_slice(params: Params, now: Trajectory, noise: Any) -> tuple[Trajectory, Any]:
     def body(now: Trajectory, x: Any) -> tuple[Trajectory, Any]:
@@ -132,42 +141,46 @@ def _roll_fixed(dynamics, over_slices, advance, start, actions, key, record):
   return end, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), states)
 
 
-def _roll_shuffled(dynamics, over_slices, advance, start, actions, key, record):
+def _roll_shuffled(dynamics, over_slices, rows, advance, start, actions, key, record):
   """Rolls with particles changing slices at each step (TS1)."""
   noise_key, shuffle_key = jax.random.split(key)
-  draw = dynamics.noise or split_keys
-  noise = draw(noise_key, (len(actions), *start.value.shape))
+  noise = rows.draw(dynamics.noise or split_keys, noise_key, "HENP", H=len(actions))
   keys = split_keys(shuffle_key, (len(actions),))
 
   def body(now: Trajectory, x: Any) -> tuple[Trajectory, Any]:
     action, noise, key = x
-    now = shuffle_particles(now, key)
+    order = rows.fill(draw_order(key, rows.candidates, rows.slices * rows.per_slice), "N")
+    now = rows.place(shuffle_particles(now, order), "ENP")
     now = over_slices(lambda p, now, noise: advance(p, now, action, noise), now, noise)
     return now, now.state if record else None
 
   return jax.lax.scan(body, start, (actions, noise, keys))
 
 
-def shuffle_particles(tree: Any, key: Key) -> Any:
-  """Re-assigns each plan's particles to slices by a uniform permutation.
+def draw_order(key: Key, candidates: int, particles: int) -> Array:
+  """Draws a uniform permutation of the particles for each candidate, ``[N, P]``."""
+  return jnp.argsort(jax.random.uniform(key, (candidates, particles)), axis=1)
+
+
+def shuffle_particles(tree: Any, order: Array) -> Any:
+  """Re-assigns each plan's particles to slices.
 
   Every slice keeps exactly ``P / E`` particles (stratified, as in PETS' TS1), and
   plans are permuted independently of each other.
 
   Args:
     tree: leaves ``[E, N, P/E, ...]``.
-    key: typed key.
+    order: the permutations, ``[N, P]``.
 
   Returns:
     The same tree with leaves permuted over axes 0 and 2, all leaves alike.
   """
-  slices, samples, per_slice = jax.tree.leaves(tree)[0].shape[:3]
-  order = jnp.argsort(jax.random.uniform(key, (samples, slices * per_slice)), axis=1)
+  slices, candidates, per_slice = jax.tree.leaves(tree)[0].shape[:3]
 
   def permute(x: Array) -> Array:
-    rows = jnp.swapaxes(x, 0, 1).reshape(samples, slices * per_slice, *x.shape[3:])
+    rows = jnp.swapaxes(x, 0, 1).reshape(candidates, slices * per_slice, *x.shape[3:])
     rows = jax.vmap(lambda r, o: r[o])(rows, order)
-    return jnp.swapaxes(rows.reshape(samples, slices, per_slice, *x.shape[3:]), 0, 1)
+    return jnp.swapaxes(rows.reshape(candidates, slices, per_slice, *x.shape[3:]), 0, 1)
 
   return jax.tree.map(permute, tree)
 
@@ -182,7 +195,11 @@ def slice_mapper(
     params: its parameters.
     map_slices: run slices one after the other, each as one large product, which
       is faster on CPUs, instead of batched; default: on CPUs.
+
+  Raises:
+    ValueError: params without the slice axis that ``dynamics.params_axes`` promises.
   """
+  check_params(dynamics, params)
   if map_slices is None:
     map_slices = jax.default_backend() == "cpu"
   if dynamics.slices == 1 and dynamics.params_axes is None:
@@ -207,8 +224,8 @@ def _take_slice(params: Params, axes: Any, index: Array) -> Params:
   is_none = lambda x: x is None
   axes = jax.tree.broadcast(axes, params, is_leaf=is_none)
 
-  def take(axis: int | None, x: Array) -> Array:
-    if axis is None:
+  def take(axis: int | None, x: Array | None) -> Array | None:
+    if axis is None or x is None:
       return x
     return jax.lax.dynamic_index_in_dim(x, index, axis, keepdims=False)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mbrl_jax.planners import mppi
-from mbrl_jax.planners.mppi import effective_size, temperature_for
+from mbrl_jax.planners.utility import effective_size, temperature_for
 
 
 def started(horizon=3, **settings):
