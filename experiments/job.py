@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -11,11 +12,12 @@ import numpy as np
 from experiments import configuration
 from experiments.command import UsageError
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
-from mbrl_jax.algorithms.step import init_state, make_evaluation
+from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.envs.registry import list_envs, make_env
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
-from mbrl_jax.types import Algorithm, Env, TrainState
+from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
+from mbrl_jax.types import Algorithm, Env, Metrics, TrainState
 
 LONGEST_CHUNK = 25
 """Environment steps of one compiled call at most: how long a signal may have to wait."""
@@ -32,12 +34,14 @@ class Job(NamedTuple):
     config: the algorithm's config.
     env: the task.
     algorithm: what learns it.
+    mesh: devices among which the seeds are split, ``None``: all on one.
   """
 
   settings: Settings
   config: Any
   env: Env
   algorithm: Algorithm
+  mesh: jax.sharding.Mesh | None = None
 
   @property
   def seeds(self) -> list[int] | None:
@@ -63,7 +67,17 @@ class Job(NamedTuple):
     if self.seeds is None:
       return start(jax.random.key(self.settings["seed"]))
     keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
-    return jax.jit(jax.vmap(start))(keys)
+    state = jax.jit(jax.vmap(start))(keys)
+    return state if self.mesh is None else shard_seeds(state, self.mesh)
+
+  def step(self) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
+    """Makes the compiled training step."""
+    make = lambda **options: make_step(self.algorithm, self.env, steps=self.chunk, **options)
+    options, seeds = compiler_options(), self.seeds and len(self.seeds)
+    if self.mesh is None:
+      return make(seeds=seeds, compiler_options=options)
+    share = make(seeds=seeds // self.mesh.shape["seeds"])
+    return over_seeds(share, self.mesh, compiler_options=options)
 
   def evaluation(self, episodes: int, act: Any) -> tuple[Any, float]:
     """Compiles evaluation episodes.
@@ -79,8 +93,11 @@ class Job(NamedTuple):
       )
       keys = lambda seed: jax.random.key(seed)
     else:
-      single = make_evaluation(self.algorithm, self.env, episodes=episodes)
-      rollout = jax.jit(jax.vmap(single), compiler_options=options)
+      several = jax.vmap(make_evaluation(self.algorithm, self.env, episodes=episodes))
+      if self.mesh is None:
+        rollout = jax.jit(several, compiler_options=options)
+      else:
+        rollout = over_seeds(several, self.mesh, compiler_options=options)
       keys = lambda seed: jax.random.split(jax.random.key(seed), len(self.seeds))
     compiled, seconds = compile_ahead(rollout, act, keys(0))
     return lambda act, seed: jax.device_get(compiled(act, keys(seed))), seconds
@@ -125,12 +142,17 @@ def make_settings(
   }
 
 
-def build(settings: Settings) -> Job:
+def build(settings: Settings, devices: int = 1) -> Job:
   """Builds the parts of a run.
+
+  Args:
+    settings: from ``make_settings`` or ``config.json``.
+    devices: among which to split the seeds; a run may change it on resuming.
 
   Raises:
     UsageError: names what the task or the algorithm refuses.
   """
+  mesh = _seed_mesh(settings["seeds"], devices)
   try:
     env = make_env(settings["env"], settings["physics"], **settings["env_overrides"])
     default = default_config(settings["algo"])
@@ -140,7 +162,23 @@ def build(settings: Settings) -> Job:
     raise UsageError(_as_flag(str(error))) from error
   except KeyError as error:
     raise UsageError(f"config.json lacks {error}; is it of this version?") from error
-  return Job(settings, config, env, algorithm)
+  return Job(settings, config, env, algorithm, mesh)
+
+
+def _seed_mesh(seeds: int, devices: int) -> jax.sharding.Mesh | None:
+  """Returns the devices that share the seeds; on CPUs, cores become devices."""
+  if devices == 1:
+    return None
+  if seeds % devices:
+    raise UsageError(
+      f"--devices={devices} does not divide --seeds={seeds}: each device trains its share of "
+      "the seeds, as many as any other."
+    )
+  use_cpu_devices(devices)
+  found = jax.devices()
+  if len(found) < devices:
+    raise UsageError(f"--devices={devices}, but jax finds {len(found)}: {found}.")
+  return make_mesh(seeds=devices, devices=found[:devices])
 
 
 def returns(metrics: dict[str, Any]) -> np.ndarray:

@@ -3,6 +3,7 @@
   python -m experiments.train --algo=pets --env=cartpole --seed=0 --logdir=runs/demo
   python -m experiments.train --logdir=runs/demo --resume
   python -m experiments.train --env=cartpole --seeds=4 --config.planner.samples=400
+  python -m experiments.train --env=cartpole --seeds=4 --devices=2
 
 A field of the algorithm's config is set with --config.NAME=VALUE, an argument of the task
 with --env.NAME=VALUE (such as --env.action_noise=0.1). Stop with Ctrl-C or SIGTERM: the
@@ -23,10 +24,9 @@ from absl import flags
 
 from experiments import command, configuration, job, pictures
 from mbrl_jax.algorithms import default_config, list_algorithms
-from mbrl_jax.algorithms.step import make_step
 from mbrl_jax.envs.registry import list_envs
 from mbrl_jax.runtime import loop, run_folder
-from mbrl_jax.runtime.devices import compiler_options, enable_compilation_cache
+from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.table import read_table
 
 STORED = ("algo", "env", "physics", "preset", "seed", "seeds", "eval_every", "eval_episodes")
@@ -40,6 +40,12 @@ def define() -> None:
   flags.DEFINE_string("logdir", None, "Folder of the run. Default: runs/ALGO_ENV_SEED.")
   flags.DEFINE_integer("seed", 0, "Seed; equal seeds give equal runs on one machine.", 0)
   flags.DEFINE_integer("seeds", 1, "Seeds to train at once: --seed and those after it.", 1)
+  flags.DEFINE_integer(
+    "devices",
+    1,
+    "Devices to train the seeds on, each its share of --seeds; cores count as devices on CPUs.",
+    1,
+  )
   flags.DEFINE_string("preset", "cpu", "cpu (small, for two cores) or paper (the original's).")
   flags.DEFINE_string(
     "physics", "auto", "mjx, mujoco (C engine), or auto: what suits the device."
@@ -90,15 +96,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     keep_rollouts=options.rollouts,
   )
   state = task.init()
-  step = make_step(
-    task.algorithm,
-    task.env,
-    steps=task.chunk,
-    seeds=task.seeds and len(task.seeds),
-    compiler_options=compiler_options(),
-  )
   outcome = loop.train(
-    step,
+    task.step(),
     state,
     folder,
     schedule,
@@ -117,7 +116,7 @@ def open_job(
   if options.step is not None and not options.resume:
     raise command.UsageError("--step says where to resume: add --resume.")
   if not options.resume:
-    task = job.build(_settings(options, dotted, {}))
+    task = job.build(_settings(options, dotted, {}), options.devices)
     names = [options.algo, options.env, f"seed{options.seed}"]
     path = options.logdir or "runs/" + "_".join(names)
     return run_folder.create(path, task.settings), task
@@ -126,7 +125,7 @@ def open_job(
   folder = run_folder.open_run(options.logdir)
   settings = _settings(options, dotted, folder.config())
   run_folder.check_config(folder, settings)
-  return folder, job.build(settings)
+  return folder, job.build(settings, options.devices)
 
 
 def _settings(

@@ -56,9 +56,8 @@ def make_evaluate(
     map_slices: see ``rollout.slice_mapper``; slices on several devices are batched.
     sharding: over the rows ``[E, N, P/E]`` (slices, candidates, particles of a slice),
       for example ``runtime.mesh.row_sharding(mesh)``: on which devices they are rolled
-      out. The returns are those of one device but for the order of sums. Outside of
-      ``jit``, and for dynamics that call back to the host, it gains nothing: every
-      device then gets all rows.
+      out. The returns are those of one device but for the order of sums. Dynamics that
+      call back to the host gain nothing: every device then calls for all rows.
 
   Returns:
     The function: jit-able, vmap-able, differentiable where the dynamics are.
