@@ -19,7 +19,7 @@ setup(
   python_requires=">=3.11,<3.14",
   # experiments/ and tests/ have generic names and run from the checkout: never installed.
   packages=find_packages(include=["mbrl_jax", "mbrl_jax.*"]),
-  package_data={"mbrl_jax.envs": ["assets/*.xml"]},
+  package_data={"mbrl_jax.envs": ["assets/*.xml"], "mbrl_jax.runtime": ["*.html"]},
   install_requires=[
     "absl-py",
     "brax",
@@ -40,10 +40,12 @@ setup(
     "tensorboardX",
   ],
   extras_require={
-    "test": ["pytest", "pytest-timeout", "pytest-xdist", "ruff"],
+    "test": ["evosax", "flatbuffers", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
     "cuda13": ["jax[cuda13]>=0.10"],
     "cuda12": ["jax[cuda12]>=0.10"],
     "tpu": ["jax[tpu]>=0.10"],
+    "evosax": ["evosax>=0.3"],
+    "export": ["flatbuffers"],
     "gymnasium": ["gymnasium[mujoco]>=1.0"],
     "playground": ["playground"],
     "hardware": ["dynamixel-sdk", "moteus"],

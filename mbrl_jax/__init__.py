@@ -38,7 +38,11 @@ _EXPORTS = {
   ),
   "mbrl_jax.models": ("as_dynamics", "fit", "init_optimizer", "make_ensemble", "make_gp"),
   "mbrl_jax.planners": (
+    "adam",
+    "categorical",
     "cem",
+    "dial",
+    "evosax",
     "icem",
     "make_evaluate",
     "make_planner",
@@ -46,9 +50,21 @@ _EXPORTS = {
     "mirror_descent",
     "mppi",
     "pddm",
+    "policy_plans",
+    "predictive_sampling",
+    "previous_plan",
     "random_shooting",
   ),
-  "mbrl_jax.envs": ("env_dynamics", "list_envs", "make_env"),
+  "mbrl_jax.envs": (
+    "env_dynamics",
+    "list_envs",
+    "make_env",
+    "make_mjcf",
+    "mjx_dynamics",
+    "mjx_model",
+    "mjx_state",
+    "randomise",
+  ),
   "mbrl_jax.algorithms": (
     "default_config",
     "init_state",
@@ -56,6 +72,13 @@ _EXPORTS = {
     "make_algorithm",
     "make_evaluation",
     "make_step",
+  ),
+  "mbrl_jax.runtime.mesh": (
+    "make_mesh",
+    "over_seeds",
+    "replicated",
+    "row_sharding",
+    "shard_seeds",
   ),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}

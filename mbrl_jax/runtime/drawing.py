@@ -6,11 +6,12 @@ Uses matplotlib's Agg canvas directly: no pyplot, no windows, no global state.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import mujoco
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 
 _COLOURS = ("#8a8f98", "#29568f", "#d9732b", "#33a05c", "#7a4fa3", "#b03a48")
@@ -18,8 +19,27 @@ _BACKGROUND = "#f3f5f8"
 _MARGIN = 0.12  # share of the drawing left free on every side
 
 
+class Lines(NamedTuple):
+  """Paths to draw over every frame.
+
+  Attributes:
+    points: ``[T, N, K, D]`` in metres, ``D`` 2 in a drawing and 3 in a model's world; a
+      path ends where they are not finite.
+    colours: red, green, blue and alpha, 0 to 1, ``[T, N, 4]``.
+    widths: pixels, ``[N]``.
+  """
+
+  points: np.ndarray
+  colours: np.ndarray
+  widths: np.ndarray
+
+
 def draw(
-  segments: Callable[[np.ndarray], np.ndarray], poses: np.ndarray, width: int, height: int
+  segments: Callable[[np.ndarray], np.ndarray],
+  poses: np.ndarray,
+  width: int,
+  height: int,
+  lines: Lines | None = None,
 ) -> np.ndarray:
   """Draws line segments for every pose, on axes that hold all of them.
 
@@ -28,29 +48,52 @@ def draw(
     poses: ``[T, Q]``; a pose that is not finite leaves its frame empty.
     width: pixels.
     height: pixels.
+    lines: paths to draw over each pose, each with a dot at its end, the first on top;
+      what lies beyond the axes is cut off.
 
   Returns:
     Frames ``[T, height, width, 3]`` (uint8).
   """
   finite = np.isfinite(poses).all(-1)
-  lines = [
+  shapes = [
     np.asarray(segments(pose)) if ok else None for pose, ok in zip(poses, finite, strict=True)
   ]
   figure = Figure(figsize=(width / 100, height / 100), dpi=100, facecolor=_BACKGROUND)
   canvas = FigureCanvasAgg(figure)
   axes = figure.add_axes((0, 0, 1, 1))
   axes.set_axis_off()
-  _set_limits(axes, [line for line in lines if line is not None], width / height)
+  _set_limits(axes, [shape for shape in shapes if shape is not None], width / height)
   collection = LineCollection([], linewidths=max(2.0, height / 60), capstyle="round")
   axes.add_collection(collection, autolim=False)
+  paths = LineCollection([], capstyle="round", joinstyle="round")
+  axes.add_collection(paths, autolim=False)
+  dots = axes.scatter([], [], zorder=paths.get_zorder(), linewidths=0)
   frames = np.empty((len(poses), height, width, 3), np.uint8)
-  for line, frame in zip(lines, frames, strict=True):
-    collection.set_segments([] if line is None else list(line))
-    if line is not None:
-      collection.set_color([_COLOURS[i % len(_COLOURS)] for i in range(len(line))])
+  for i, (shape, frame) in enumerate(zip(shapes, frames, strict=True)):
+    collection.set_segments([] if shape is None else list(shape))
+    if shape is not None:
+      collection.set_color([_COLOURS[k % len(_COLOURS)] for k in range(len(shape))])
+    if lines is not None:
+      _set_paths(paths, dots, lines.points[i], lines.colours[i], lines.widths)
     canvas.draw()
     frame[...] = np.asarray(canvas.buffer_rgba())[..., :3]
   return frames
+
+
+def _set_paths(
+  paths: LineCollection,
+  dots: PathCollection,
+  points: np.ndarray,
+  colours: np.ndarray,
+  widths: np.ndarray,
+) -> None:
+  """Draws ``points [N, K, 2]`` as paths, and their last ones as dots."""
+  points, colours, widths = points[::-1], colours[::-1], 0.72 * widths[::-1]  # 1/72 inch
+  paths.set_segments(list(points))
+  paths.set(color=colours, linewidths=widths)
+  dots.set_offsets(points[:, -1])
+  dots.set_facecolor(np.clip(colours * (1, 1, 1, 10), 0, 1))
+  dots.set_sizes((3 + 2 * widths) ** 2)
 
 
 def _set_limits(axes, lines: Sequence[np.ndarray], aspect: float) -> None:
@@ -71,9 +114,7 @@ def model_segments(model: mujoco.MjModel) -> Callable[[np.ndarray], np.ndarray]:
   camera, or from the side (x to the right, z up) where it has none.
   """
   data = mujoco.MjData(model)
-  mujoco.mj_forward(model, data)
-  view = data.cam_xmat[0].reshape(3, 3)[:, :2] if model.ncam else np.eye(3)[:, [0, 2]]
-  view = view.copy()
+  view = side_view(model)
   drawn = np.flatnonzero(model.geom_type != int(mujoco.mjtGeom.mjGEOM_PLANE))
 
   def segments(pose: np.ndarray) -> np.ndarray:
@@ -84,6 +125,15 @@ def model_segments(model: mujoco.MjModel) -> Callable[[np.ndarray], np.ndarray]:
     return np.stack([centre - half, centre + half], 1) @ view
 
   return segments
+
+
+def side_view(model: mujoco.MjModel) -> np.ndarray:
+  """Returns the matrix ``[3, 2]`` that takes world coordinates to those of the drawing."""
+  if not model.ncam:
+    return np.eye(3)[:, [0, 2]]
+  data = mujoco.MjData(model)
+  mujoco.mj_forward(model, data)
+  return data.cam_xmat[0].reshape(3, 3)[:, :2].copy()
 
 
 def _half_axis(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> np.ndarray:

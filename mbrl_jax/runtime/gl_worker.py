@@ -4,41 +4,76 @@ It has a process to itself because OpenGL drivers are chosen by environment vari
 that must not leak into the caller, and because a broken driver may kill the process.
 It imports neither jax nor mbrl_jax, so it starts in a fraction of a second.
 
-Usage: ``python -P gl_worker.py MODEL.mjb POSES.npy FRAMES.npy WIDTH HEIGHT CAMERA``,
-``CAMERA`` a name, or ``-`` for the model's first camera.
+Usage: ``python -P gl_worker.py MODEL.mjb POSES.npy FRAMES.npy WIDTH HEIGHT CAMERA
+[TRACES.npz]``, ``CAMERA`` a name, or ``-`` for the model's first camera. The traces hold
+``points [T, N, K, 3]``, ``colours [T, N, 4]`` and ``widths [N]``.
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 
 import mujoco
 import numpy as np
 
 
 def render(
-  model: mujoco.MjModel, poses: np.ndarray, width: int, height: int, camera: str | int
+  model: mujoco.MjModel,
+  poses: np.ndarray,
+  width: int,
+  height: int,
+  camera: str | int,
+  traces: Mapping[str, np.ndarray] | None = None,
 ) -> np.ndarray:
   """Renders ``poses [T, nq]`` to frames ``[T, height, width, 3]`` (uint8)."""
   model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
   model.vis.global_.offheight = max(height, model.vis.global_.offheight)
   data = mujoco.MjData(model)
   frames = np.empty((len(poses), height, width, 3), np.uint8)
-  with mujoco.Renderer(model, height, width) as renderer:
-    for pose, frame in zip(poses, frames, strict=True):
+  lines = 0 if traces is None else traces["points"][0, ..., 0].size
+  with mujoco.Renderer(model, height, width, max_geom=10_000 + lines) as renderer:
+    for i, (pose, frame) in enumerate(zip(poses, frames, strict=True)):
       data.qpos[:] = pose
       mujoco.mj_forward(model, data)
       renderer.update_scene(data, camera)
+      if traces is not None:
+        add_lines(renderer.scene, traces["points"][i], traces["colours"][i], traces["widths"])
       renderer.render(out=frame)
   return frames
 
 
+def add_lines(
+  scene: mujoco.MjvScene, points: np.ndarray, colours: np.ndarray, widths: np.ndarray
+) -> None:
+  """Appends lines to a scene, as many as it has room for.
+
+  Args:
+    scene: to which the geoms are appended.
+    points: ``[N, K, 3]``, metres; a path ends where they are not finite.
+    colours: ``[N, 4]``, 0 to 1.
+    widths: ``[N]``, pixels.
+  """
+  usable = np.isfinite(points).all(-1)
+  kind, no_pose = mujoco.mjtGeom.mjGEOM_LINE, (np.zeros(3), np.zeros(3), np.eye(3).ravel())
+  for path, use, colour, width in zip(points, usable, colours, widths, strict=True):
+    for start, end, drawn in zip(path[:-1], path[1:], use[:-1] & use[1:], strict=True):
+      if not drawn or scene.ngeom >= scene.maxgeom:
+        break
+      geom = scene.geoms[scene.ngeom]
+      mujoco.mjv_initGeom(geom, kind, *no_pose, np.float32(colour))
+      mujoco.mjv_connector(geom, kind, width, start, end)
+      scene.ngeom += 1
+
+
 def main(arguments: list[str]) -> None:
-  """Reads model and poses from files and writes the frames to one."""
-  model_path, poses_path, frames_path, width, height, camera = arguments
+  """Reads model, poses and perhaps traces from files and writes the frames to one."""
+  model_path, poses_path, frames_path, width, height, camera, *traces_path = arguments
   model = mujoco.MjModel.from_binary_path(model_path)
   view = camera if camera != "-" else (0 if model.ncam else -1)
-  np.save(frames_path, render(model, np.load(poses_path), int(width), int(height), view))
+  traces = dict(np.load(traces_path[0])) if traces_path else None
+  size = int(width), int(height)
+  np.save(frames_path, render(model, np.load(poses_path), *size, view, traces))
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draws learning curves, model errors and particle fans to PNG files.
+"""Draws learning curves, model errors, particle fans and episodes to PNG files.
 
 Figures are made without ``pyplot``: no backend is chosen, no global state is touched.
 """
@@ -127,6 +127,57 @@ def particle_fan(
     axes.set(xlabel="time (s)", ylabel=f"observation {i}")
     _limit(axes, happened)
   return _save(figure, panels[0], path)
+
+
+def episode_curves(
+  path: Path | str,
+  moments: dict[str, np.ndarray],
+  dt: float,
+  title: str = "",
+  limit: float | None = None,
+) -> Path:
+  """Draws reward, return so far, best planned return and planning time of one episode.
+
+  Args:
+    path: the PNG file to write.
+    moments: ``reward`` and ``value`` ``[T]``, and perhaps ``plan_seconds`` ``[T]``, NaN
+      where nothing was planned.
+    dt: seconds of a control step.
+    title: over the picture.
+    limit: seconds that planning may take, drawn as a line; what took longer is marked.
+  """
+  reward, seconds = np.float64(moments["reward"]), moments.get("plan_seconds")
+  times = dt * np.arange(len(reward))
+  figure = Figure(figsize=(7, 6.5 if seconds is None else 8.5), layout="constrained")
+  figure.suptitle(title)
+  panels = figure.subplots(3 if seconds is None else 4, 1, sharex=True)
+  rows = (
+    ("reward of the step", reward, COLOURS[0]),
+    ("return so far", np.cumsum(reward), COLOURS[2]),
+    ("best planned return", np.float64(moments["value"]), COLOURS[1]),
+  )
+  for axes, (label, values, colour) in zip(panels, rows, strict=False):
+    _tidy(axes)
+    axes.plot(times, values, color=colour)
+    axes.set_ylabel(label)
+  if seconds is not None:
+    _tidy(panels[3])
+    _planning_time(panels[3], times, 1e3 * np.float64(seconds), limit and 1e3 * limit)
+  panels[-1].set_xlabel("time (s)")
+  return _save(figure, panels[-1], path)
+
+
+def _planning_time(
+  axes: Axes, times: np.ndarray, milliseconds: np.ndarray, limit: float | None
+) -> None:
+  """Draws how long each plan took, on a logarithmic axis."""
+  axes.plot(times, milliseconds, ".", color="0.45", markersize=4, label="planning")
+  if limit:
+    axes.axhline(limit, color="black", linewidth=1, linestyle="--", label="control step")
+    late = np.nan_to_num(milliseconds) > limit
+    if late.any():
+      axes.plot(times[late], milliseconds[late], ".", color="#b3261e", label="missed")
+  axes.set(ylabel="planning time (ms)", yscale="log")
 
 
 def _limit(axes: Axes, values: np.ndarray) -> None:

@@ -15,7 +15,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +25,20 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mbrl_jax.ops import validate
 from mbrl_jax.runtime import drawing
+from mbrl_jax.runtime.traces import (
+  BEST,
+  PLAN,
+  WORST,
+  Traces,
+  colours,
+  model_point,
+  segment_point,
+  widths,
+)
 
 _BACKENDS = ("egl", "osmesa")
 _GIF_FPS = 20  # GIF counts time in 1/100 s, and every frame costs kilobytes
+_PALETTE_FRAMES = 8
 
 
 def render(
@@ -39,6 +50,7 @@ def render(
   title: str | None = None,
   captions: Sequence[str] | None = None,
   camera: str | None = None,
+  traces: Traces | None = None,
 ) -> np.ndarray:
   """Renders poses of a task.
 
@@ -50,26 +62,32 @@ def render(
     title: text in the upper left corner of all frames.
     captions: one text for each frame, in the lower left corner.
     camera: name of a camera of the model; its first one by default.
+    traces: candidate plans to draw over each frame, with a legend.
 
   Returns:
     Frames ``[T, height, width, 3]`` (uint8).
 
   Raises:
-    ValueError: the poses are no matrix, the captions are not as many, a size is
-      not positive, or the task can not be drawn.
+    ValueError: the poses are no matrix, captions or traces are not as many, a size is
+      not positive, the task can not be drawn or lacks the point to trace.
   """
   poses = np.asarray(poses, np.float64)
   if poses.ndim != 2:
     raise ValueError(f"poses must have shape [T, Q], got {poses.shape}.")
   if captions is not None and len(captions) != len(poses):
     raise ValueError(f"captions must be {len(poses)}, one for each pose, got {len(captions)}.")
+  if traces is not None and len(traces.poses) != len(poses):
+    raise ValueError(
+      f"traces must be {len(poses)}, one for each pose, got {len(traces.poses)}."
+    )
   validate.positive(width=width, height=height)
-  frames = _render_gl(getattr(env, "model", None), poses, width, height, camera)
+  model = getattr(env, "model", None)
+  frames = _render_gl(model, poses, width, height, camera, traces)
   if frames is None:
-    frames = drawing.draw(_segments(env), poses, width, height)
+    frames = _draw_plane(env, poses, width, height, traces)
   if title or captions:
     for i, frame in enumerate(frames):
-      frame[...] = _annotate(frame, title or "", captions[i] if captions else "")
+      frame[...] = _annotate(frame, title or "", captions[i] if captions else "", traces)
   return frames
 
 
@@ -116,12 +134,40 @@ def gl_backend() -> str | None:
 
 
 def _render_gl(
-  model: mujoco.MjModel | None, poses: np.ndarray, width: int, height: int, camera: str | None
+  model: mujoco.MjModel | None,
+  poses: np.ndarray,
+  width: int,
+  height: int,
+  camera: str | None,
+  traces: Traces | None,
 ) -> np.ndarray | None:
   if model is None:
     return None
+  lines = traces and _lines(model_point(model, traces.name), traces)
   backend = gl_backend()
-  return _run_worker(backend, model, poses, width, height, camera) if backend else None
+  return _run_worker(backend, model, poses, width, height, camera, lines) if backend else None
+
+
+def _lines(point: Callable[[np.ndarray], np.ndarray], traces: Traces) -> drawing.Lines:
+  """Turns plans into the lines that draw them."""
+  coloured = np.stack([colours(returns) for returns in traces.returns])
+  return drawing.Lines(point(traces.poses), coloured, widths(traces.poses.shape[1]))
+
+
+def _draw_plane(
+  env: Any, poses: np.ndarray, width: int, height: int, traces: Traces | None
+) -> np.ndarray:
+  """Draws ``env`` without OpenGL; the path of a named point needs the model's own view."""
+  segments, model = getattr(env, "segments", None), getattr(env, "model", None)
+  if segments is None and model is None:
+    raise ValueError(f"env {env.spec.name!r} has neither a model nor segments to draw.")
+  if segments is not None and (model is None or traces is None or traces.name is None):
+    point = segment_point(segments)
+  else:
+    segments, view = drawing.model_segments(model), drawing.side_view(model)
+    point = lambda poses: model_point(model, traces.name)(poses) @ view
+  lines = None if traces is None else _lines(point, traces)
+  return drawing.draw(segments, poses, width, height, lines)
 
 
 def _run_worker(
@@ -131,6 +177,7 @@ def _run_worker(
   width: int,
   height: int,
   camera: str | None,
+  lines: drawing.Lines | None = None,
 ) -> np.ndarray | None:
   """Renders in a process of its own; ``None`` if that fails for whatever reason."""
   program = Path(__file__).with_name("gl_worker.py")
@@ -149,6 +196,9 @@ def _run_worker(
       str(height),
       camera or "-",
     ]
+    if lines is not None:
+      command.append(str(Path(folder) / "traces.npz"))
+      np.savez(command[-1], **lines._asdict())
     try:
       subprocess.run(
         command,
@@ -165,17 +215,9 @@ def _run_worker(
       return None
 
 
-def _segments(env: Any) -> Any:
-  """Returns the function that draws ``env`` in the plane."""
-  segments = getattr(env, "segments", None)
-  if segments is not None:
-    return segments
-  if getattr(env, "model", None) is None:
-    raise ValueError(f"env {env.spec.name!r} has neither a model nor segments to draw.")
-  return drawing.model_segments(env.model)
-
-
-def _annotate(frame: np.ndarray, title: str, caption: str) -> np.ndarray:
+def _annotate(
+  frame: np.ndarray, title: str, caption: str, traces: Traces | None = None
+) -> np.ndarray:
   image = Image.fromarray(frame)
   pen = ImageDraw.Draw(image)
   size = max(10, frame.shape[0] // 22)
@@ -183,14 +225,29 @@ def _annotate(frame: np.ndarray, title: str, caption: str) -> np.ndarray:
   style = {"font": font, "fill": "#1d2733", "stroke_width": 2, "stroke_fill": "#ffffff"}
   pen.text((size // 2, size // 2), title, **style)
   pen.text((size // 2, frame.shape[0] - size // 2), caption, anchor="ld", **style)
+  if traces is not None:
+    _legend(pen, frame.shape[1], size, style)
   return np.asarray(image)
+
+
+def _legend(pen: ImageDraw.ImageDraw, width: int, size: int, style: dict[str, Any]) -> None:
+  """Says in the upper right corner what the lines are."""
+  entries = (("plan", PLAN, 4), ("good candidate", BEST, 2), ("bad candidate", WORST, 2))
+  for row, (label, colour, thickness) in enumerate(entries):
+    top = size // 2 + row * (size * 5 // 4)
+    pen.text((width - 3 * size, top), label, anchor="ra", **style)
+    line = [(width - 5 * size // 2, top + size // 2), (width - size // 2, top + size // 2)]
+    pen.line(line, fill=tuple(round(255 * c) for c in colour[:3]), width=thickness)
 
 
 def _write_gif(path: Path, frames: np.ndarray, fps: float) -> Path:
   """Writes a GIF of at most ``_GIF_FPS`` frames a second with one palette for all."""
   stride = max(1, round(fps / _GIF_FPS))
-  images = [Image.fromarray(frame) for frame in np.asarray(frames, np.uint8)[::stride]]
-  palette = images[len(images) // 2].quantize(128)
+  frames = np.asarray(frames, np.uint8)[::stride]
+  images = [Image.fromarray(frame) for frame in frames]
+  # Colours of thin lines that one frame lacks are in another.
+  some = frames[:: max(1, len(frames) // _PALETTE_FRAMES)][:_PALETTE_FRAMES]
+  palette = Image.fromarray(np.concatenate(some)).quantize(256)
   first, *others = (
     image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images
   )

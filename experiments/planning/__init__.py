@@ -1,0 +1,1 @@
+"""What `experiments.plan` is made of: the task, the planner, the loop, what is written."""

@@ -1,0 +1,82 @@
+"""Finds the task that is acted in, and the one that is planned over."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from absl import flags
+
+from experiments import configuration
+from experiments.planning.setup import parse_cost, undisturbed
+from mbrl_jax.envs import make_env
+from mbrl_jax.envs.mjcf import make_mjcf
+from mbrl_jax.envs.physics import resolve_backend
+from mbrl_jax.ops import validate
+from mbrl_jax.runtime.task_file import load_task
+from mbrl_jax.types import Env
+
+MJCF_ONLY = ("cost", "control_cost", "keyframe", "dt")
+"""Flags that only a model's file takes."""
+MJCF_ARGUMENTS = ("episode_length", "initial_noise")
+"""Arguments of a model's file that are given as ``--env.NAME``."""
+Maker = Callable[[str], Env]
+"""``(physics) -> Env``."""
+
+
+def make_tasks(options: flags.FlagValues, overrides: dict[str, str], gradients: bool) -> tuple:
+  """Makes the plant and the exact model of it.
+
+  Args:
+    options: the flags.
+    overrides: ``--env.NAME=VALUE``.
+    gradients: whether the planner differentiates, which MuJoCo's C engine can not.
+
+  Returns:
+    ``(env, model)``; the model has no noise on its actions.
+
+  Raises:
+    ValueError: says what there is not.
+  """
+  make = _maker(options, {k: configuration.literal(v) for k, v in overrides.items()})
+  env = make(options.physics)
+  physics = options.model_physics
+  has_model = getattr(env, "model", None) is not None
+  if gradients and has_model and resolve_backend(physics or options.physics) == "mujoco":
+    if physics == "mujoco":
+      raise ValueError(
+        f"--planner={options.planner} follows gradients, which MuJoCo's C engine does not "
+        "give: use --model_physics=mjx."
+      )
+    physics = "mjx"
+  return env, undisturbed(env if physics is None else make(physics))
+
+
+def _maker(options: flags.FlagValues, overrides: dict[str, Any]) -> Maker:
+  """Chooses among the three sources of a task."""
+  if (options.env is None) == (options.mjcf is None):
+    raise ValueError("Give either --env, such as --env=pendulum, or --mjcf, a model's file.")
+  if options.mjcf is not None:
+    return lambda physics: _from_mjcf(options, overrides, physics)
+  for name in MJCF_ONLY:
+    if options[name].present:
+      raise ValueError(f"--{name} belongs to --mjcf; --env has a cost of its own.")
+  if not re.search(r"\.py(:\w+)?$", options.env):
+    return lambda physics: make_env(options.env, physics, **overrides)
+  for name in overrides:
+    raise ValueError(f"--env.{name}: a task from a file takes no arguments.")
+  return lambda physics: load_task(options.env, physics)
+
+
+def _from_mjcf(options: flags.FlagValues, overrides: dict[str, Any], physics: str) -> Env:
+  if not options.cost:
+    raise ValueError("--mjcf needs --cost, sensors and weights such as --cost=tip_to_goal:1.0.")
+  for name in overrides:
+    validate.choice("override", name, MJCF_ARGUMENTS)
+  given = {name: getattr(options, name) for name in ("control_cost", "keyframe", "dt")}
+  given = {name: value for name, value in given.items() if value is not None}
+  if str(options.keyframe).isdecimal():
+    given["keyframe"] = int(options.keyframe)
+  cost = parse_cost(options.cost)
+  return make_mjcf(options.mjcf, cost=cost, physics=physics, **given, **overrides)

@@ -1,0 +1,85 @@
+"""Tasks from files of the user's: what works, and what is said when it does not."""
+
+import pytest
+
+from mbrl_jax.runtime.task_file import load_task
+
+GOOD = """
+import dataclasses
+from mbrl_jax.envs import make_env
+
+def make_swing(physics="auto", length=50):
+  env = make_env("pendulum", physics)
+  return dataclasses.replace(env, spec=env.spec._replace(episode_length=length, name=physics))
+
+def plain(backend):
+  return make_env("pendulum", backend)
+
+ready = make_env("pendulum")
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+  def write(text):
+    path = tmp_path / "mine.py"
+    path.write_text(text)
+    return str(path)
+
+  return write
+
+
+def test_finds_the_only_maker(write):
+  env = load_task(write(GOOD), "analytic")
+  assert (env.spec.name, env.spec.episode_length) == ("analytic", 50)
+
+
+@pytest.mark.parametrize("name", ["make_swing", "plain", "ready"])
+def test_takes_a_named_function_or_task(write, name):
+  assert load_task(f"{write(GOOD)}:{name}").spec.action_dim == 1
+
+
+def test_overrides_go_to_the_function_first(write):
+  file = write(GOOD)
+  assert load_task(file, length=7).spec.episode_length == 7
+  assert load_task(f"{file}:ready", episode_length=8).spec.episode_length == 8
+  assert load_task(file, action_noise=0.5).std == 0.5
+
+
+def test_files_of_one_name_do_not_mix(tmp_path):
+  specs = []
+  for folder, length in (("a", 3), ("b", 4)):
+    (tmp_path / folder).mkdir()
+    path = tmp_path / folder / "mine.py"
+    path.write_text(GOOD.replace("length=50", f"length={length}"))
+    specs.append(load_task(str(path)).spec.episode_length)
+  assert specs == [3, 4]
+
+
+@pytest.mark.parametrize(
+  ("text", "name", "overrides", "message"),
+  [
+    (GOOD, ":make_swong", {}, "make_swong.*Did you mean 'make_swing'.*plain.*ready"),
+    (GOOD, "", {"lenght": 3}, "lenght.*episode_length"),
+    (GOOD, "", {"episode_length": 0}, "episode_length must be positive"),
+    ("x = 1\n", ":make_it", {}, "defines no function and no task"),
+    ("x = 1\n", "", {}, "has no function make_"),
+    ("def make_a(): pass\ndef make_b(): pass\n", "", {}, "has make_a, make_b: say which"),
+    ("x = 1\n\nx =\n", "", {}, r"mine.py, line 3: SyntaxError"),
+    ("x = 1\nimport nonesuch\n", "", {}, r"mine.py, line 2: ModuleNotFoundError.*nonesuch"),
+    ("def make_a():\n  return 1 / 0\n", "", {}, r"line 2: ZeroDivisionError: division by zero"),
+    ("def make_a():\n  return 3\n", "", {}, "gives a int without spec, reset, step"),
+    ("def make_a(b, c): pass\n", "", {}, r"make_a needs arguments \(b, c\)"),
+  ],
+)
+def test_says_what_is_wrong(write, text, name, overrides, message):
+  with pytest.raises(ValueError, match=message):
+    load_task(write(text) + name, **overrides)
+
+
+def test_says_that_there_is_no_file(tmp_path):
+  with pytest.raises(ValueError, match=r"There is no file .*none.py"):
+    load_task(str(tmp_path / "none.py:make_it"))
+  (tmp_path / "notes.txt").write_text("")
+  with pytest.raises(ValueError, match="not a Python file"):
+    load_task(str(tmp_path / "notes.txt"))
