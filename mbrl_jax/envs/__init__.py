@@ -9,7 +9,11 @@ from mbrl_jax.envs.linear_quadratic import (
   optimal_return,
   riccati,
 )
+from mbrl_jax.envs.mjcf import load_model, make_mjcf
+from mbrl_jax.envs.mjx import mjx_model, mjx_state
+from mbrl_jax.envs.mjx_dynamics import mjx_dynamics
 from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics
+from mbrl_jax.envs.randomise import Randomised, randomise
 from mbrl_jax.envs.registry import list_envs, make_env
 from mbrl_jax.envs.task import Task
 
@@ -18,13 +22,20 @@ __all__ = [
   "LinearQuadratic",
   "Physics",
   "PhysicsState",
+  "Randomised",
   "Task",
   "double_integrator",
   "env_dynamics",
   "list_envs",
+  "load_model",
   "make_env",
+  "make_mjcf",
   "make_physics",
+  "mjx_dynamics",
+  "mjx_model",
+  "mjx_state",
   "optimal_plan",
   "optimal_return",
+  "randomise",
   "riccati",
 ]

@@ -1,22 +1,34 @@
 """Simulates a MuJoCo model with MJX, all inside XLA and in float32.
 
 Only what determines the future is carried between control steps: positions,
-velocities, actuator activations and the solver's warm start. Everything else in
-``mjx.Data`` is derived, so scanning over an episode keeps no kinematics alive.
+velocities, actuator activations, the time and the solver's warm start. Everything else
+in ``mjx.Data`` is derived, so scanning over an episode keeps no kinematics alive. The
+model is an argument of each step: data, of which another value never recompiles.
+
+Dead-locks: on CPUs, jaxlib 0.10 spreads a large batch of LAPACK factorisations over the
+thread pool in which the caller itself blocks, so as many calls at a time as there are
+cores wait for ever (seen on two cores with two Choleskys of 1,024 matrices 9 x 9; gone in
+jaxlib 0.11.2). MJX has such a pair: the mass matrix, dense, with and without implicit
+damping. Where a model leaves the choice to MJX (``jacobian="auto"``) it is therefore
+factorised sparse on CPUs, as MJX itself does on TPUs: that takes no LAPACK, is faster on
+small models, and leaves the calls of the Newton solver, which come one after another.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import io
 from types import ModuleType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from mbrl_jax.envs.physics import Physics, PhysicsState
+from mbrl_jax.envs.sensors import sensor_addresses
 from mbrl_jax.types import Array
 
 
@@ -26,43 +38,172 @@ class MjxData(NamedTuple):
   Attributes:
     act: actuator activations ``[na]``.
     warmstart: accelerations where the constraint solver starts ``[nv]``.
+    time: seconds simulated so far ``[]``.
   """
 
   act: Array
   warmstart: Array
+  time: Array
 
 
-def mjx_physics(model: mujoco.MjModel, substeps: int) -> Physics:
+def mjx_physics(model: mujoco.MjModel, substeps: int, sensors: tuple[int, ...] = ()) -> Physics:
   """Builds the physics of ``model`` on MJX; see ``physics.make_physics``."""
-  mjx = _import_mjx()
-  device_model = mjx.put_model(model, impl="jax")
+  device_model = mjx_model(model)
 
-  def init(qpos: Array, qvel: Array) -> PhysicsState:
-    data = MjxData(jnp.zeros(model.na), jnp.zeros(model.nv))
-    return PhysicsState(jnp.asarray(qpos), jnp.asarray(qvel), data)
+  def look(state: PhysicsState, ctrl: Array) -> PhysicsState:
+    return sense(device_model, state, ctrl, sensors) if sensors else state
+
+  def init(qpos: Array, qvel: Array, act: Array | None = None) -> PhysicsState:
+    return look(mjx_state(model, qpos, qvel, act), jnp.zeros(model.nu))
 
   def step(state: PhysicsState, ctrl: Array) -> PhysicsState:
-    blank = mjx.make_data(model, impl="jax").replace(ctrl=ctrl)
-
-    def substep(state: PhysicsState, _: None) -> tuple[PhysicsState, None]:
-      data = mjx.step(
-        device_model,
-        blank.replace(
-          qpos=state.qpos,
-          qvel=state.qvel,
-          act=state.data.act,
-          qacc_warmstart=state.data.warmstart,
-        ),
-      )
-      return PhysicsState(data.qpos, data.qvel, MjxData(data.act, data.qacc_warmstart)), None
-
-    return jax.lax.scan(substep, state, length=substeps)[0]
+    return look(advance(device_model, state, ctrl, substeps), ctrl)
 
   return Physics(init, step)
 
 
-def _import_mjx() -> ModuleType:
+def mjx_model(model: Any) -> Any:
+  """Turns a MuJoCo model into the ``mjx.Model`` that ``mjx_dynamics`` takes as params.
+
+  Args:
+    model: ``mujoco.MjModel``, or an ``mjx.Model``, which comes back as it is.
+
+  Raises:
+    ValueError: the model uses what MJX does not simulate; the message says what.
+  """
+  mjx = import_mjx()
+  if not isinstance(model, mujoco.MjModel):
+    if not isinstance(model, mjx.Model) or model.impl != mjx.Impl.JAX:
+      raise ValueError(
+        f"model must be a mujoco.MjModel or an mjx.Model with impl='jax', got {_kind(model)}."
+      )
+    return model
+  for name, count in (("plugins", model.nplugin), ("delays", model.nhistory)):
+    if count:
+      raise ValueError(_unsupported(model, f"{name} not implemented"))
+  try:
+    device_model = mjx.put_model(model, impl="jax")
+    mjx.make_data(model, impl="jax")
+  except NotImplementedError as error:
+    raise ValueError(_unsupported(model, str(error))) from error
+  return device_model
+
+
+def mjx_state(
+  model: Any, source: Any = None, qvel: Any = None, act: Any = None
+) -> PhysicsState:
+  """Makes the state that MJX steps from positions and velocities.
+
+  Args:
+    model: ``mujoco.MjModel`` or ``mjx.Model``.
+    source: ``mujoco.MjData`` or ``mjx.Data``; or positions ``[nq]``; by default the
+      model's ``qpos0``.
+    qvel: velocities ``[nv]``, zero by default.
+    act: actuator activations ``[na]``, zero by default.
+
+  Raises:
+    ValueError: a shape does not fit the model.
+  """
+  warmstart, time = np.zeros(model.nv), 0.0
+  if hasattr(source, "qacc_warmstart"):
+    qvel, act, time = source.qvel, source.act, source.time
+    source, warmstart = source.qpos, source.qacc_warmstart
+  qpos = _vector("qpos", model.qpos0 if source is None else source, model.nq)
+  qvel = _vector("qvel", np.zeros(model.nv) if qvel is None else qvel, model.nv)
+  act = _vector("act", np.zeros(model.na) if act is None else act, model.na)
+  carried = MjxData(act, _vector("warmstart", warmstart, model.nv), _float(time))
+  return PhysicsState(qpos, qvel, carried)
+
+
+def advance(model: Any, state: PhysicsState, ctrl: Array, substeps: int) -> PhysicsState:
+  """Steps ``state`` under ``ctrl [nu]``, held for ``substeps`` simulation steps."""
+  mjx = import_mjx()
+  model = _without_lapack(model)
+  blank = mjx.make_data(model, impl="jax").replace(ctrl=ctrl)
+
+  def substep(state: PhysicsState, _: None) -> tuple[PhysicsState, None]:
+    data = mjx.step(model, _fill(blank, state))
+    carried = MjxData(data.act, data.qacc_warmstart, data.time)
+    return state._replace(qpos=data.qpos, qvel=data.qvel, data=carried), None
+
+  return jax.lax.scan(substep, state, length=substeps)[0]
+
+
+def sense(
+  model: Any, state: PhysicsState, ctrl: Array, sensors: tuple[int, ...]
+) -> PhysicsState:
+  """Evaluates sensors at ``state`` itself, under ``ctrl [nu]``.
+
+  What a simulation step leaves in ``sensordata`` belongs to the state before it.
+
+  Args:
+    model: ``mjx.Model``.
+    state: where to look.
+    ctrl: what the actuators are told, for sensors of forces and accelerations.
+    sensors: their ids; the others are not computed.
+
+  Returns:
+    ``state`` with ``sensors [S]``, the values one sensor after the other.
+  """
+  mjx = import_mjx()
+  asked = np.isin(np.arange(model.nsensor), sensors)
+  stages = np.where(asked, model.sensor_needstage, -1)
+  model = _without_lapack(model).replace(sensor_needstage=stages)
+  data = _fill(mjx.make_data(model, impl="jax").replace(ctrl=ctrl), state)
+  if (stages == mujoco.mjtStage.mjSTAGE_ACC).any():
+    # once more, because forward() forgets these where nothing constrains the model
+    data = mjx.sensor_acc(model, mjx.forward(model, data))
+  else:
+    data = mjx.sensor_pos(model, mjx.fwd_position(model, data))
+    data = mjx.sensor_vel(model, mjx.fwd_velocity(model, data))
+  return state._replace(sensors=data.sensordata[sensor_addresses(model, sensors)])
+
+
+def import_mjx() -> ModuleType:
   """Imports MJX without the lines that it prints where Warp is not installed."""
   with contextlib.redirect_stdout(io.StringIO()):
     from mujoco import mjx
   return mjx
+
+
+def _without_lapack(model: Any) -> Any:
+  """Chooses MJX's sparse factorisation on CPUs, see above."""
+  automatic = int(model.opt.jacobian) == int(mujoco.mjtJacobian.mjJAC_AUTO)
+  if not automatic or jax.default_backend() != "cpu":
+    return model
+  sparse = type(model.opt.jacobian)(mujoco.mjtJacobian.mjJAC_SPARSE)
+  return model.replace(opt=model.opt.replace(jacobian=sparse))
+
+
+def _fill(blank: Any, state: PhysicsState) -> Any:
+  return blank.replace(
+    qpos=state.qpos,
+    qvel=state.qvel,
+    act=state.data.act,
+    qacc_warmstart=state.data.warmstart,
+    time=state.data.time,
+  )
+
+
+def _float(value: Any) -> Array:
+  # a copy, because MuJoCo goes on to change the arrays of MjData in place
+  return jnp.array(copy.copy(value), jnp.float32)
+
+
+def _vector(name: str, value: Any, size: int) -> Array:
+  if np.shape(value) != (size,):
+    raise ValueError(f"{name} must have shape [{size}] for this model, got {np.shape(value)}.")
+  return _float(value)
+
+
+def _kind(value: Any) -> str:
+  impl = getattr(value, "impl", None)
+  return f"one with impl={impl.value!r}" if hasattr(impl, "value") else type(value).__name__
+
+
+def _unsupported(model: mujoco.MjModel, problem: str) -> str:
+  name = model.names[: model.names.index(b"\0")].decode()
+  return (
+    f"MJX cannot simulate the model {name!r}: {problem.strip()}; take it out of the model "
+    "or use MuJoCo's C engine (physics='mujoco')."
+  )

@@ -24,7 +24,6 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
 import os
 import threading
 from collections.abc import Iterator
@@ -38,6 +37,7 @@ import numpy as np
 from jax.experimental.buffer_callback import buffer_callback
 
 from mbrl_jax.envs.physics import Physics, PhysicsState
+from mbrl_jax.envs.sensors import sensor_addresses
 from mbrl_jax.types import Array
 
 _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
@@ -48,47 +48,59 @@ class MujocoData(NamedTuple):
   """What MuJoCo's full physics state holds besides the rounded qpos and qvel.
 
   Attributes:
-    rest: time, then activations and the like, rounded to float32
-      ``[S - nq - nv]``.
+    time: seconds simulated so far, rounded to float32 ``[]``.
+    act: actuator activations, rounded ``[na]``.
+    rest: histories of delays and the state of plugins, rounded ``[S - 1 - nq - nv - na]``.
     remainder: what the rounding of the whole state lost ``[S]``.
   """
 
+  time: Array
+  act: Array
   rest: Array
   remainder: Array
 
 
-def mujoco_physics(model: mujoco.MjModel, substeps: int) -> Physics:
+def mujoco_physics(
+  model: mujoco.MjModel, substeps: int, sensors: tuple[int, ...] = ()
+) -> Physics:
   """Builds the physics of ``model`` on MuJoCo C; see ``physics.make_physics``."""
-  engine = _Engine(model, substeps)
-  nq, nv, size = model.nq, model.nv, engine.blank.size
-  rest = np.float32(np.delete(engine.blank, np.s_[1 : 1 + nq + nv]))
-  shapes = tuple(jax.ShapeDtypeStruct((n,), np.float32) for n in (nq, nv, rest.size, size))
+  engine = _Engine(model, sensors)
+  _, _, _, blank_act, blank_rest = engine.split(np.float32(engine.blank))
 
-  def init(qpos: Array, qvel: Array) -> PhysicsState:
-    data = MujocoData(jnp.asarray(rest), jnp.zeros(size, jnp.float32))
-    return PhysicsState(jnp.asarray(qpos, jnp.float32), jnp.asarray(qvel, jnp.float32), data)
+  def call(state: PhysicsState, ctrl: Array, substeps: int) -> PhysicsState:
+    time, act, rest, remainder = state.data
+    arguments = time[None], state.qpos, state.qvel, act, rest, remainder, ctrl
+    results = _call(engine, substeps, *arguments)
+    time, qpos, qvel, act, rest, remainder, values = results
+    data = MujocoData(time[0], act, rest, remainder)
+    return PhysicsState(qpos, qvel, data, values if sensors else ())
 
-  def step(state: PhysicsState, ctrl: Array) -> PhysicsState:
-    call = functools.partial(_call, engine, shapes)
-    qpos, qvel, rest, remainder = call(
-      state.qpos, state.qvel, state.data.rest, state.data.remainder, ctrl
+  def init(qpos: Array, qvel: Array, act: Array | None = None) -> PhysicsState:
+    qpos, qvel, act, rest = (
+      jnp.asarray(x, jnp.float32)
+      for x in (qpos, qvel, blank_act if act is None else act, blank_rest)
     )
-    return PhysicsState(qpos, qvel, MujocoData(rest, remainder))
+    data = MujocoData(jnp.zeros(()), act, rest, jnp.zeros(engine.blank.size))
+    state = PhysicsState(qpos, qvel, data)
+    if not sensors:
+      return state
+    return state._replace(sensors=call(state, jnp.zeros(model.nu), 0).sensors)
 
-  return Physics(init, step)
+  return Physics(init, lambda state, ctrl: call(state, ctrl, substeps))
 
 
-def _call(engine: _Engine, shapes: tuple[Any, ...], *arguments: Array) -> tuple[Array, ...]:
+def _call(engine: _Engine, substeps: int, *arguments: Array) -> tuple[Array, ...]:
   """Calls ``engine.step`` from traced code, once for all of a ``vmap``."""
+  shapes = tuple(jax.ShapeDtypeStruct((n,), np.float32) for n in engine.sizes)
 
   def fill(context: Any, out: tuple[Any, ...], *inputs: Any) -> None:
     del context
-    results = engine.step(*(np.asarray(x) for x in inputs))
+    results = engine.step(substeps, *(np.asarray(x) for x in inputs))
     for buffer, result in zip(out, results, strict=True):
       np.asarray(buffer)[...] = result
 
   def fetch(*inputs: Any) -> tuple[np.ndarray, ...]:
-    return engine.step(*(np.asarray(x) for x in inputs))
+    return engine.step(substeps, *(np.asarray(x) for x in inputs))
 
   return jax.lax.platform_dependent(
     *(jnp.asarray(x, jnp.float32) for x in arguments),
@@ -102,32 +114,39 @@ class _Engine:
 
   The threads and their ``MjData`` are scratch space made at the first step; a
   lock keeps programs that run side by side apart.
+
+  Attributes:
+    blank: a state that MuJoCo can start from ``[S]``.
+    sizes: of what ``step`` returns.
   """
 
-  def __init__(self, model: mujoco.MjModel, substeps: int):
+  def __init__(self, model: mujoco.MjModel, sensors: tuple[int, ...]):
     self.model = copy.copy(model)
     # A diverging state must show, not be replaced by the model's initial one.
     self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    self.substeps = substeps
     data = mujoco.MjData(self.model)
     self.blank = np.empty(mujoco.mj_stateSize(self.model, _FULL))
     mujoco.mj_getState(self.model, data, self.blank, _FULL)
+    self._addresses = sensor_addresses(model, sensors)
+    parts = [part.size for part in self.split(self.blank)]
+    self.sizes = (*parts, self.blank.size, self._addresses.size)
     self._lock = threading.Lock()
     self._pool: mujoco.rollout.Rollout | None = None
     self._data: list[mujoco.MjData] = []
 
-  def step(
-    self,
-    qpos: np.ndarray,
-    qvel: np.ndarray,
-    rest: np.ndarray,
-    remainder: np.ndarray,
-    ctrl: np.ndarray,
-  ) -> tuple[np.ndarray, ...]:
-    """Advances states of any leading shape by one control step, all float32."""
-    rounded = np.concatenate([rest[..., :1], qpos, qvel, rest[..., 1:]], -1)
+  def step(self, substeps: int, *arguments: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Advances states of any leading shape by one control step, all float32.
+
+    Args:
+      substeps: simulation steps; zero only evaluates the sensors.
+      *arguments: the parts of the states as in ``split``, their remainders, ctrl.
+
+    Returns:
+      The parts, the remainders and the values of the sensors.
+    """
+    *parts, remainder, ctrl = arguments
     with np.errstate(invalid="ignore"):  # infinity rounds with a NaN remainder
-      full = np.float64(rounded) + remainder
+      full = np.float64(np.concatenate(parts, -1)) + remainder
     batch = full.shape[:-1]
     full = full.reshape(-1, full.shape[-1])
     ctrl = np.float64(ctrl).reshape(len(full), 1, -1)
@@ -135,25 +154,32 @@ class _Engine:
     full = np.where(usable[:, None], full, self.blank)
     ctrl = np.where(usable[:, None, None], ctrl, 0.0)
     with self._lock, _no_warnings():
-      full = self._rollout(full, ctrl)
-    full[~usable] = np.nan
-    return self._split(full.reshape(*batch, -1))
+      full, values = self._rollout(full, ctrl, substeps)
+    full[~usable], values[~usable] = np.nan, np.nan
+    with np.errstate(over="ignore", invalid="ignore"):
+      rounded, values = np.float32(full), np.float32(values)
+      remainder = np.float32(full - rounded)
+    results = (*self.split(rounded), remainder, values)
+    return tuple(x.reshape(*batch, -1) for x in results)
 
-  def _rollout(self, full: np.ndarray, ctrl: np.ndarray) -> np.ndarray:
+  def split(self, full: np.ndarray) -> list[np.ndarray]:
+    """Splits states ``[..., S]`` into time, qpos, qvel, act and the rest."""
+    model = self.model
+    return np.split(full, np.cumsum([1, model.nq, model.nv, model.na]), -1)
+
+  def _rollout(
+    self, full: np.ndarray, ctrl: np.ndarray, substeps: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the states ``[B, S]`` after the steps and the sensors at them."""
     if self._pool is None:
       threads = _cores()
       self._data = [mujoco.MjData(self.model) for _ in range(threads)]
       self._pool = mujoco.rollout.Rollout(nthread=threads)
-    states, _ = self._pool.rollout(self.model, self._data, full, ctrl, nstep=self.substeps)
-    return states[:, -1]
-
-  def _split(self, full: np.ndarray) -> tuple[np.ndarray, ...]:
-    nq, nv = self.model.nq, self.model.nv
-    with np.errstate(over="ignore", invalid="ignore"):
-      rounded = np.float32(full)
-      remainder = np.float32(full - rounded)
-    time, qpos, qvel, others = np.split(rounded, [1, 1 + nq, 1 + nq + nv], -1)
-    return qpos, qvel, np.concatenate([time, others], -1), remainder
+    # A step leaves the sensors of the state that it began with: one more shows ours.
+    steps = substeps + bool(self._addresses.size)
+    states, values = self._pool.rollout(self.model, self._data, full, ctrl, nstep=steps)
+    after = states[:, substeps - 1] if substeps else full
+    return after, values[:, -1, self._addresses]
 
 
 @contextlib.contextmanager

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import mujoco
 
 from mbrl_jax.ops import validate
@@ -25,47 +26,63 @@ class PhysicsState(NamedTuple):
   Attributes:
     qpos: generalised positions ``[nq]``.
     qvel: generalised velocities ``[nv]``.
-    data: whatever else the physics carries, a pytree of arrays.
+    data: whatever else the physics carries, a pytree of arrays; of a MuJoCo model
+      ``data.act`` are the actuators' activations ``[na]``.
+    sensors: values ``[S]`` of the sensors that the physics was asked for, at this very
+      state, or ``()``.
   """
 
   qpos: Array
   qvel: Array
   data: Any = ()
+  sensors: Any = ()
 
 
 class Physics(NamedTuple):
   """A simulated system as a pair of pure functions over one example.
 
   Attributes:
-    init: ``(qpos [nq], qvel [nv]) -> PhysicsState``.
+    init: ``(qpos [nq], qvel [nv]) -> PhysicsState``; that of a MuJoCo model takes
+      activations ``[na]`` as a third argument, zero by default.
     step: ``(PhysicsState, ctrl [nu]) -> PhysicsState`` after one control step,
       ``ctrl`` held all through it. NaN in gives NaN out.
   """
 
-  init: Callable[[Array, Array], PhysicsState]
+  init: Callable[..., PhysicsState]
   step: Callable[[PhysicsState, Array], PhysicsState]
 
 
-def make_physics(model: mujoco.MjModel, substeps: int, backend: str) -> Physics:
+def make_physics(
+  model: mujoco.MjModel, substeps: int, backend: str, sensors: tuple[int, ...] = ()
+) -> Physics:
   """Builds the physics of a MuJoCo model.
 
   Args:
     model: the compiled model; it is copied or read, never changed.
     substeps: simulation steps of ``model.opt.timestep`` in one control step.
     backend: ``"mjx"`` or ``"mujoco"``; ``resolve_backend`` turns ``"auto"`` into one.
+    sensors: ids of sensors whose values every state carries. They are evaluated at
+      that state, under the ``ctrl`` that led to it (zero after ``init``): one more
+      forward computation in each control step.
 
   Raises:
-    ValueError: ``substeps`` is not positive or ``backend`` is unknown.
+    ValueError: ``substeps`` is not positive, ``backend`` is unknown or MJX does not
+      support the model.
   """
   validate.choice("backend", backend, BACKENDS)
   validate.positive(substeps=substeps)
   if backend == "mjx":
     from mbrl_jax.envs.mjx import mjx_physics
 
-    return mjx_physics(model, substeps)
+    return mjx_physics(model, substeps, sensors)
   from mbrl_jax.envs.mujoco_c import mujoco_physics
 
-  return mujoco_physics(model, substeps)
+  return mujoco_physics(model, substeps, sensors)
+
+
+def everything(state: PhysicsState) -> Array:
+  """Observes positions, velocities, activations and sensors of a MuJoCo model."""
+  return jnp.concatenate([state.qpos, state.qvel, state.data.act, jnp.asarray(state.sensors)])
 
 
 def resolve_backend(physics: str) -> str:

@@ -23,7 +23,8 @@ class Task:
   Attributes:
     spec: what learners and planners may know.
     physics: the simulated system.
-    initial: ``(key) -> (qpos [nq], qvel [nv])``, draws an initial state.
+    initial: ``(key) -> (qpos [nq], qvel [nv])``, draws an initial state; the physics of
+      a MuJoCo model takes activations ``[na]`` as a third.
     observe: ``(PhysicsState) -> [O]``.
     model: the MuJoCo model, to draw it; ``None`` for analytic tasks.
     segments: ``(pose [Q]) -> [S, 2, 2]`` end points in metres of line segments
@@ -32,7 +33,7 @@ class Task:
 
   spec: EnvSpec
   physics: Physics
-  initial: Callable[[Key], tuple[Array, Array]]
+  initial: Callable[[Key], tuple[Array, ...]]
   observe: Callable[[PhysicsState], Array]
   model: mujoco.MjModel | None = None
   segments: Callable[[Any], Any] | None = None

@@ -1,0 +1,159 @@
+"""Randomises the physical constants of a MuJoCo model, for planning under uncertainty.
+
+Each slice is the model with some constants multiplied by random factors. Physics stays
+consistent: a body's inertia scales with its mass, both terms of a servo scale with its gain,
+and MuJoCo itself computes anew what its compiler derives from masses and MJX uses:
+``body_subtreemass`` (sensors of subtree velocity), ``body_invweight0``, ``dof_invweight0``
+and ``tendon_invweight0`` (softness of contacts, limits and other constraints).
+
+Left as they are: armature, stiffness, gear, friction loss of joints and tendons, sizes; and
+``actuator_acc0``, by which the compiler makes a muscle as strong as its load is heavy.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from mbrl_jax.envs.mjx import mjx_model
+from mbrl_jax.ops import validate
+from mbrl_jax.types import Key
+
+Range = tuple[float, float]
+
+_SCALED = {
+  "masses": ("body_mass", "body_inertia"),
+  "friction": ("geom_friction", "pair_friction"),
+  "gains": ("actuator_gainprm", "actuator_biasprm"),
+  "damping": ("dof_damping", "dof_dampingpoly"),
+}
+_DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0")
+
+
+class Randomised(NamedTuple):
+  """Several models as one.
+
+  Attributes:
+    params: an ``mjx.Model`` whose randomised fields have a leading axis of slices.
+    axes: 0 for those fields and ``None`` for what all slices share:
+      ``Dynamics.params_axes``, or ``in_axes`` of ``jax.vmap``.
+  """
+
+  params: Any
+  axes: Any
+
+
+def randomise(
+  model: mujoco.MjModel,
+  key: Key,
+  n: int,
+  *,
+  masses: Range | None = None,
+  friction: Range | None = None,
+  gains: Range | None = None,
+  damping: Range | None = None,
+) -> Randomised:
+  """Draws ``n`` randomised models; runs on the host, outside of ``jit``.
+
+  A range is ``(low, high)`` of factors that are drawn uniformly; ``None`` leaves alone.
+
+  Args:
+    model: the model to vary; it is not changed.
+    key: typed key. Models from another key have the same structure, so that what was
+      compiled for the first ones serves them too.
+    n: ``E``, the number of models.
+    masses: one factor for the mass and inertia of each body.
+    friction: one factor for all contacts of a slice, because MuJoCo uses the larger
+      of two geoms' coefficients.
+    gains: one factor for the force of each actuator; a servo keeps its set point.
+    damping: one factor for each degree of freedom.
+
+  Raises:
+    ValueError: ``n`` below one, no range or a bad one, a model that MJX does not support.
+
+  Example:
+    >>> import jax, mujoco
+    >>> from mbrl_jax.envs import mjx_dynamics, randomise
+    >>> model = mujoco.MjModel.from_xml_string(
+    ...   "<mujoco><worldbody><body><joint/><geom size='.1'/></body></worldbody></mujoco>")
+    >>> models = randomise(model, jax.random.key(0), 8, masses=(0.5, 2.0))
+    >>> dynamics = mjx_dynamics(
+    ...   model, reward=lambda obs, action, next_obs: -(next_obs**2).sum(),
+    ...   slices=8, params_axes=models.axes)
+    >>> models.params.body_mass.shape, models.params.dof_damping.shape
+    ((8, 2), (1,))
+  """
+  validate.positive(n=n)
+  if not isinstance(model, mujoco.MjModel):
+    raise ValueError(f"model must be a mujoco.MjModel, got {type(model).__name__}.")
+  ranges = {"masses": masses, "friction": friction, "gains": gains, "damping": damping}
+  ranges = {name: _check(name, span) for name, span in ranges.items() if span is not None}
+  if not ranges:
+    raise ValueError(f"no range was given, want one of {', '.join(_SCALED)}.")
+  factors = _draw(model, key, n, ranges)
+  varied = [_vary(model, {name: f[i] for name, f in factors.items()}) for i in range(n)]
+  fields = [field for name in ranges for field in _SCALED[name]]
+  fields += _DERIVED if masses else ()
+  base = mjx_model(model)
+  stacked = {
+    field: jnp.asarray(np.stack([getattr(v, field) for v in varied]), jnp.float32)
+    for field in fields
+    if getattr(model, field).size
+  }
+  shared = jax.tree.map(lambda leaf: None, base)
+  return Randomised(base.replace(**stacked), shared.replace(**dict.fromkeys(stacked, 0)))
+
+
+def _check(name: str, span: Any) -> Range:
+  """Returns ``span`` if it is a range of factors."""
+  span = np.asarray(span, float)
+  least = np.finfo(np.float32).tiny if name == "masses" else 0.0
+  if span.shape != (2,) or not (least <= span[0] <= span[1] < np.inf):
+    bound = "0 < low" if name == "masses" else "0 <= low"
+    raise ValueError(
+      f"{name}={span.tolist()} must be factors (low, high) with {bound} <= high, finite."
+    )
+  return float(span[0]), float(span[1])
+
+
+def _draw(
+  model: mujoco.MjModel, key: Key, n: int, ranges: dict[str, Range]
+) -> dict[str, np.ndarray]:
+  """Draws factors ``[n, count]``, for each name from a key of its own."""
+  counts = {"masses": model.nbody, "friction": 1, "gains": model.nu, "damping": model.nv}
+  factors = {}
+  for name, one in zip(_SCALED, jax.random.split(key, len(_SCALED)), strict=True):
+    if name in ranges:
+      low, high = ranges[name]
+      shape = (n, counts[name])
+      factors[name] = np.float64(jax.random.uniform(one, shape, minval=low, maxval=high))
+  return factors
+
+
+def _vary(model: mujoco.MjModel, factors: dict[str, np.ndarray]) -> mujoco.MjModel:
+  """Returns a copy of ``model`` with its constants scaled."""
+  model = copy.copy(model)
+  for name, factor in factors.items():
+    for field in _SCALED[name]:
+      values = getattr(model, field)
+      if name == "gains":
+        values[:] = np.where(_forces(model, field), factor[:, None], 1.0) * values
+      elif values.size:
+        values[:] = (values.T * factor).T
+  if "masses" in factors:
+    mujoco.mj_setConst(model, mujoco.MjData(model))
+  return model
+
+
+def _forces(model: mujoco.MjModel, field: str) -> np.ndarray:
+  """Tells which parameters of gain or bias are proportional to the force ``[nu, 10]``."""
+  kinds = model.actuator_gaintype if field == "actuator_gainprm" else model.actuator_biastype
+  muscle = kinds == int(mujoco.mjtGain.mjGAIN_MUSCLE)
+  columns = np.arange(getattr(model, field).shape[1])
+  # of a muscle: peak force, and scale in place of it where that is negative
+  return np.where(muscle[:, None], np.isin(columns, (2, 3)), True)
