@@ -14,7 +14,8 @@ class PlannerConfig:
   """The model-predictive controller.
 
   Attributes:
-    name: cem, icem, mirror_descent, mppi, pddm or random_shooting.
+    name: adam, categorical, cem, dial, icem, mirror_descent, mppi, pddm,
+      predictive_sampling or random_shooting.
     samples: plans per iteration.
     elites: plans that the distribution is fitted to (cem, icem).
     iterations: rounds per replan; random shooting draws samples times iterations.
@@ -22,8 +23,11 @@ class PlannerConfig:
     particles: samples of each plan's future, a multiple of the members under TS.
     alpha: weight of the old distribution in an update (cem, icem).
     epsilon: variance at which cem has converged.
-    effective: effective sample size of mppi and mirror_descent, as a share of the samples.
-    step_size: of mirror_descent; 1 forgets the warm start.
+    effective: effective sample size of mppi, mirror_descent and categorical, as a share of
+      the samples.
+    step_size: of mirror_descent and categorical; 1 forgets the warm start.
+    categories: levels of each action of categorical.
+    learning_rate: of adam, as a share of half the action range.
     kappa, beta: weight of the returns and smoothing of pddm.
     replan_every: control steps executed of each plan.
   """
@@ -38,6 +42,8 @@ class PlannerConfig:
   epsilon: float = 1e-3
   effective: float = 0.05
   step_size: float = 0.7
+  categories: int = 11
+  learning_rate: float = 0.1
   kappa: float = 10.0
   beta: float = 0.6
   replan_every: int = 1
@@ -52,12 +58,17 @@ def make_controller(
     ValueError: an unknown search, or sizes that do not fit each other.
   """
   name = choice("planner.name", config.name, SEARCHES)
+  mixing = {"effective": config.effective, "step_size": config.step_size}
   settings = {
+    "adam": {"learning_rate": config.learning_rate},
+    "categorical": {"categories": config.categories, **mixing},
     "cem": {"elites": config.elites, "alpha": config.alpha, "epsilon": config.epsilon},
+    "dial": {},
     "icem": {"elites": config.elites, "alpha": config.alpha},
-    "mirror_descent": {"effective": config.effective, "step_size": config.step_size},
+    "mirror_descent": mixing,
     "mppi": {"effective": config.effective},
     "pddm": {"kappa": config.kappa, "beta": config.beta},
+    "predictive_sampling": {},
     "random_shooting": {},
   }[name]
   return make_planner(

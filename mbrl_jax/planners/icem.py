@@ -95,12 +95,15 @@ def icem(
     middle = (low + high) / 2
     copies = jnp.broadcast_to(middle, (kept, *middle.shape))
     std = spread * (high - low) / 2
-    return ICEMState(middle, std, copies, middle, jnp.full((), -jnp.inf), low, high, *floats)
+    return ICEMState(middle, std, copies, middle, jnp.float32(-jnp.inf), low, high, *floats)
 
   def sample(state: ICEMState, key: Key, size: int) -> Array:
-    shape = (size - kept - 1, *state.mean.shape)
+    memory = jnp.concatenate([state.kept, state.mean[None]])
+    # A few plans, asked for only to be looked at, are all new.
+    memory = memory if size > len(memory) else memory[:0]
+    shape = (size - len(memory), *state.mean.shape)
     drawn = state.mean + state.std * coloured_normal(key, shape, state.exponent)
-    plans = jnp.concatenate([drawn, state.kept, state.mean[None]])
+    plans = jnp.concatenate([drawn, memory])
     return jnp.clip(plans, state.low, state.high)
 
   def update(state: ICEMState, plans: Array, returns: Array) -> ICEMState:
@@ -113,7 +116,7 @@ def icem(
       std=state.spread * (state.high - state.low) / 2,
       kept=jax.vmap(move)(state.kept),
       plan=move(state.plan),
-      value=jnp.full((), -jnp.inf),
+      value=jnp.float32(-jnp.inf),
     )
 
   return Search(init, sample, update, lambda state: state.plan, shift, sizes)

@@ -41,7 +41,7 @@ def random_shooting(samples: int = 2000) -> Search:
   positive(samples=samples)
 
   def init(low: Array, high: Array) -> RandomShootingState:
-    return RandomShootingState((low + high) / 2, jnp.full((), -jnp.inf), low, high)
+    return RandomShootingState((low + high) / 2, jnp.float32(-jnp.inf), low, high)
 
   def sample(state: RandomShootingState, key: Key, size: int) -> Array:
     return jax.random.uniform(
@@ -59,6 +59,6 @@ def random_shooting(samples: int = 2000) -> Search:
   def shift(state: RandomShootingState, steps: int) -> RandomShootingState:
     # The plan is kept only to fall back on when no new plan has a finite return.
     plan = shift_plan(state.plan, steps, (state.low[-1] + state.high[-1]) / 2)
-    return state._replace(plan=plan, value=jnp.full((), -jnp.inf))
+    return state._replace(plan=plan, value=jnp.float32(-jnp.inf))
 
   return Search(init, sample, update, lambda state: state.plan, shift, lambda n: (samples,) * n)

@@ -1,8 +1,13 @@
-"""Properties of mirror descent, and the planners that are its special cases."""
+"""The nine properties that pin mirror descent down, by their letters, and what is around them.
+
+Letters: of the list in the notes on dynamic mirror-descent MPC. (g), that rows of probabilities
+sum to one, is tested with the categorical search.
+"""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from mbrl_jax.planners import cem, mirror_descent, mppi
@@ -20,33 +25,145 @@ def problem(**settings):
   return search, state, plans, jax.random.normal(jax.random.key(1), (N,))
 
 
-def test_gamma_one_with_the_exponential_utility_is_mppi_bit_for_bit():
-  search, state, plans, returns = problem(temperature=0.7, effective=0.0)
-  other = mppi(N, temperature=0.7)
-  theirs = other.init(LOW, HIGH)._replace(mean=state.mean)
-  np.testing.assert_array_equal(
-    search.update(state, plans, returns).mean, other.update(theirs, plans, returns).mean
-  )
-  np.testing.assert_array_equal(search.shift(state, 1).mean, other.shift(theirs, 1).mean)
+def noise(mean, std, i):
+  """Returns plans and returns of round ``i``, with which two searches are compared."""
+  plan_key, return_key = jax.random.split(jax.random.key(i))
+  plans = mean + std * jax.random.normal(plan_key, (N, H, A))
+  return jnp.clip(plans, LOW, HIGH), jax.random.normal(return_key, (N,))
 
 
-def test_gamma_one_with_the_threshold_utility_is_cem_bit_for_bit():
-  search, state, plans, returns = problem(utility="threshold", elites=7, covariance="diagonal")
-  returns = returns.at[3].set(-jnp.inf)
-  other = cem(N, 7, alpha=0.0)
-  theirs = other.init(LOW, HIGH)._replace(mean=state.mean)
-  ours, theirs = search.update(state, plans, returns), other.update(theirs, plans, returns)
-  np.testing.assert_array_equal(ours.mean, theirs.mean)
-  np.testing.assert_array_equal(ours.covariance, theirs.variance)
+@pytest.mark.parametrize("effective", [0.0, 0.1])
+def test_a_gamma_one_with_the_exponential_utility_is_mppi_bit_for_bit(effective):
+  settings = {"temperature": 0.7, "effective": effective}
+  ours, theirs = mirror_descent(N, **settings), mppi(N, **settings)
+  mine, other = ours.init(LOW, HIGH), theirs.init(LOW, HIGH)
+  np.testing.assert_array_equal(jnp.sqrt(mine.covariance), other.std)
+  for i in range(4):
+    plans, returns = noise(mine.mean, other.std, i)
+    mine, other = ours.update(mine, plans, returns), theirs.update(other, plans, returns)
+    np.testing.assert_array_equal(mine.mean, other.mean)
+    mine, other = ours.shift(mine, i), theirs.shift(other, i)
+    np.testing.assert_array_equal(mine.mean, other.mean)
 
 
-@pytest.mark.parametrize("covariance", ["fixed", "diagonal", "full"])
-@pytest.mark.parametrize("utility", ["exponential", "threshold"])
-def test_gamma_zero_is_the_warm_start(utility, covariance):
-  search, state, plans, returns = problem(utility=utility, covariance=covariance, step_size=0.0)
-  after = search.update(state, plans, returns)
-  np.testing.assert_array_equal(after.mean, state.mean)
+def test_b_gamma_one_with_the_threshold_utility_is_cem_bit_for_bit():
+  settings = {"utility": "threshold", "covariance": "diagonal", "tail": "zero"}
+  ours, theirs = mirror_descent(N, elites=7, **settings), cem(N, 7, alpha=0.0)
+  mine, other = ours.init(LOW, HIGH), theirs.init(LOW, HIGH)
+  for i in range(4):
+    plans, returns = noise(other.mean, jnp.sqrt(other.variance), i)
+    returns = returns.at[3].set(-jnp.inf)
+    mine, other = ours.update(mine, plans, returns), theirs.update(other, plans, returns)
+    np.testing.assert_array_equal(mine.mean, other.mean)
+    np.testing.assert_array_equal(mine.covariance, other.variance)
+    mine, other = ours.shift(mine, 1), theirs.shift(other, 1)
+    np.testing.assert_array_equal(mine.mean, other.mean)
+    np.testing.assert_array_equal(mine.covariance, other.variance)
+
+
+@pytest.mark.parametrize("divergence", ["kl", "euclidean"])
+@pytest.mark.parametrize("utility", ["exponential", "threshold", "expected"])
+def test_c_gamma_zero_is_the_shifted_warm_start(utility, divergence):
+  settings = {"utility": utility, "divergence": divergence, "step_size": 0.0}
+  search, state, plans, returns = problem(**settings)
+  after = search.shift(search.update(state, plans, returns), 1)
+  np.testing.assert_array_equal(after.mean, jnp.concatenate([state.mean[1:], state.mean[-1:]]))
   np.testing.assert_array_equal(after.covariance, state.covariance)
+
+
+@pytest.mark.parametrize("covariance", ["diagonal", "full"])
+def test_c_gamma_zero_leaves_a_learnt_covariance(covariance):
+  search, state, plans, returns = problem(covariance=covariance, step_size=0.0)
+  after = search.update(state, plans, returns)
+  np.testing.assert_array_equal(after.covariance, state.covariance)
+
+
+def test_d_limits_of_the_temperature_are_the_best_plan_and_the_average():
+  search, state, plans, returns = problem(temperature=1e-6, effective=0.0)
+  greedy = search.update(state, plans, returns).mean
+  np.testing.assert_allclose(greedy, plans[jnp.argmax(returns)], atol=1e-6)
+  search, state, plans, returns = problem(temperature=1e6, effective=0.0)
+  average = search.update(state, plans, returns).mean
+  np.testing.assert_allclose(average, plans.mean(0), atol=1e-5)
+
+
+def test_e_constants_do_not_move_the_exponential_utility():
+  search, state, plans, returns = problem(effective=0.2)
+  a, b = (search.update(state, plans, r).mean for r in (returns, returns + 64.0))
+  np.testing.assert_allclose(a, b, atol=1e-3)
+
+
+def test_e_monotone_changes_of_the_returns_do_not_move_the_elites():
+  search, state, plans, returns = problem(utility="threshold", covariance="diagonal")
+  a, b = (search.update(state, plans, r) for r in (returns, jnp.exp(3 * returns) - 50))
+  np.testing.assert_array_equal(a.mean, b.mean)
+  np.testing.assert_array_equal(a.covariance, b.covariance)
+
+
+def test_f_the_covariance_stays_positive_semi_definite():
+  search, state, *_ = problem(covariance="full", utility="threshold", elites=2, step_size=0.9)
+  sample = jax.jit(lambda state, key: search.sample(state, key, N))
+  for i in range(20):
+    plans = sample(state, jax.random.key(i))
+    assert np.isfinite(plans).all()
+    returns = -jnp.sum(jnp.square(plans), axis=(1, 2))
+    state = search.update(state, plans, returns)
+    assert np.linalg.eigvalsh(np.asarray(state.covariance, np.float64)).min() > -1e-5
+    state = search.shift(state._replace(forget=jnp.float32(0.1)), 1)
+
+
+def test_h_a_quadratic_return_has_the_tilted_gaussian_as_its_limit():
+  """Tilting N(0, s^2) by exp(-(v - c)^2 / (2 T)) gives mean c s^2 / (s^2 + T), by shares g."""
+  scale = {"temperature": 0.5, "effective": 0.0, "spread": 0.1}
+  search = mirror_descent(200_000, covariance="diagonal", step_size=0.6, **scale)
+  state = search.init(jnp.full((1, 1), -10.0), jnp.full((1, 1), 10.0))
+  plans = search.sample(state, jax.random.key(0), 200_000)
+  after = search.update(state, plans, -0.5 * jnp.square(plans[:, 0, 0] - 1.0))
+  tilted, variance = 1.0 / (1.0 + 0.5), 0.5 / (1.0 + 0.5)
+  np.testing.assert_allclose(after.mean, [[0.6 * tilted]], atol=0.01)
+  mixed = 0.4 * 1.0 + 0.6 * variance + 0.6 * 0.4 * tilted**2
+  np.testing.assert_allclose(after.covariance, [[mixed]], atol=0.02)
+
+
+def log_density(mean, variance, plans):
+  """Returns the logarithm of the Gaussian's density at each plan, but for a constant."""
+  return -0.5 * jnp.sum(jnp.square(plans - mean) / variance, axis=(1, 2))
+
+
+def test_i_expected_utility_with_the_euclidean_divergence_is_a_step_of_sgd():
+  settings = {"utility": "expected", "divergence": "euclidean", "step_size": 0.02}
+  search, state, plans, returns = problem(**settings)
+  after = search.update(state, plans, returns.at[3].set(-jnp.inf)).mean
+
+  kept = np.arange(N) != 3  # a plan without a return counts for nothing
+  advantage = (returns - returns[kept].mean())[kept]
+  loss = lambda u: -jnp.mean(advantage * log_density(u, state.covariance, plans[kept]))
+  sgd = optax.sgd(0.02)
+  steps, _ = sgd.update(jax.grad(loss)(state.mean), sgd.init(state.mean))
+  np.testing.assert_allclose(after, optax.apply_updates(state.mean, steps), atol=1e-5)
+
+
+def test_i_other_utilities_with_the_euclidean_divergence_are_sgd_on_their_loss():
+  """Of -log mean U(R) over plans drawn from the Gaussian, by importance weights."""
+  settings = {"temperature": 0.8, "effective": 0.0, "step_size": 0.05}
+  search, state, plans, returns = problem(divergence="euclidean", **settings)
+  density = lambda u: log_density(u, state.covariance, plans)
+
+  def loss(u):
+    ratio = jnp.exp(density(u) - jax.lax.stop_gradient(density(u)))
+    return -jnp.log(jnp.mean(ratio * jnp.exp(returns / 0.8)))
+
+  expected = state.mean - 0.05 * jax.grad(loss)(state.mean)
+  np.testing.assert_allclose(search.update(state, plans, returns).mean, expected, atol=1e-5)
+
+
+def test_i_expected_utility_under_kl_is_the_natural_gradient():
+  """On average the variance times the gradient of the expected return."""
+  search = mirror_descent(200_000, utility="expected", step_size=0.5, spread=0.05)
+  start = search.init(jnp.full((1, 1), -10.0), jnp.full((1, 1), 10.0))
+  plans = search.sample(start, jax.random.key(0), 200_000)
+  after = search.update(start, plans, 3.0 * plans[:, 0, 0])
+  np.testing.assert_allclose(after.mean, [[0.5 * 3.0 * 0.5**2]], rtol=0.02)
 
 
 @pytest.mark.parametrize("step_size", [0.3, 0.9])
@@ -72,17 +189,6 @@ def test_the_covariance_follows_from_the_second_moment(step_size):
   np.testing.assert_allclose(diagonal, second - np.square(mean), atol=1e-4)
 
 
-def test_the_covariance_stays_positive_semi_definite():
-  search, state, *_ = problem(covariance="full", utility="threshold", elites=2, step_size=0.9)
-  for i in range(20):
-    plans = search.sample(state, jax.random.key(i), N)
-    assert np.isfinite(plans).all()
-    returns = -jnp.sum(jnp.square(plans), axis=(1, 2))
-    state = search.update(state, plans, returns)
-    assert np.linalg.eigvalsh(np.asarray(state.covariance, np.float64)).min() > -1e-5
-    state = search.shift(state._replace(forget=jnp.float32(0.1)), 1)
-
-
 def test_full_covariance_is_what_samples_have():
   search = mirror_descent(40_000, covariance="full", spread=0.05)
   state = search.init(LOW, HIGH)
@@ -92,33 +198,6 @@ def test_full_covariance_is_what_samples_have():
   np.testing.assert_allclose(np.cov(rows.T), state.covariance, atol=3e-3)
 
 
-def test_monotone_changes_of_the_returns_do_not_move_the_elites():
-  search, state, plans, returns = problem(utility="threshold", covariance="diagonal")
-  a, b = (search.update(state, plans, r) for r in (returns, jnp.exp(3 * returns) - 50))
-  np.testing.assert_array_equal(a.mean, b.mean)
-  np.testing.assert_array_equal(a.covariance, b.covariance)
-
-
-def test_constants_do_not_move_the_exponential_utility():
-  search, state, plans, returns = problem(effective=0.2)
-  a, b = (search.update(state, plans, r).mean for r in (returns, returns + 64.0))
-  np.testing.assert_allclose(a, b, atol=1e-3)
-
-
-def test_the_expected_utility_is_stochastic_gradient_ascent():
-  search, state, plans, returns = problem(utility="expected", step_size=0.1)
-  score = np.asarray(plans - state.mean, np.float64)
-  centred = np.asarray(returns, np.float64) - np.asarray(returns, np.float64).mean()
-  expected = np.asarray(state.mean) + 0.1 * (centred[:, None, None] * score).mean(0)
-  np.testing.assert_allclose(search.update(state, plans, returns).mean, expected, atol=1e-5)
-  # On average that is S times the gradient of the expected return.
-  search = mirror_descent(200_000, utility="expected", step_size=0.5, spread=0.05)
-  start = search.init(jnp.full((1, 1), -10.0), jnp.full((1, 1), 10.0))
-  plans = search.sample(start, jax.random.key(0), 200_000)
-  after = search.update(start, plans, 3.0 * plans[:, 0, 0])
-  np.testing.assert_allclose(after.mean, [[0.5 * 3.0 * 0.5**2]], rtol=0.02)
-
-
 def test_a_utility_of_ones_own():
   linear = lambda returns: jnp.maximum(returns, 0.0)
   search, state, plans, returns = problem(utility=linear)
@@ -126,6 +205,9 @@ def test_a_utility_of_ones_own():
   weights = np.maximum(np.asarray(returns), 0)
   expected = (weights[:, None, None] * np.asarray(plans)).sum(0) / weights.sum()
   np.testing.assert_allclose(search.update(state, plans, returns).mean, expected, atol=1e-5)
+  # Where nothing is of any use to it, the plans that count weigh alike.
+  useless = search.update(state, plans, jnp.full(N, -1.0).at[0].set(-jnp.inf))
+  np.testing.assert_allclose(useless.mean, plans[1:].mean(0), atol=1e-5)
 
 
 @pytest.mark.parametrize("covariance", ["diagonal", "full"])
@@ -138,8 +220,19 @@ def test_the_shift_moves_the_covariance_along(covariance):
     after = search.shift(state, 1).covariance
     np.testing.assert_array_equal(np.diag(after), [3, 4, 5, 6, 7, 8, 7, 8])
     assert after[0, 1] == 0.25 and (after != 0).sum() == H * A + 1
+    np.testing.assert_array_equal(search.shift(state, 0).covariance, state.covariance)
+    np.testing.assert_array_equal(np.diag(search.shift(state, H).covariance), [7, 8] * H)
   else:
     after = search.shift(state._replace(covariance=variances.reshape(H, A)), 2).covariance
     np.testing.assert_array_equal(after, [[5, 6], [7, 8], [7, 8], [7, 8]])
   forgetful = search.shift(state._replace(forget=jnp.float32(1.0)), 1).covariance
   np.testing.assert_allclose(forgetful, search.init(LOW, HIGH).covariance)
+
+
+def test_the_tail_repeats_the_last_action_or_is_zero():
+  for tail, entering in (("repeat", [6.0, 7.0]), ("zero", [0.5, 0.5])):
+    search = mirror_descent(N, tail=tail)
+    state = search.init(jnp.full((H, A), 0.5), jnp.full((H, A), 9.0))
+    state = state._replace(mean=jnp.arange(8.0).reshape(H, A))
+    mean = search.shift(state, 2).mean
+    np.testing.assert_array_equal(mean, [[4, 5], [6, 7], entering, entering])

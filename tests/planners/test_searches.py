@@ -1,5 +1,7 @@
 """Contracts that every search keeps, over one list of them all."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,13 +10,17 @@ import pytest
 from mbrl_jax.envs import double_integrator, env_dynamics, make_env, optimal_return
 from mbrl_jax.planners import (
   SEARCHES,
+  adam,
+  categorical,
   cem,
+  dial,
   icem,
   make_evaluate,
   make_planner,
   mirror_descent,
   mppi,
   pddm,
+  predictive_sampling,
   random_shooting,
 )
 from mbrl_jax.types import Dynamics
@@ -27,6 +33,10 @@ SETTINGS = [
   ("mppi", lambda: mppi(100, effective=0.05), 4),
   ("pddm", lambda: pddm(100, kappa=20.0, spread=0.5), 4),
   ("mirror_descent", lambda: mirror_descent(100, covariance="full", step_size=0.8), 4),
+  ("categorical", lambda: categorical(100, step_size=0.5), 4),
+  ("predictive_sampling", lambda: predictive_sampling(100), 4),
+  ("dial", lambda: dial(100), 4),
+  ("adam", lambda: adam(8), 4),
 ]
 every_search = pytest.mark.parametrize(
   "make, iterations", [s[1:] for s in SETTINGS], ids=[s[0] for s in SETTINGS]
@@ -52,6 +62,13 @@ def bandit_planner(make, iterations, evaluate=bandit, horizon=4, **kwargs):
   )
 
 
+@functools.cache
+def compiled(make, iterations):
+  """Returns a planner and its jitted ``plan``, which several tests share."""
+  planner = bandit_planner(make, iterations)
+  return planner, jax.jit(planner.plan)
+
+
 def test_every_search_is_under_test():
   assert {name for name, *_ in SETTINGS} == set(SEARCHES)
 
@@ -73,7 +90,7 @@ def test_jit_equals_eager_and_never_retraces(make, iterations):
     traces.append(1)
     return bandit(params, state, plans, key)
 
-  planner = bandit_planner(make, iterations, evaluate)
+  planner = bandit_planner(make, 2, evaluate)
   plan = jax.jit(planner.plan)
   state, first = planner.init(), None
   for i in range(3):
@@ -105,12 +122,12 @@ def test_the_initial_state_may_be_donated(make, iterations):
 
 @every_search
 def test_vmap_equals_a_loop(make, iterations):
-  planner = bandit_planner(make, iterations)
+  planner, plan = compiled(make, iterations)
   keys = jax.random.split(jax.random.key(3), 3)
   states = jax.vmap(lambda _: planner.init())(jnp.arange(3))
-  together, _ = jax.vmap(planner.plan, (None, None, 0, 0))(TARGET, None, states, keys)
+  together, _ = jax.vmap(plan, (None, None, 0, 0))(TARGET, None, states, keys)
   for i, key in enumerate(keys):
-    alone, _ = planner.plan(TARGET, None, planner.init(), key)
+    alone, _ = plan(TARGET, None, planner.init(), key)
     np.testing.assert_allclose(together.plan[i], alone.plan, rtol=1e-4, atol=1e-5)
 
 
@@ -130,9 +147,9 @@ def test_samples_stay_within_bounds_and_differ_between_iterations(make, iteratio
     assert (plans >= LOW).all() and (plans <= HIGH).all()
     assert np.std(plans, axis=0).max() > 1e-3
   assert not np.allclose(seen[0][:5], seen[1][:5])
-  # The noise differs as well, not only the mean it is added to.
-  shapes = [(p[:5] - p[:5].mean(0)) / p[:5].std(0) for p in seen[:2]]
-  assert np.abs(shapes[0] - shapes[1]).max() > 0.1
+  # The noise differs as well, not only the mean it is added to; gradients use none.
+  shapes = [(p[:5] - p[:5].mean(0)) / (p[:5].std(0) + 1e-6) for p in seen[:2]]
+  assert make().gradients or np.abs(shapes[0] - shapes[1]).max() > 0.1
 
 
 @every_search
@@ -153,16 +170,15 @@ def test_non_finite_returns_never_win(make, iterations):
 
 @every_search
 def test_nothing_finite_falls_back_to_the_shifted_plan(make, iterations):
-  planner = bandit_planner(make, iterations)
-  broken = bandit_planner(
-    make, iterations, lambda p, s, plans, k: jnp.full(len(plans), jnp.nan)
-  )
-  before, state = planner.plan(TARGET, None, planner.init(), jax.random.key(0))
+  planner, plan = compiled(make, iterations)
+  nowhere = lambda p, s, plans, k: jnp.full(len(plans), jnp.nan)
+  broken = bandit_planner(make, iterations, nowhere)
+  before, state = plan(TARGET, None, planner.init(), jax.random.key(0))
   after, state = broken.plan(TARGET, None, state, jax.random.key(1))
   np.testing.assert_allclose(after.plan[:-1], before.plan[1:], rtol=1e-6)
   assert np.isfinite(after.plan).all() and after.value == -np.inf
   assert after.metrics["nonfinite"] >= iterations
-  recovered, _ = planner.plan(TARGET, None, state, jax.random.key(2))
+  recovered, _ = plan(TARGET, None, state, jax.random.key(2))
   assert np.isfinite(recovered.value)
 
 
@@ -172,6 +188,41 @@ def test_proposals_compete(make, iterations):
   planner = bandit_planner(make, iterations, proposals=[perfect])
   output, _ = planner.plan(jnp.asarray(TARGET), None, planner.init(), jax.random.key(0))
   assert output.value == 0.0
+
+
+@every_search
+def test_draws_any_number_of_candidates(make, iterations):
+  planner = bandit_planner(make, iterations)
+  for size in (1, 3, 150):
+    plans = planner.sample(planner.init(), jax.random.key(1), size)
+    assert plans.shape == (size, 4, 2)
+    assert (plans >= LOW).all() and (plans <= HIGH).all()
+
+
+@every_search
+def test_a_shift_of_no_step_keeps_the_plan(make, iterations):
+  """Less than a knot has passed; the state has the types that a shift of one step leaves."""
+  search = make()
+  start = search.init(jnp.broadcast_to(LOW, (4, 2)), jnp.broadcast_to(HIGH, (4, 2)))
+  plans = search.sample(start, jax.random.key(0), search.sizes(1)[0])
+  returns, *gradients = bandit(TARGET, None, plans, None), 2 * (TARGET - plans)
+  state = search.update(start, plans, returns, *gradients[: int(search.gradients)])
+  after = search.shift(state, 0)
+  np.testing.assert_allclose(search.mean(after), search.mean(state), rtol=1e-6)
+  types = lambda state: jax.tree.map(jax.typeof, state)
+  assert types(start) == types(state) == types(after) == types(search.shift(state, 1))
+
+
+@every_search
+def test_works_on_knots(make, iterations):
+  planner = bandit_planner(make, 5 * iterations, horizon=6, knots=3)
+  plan, state, phases = jax.jit(planner.plan), planner.init(), []
+  for i in range(5):
+    output, state = plan(jnp.asarray(TARGET), None, state, jax.random.key(i))
+    phases.append(int(state.phase))
+  assert 0 < sum(np.diff(phases) < 0) < 4  # some shifts drop a knot, others do not
+  start = np.sum(np.square(np.broadcast_to((LOW + HIGH) / 2, (6, 2)) - TARGET))
+  assert np.sum(np.square(output.plan - TARGET)) < 0.5 * start
 
 
 @every_search
@@ -201,8 +252,23 @@ def test_replan_every_replays_the_plan(make, iterations):
       12,
       0.001,
     ),
+    (lambda: categorical(200, categories=41, utility="threshold", elites=20), 12, 0.01),
+    (lambda: predictive_sampling(200, spread=0.2), 12, 0.02),
+    (lambda: dial(200, iteration_decay=0.6), 12, 0.001),
+    (lambda: adam(8, learning_rate=0.03), 60, 0.001),
   ],
-  ids=["random_shooting", "cem", "icem", "mppi", "pddm", "mirror_descent"],
+  ids=[
+    "random_shooting",
+    "cem",
+    "icem",
+    "mppi",
+    "pddm",
+    "mirror_descent",
+    "categorical",
+    "predictive_sampling",
+    "dial",
+    "adam",
+  ],
 )
 def test_reaches_the_riccati_value(make, iterations, share):
   """Plans of the linear-quadratic probe come within a share of the known optimum."""
@@ -233,6 +299,16 @@ def test_reaches_the_riccati_value(make, iterations, share):
     (lambda: mirror_descent(utility="treshold"), "Did you mean 'threshold'"),
     (lambda: mirror_descent(covariance="ful"), "Did you mean 'full'"),
     (lambda: mirror_descent(utility="expected", covariance="full"), "'fixed', got 'full'"),
+    (lambda: mirror_descent(divergence="euclidean", covariance="full"), "got 'full'"),
+    (lambda: mirror_descent(divergence="euclidian"), "Did you mean 'euclidean'"),
+    (lambda: mirror_descent(tail="repeet"), "Did you mean 'repeat'"),
+    (lambda: mirror_descent(samples=10, elites=20), "elites=20 exceed samples=10"),
+    (lambda: categorical(categories=1), "categories must lie between 2"),
+    (lambda: categorical(utility="expected"), "needs divergence='euclidean', got 'kl'"),
+    (lambda: categorical(forget=1.0), "forget must lie between 0.0 and 0.99, got 1.0"),
+    (lambda: predictive_sampling(spread=0.0), "spread must be positive, got 0"),
+    (lambda: dial(iteration_decay=1.5), "iteration_decay must lie between"),
+    (lambda: adam(learning_rate=-0.1), "learning_rate must be positive, got -0.1"),
     (lambda: mirror_descent(step_size=1.5), "step_size must lie between"),
     (lambda: mppi(effective=2.0), "effective must lie between 0.0 and 1.0, got 2.0"),
     (lambda: bandit_planner(cem, 0), "iterations must be positive"),

@@ -1,0 +1,120 @@
+"""Gradient ascent on plans by Adam, from several starts at once.
+
+Each of ``N`` plans climbs the gradient of its own return and is projected to the bounds::
+
+  v_i <- clip(v_i + learning_rate * half_range * adam(d return_i / d v_i))
+
+The best plan that was scored is executed. At the next control step it goes on, shifted, and the
+others start anew around it with noise that is coloured in time, because a gradient alone climbs
+only the hill it started on. The dynamics must be differentiable.
+
+Source: Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization"; the restarts are ours.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import optax
+
+from mbrl_jax.ops.noise import coloured_normal
+from mbrl_jax.ops.validate import positive
+from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.types import Array, Key, Search
+
+
+class AdamState(NamedTuple):
+  """State of the gradient search; its floats may be changed at any time.
+
+  Attributes:
+    plans: the plans that climb, ``[N, H, A]``.
+    moments: optax's state of Adam.
+    fresh: the plans are still to be drawn, ``[]`` bool.
+    plan, value: best plan of this replan ``[H, A]`` and its return ``[]``.
+    std: deviation of the starts, ``[H, A]``.
+    low, high: bounds, ``[H, A]``.
+    learning_rate: as a share of half the action range, ``[]``.
+    exponent: spectral exponent of the noise, ``[]``.
+  """
+
+  plans: Array
+  moments: optax.ScaleByAdamState
+  fresh: Array
+  plan: Array
+  value: Array
+  std: Array
+  low: Array
+  high: Array
+  learning_rate: Array
+  exponent: Array
+
+
+def adam(
+  samples: int = 64,
+  *,
+  learning_rate: float = 0.1,
+  spread: float = 0.5,
+  exponent: float = 1.0,
+) -> Search:
+  """Makes the gradient search.
+
+  Args:
+    samples: ``N``, plans that climb at the same time.
+    learning_rate: largest step of an action per iteration, about, as a share of half the
+      action range.
+    spread: deviation of the starts from the best plan as a share of half the action range.
+    exponent: spectral exponent of that noise; 0 white, larger is smoother.
+
+  Raises:
+    ValueError: sizes that are not positive.
+  """
+  positive(samples=samples, learning_rate=learning_rate, spread=spread)
+  climber = optax.scale_by_adam()
+
+  def init(low: Array, high: Array) -> AdamState:
+    middle = (low + high) / 2
+    plans = jnp.broadcast_to(middle, (samples, *middle.shape))
+    return AdamState(
+      plans=plans,
+      moments=climber.init(plans),
+      fresh=jnp.asarray(True),
+      plan=middle,
+      value=jnp.float32(-jnp.inf),
+      std=spread * (high - low) / 2,
+      low=low,
+      high=high,
+      learning_rate=jnp.asarray(learning_rate, jnp.float32),
+      exponent=jnp.asarray(exponent, jnp.float32),
+    )
+
+  def sample(state: AdamState, key: Key, size: int) -> Array:
+    noise = coloured_normal(key, (size, *state.plan.shape), state.exponent)
+    # The best plan so far is one of the starts.
+    drawn = (state.plan + state.std * noise).at[0].set(state.plan)
+    climbing = jnp.take(state.plans, jnp.arange(size) % samples, axis=0)
+    return jnp.where(state.fresh, jnp.clip(drawn, state.low, state.high), climbing)
+
+  def update(state: AdamState, plans: Array, returns: Array, gradients: Array) -> AdamState:
+    best = jnp.argmax(returns)
+    better = returns[best] > state.value
+    steps, moments = climber.update(gradients[:samples], state.moments)
+    rate = state.learning_rate * (state.high - state.low) / 2
+    return state._replace(
+      plans=jnp.clip(plans[:samples] + rate * steps, state.low, state.high),
+      moments=moments,
+      fresh=jnp.asarray(False),
+      plan=jnp.where(better, plans[best], state.plan),
+      value=jnp.where(better, returns[best], state.value),
+    )
+
+  def shift(state: AdamState, steps: int) -> AdamState:
+    return state._replace(
+      moments=climber.init(state.plans),
+      fresh=jnp.asarray(True),
+      plan=shift_plan(state.plan, steps, state.plan[-1]),
+      value=jnp.float32(-jnp.inf),
+    )
+
+  sizes = lambda iterations: (samples,) * iterations
+  return Search(init, sample, update, lambda state: state.plan, shift, sizes, gradients=True)

@@ -1,0 +1,110 @@
+"""Annealed MPPI: its noise shrinks from iteration to iteration and towards the present.
+
+At iteration ``i`` of a control step, with plan ``u`` and returns standardised over samples::
+
+  sigma = spread * iteration_decay^i * horizon_decay^((H - 1 - h) / (H - 1))
+  v_i   = u + sigma * noise_i  (clipped to the bounds),   v_N = u
+  u    <- sum_i softmax_i(standardised return_i / temperature) v_i
+
+What lies far ahead is searched widely, what earlier control steps refined is touched up.
+
+Source: Xue et al. 2024, "Full-Order Sampling-Based MPC for Torque-Level Locomotion Control via
+Diffusion-Style Annealing" (DIAL-MPC); the formulas follow its released code.
+
+Deviations:
+  * ``horizon_decay`` is the first action's deviation as a share of the last one's, which means
+    the same for any horizon and number of knots; the released code takes a factor per knot.
+  * The first action is searched too; there it stays fixed.
+  * Appended actions repeat the last one; there they are zeros.
+  * The first plan of an episode gets no more iterations than the others.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.types import Array, Key, Search
+
+
+class DIALState(NamedTuple):
+  """State of annealed MPPI; its floats may be changed at any time.
+
+  Attributes:
+    mean: ``u``, ``[H, A]``.
+    std: deviation before annealing, ``[H, A]``.
+    low, high: bounds, ``[H, A]``.
+    iteration: ``i``, ``[]`` int32.
+    temperature: in standard deviations of the returns, ``[]``.
+    iteration_decay, horizon_decay: see the module, ``[]``.
+  """
+
+  mean: Array
+  std: Array
+  low: Array
+  high: Array
+  iteration: Array
+  temperature: Array
+  iteration_decay: Array
+  horizon_decay: Array
+
+
+def dial(
+  samples: int = 256,
+  *,
+  temperature: float = 0.1,
+  spread: float = 1.0,
+  iteration_decay: float = 0.7,
+  horizon_decay: float = 0.5,
+) -> Search:
+  """Makes the annealed search.
+
+  Args:
+    samples: ``N``, plans per iteration, the present one among them.
+    temperature: in standard deviations of the returns; small means greedy.
+    spread: largest deviation of the noise as a share of half the action range.
+    iteration_decay: factor on the deviation from iteration to iteration, 0 to 1.
+    horizon_decay: deviation of the first action as a share of the last one's, 0 to 1.
+
+  Raises:
+    ValueError: sizes that are not positive, shares outside 0 to 1.
+  """
+  positive(samples=samples, temperature=temperature, spread=spread)
+  between(0.0, 1.0, iteration_decay=iteration_decay, horizon_decay=horizon_decay)
+
+  def init(low: Array, high: Array) -> DIALState:
+    floats = [
+      jnp.asarray(x, jnp.float32) for x in (temperature, iteration_decay, horizon_decay)
+    ]
+    std, none = spread * (high - low) / 2, jnp.zeros((), jnp.int32)
+    return DIALState((low + high) / 2, std, low, high, none, *floats)
+
+  def sample(state: DIALState, key: Key, size: int) -> Array:
+    noise = annealed_std(state) * jax.random.normal(key, (size, *state.mean.shape))
+    # The present plan competes, as the last one.
+    plans = (state.mean + noise).at[-1].set(state.mean)
+    return jnp.clip(plans, state.low, state.high)
+
+  def update(state: DIALState, plans: Array, returns: Array) -> DIALState:
+    finite = returns > -jnp.inf
+    std = jnp.std(returns, where=finite)
+    weights = jax.nn.softmax(returns / (jnp.maximum(std, 1e-6) * state.temperature))
+    mean = jnp.einsum("n,nha->ha", weights, plans)
+    return state._replace(mean=mean, iteration=state.iteration + 1)
+
+  def shift(state: DIALState, steps: int) -> DIALState:
+    mean = shift_plan(state.mean, steps, state.mean[-1])
+    return state._replace(mean=mean, iteration=jnp.zeros((), jnp.int32))
+
+  return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
+
+
+def annealed_std(state: DIALState) -> Array:
+  """Returns the deviation ``[H, A]`` of the next iteration's samples."""
+  last = len(state.mean) - 1
+  ahead = (last - jnp.arange(last + 1.0)[:, None]) / max(last, 1)
+  return state.std * state.iteration_decay**state.iteration * state.horizon_decay**ahead

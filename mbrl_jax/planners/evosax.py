@@ -1,0 +1,235 @@
+"""Any strategy of the library evosax as a search (extra ``evosax``).
+
+The strategy works on plans ``x`` in units of the deviation ``spread``, around the middle of the
+box, and is told of the plans as they were scored: clipped to the bounds. Each control step
+begins it anew around the best plan so far, shifted: a distribution has its mean there, a
+population is drawn around it. The best plan that was scored is executed.
+
+Asking a strategy changes its state (a swarm's velocities, an evolution strategy's noise), while
+``Search.sample`` returns plans only. So the last plan of each iteration is drawn uniformly, and
+the strategy is asked with a key made of its bits: ``update`` sees that plan and asks again for
+the same state. It is one more candidate, of which the strategy is not told.
+
+A plan without a finite return is told to be worse than all that this control step has seen, by
+as much as those differ, because many strategies add up returns.
+
+Source: Lange 2022, "evosax: JAX-based Evolution Strategies"; written for evosax 0.3, which
+minimises.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.types import Array, Key, Search
+
+_SEED_NUMBERS = 4
+"""Numbers of a plan that make a key; each is uniform and has some twenty random bits."""
+
+
+class EvosaxState(NamedTuple):
+  """State of an evosax strategy; its floats may be changed at any time.
+
+  Attributes:
+    strategy: evosax's state.
+    params: evosax's params, what a user would tune.
+    fresh: the strategy has not been asked in this replan, ``[]`` bool.
+    plan, value: best plan of this replan ``[H, A]`` and its return ``[]``.
+    worst: lowest finite return of this replan, ``[]``.
+    std: ``spread`` in units of action, ``[H, A]``.
+    low, high: bounds, ``[H, A]``.
+  """
+
+  strategy: Any
+  params: Any
+  fresh: Array
+  plan: Array
+  value: Array
+  worst: Array
+  std: Array
+  low: Array
+  high: Array
+
+
+def evosax(
+  strategy: str | Callable[..., Any] = "CMA_ES",
+  samples: int = 128,
+  *,
+  spread: float = 0.5,
+  params: Mapping[str, float] | None = None,
+  **options: Any,
+) -> Search:
+  """Makes a search of an evosax strategy.
+
+  Args:
+    strategy: name of one of ``evosax.algorithms``, or a class like those.
+    samples: population size; each iteration scores one plan more.
+    spread: unit of the strategy as a share of half the action range; the strategies' own
+      initial deviation is one of these.
+    params: values that replace those of the strategy's default params, by name.
+    **options: keyword arguments of the strategy's class.
+
+  Raises:
+    ImportError: evosax is not installed.
+    ValueError: an unknown strategy, params that it does not have, one that does not keep
+      the common interface, sizes that are not positive.
+  """
+  positive(samples=samples, spread=spread)
+  kind = _kind(strategy)
+
+  @functools.cache
+  def made(shape: tuple[int, int]) -> Any:
+    # Concrete, because it outlives the trace in which it is asked for.
+    with jax.ensure_compile_time_eval():
+      return _make(kind, samples, shape, options)
+
+  def init(low: Array, high: Array) -> EvosaxState:
+    algorithm = made(low.shape)
+    chosen = _strong(_replace(algorithm.default_params, params or {}))
+    middle, none = (low + high) / 2, jnp.float32(-jnp.inf)
+    plans = jnp.zeros((samples, *low.shape))
+    # Of the right shape only: the first update begins it.
+    start = _begin(algorithm, jax.random.key(0), plans, jnp.zeros(samples), chosen)
+    std = spread * (high - low) / 2
+    fresh = jnp.asarray(True)
+    return EvosaxState(_strong(start), chosen, fresh, middle, none, -none, std, low, high)
+
+  def sample(state: EvosaxState, key: Key, size: int) -> Array:
+    seed = jax.random.uniform(key, state.low.shape, minval=state.low, maxval=state.high)
+    plans, _ = _ask(made(state.low.shape), state, _key_of(seed))
+    rows = jnp.arange(size) % (samples + 1)
+    return jnp.take(jnp.concatenate([plans, seed[None]]), rows, axis=0)
+
+  def update(state: EvosaxState, plans: Array, returns: Array) -> EvosaxState:
+    algorithm, key = made(state.low.shape), _key_of(plans[samples])
+    _, asked = _ask(algorithm, state, key)
+    told, worst = _told(returns, state.worst)
+    strategy = _tell(algorithm, state, asked, key, plans[:samples], told[:samples])
+    best = jnp.argmax(returns)
+    better = returns[best] > state.value
+    return state._replace(
+      strategy=strategy,
+      fresh=jnp.asarray(False),
+      plan=jnp.where(better, plans[best], state.plan),
+      value=jnp.where(better, returns[best], state.value),
+      worst=worst,
+    )
+
+  def shift(state: EvosaxState, steps: int) -> EvosaxState:
+    none = jnp.float32(-jnp.inf)
+    plan = shift_plan(state.plan, steps, state.plan[-1])
+    return state._replace(fresh=jnp.asarray(True), plan=plan, value=none, worst=-none)
+
+  sizes = lambda iterations: (samples + 1,) * iterations
+  return Search(init, sample, update, lambda state: state.plan, shift, sizes)
+
+
+def _kind(strategy: str | Callable[..., Any]) -> Callable[..., Any]:
+  """Returns the class of a strategy."""
+  if callable(strategy):
+    return strategy
+  try:
+    from evosax.algorithms import algorithms
+  except ImportError as error:
+    raise ImportError(
+      "Searches by evosax need the extra: pip install 'mbrl_jax[evosax]'."
+    ) from error
+  return algorithms[choice("strategy", strategy, algorithms)]
+
+
+def _make(
+  kind: Callable[..., Any], samples: int, shape: tuple[int, int], options: dict[str, Any]
+) -> Any:
+  """Makes the strategy for plans of a shape."""
+  try:
+    algorithm = kind(population_size=samples, solution=jnp.zeros(shape), **options)
+  except (AssertionError, TypeError) as error:
+    raise ValueError(f"evosax refuses samples={samples}, options={options}: {error}") from error
+  if hasattr(algorithm, "num_populations"):
+    name = type(algorithm).__name__
+    raise ValueError(f"strategy={name!r} keeps several populations, which is not supported.")
+  return algorithm
+
+
+def _replace(params: Any, values: Mapping[str, float]) -> Any:
+  """Returns evosax's params with some values replaced."""
+  for name in values:
+    choice("params", name, vars(params))
+  return params.replace(**values)
+
+
+def _strong(tree: Any) -> Any:
+  """Makes every leaf an array of a definite type, as a loop must carry it."""
+  return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), tree)
+
+
+def _key_of(seed: Array) -> Key:
+  """Makes a key of the bits of a plan ``[H, A]``."""
+  words = jax.lax.bitcast_convert_type(seed.ravel()[:_SEED_NUMBERS], jnp.uint32)
+  return functools.reduce(jax.random.fold_in, words, jax.random.key(0))
+
+
+def _told(returns: Array, worst: Array) -> tuple[Array, Array]:
+  """Returns finite ``returns [N]`` and the lowest one seen so far ``[]``."""
+  finite = returns > -jnp.inf
+  worst = jnp.minimum(worst, jnp.min(returns, where=finite, initial=jnp.inf))
+  gap = jnp.max(returns) - worst
+  # Where all are equal, a millionth of them is the least that still counts in float32.
+  gap = jnp.maximum(gap, 1e-6 + 1e-6 * jnp.abs(worst))
+  return jnp.where(finite, returns, worst - gap), worst
+
+
+def _units(state: EvosaxState, plans: Array) -> Array:
+  return (plans - (state.low + state.high) / 2) / state.std
+
+
+def _begin(algorithm: Any, key: Key, plans: Array, fitness: Array, params: Any) -> Any:
+  """Begins a distribution around the first of ``plans [N, H, A]``, a population with all."""
+  if _has_mean(algorithm):
+    return algorithm.init(key, plans[0], params)
+  return algorithm.init(key, plans, fitness, params)
+
+
+def _has_mean(algorithm: Any) -> bool:
+  return hasattr(algorithm, "get_mean")
+
+
+def _ask(algorithm: Any, state: EvosaxState, key: Key) -> tuple[Array, Any]:
+  """Returns the plans ``[N, H, A]`` that ``key`` makes a strategy try, and its state."""
+  start_key, begin_key, ask_key, _ = jax.random.split(key, 4)
+  noise = jax.random.normal(start_key, (algorithm.population_size, *state.plan.shape))
+  drawn = _units(state, state.plan) + noise.at[0].set(0.0)
+  strategy = state.strategy
+  if _has_mean(algorithm):
+    begun = _begin(algorithm, begin_key, drawn, None, state.params)
+    strategy = _choose(state.fresh, begun, strategy)
+  units, asked = algorithm.ask(ask_key, strategy, state.params)
+  if not _has_mean(algorithm):
+    # A population is scored as it was drawn before it has offspring.
+    units = jnp.where(state.fresh, drawn, units)
+  plans = (state.low + state.high) / 2 + state.std * units
+  return jnp.clip(plans, state.low, state.high), asked
+
+
+def _tell(
+  algorithm: Any, state: EvosaxState, asked: Any, key: Key, plans: Array, returns: Array
+) -> Any:
+  """Returns the strategy's state after ``plans [N, H, A]`` had finite ``returns [N]``."""
+  begin_key, tell_key = jax.random.split(jax.random.split(key, 4)[3])
+  units = _units(state, plans)
+  strategy, _ = algorithm.tell(tell_key, units, -returns, asked, state.params)
+  if not _has_mean(algorithm):
+    begun = _begin(algorithm, begin_key, units, -returns, state.params)
+    strategy = _choose(state.fresh, begun, strategy)
+  return _strong(strategy)
+
+
+def _choose(first: Array, a: Any, b: Any) -> Any:
+  return jax.tree.map(lambda x, y: jnp.where(first, x, y), a, b)
