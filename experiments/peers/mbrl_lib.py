@@ -15,6 +15,7 @@ import types
 import numpy as np
 
 from experiments.peers import protocol
+from experiments.peers.sizes import Sizes, first_obs, transitions
 
 # mbrl 0.2.0 pins a hydra-core that Python 3.11 cannot load; a newer one, put in after, works.
 INSTALL = (
@@ -23,7 +24,7 @@ INSTALL = (
 )
 
 
-def _model(sizes: protocol.Sizes):
+def _model(sizes: Sizes):
   """Builds the ensemble with its input normalisation and sin/cos encoding."""
   import mbrl.models
   import torch
@@ -33,8 +34,7 @@ def _model(sizes: protocol.Sizes):
 
   def encode(obs):
     lib = np if isinstance(obs, np.ndarray) else torch
-    angle = obs[..., 1:2]
-    parts = [lib.sin(angle), lib.cos(angle), obs[..., :1], obs[..., 2:]]
+    parts = _encode(sizes.setting, lib, obs)
     return np.concatenate(parts, -1) if lib is np else torch.cat(parts, -1)
 
   nets = mbrl.models.GaussianMLP(
@@ -53,16 +53,16 @@ def _model(sizes: protocol.Sizes):
   )
 
 
-def _batch(sizes: protocol.Sizes):
+def _batch(sizes: Sizes):
   """Wraps the training set in mbrl-lib's record."""
   import mbrl.types
 
-  obs, action, next_obs = protocol.transitions(sizes)
+  obs, action, next_obs = transitions(sizes)
   zeros = np.zeros(sizes.points, np.float32)
   return mbrl.types.TransitionBatch(obs, action, next_obs, zeros, zeros > 0, zeros > 0)
 
 
-def _reward(action, next_obs):
+def _cartpole_reward(action, next_obs):
   """The cart-pole reward of PETS on tensors, ``[B, 1]``."""
   import torch
 
@@ -71,10 +71,26 @@ def _reward(action, next_obs):
   return torch.exp(-(x**2 + y**2) / 0.36) - 0.01 * (action**2).sum(1, keepdim=True)
 
 
+def _speed_reward(action, next_obs):
+  """The first number, which stands for the speed, less a charge for the action, ``[B, 1]``."""
+  return next_obs[:, :1] - 0.1 * (action**2).sum(1, keepdim=True)
+
+
+def _encode(setting, lib, x):
+  """Parts of an encoded observation; mbrl_jax orders them otherwise, which costs the same."""
+  angle = {"cartpole": 1, "halfcheetah": 2}[setting]
+  first = 0 if setting == "cartpole" else 1
+  turned = x[..., angle : angle + 1]
+  return [lib.sin(turned), lib.cos(turned), x[..., first:angle], x[..., angle + 1 :]]
+
+
+_REWARD = {"cartpole": _cartpole_reward, "halfcheetah": _speed_reward}
+
+
 class Jobs:
   """What this worker holds between requests."""
 
-  def setup_plan(self, sizes: protocol.Sizes, dtype: str = "float32") -> dict:
+  def setup_plan(self, sizes: Sizes, dtype: str = "float32") -> dict:
     """Builds the agent and lets it take a first step."""
     import mbrl.models
     import mbrl.planning
@@ -90,7 +106,7 @@ class Jobs:
       spaces,
       model,
       lambda action, next_obs: torch.zeros(len(next_obs), 1, dtype=torch.bool),
-      _reward,
+      _REWARD[sizes.setting],
     )
     search = {
       "_target_": "mbrl.planning.CEMOptimizer",
@@ -106,25 +122,26 @@ class Jobs:
     }
     agent = mbrl.planning.TrajectoryOptimizerAgent(
       omegaconf.OmegaConf.create(search),
-      action_lb=[-sizes.action_high],
-      action_ub=[sizes.action_high],
+      action_lb=[-sizes.action_high] * sizes.action_dim,
+      action_ub=[sizes.action_high] * sizes.action_dim,
       planning_horizon=sizes.horizon,
     )
     agent.set_trajectory_eval_fn(
       lambda state, plans: model_env.evaluate_action_sequences(plans, state, sizes.particles)
     )
-    self.agent, self.obs = agent, np.array([0.1, 0.2, 0.0, 0.0], np.float32)
+    self.agent, self.obs = agent, first_obs(sizes)
     self.plan()
     return {"compile_seconds": 0.0}
 
-  def plan(self) -> dict:
+  def plan(self, dtype: str = "float32") -> dict:
     """Takes one planning step."""
+    del dtype
     start = time.perf_counter()
     action = self.agent.act(self.obs)
     seconds = time.perf_counter() - start
     return {"seconds": seconds, "finite": bool(np.all(np.isfinite(action)))}
 
-  def setup_fit(self, sizes: protocol.Sizes) -> dict:
+  def setup_fit(self, sizes: Sizes) -> dict:
     """Builds the model and its trainer and lets it train once."""
     import mbrl.models
 

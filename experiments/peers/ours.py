@@ -1,4 +1,4 @@
-"""Does the benchmark's jobs in mbrl_jax, through its public functions.
+"""Does the benchmark's jobs with learned models in mbrl_jax, through its public functions.
 
 Run by ``experiments.benchmark`` in a process of its own, which imports jax only when the
 first job arrives, so that its memory is counted from the process' start.
@@ -11,6 +11,7 @@ import time
 import numpy as np
 
 from experiments.peers import protocol
+from experiments.peers.sizes import Sizes, first_obs
 
 
 def _count_compilations() -> list[str]:
@@ -27,85 +28,62 @@ def _count_compilations() -> list[str]:
   return compiled
 
 
-def _inputs(spec, sizes: protocol.Sizes):
-  """Returns the training set as model inputs ``[B, I]`` and targets ``[B, O]``."""
-  import jax
-  import jax.numpy as jnp
-
-  obs, action, next_obs = protocol.transitions(sizes)
-  inputs = jnp.concatenate([jax.vmap(spec.encode)(obs), action], axis=1)
-  return inputs, jax.vmap(spec.target)(obs, next_obs)
-
-
 class Jobs:
-  """What this worker holds between requests."""
+  """What this worker holds between requests: one planner a precision, one model to train."""
 
-  def setup_plan(self, sizes: protocol.Sizes, dtype: str = "float32") -> dict:
+  def __init__(self):
+    """Holds nothing yet."""
+    self.plans = {}
+
+  def setup_plan(self, sizes: Sizes, dtype: str = "float32") -> dict:
     """Builds the planner; the first of two steps compiles it."""
     import jax
 
-    import mbrl_jax
+    from experiments.peers import pets
     from mbrl_jax.runtime.devices import compiler_options
 
-    spec = mbrl_jax.make_env("cartpole", physics="mujoco").spec
-    model = mbrl_jax.make_ensemble("PE", sizes.members, sizes.hidden, precision=dtype)
-    dynamics = mbrl_jax.as_dynamics(
-      model,
-      reward=spec.reward,
-      terminated=spec.terminated,
-      encode=spec.encode,
-      decode=spec.decode,
-      propagation="TSinf",
-      outputs=spec.obs_dim,
-    )
-    planner = mbrl_jax.make_planner(
-      # Without an epsilon every iteration does its work, as in the peer.
-      mbrl_jax.cem(sizes.plans, sizes.elites, epsilon=0.0),
-      mbrl_jax.make_evaluate(dynamics, particles=sizes.particles),
-      horizon=sizes.horizon,
-      action_low=spec.action_low,
-      action_high=spec.action_high,
-      iterations=sizes.iterations,
-    )
-    inputs, targets = _inputs(spec, sizes)
-    self.compiled = _count_compilations()
-    self.params = model.init(jax.random.key(0), inputs, targets)
-    self.obs = jax.numpy.asarray([0.1, 0.2, 0.0, 0.0])
-    self.plan_state, self.key = planner.init(), jax.random.key(1)
-    self.step = jax.jit(planner.plan, compiler_options=compiler_options())
+    spec, model = pets.make_spec(sizes), pets.make_model(sizes, dtype)
+    planner = pets.make_planner(model, spec, sizes)
+    data = pets.training_set(spec, sizes)
+    compiled = _count_compilations()
+    params = model.init(jax.random.key(0), *data)
+    step = jax.jit(planner.plan, compiler_options=compiler_options())
+    self.obs = jax.numpy.asarray(first_obs(sizes))
     self.change = jax.jit(lambda params: jax.tree.map(lambda x: 1.01 * x, params))
-    jax.block_until_ready(self.change(self.params))
-    first, second = self.plan()["seconds"], self.plan()["seconds"]
+    jax.block_until_ready(self.change(params))
+    self.plans[dtype] = [step, compiled, params, planner.init(), jax.random.key(1)]
+    first, second = self.plan(dtype)["seconds"], self.plan(dtype)["seconds"]
     return {"compile_seconds": first - second}
 
-  def plan(self, new_params: bool = False) -> dict:
+  def plan(self, dtype: str = "float32", new_params: bool = False) -> dict:
     """Takes one planning step, with other parameters if asked; counts compilations."""
     import jax
 
+    step, compiled, params, plan_state, key = self.plans[dtype]
     if new_params:
-      self.params = jax.block_until_ready(self.change(self.params))
-    before = len(self.compiled)
-    self.key, key = jax.random.split(self.key)
+      params = jax.block_until_ready(self.change(params))
+    before = len(compiled)
+    key, plan_key = jax.random.split(key)
     start = time.perf_counter()
-    out, self.plan_state = self.step(self.params, self.obs, self.plan_state, key)
+    out, plan_state = step(params, self.obs, plan_state, plan_key)
     action = np.asarray(out.action)
     seconds = time.perf_counter() - start
+    self.plans[dtype] = [step, compiled, params, plan_state, key]
     finite = bool(np.isfinite(action).all()) and int(out.metrics["nonfinite"]) == 0
-    compilations = len(self.compiled) - before
-    return {"seconds": seconds, "finite": finite, "compilations": compilations}
+    return {"seconds": seconds, "finite": finite, "compilations": len(compiled) - before}
 
-  def setup_fit(self, sizes: protocol.Sizes) -> dict:
+  def setup_fit(self, sizes: Sizes) -> dict:
     """Builds the model and compiles its training call."""
     import jax
     import optax
 
     import mbrl_jax
+    from experiments.peers import pets
     from mbrl_jax.runtime.devices import compile_ahead, compiler_options
 
-    spec = mbrl_jax.make_env("cartpole", physics="mujoco").spec
-    model = mbrl_jax.make_ensemble("PE", sizes.members, sizes.hidden, weight_decay=1e-4)
+    model = pets.make_model(sizes, weight_decay=1e-4)
     optimizer = optax.adam(1e-3)
-    data = _inputs(spec, sizes)
+    data = pets.training_set(pets.make_spec(sizes), sizes)
     params = model.init(jax.random.key(0), *data)
 
     def train(params, opt_state, key):
@@ -140,46 +118,6 @@ class Jobs:
     self.trained = result.params, result.opt_state
     return {"seconds": seconds, "loss": loss, "finite": bool(np.isfinite(loss))}
 
-  def physics(self, name: str) -> dict:
-    """Lists the engines that a task can be stepped with."""
-    import mbrl_jax
-
-    found = []
-    for physics in ("analytic", "mujoco", "mjx"):
-      try:
-        mbrl_jax.make_env(name, physics=physics)
-      except ValueError:
-        continue
-      found.append(physics)
-    return {"physics": found}
-
-  def env(self, name: str, physics: str, steps: int = 1000) -> dict:
-    """Steps one environment with random actions inside one compiled loop."""
-    import jax
-
-    import mbrl_jax
-    from mbrl_jax.runtime.devices import compile_ahead, compiler_options
-
-    env = mbrl_jax.make_env(name, physics=physics)
-    low, high = env.spec.action_low, env.spec.action_high
-
-    def step(state, key):
-      action_key, key = jax.random.split(key)
-      action = jax.random.uniform(action_key, low.shape, minval=low, maxval=high)
-      state, transition = env.step(state, action, key)
-      return state, transition.reward
-
-    def run(key):
-      reset_key, key = jax.random.split(key)
-      return jax.lax.scan(step, env.reset(reset_key), jax.random.split(key, steps))[1]
-
-    jitted = jax.jit(run, compiler_options=compiler_options())
-    compiled, seconds = compile_ahead(jitted, jax.random.key(0))
-    jax.block_until_ready(compiled(jax.random.key(0)))
-    start = time.perf_counter()
-    jax.block_until_ready(compiled(jax.random.key(1)))
-    return {"rate": steps / (time.perf_counter() - start), "compile_seconds": seconds}
-
   def memory(self) -> dict:
     """Reports resident memory in MiB."""
     return protocol.memory_mib()
@@ -187,5 +125,5 @@ class Jobs:
 
 if __name__ == "__main__":
   worker = Jobs()
-  names = ("setup_plan", "plan", "setup_fit", "fit", "physics", "env", "memory")
+  names = ("setup_plan", "plan", "setup_fit", "fit", "memory")
   protocol.serve({name: getattr(worker, name) for name in names})

@@ -4,12 +4,29 @@ import csv
 import json
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
+from absl import flags
 
-from experiments.peers import peak, protocol
+from experiments import benchmark
+from experiments.benchmarks import options
+from experiments.benchmarks.report import Report
+from experiments.command import UsageError
+from experiments.peers import hydrax as hydrax_peer
+from experiments.peers import mbrl_lib, peak, protocol, pytorch_mppi
+from experiments.peers.sizes import SETTINGS, Sizes, first_obs, make_sizes, transitions
+from experiments.peers.worker import (
+  ROOT,
+  Interrupted,
+  Worker,
+  WorkerDied,
+  WorkerError,
+  WorkerTimeout,
+)
 
+PROBE = "tests.experiments.worker_probe"
 SMALL = [
   "--plans=10",
   "--horizon=3",
@@ -25,21 +42,31 @@ SMALL = [
 
 def run(*arguments):
   command = [sys.executable, "-m", "experiments.benchmark", *arguments]
-  return subprocess.run(command, cwd=protocol.ROOT, capture_output=True, text=True, check=False)
+  return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 
-def test_flops_of_the_original_setting():
-  """PERFORMANCE figures quote 1,014 GFLOP for 3 layers of 500 and 200,000 x 5 rows."""
-  assert protocol.Sizes().plan_flops == 2 * (6 * 500 + 2 * 500 * 500 + 500 * 8) * 1_000_000
+def parse(*arguments):
+  """Reads a command line as the program does."""
+  values = flags.FlagValues()
+  options.define(benchmark.WHAT, benchmark.DEFAULT, values)
+  values(["benchmark", *arguments])
+  options.check(values, benchmark.WHAT)
+  return values
+
+
+def test_flops_of_the_original_settings():
+  """PERFORMANCE quotes 1,014 GFLOP for cart-pole and 0.4 TFLOP for half-cheetah."""
+  assert (
+    make_sizes("cartpole").plan_flops == 2 * (6 * 500 + 2 * 500 * 500 + 500 * 8) * 1_000_000
+  )
+  assert make_sizes("halfcheetah").plan_flops == pytest.approx(0.4e12, rel=0.02)
 
 
 def test_flops_match_what_xla_counts():
   import jax
   import jax.numpy as jnp
 
-  sizes = protocol.Sizes(
-    plans=3, iterations=1, horizon=1, particles=2, members=1, hidden=(7, 5)
-  )
+  sizes = Sizes(plans=3, iterations=1, horizon=1, particles=2, members=1, hidden=(7, 5))
 
   def products(x, a, b, c):
     return x @ a @ b @ c
@@ -49,9 +76,27 @@ def test_flops_match_what_xla_counts():
   assert compiled.cost_analysis()["flops"] == sizes.plan_flops
 
 
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_sizes_are_those_of_the_setting(setting):
+  from experiments.peers import pets
+
+  sizes = make_sizes(setting, points=20)
+  spec = pets.make_spec(sizes)
+  inputs, targets = pets.training_set(spec, sizes)
+  assert inputs.shape == (20, sizes.features) and targets.shape == (20, sizes.obs_dim)
+  assert spec.action_high.tolist() == [sizes.action_high] * sizes.action_dim
+  assert spec.encode(first_obs(sizes)).shape == (sizes.features - sizes.action_dim,)
+
+
+def test_what_is_given_takes_the_place_of_the_setting():
+  sizes = make_sizes("halfcheetah", plans=7, horizon=None)
+  assert (sizes.plans, sizes.horizon, sizes.hidden) == (7, 30, (200,) * 4)
+  assert sizes.elites == 1 and sizes.evaluations == 7 * 20 * 30 * 5
+
+
 def test_every_worker_trains_on_the_same_transitions():
-  sizes = protocol.Sizes(points=50)
-  first, again = protocol.transitions(sizes), protocol.transitions(sizes)
+  sizes = Sizes(points=50)
+  first, again = transitions(sizes), transitions(sizes)
   assert [x.shape for x in first] == [(50, 4), (50, 1), (50, 4)]
   assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
   assert sizes.fit_samples == 5 * 50 * 5
@@ -61,21 +106,48 @@ def test_memory_peak_is_seen():
   before = protocol.memory_mib()["peak"]
   block = np.ones(64 * 2**20 // 8)
   assert protocol.memory_mib()["peak"] >= before + 48 and block.sum() > 0
+  assert protocol.free_mib() > 0
 
 
 def test_worker_reports_a_job_that_fails_and_goes_on():
-  with protocol.Worker("experiments.peers.mbrl_lib") as worker:
-    with pytest.raises(protocol.WorkerError, match="KeyError: 'dance'"):
+  with Worker("experiments.peers.mbrl_lib") as worker:
+    with pytest.raises(WorkerError, match="KeyError: 'dance'"):
       worker.ask("dance")
     assert worker.ask("memory")["now"] > 1
 
 
 def test_worker_that_cannot_start_is_reported():
   with (
-    protocol.Worker("experiments.peers.no_such_module") as worker,
-    pytest.raises(protocol.WorkerError, match="ended with exit status"),
+    Worker("experiments.peers.no_such_module") as worker,
+    pytest.raises(WorkerDied, match="ended with exit status 1"),
   ):
     worker.ask("memory")
+
+
+def test_worker_that_dies_is_reported():
+  with Worker(PROBE) as worker, pytest.raises(WorkerDied, match="exit status 7"):
+    worker.ask("die", status=7)
+
+
+def test_worker_that_takes_too_long_is_ended():
+  with Worker(PROBE) as worker, pytest.raises(WorkerTimeout, match="'sleep'"):
+    worker.ask("sleep", timeout=0.3, seconds=60)
+
+
+def test_wait_for_a_worker_can_be_given_up():
+  begun = time.monotonic()
+  stop = lambda: time.monotonic() > begun + 0.3
+  with Worker(PROBE, stop=stop) as worker, pytest.raises(Interrupted):
+    worker.ask("sleep", seconds=60)
+
+
+def test_worker_sees_as_many_devices_as_asked_for(monkeypatch):
+  monkeypatch.setenv("XLA_FLAGS", "--xla_mine=1")
+  with Worker(PROBE, devices=3) as worker:
+    value = worker.ask("environment", name="XLA_FLAGS")["value"]
+  assert value == "--xla_mine=1 --xla_force_host_platform_device_count=3"
+  with Worker(PROBE) as worker:
+    assert worker.ask("environment", name="XLA_FLAGS")["value"] == "--xla_mine=1"
 
 
 def test_peak_is_the_rate_of_a_machine():
@@ -83,33 +155,75 @@ def test_peak_is_the_rate_of_a_machine():
     assert 1e8 < ceiling.measure() < 1e15
 
 
+def test_ratio_is_that_of_the_medians():
+  report = Report()
+  for ours, theirs in ((1.0, 4.0), (2.0, 6.0), (9.0, 8.0)):
+    report.record("plan", "mine", ours)
+    report.record("plan", "theirs", theirs)
+  report.add_ratios("plan", ["mine"], "theirs")
+  report.add_ratios("plan", ["mine"], None)
+  assert report.rows == [("plan", "mine", "times theirs", 3.0, "x")]
+
+
 @pytest.mark.parametrize(
   ("flag", "message"),
   [
-    ("--what=speed", "--what=speed is not known; choose among peak, plan"),
-    ("--hidden=big", "--hidden takes widths"),
+    ("--what=speed", "--what='speed' is not known.*'peak', 'plan'"),
+    ("--what=", "--what is empty"),
+    ("--hidden=big", "--hidden takes widths such as 200,200, got 'big'"),
     ("--particles=7", "--particles=7 must be a multiple of --members=5"),
-    ("--plans=0", "plans"),
-    ("--peer=torch", "mbrl"),
-    ("--dtypes=float8", "--dtypes=float8 is not known; choose among float32, bfloat16"),
-    ("--envs=moon", "--envs=moon is not known; choose among cartpole"),
+    ("--plans=0", "--plans takes numbers such as 100 or 100,200, got '0'"),
+    ("--nets=5x200", "--nets: '5x200' is not members x width x layers"),
+    ("--dtypes=float8", "--dtypes='float8' is not known.*'float32', 'bfloat16'"),
+    ("--envs=moon", "--envs='moon' is not known.*'cartpole'"),
+    ("--peer=pytorch_mppi", "--peer=pytorch_mppi takes part in --what=mppi only"),
   ],
 )
 def test_bad_flags_are_refused(flag, message):
-  out = run(flag)
-  assert out.returncode != 0 and message in out.stdout + out.stderr
+  with pytest.raises(UsageError, match=message):
+    options.request(parse(flag))
 
 
-def test_missing_peer_is_named_with_its_command(tmp_path):
+def test_nets_are_given_in_one_way_only():
+  with pytest.raises(UsageError, match="give one or the other"):
+    options.request(parse("--nets=5x200x4", "--members=5"))
+
+
+def test_lists_stand_for_their_first_value_outside_a_sweep():
+  request = options.request(parse("--plans=30,40", "--nets=2x8x3,5x9x1", "--particles=4"))
+  assert request.sizes == Sizes(plans=30, members=2, hidden=(8, 8, 8), particles=4)
+
+
+def test_program_refuses_without_a_traceback():
+  out = run("--plans=0")
+  assert out.returncode == 2 and out.stderr.startswith("error: --plans takes numbers")
+
+
+def test_peers_are_listed_where_one_is_not_known():
+  with pytest.raises(flags.IllegalFlagValueError, match="pytorch_mppi"):
+    parse("--peer=torch")
+
+
+def test_help_lists_the_flags():
+  out = run("--help")
+  assert out.returncode == 0 and "one axis at a time" in out.stdout
+  assert all(f"--{name}:" in out.stdout for name in ("nets", "row_seconds", "setting", "what"))
+
+
+@pytest.mark.parametrize(
+  ("peer", "module"),
+  [(mbrl_lib, "mbrl"), (pytorch_mppi, "pytorch_mppi"), (hydrax_peer, "hydrax.alg_base")],
+)
+def test_missing_peer_is_named_with_its_command(peer, module):
   try:
-    import mbrl  # noqa: F401
+    __import__(module)
   except ImportError:
     pass
   else:
-    pytest.skip("mbrl-lib is installed here")
-  out = run("--what=fit", "--peer=mbrl", f"--out={tmp_path}/b", *SMALL)
-  assert out.returncode != 0
-  assert "pip install mbrl==0.2.0" in out.stderr and "--peer_python" in out.stderr
+    pytest.skip(f"{module} is installed here")
+  with pytest.raises(ImportError) as error:
+    peer.Jobs().info()
+  assert peer.INSTALL in str(error.value) and "--peer_python" in str(error.value)
 
 
 def test_small_run_writes_its_table(tmp_path):
@@ -119,7 +233,7 @@ def test_small_run_writes_its_table(tmp_path):
   rows = {(r["what"], r["figure"]): r["value"] for r in result["rows"]}
   rate = rows["plan", "rate"] * rows["plan", "one planning step"]
   assert rate == pytest.approx(result["plan_gflop"], rel=1e-6)
-  fraction = rows["plan", "rate"] * 1e9 / result["rounds"]["plan peak/machine"][0]
+  fraction = rows["plan", "rate"] * 1e9 / result["rounds"]["plan peak/float32"][0]
   assert rows["plan", "of the measured float32 peak"] == pytest.approx(fraction, rel=1e-6)
   assert rows["memory", "compilations on new parameters"] == 0
   assert rows["memory", "peak above the process' start"] > 0
