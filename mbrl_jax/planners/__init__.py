@@ -11,6 +11,7 @@ from mbrl_jax.planners.mirror_descent import mirror_descent
 from mbrl_jax.planners.mppi import mppi
 from mbrl_jax.planners.pddm import pddm
 from mbrl_jax.planners.predictive_sampling import predictive_sampling
+from mbrl_jax.planners.proposals import policy_plans, previous_plan
 from mbrl_jax.planners.random_shooting import random_shooting
 from mbrl_jax.planners.search import make_planner
 
@@ -42,6 +43,8 @@ __all__ = [
   "mirror_descent",
   "mppi",
   "pddm",
+  "policy_plans",
   "predictive_sampling",
+  "previous_plan",
   "random_shooting",
 ]

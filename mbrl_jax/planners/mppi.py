@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import coloured_normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import temperature_for
+from mbrl_jax.planners.utility import choose_temperature
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -95,8 +95,7 @@ def mppi(
 
   def update(state: MPPIState, plans: Array, returns: Array) -> MPPIState:
     charge = jnp.sum(state.mean * plans / jnp.square(state.std), axis=(1, 2))
-    found = temperature_for(returns, jnp.maximum(state.effective, 1e-6))
-    lam = jnp.where(state.effective > 0, found, state.temperature)
+    lam = choose_temperature(returns, state.temperature, state.effective)
     weights = jax.nn.softmax(returns / lam - state.base * charge)
     return state._replace(mean=jnp.einsum("n,nha->ha", weights, plans), temperature=lam)
 

@@ -71,8 +71,7 @@ def weigh(
     elite = (values > -jnp.inf).astype(plans.dtype)
     return plans[indices], elite / jnp.maximum(elite.sum(), 1.0), temperature
   if utility == "exponential":
-    found = temperature_for(returns, jnp.maximum(effective, 1e-6))
-    temperature = jnp.where(effective > 0, found, temperature)
+    temperature = choose_temperature(returns, temperature, effective)
     return plans, jax.nn.softmax(returns / temperature), temperature
   counts = (returns > -jnp.inf).astype(plans.dtype)
   utilities = jnp.where(counts > 0, utility(returns), 0.0)
@@ -92,6 +91,13 @@ def centre(returns: Array) -> Array:
 def effective_size(weights: Array) -> Array:
   """Returns ``1 / sum w^2`` of weights ``[N]`` that sum to one: 1 to ``N``."""
   return 1.0 / jnp.sum(jnp.square(weights))
+
+
+def choose_temperature(returns: Array, temperature: Array, effective: Array) -> Array:
+  """Returns the temperature that ``effective`` sets, or the given one where it is 0."""
+  # A condition and no selection: searching costs as much as a small rollout.
+  find = lambda: temperature_for(returns, effective)
+  return jax.lax.cond(effective > 0, find, lambda: temperature)
 
 
 def temperature_for(returns: Array, share: Array) -> Array:
