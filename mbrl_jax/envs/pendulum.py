@@ -17,6 +17,7 @@ import numpy as np
 from mbrl_jax.envs.physics import Physics, PhysicsState
 from mbrl_jax.envs.task import Task, never
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.angle import arctan2
 from mbrl_jax.types import Array, EnvSpec, Key
 
 GRAVITY, MASS, LENGTH = 10.0, 1.0, 1.0  # m/s^2, kg, m
@@ -55,7 +56,7 @@ def step(state: PhysicsState, ctrl: Array) -> PhysicsState:
 def reward(obs: Array, action: Array, next_obs: Array) -> Array:
   """Charges ``theta^2 + 0.1 thetadot^2 + 0.001 u^2`` of the state before the step."""
   del next_obs
-  theta = jnp.arctan2(obs[1], obs[0])
+  theta = arctan2(obs[1], obs[0])
   torque = jnp.clip(action[0], -MAX_TORQUE, MAX_TORQUE)
   return -(theta**2 + 0.1 * obs[2] ** 2 + 0.001 * torque**2)
 

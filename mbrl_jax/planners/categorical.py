@@ -34,7 +34,7 @@ import jax.numpy as jnp
 from mbrl_jax.ops.validate import between, choice
 from mbrl_jax.planners.mirror_descent import DIVERGENCES
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import Utility, centre, check_utility, weigh
+from mbrl_jax.planners.utility import Utility, average, centre, check_utility, weigh
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -153,7 +153,7 @@ def _shares(state: CategoricalState, plans: Array, weights: Array) -> Array:
   categories = state.probabilities.shape[-1]
   place = (plans - state.low) / (state.high - state.low)
   levels = jnp.round(place * (categories - 1)).astype(jnp.int32)
-  return jnp.einsum("k,khac->hac", weights, jax.nn.one_hot(levels, categories))
+  return average(weights, jax.nn.one_hot(levels, categories))
 
 
 def _tilt(state: CategoricalState, direction: Array) -> CategoricalState:

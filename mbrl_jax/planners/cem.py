@@ -29,6 +29,7 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import truncated_normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.utility import average
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -112,5 +113,5 @@ def elite_moments(plans: Array, returns: Array, elites: int) -> tuple[Array, Arr
   weights = (values > -jnp.inf).astype(plans.dtype)
   weights = weights / jnp.maximum(weights.sum(), 1.0)
   chosen = plans[indices]
-  mean = jnp.einsum("k,kha->ha", weights, chosen)
-  return mean, jnp.einsum("k,kha->ha", weights, jnp.square(chosen - mean))
+  mean = average(weights, chosen)
+  return mean, average(weights, jnp.square(chosen - mean))

@@ -28,6 +28,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.utility import average
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -93,7 +94,7 @@ def dial(
     finite = returns > -jnp.inf
     std = jnp.std(returns, where=finite)
     weights = jax.nn.softmax(returns / (jnp.maximum(std, 1e-6) * state.temperature))
-    mean = jnp.einsum("n,nha->ha", weights, plans)
+    mean = average(weights, plans)
     return state._replace(mean=mean, iteration=state.iteration + 1)
 
   def shift(state: DIALState, steps: int) -> DIALState:

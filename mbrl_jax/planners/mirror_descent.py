@@ -46,7 +46,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import Utility, centre, check_utility, weigh
+from mbrl_jax.planners.utility import Utility, average, centre, check_utility, weigh
 from mbrl_jax.types import Array, Key, Search
 
 COVARIANCES = ("fixed", "diagonal", "full")
@@ -154,13 +154,13 @@ def mirror_descent(
 
   def update(state: MirrorDescentState, plans: Array, returns: Array) -> MirrorDescentState:
     if utility == "expected":
-      direction = jnp.einsum("n,nha->ha", centre(returns), plans - state.mean)
+      direction = average(centre(returns), plans - state.mean)
       return _step(state, direction, divergence)
     floats = {"temperature": state.temperature, "effective": state.effective}
     plans, weights, temperature = weigh(utility, plans, returns, elites=elites, **floats)
     state = state._replace(temperature=temperature)
     if divergence == "euclidean":
-      direction = jnp.einsum("k,kha->ha", weights, plans) - state.mean
+      direction = average(weights, plans) - state.mean
       return _step(state, direction, divergence)
     return _mix(state, plans, weights, covariance)
 
@@ -189,13 +189,13 @@ def _mix(
 ) -> MirrorDescentState:
   """Takes the step that is linear in mean parameters, see the module."""
   g = state.step_size
-  mean = jnp.einsum("k,kha->ha", weights, plans)
+  mean = average(weights, plans)
   moved = state._replace(mean=(1 - g) * state.mean + g * mean)
   if covariance == "fixed":
     return moved
   jump = mean - state.mean
   if covariance == "diagonal":
-    spread = jnp.einsum("k,kha->ha", weights, jnp.square(plans - mean))
+    spread = average(weights, jnp.square(plans - mean))
     outer = jnp.square(jump)
   else:
     rows = (plans - mean).reshape(len(plans), -1)

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import coloured_normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import choose_temperature
+from mbrl_jax.planners.utility import average, choose_temperature
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -94,10 +94,10 @@ def mppi(
     return jnp.clip(state.mean + state.std * noise, state.low, state.high)
 
   def update(state: MPPIState, plans: Array, returns: Array) -> MPPIState:
-    charge = jnp.sum(state.mean * plans / jnp.square(state.std), axis=(1, 2))
+    charge = jnp.einsum("nha,ha->n", plans, state.mean / jnp.square(state.std))
     lam = choose_temperature(returns, state.temperature, state.effective)
     weights = jax.nn.softmax(returns / lam - state.base * charge)
-    return state._replace(mean=jnp.einsum("n,nha->ha", weights, plans), temperature=lam)
+    return state._replace(mean=average(weights, plans), temperature=lam)
 
   def shift(state: MPPIState, steps: int) -> MPPIState:
     return state._replace(mean=shift_plan(state.mean, steps, state.mean[-1]))

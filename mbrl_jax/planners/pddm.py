@@ -23,6 +23,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.utility import average
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -85,11 +86,11 @@ def pddm(
 
   def update(state: PDDMState, plans: Array, returns: Array) -> PDDMState:
     weights = jax.nn.softmax(state.kappa * returns)
-    return state._replace(mean=jnp.einsum("n,nha->ha", weights, plans))
+    return state._replace(mean=average(weights, plans))
 
   def shift(state: PDDMState, steps: int) -> PDDMState:
     mean = shift_plan(state.mean, steps, state.mean[-1])
-    previous = state.mean[steps - 1] if steps else state.previous
+    previous = state.mean[min(steps, len(state.mean)) - 1] if steps else state.previous
     return state._replace(mean=mean, previous=previous)
 
   return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)

@@ -80,6 +80,12 @@ def weigh(
   return plans, weights / weights.sum(), temperature
 
 
+def average(weights: Array, plans: Array) -> Array:
+  """Returns ``sum_k w_k x_k`` of weights ``[K]`` and ``plans [K, ...]``."""
+  # Accelerators would otherwise round actions to the few bits of their fast products.
+  return jnp.einsum("k,k...->...", weights, plans, precision=jax.lax.Precision.HIGHEST)
+
+
 def centre(returns: Array) -> Array:
   """Returns the coefficients ``(R_i - mean R) / N`` of the utility ``expected``, ``[N]``."""
   finite = returns > -jnp.inf

@@ -32,3 +32,9 @@ def test_truncated_normal_stays_within_two_sigma():
   assert np.abs(draws).max() <= 2.0
   # Variance of a standard normal cut at +-2: 1 - 2 * 2 * pdf(2) / (cdf(2) - cdf(-2)).
   np.testing.assert_allclose(np.var(draws), 0.7737, atol=0.02)
+
+
+def test_white_noise_is_not_filtered():
+  white = jax.random.normal(jax.random.key(0), (5, 2, 7), jnp.float32)
+  drawn = coloured_normal(jax.random.key(0), (5, 7, 2), 0.0)
+  np.testing.assert_array_equal(drawn, jnp.swapaxes(white, 1, 2))

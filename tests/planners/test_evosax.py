@@ -1,0 +1,152 @@
+"""The adapter to evosax, with a strategy of each family."""
+
+import importlib.util
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl_jax.planners import evosax, make_planner
+
+needs_evosax = pytest.mark.skipif(
+  importlib.util.find_spec("evosax") is None, reason="the extra evosax is not installed"
+)
+# A distribution; one whose asking stores its noise; a swarm, whose asking stores velocities.
+STRATEGIES = ["CMA_ES", "xNES", "PSO"]
+every_strategy = pytest.mark.parametrize("name", STRATEGIES)
+LOW, HIGH = np.float32([-1.0, -3.0]), np.float32([2.0, 0.5])
+TARGET = np.float32([1.2, -2.0])
+
+
+def bandit(params, state, plans, key):
+  """Scores plans by their distance from a target; some of them not at all."""
+  returns = -jnp.sum(jnp.square(plans - params), axis=(1, 2))
+  return jnp.where(plans[:, 0, 0] > 1.5, jnp.nan, returns)
+
+
+def make(name, **settings):
+  box = {"horizon": 2, "action_low": LOW, "action_high": HIGH}
+  return make_planner(evosax(name, 32, **settings), bandit, iterations=20, **box)
+
+
+def is_finite(tree):
+  return all(np.isfinite(x).all() for x in jax.tree.leaves(tree))
+
+
+@needs_evosax
+@every_strategy
+def test_converges_past_broken_plans_and_never_retraces(name):
+  planner = make(name)
+  plan, state = jax.jit(planner.plan), planner.init()
+  start = np.sum(np.square((LOW + HIGH) / 2 - TARGET)) * 2
+  for i in range(3):
+    output, state = plan(TARGET, None, state, jax.random.key(i))
+  assert np.sum(np.square(output.plan - TARGET)) < 0.01 * start
+  assert output.plan[0, 0] <= 1.5 and is_finite(state.search.strategy)
+  assert plan._cache_size() == 1
+
+
+@needs_evosax
+@every_strategy
+def test_other_keys_try_other_plans_within_the_bounds(name):
+  planner = make(name)
+  search, state = evosax(name, 32), planner.init().search
+  for _ in range(2):  # begun anew, then asked
+    a, b = (np.asarray(search.sample(state, jax.random.key(i), 33)) for i in (0, 1))
+    assert (a >= LOW).all() and (a <= HIGH).all()
+    assert np.median(np.abs(a - b)) > 0.01
+    state = search.update(state, a, bandit(TARGET, None, a, None))
+  assert search.sample(state, jax.random.key(0), 5).shape == (5, 2, 2)
+
+
+@needs_evosax
+@every_strategy
+def test_asking_and_telling_is_what_evosax_does_by_itself(name):
+  """Their loop, with the keys that the plans carry, reaches the same state."""
+  from evosax.algorithms import algorithms
+
+  from mbrl_jax.planners.evosax import _key_of
+
+  goal = jnp.zeros((2, 2))
+  score = lambda plans: -jnp.sum(jnp.square(plans - goal), axis=(1, 2))
+  search = evosax(name, 32, spread=0.2)  # a box wide enough that nothing is clipped
+  state = search.init(jnp.full((2, 2), -50.0), jnp.full((2, 2), 50.0))
+  theirs = algorithms[name](population_size=32, solution=goal)
+  params = theirs.default_params
+  for i in range(3):
+    plans = search.sample(state, jax.random.key(i), 33)
+    start_key, begin_key, ask_key, end_key = jax.random.split(_key_of(plans[32]), 4)
+    again_key, tell_key = jax.random.split(end_key)
+    state = search.update(state, plans, score(plans))
+    if name == "PSO" and i == 0:
+      x = jax.random.normal(start_key, (32, 2, 2)).at[0].set(0.0)
+      them = theirs.init(again_key, x, -score(10.0 * x), params)
+    else:
+      them = theirs.init(begin_key, goal, params) if i == 0 else them
+      x, them = theirs.ask(ask_key, them, params)
+      them, _ = theirs.tell(tell_key, x, -score(10.0 * x), them, params)
+    np.testing.assert_allclose(plans[:32], 10.0 * x, rtol=1e-3, atol=1e-3)
+  for ours, other in zip(*map(jax.tree.leaves, (state.strategy, them)), strict=True):
+    np.testing.assert_allclose(ours, other, rtol=1e-2, atol=1e-2)
+
+
+@needs_evosax
+def test_the_best_plan_wins_whoever_made_it_and_the_next_replan_begins_there():
+  search = evosax("CMA_ES", 32, spread=0.01)
+  state = search.init(jnp.broadcast_to(LOW, (3, 2)), jnp.broadcast_to(HIGH, (3, 2)))
+  plans = search.sample(state, jax.random.key(0), 33)
+  proposal = jnp.asarray([[[0.1, -0.1], [0.2, -0.2], [0.3, -0.3]]])
+  returns = jnp.full(34, -jnp.inf).at[:5].set(-10.0).at[33].set(0.0)
+  state = search.update(state, jnp.concatenate([plans, proposal]), returns)
+  assert is_finite(state.strategy)
+  np.testing.assert_array_equal(search.mean(state), proposal[0])
+  state = search.shift(state, 1)
+  np.testing.assert_allclose(search.mean(state), [[0.2, -0.2], [0.3, -0.3], [0.3, -0.3]])
+  nearby = search.sample(state, jax.random.key(1), 32)
+  np.testing.assert_allclose(nearby.mean(0), search.mean(state), atol=0.02)
+
+
+@needs_evosax
+def test_plans_without_a_return_are_told_to_be_the_worst():
+  from mbrl_jax.planners.evosax import _told
+
+  told, worst = _told(jnp.asarray([3.0, -jnp.inf, 1.0]), jnp.float32(-1.0))
+  np.testing.assert_array_equal(told, [3.0, -5.0, 1.0])
+  assert worst == -1.0
+  told, _ = _told(jnp.asarray([1e6, -jnp.inf]), jnp.float32(jnp.inf))
+  assert np.isfinite(told).all() and told[1] < told[0]
+
+
+@needs_evosax
+def test_params_are_data_and_can_be_set():
+  search = evosax("CMA_ES", 2000, spread=0.1, params={"std_init": 0.5})
+  state = search.init(jnp.full((1, 2), -4.0), jnp.full((1, 2), 4.0))
+  deviation = lambda s: np.asarray(search.sample(s, jax.random.key(0), 2000)).std(0)
+  np.testing.assert_allclose(deviation(state), 0.1 * 4.0 * 0.5, rtol=0.1)
+  wider = state._replace(params=state.params.replace(std_init=jnp.float32(1.0)))
+  np.testing.assert_allclose(deviation(wider), 0.1 * 4.0, rtol=0.1)
+
+
+@needs_evosax
+@pytest.mark.parametrize(
+  "build, message",
+  [
+    (lambda: evosax("CMAES"), "Did you mean 'CMA_ES'"),
+    (lambda: evosax(samples=0), "samples must be positive, got 0"),
+    (lambda: make("CMA_ES", params={"std": 1.0}).init(), "params='std' is not known"),
+    (lambda: make("PSO", learning_rate=1.0).init(), "evosax refuses .*learning_rate"),
+    (lambda: make("SV_CMA_ES", num_populations=2).init(), "several populations"),
+  ],
+)
+def test_bad_arguments_are_named(build, message):
+  with pytest.raises(ValueError, match=message):
+    build()
+
+
+def test_without_the_extra_its_name_is_said(monkeypatch):
+  monkeypatch.setitem(sys.modules, "evosax.algorithms", None)
+  monkeypatch.setitem(sys.modules, "evosax", None)
+  with pytest.raises(ImportError, match=r"pip install 'mbrl_jax\[evosax\]'"):
+    evosax("CMA_ES")
