@@ -60,7 +60,7 @@ def define(
   )
   flags.DEFINE_list("devices", None, "Devices that a sweep uses. Default: 1,2.", **here)
   flags.DEFINE_float(
-    "row_seconds", 60.0, "When to give a sweep's row up.", lower_bound=1.0, **here
+    "row_seconds", 120.0, "When to give a sweep's row up.", lower_bound=1.0, **here
   )
   flags.DEFINE_string(
     "out", "experiments/results/benchmark", "Result files, without suffix.", **here

@@ -49,8 +49,10 @@ def coloured_normal(key: Key, shape: tuple[int, int, int], exponent: Array) -> A
   # Shaping white noise in the frequency domain draws exactly the Gaussian
   # process wanted, whatever the parity of the horizon.
   white = jax.random.normal(key, (samples, actions, horizon), jnp.float32)
-  shape = lambda x: jnp.fft.irfft(
-    jnp.fft.rfft(x) * coloured_scale(horizon, exponent), n=horizon
-  )
-  noise = jax.lax.cond(exponent == 0, lambda x: x, shape, white)
+
+  def colour(white: Array) -> Array:
+    spectrum = jnp.fft.rfft(white) * coloured_scale(horizon, exponent)
+    return jnp.fft.irfft(spectrum, n=horizon)
+
+  noise = jax.lax.cond(exponent == 0, lambda white: white, colour, white)
   return jnp.swapaxes(noise, 1, 2)
