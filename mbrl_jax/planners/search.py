@@ -182,6 +182,7 @@ def _propose(
 
 def shift_plan(plan: Array, steps: int, tail: Array) -> Array:
   """Drops the first ``steps`` actions of ``plan [H, A]`` and appends ``tail [A]``."""
+  steps = min(steps, len(plan))  # a plan of a few knots may be over altogether
   kept = plan[steps:]
   return jnp.concatenate([kept, jnp.broadcast_to(tail, (steps, plan.shape[1]))])
 

@@ -40,6 +40,14 @@ def test_plans_over_knots_follow_a_moving_target(kind):
   assert np.abs(actions[5:] - wanted[5:]).mean() < 0.15
 
 
+def test_a_plan_of_knots_may_be_executed_to_its_end():
+  planner = make_planner(
+    cem(16, 4), chase, horizon=6, replan_every=6, knots=3, interpolation="zero", **BOX
+  )
+  actions, *_ = run(planner, 13)
+  assert np.isfinite(actions).all()
+
+
 def test_knots_everywhere_are_no_knots():
   plain, *_ = run(make_planner(cem(64, 8), chase, horizon=6, iterations=3, **BOX))
   knotted, *_ = run(make_planner(cem(64, 8), chase, horizon=6, iterations=3, knots=6, **BOX))
