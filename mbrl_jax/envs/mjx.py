@@ -5,13 +5,18 @@ velocities, actuator activations, the time and the solver's warm start. Everythi
 in ``mjx.Data`` is derived, so scanning over an episode keeps no kinematics alive. The
 model is an argument of each step: data, of which another value never recompiles.
 
-Dead-locks: on CPUs, jaxlib 0.10 spreads a large batch of LAPACK factorisations over the
-thread pool in which the caller itself blocks, so as many calls at a time as there are
-cores wait for ever (seen on two cores with two Choleskys of 1,024 matrices 9 x 9; gone in
-jaxlib 0.11.2). MJX has such a pair: the mass matrix, dense, with and without implicit
-damping. Where a model leaves the choice to MJX (``jacobian="auto"``) it is therefore
-factorised sparse on CPUs, as MJX itself does on TPUs: that takes no LAPACK, is faster on
-small models, and leaves the calls of the Newton solver, which come one after another.
+On CPUs, unless the model says ``jacobian="dense"``, two things are done otherwise than by
+MJX itself. Barriers keep XLA from repeating the kinematics exponentially often (``fence``).
+And the mass matrix is factorised sparse, as MJX does on TPUs, which takes no LAPACK and is
+faster for small models. LAPACK is what a batch can wait for, for ever: jaxlib 0.10 spreads
+a large batch of factorisations over the thread pool in which the caller itself blocks, so
+as many such calls at a time as there are threads dead-lock (two Choleskys of 1,024 matrices
+9 x 9 do on two cores; jaxlib 0.11.2 does it no more). MJX's dense matrices make such a pair,
+with and without implicit damping; the calls left, of the Newton solver, come one by one.
+
+Speed: in a batch MJX always runs all ``opt.ls_iterations`` of the solver's line search.
+For models with limits or contacts 6 of them, and few ``opt.iterations``, often do, at a
+third of the time.
 """
 
 from __future__ import annotations
@@ -19,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import io
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -27,6 +33,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from mbrl_jax.envs.fence import fence
 from mbrl_jax.envs.physics import Physics, PhysicsState
 from mbrl_jax.envs.sensors import sensor_addresses
 from mbrl_jax.types import Array
@@ -118,11 +125,11 @@ def mjx_state(
 def advance(model: Any, state: PhysicsState, ctrl: Array, substeps: int) -> PhysicsState:
   """Steps ``state`` under ``ctrl [nu]``, held for ``substeps`` simulation steps."""
   mjx = import_mjx()
-  model = _without_lapack(model)
-  blank = mjx.make_data(model, impl="jax").replace(ctrl=ctrl)
+  model, adapt = _for_backend(model)
+  blank, forward = mjx.make_data(model, impl="jax").replace(ctrl=ctrl), adapt(mjx.step)
 
   def substep(state: PhysicsState, _: None) -> tuple[PhysicsState, None]:
-    data = mjx.step(model, _fill(blank, state))
+    data = forward(model, _fill(blank, state))
     carried = MjxData(data.act, data.qacc_warmstart, data.time)
     return state._replace(qpos=data.qpos, qvel=data.qvel, data=carried), None
 
@@ -148,15 +155,19 @@ def sense(
   mjx = import_mjx()
   asked = np.isin(np.arange(model.nsensor), sensors)
   stages = np.where(asked, model.sensor_needstage, -1)
-  model = _without_lapack(model).replace(sensor_needstage=stages)
-  data = _fill(mjx.make_data(model, impl="jax").replace(ctrl=ctrl), state)
-  if (stages == mujoco.mjtStage.mjSTAGE_ACC).any():
-    # once more, because forward() forgets these where nothing constrains the model
-    data = mjx.sensor_acc(model, mjx.forward(model, data))
-  else:
+  model, adapt = _for_backend(model.replace(sensor_needstage=stages))
+  blank = mjx.make_data(model, impl="jax").replace(ctrl=ctrl)
+  accelerations = (stages == mujoco.mjtStage.mjSTAGE_ACC).any()
+
+  def look(model: Any, data: Any) -> Array:
+    if accelerations:
+      # once more, because forward() forgets these where nothing constrains the model
+      return mjx.sensor_acc(model, mjx.forward(model, data)).sensordata
     data = mjx.sensor_pos(model, mjx.fwd_position(model, data))
-    data = mjx.sensor_vel(model, mjx.fwd_velocity(model, data))
-  return state._replace(sensors=data.sensordata[sensor_addresses(model, sensors)])
+    return mjx.sensor_vel(model, mjx.fwd_velocity(model, data)).sensordata
+
+  values = adapt(look)(model, _fill(blank, state))
+  return state._replace(sensors=values[sensor_addresses(model, sensors)])
 
 
 def import_mjx() -> ModuleType:
@@ -166,13 +177,13 @@ def import_mjx() -> ModuleType:
   return mjx
 
 
-def _without_lapack(model: Any) -> Any:
-  """Chooses MJX's sparse factorisation on CPUs, see above."""
-  automatic = int(model.opt.jacobian) == int(mujoco.mjtJacobian.mjJAC_AUTO)
-  if not automatic or jax.default_backend() != "cpu":
-    return model
+def _for_backend(model: Any) -> tuple[Any, Callable]:
+  """Returns the model and what adapts functions of it to the backend, see above."""
+  dense = int(model.opt.jacobian) == int(mujoco.mjtJacobian.mjJAC_DENSE)
+  if dense or jax.default_backend() != "cpu":
+    return model, lambda function: function
   sparse = type(model.opt.jacobian)(mujoco.mjtJacobian.mjJAC_SPARSE)
-  return model.replace(opt=model.opt.replace(jacobian=sparse))
+  return model.replace(opt=model.opt.replace(jacobian=sparse)), fence
 
 
 def _fill(blank: Any, state: PhysicsState) -> Any:

@@ -8,17 +8,32 @@ from collections.abc import Callable
 from typing import Any
 
 from mbrl_jax.envs.action_noise import ActionNoise
+from mbrl_jax.envs.ant import make_ant
 from mbrl_jax.envs.cartpole import make_cartpole
+from mbrl_jax.envs.halfcheetah import make_halfcheetah, make_halfcheetah_pets
+from mbrl_jax.envs.hopper import make_hopper
+from mbrl_jax.envs.humanoid import make_humanoid
+from mbrl_jax.envs.inverted_double_pendulum import make_inverted_double_pendulum
+from mbrl_jax.envs.inverted_pendulum import make_inverted_pendulum
 from mbrl_jax.envs.linear_quadratic import make_linear_quadratic
 from mbrl_jax.envs.pendulum import make_pendulum
 from mbrl_jax.envs.task import Task
+from mbrl_jax.envs.walker2d import make_walker2d
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Env
 
 _TASKS: dict[str, Callable[..., Task]] = {
+  "ant": make_ant,
   "cartpole": make_cartpole,
+  "halfcheetah": make_halfcheetah,
+  "halfcheetah_pets": make_halfcheetah_pets,
+  "hopper": make_hopper,
+  "humanoid": make_humanoid,
+  "inverted_double_pendulum": make_inverted_double_pendulum,
+  "inverted_pendulum": make_inverted_pendulum,
   "linear_quadratic": make_linear_quadratic,
   "pendulum": make_pendulum,
+  "walker2d": make_walker2d,
 }
 _COMMON = ("action_noise", "episode_length")
 
