@@ -120,6 +120,7 @@ def test_the_initial_state_may_be_donated(make, iterations):
   assert np.isfinite(output.value)
 
 
+@pytest.mark.slow
 @every_search
 def test_vmap_equals_a_loop(make, iterations):
   planner, plan = compiled(make, iterations)
