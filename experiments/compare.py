@@ -37,14 +37,12 @@ class Comparison(NamedTuple):
 
   Attributes:
     seeds: episodes of each by default.
-    iterations: of each control step by default; 0: the task's.
     jobs: ``(flags) -> [(label, (task, loop, seeds) -> rows)]``.
     finish: adds to the rows what depends on all of them.
     table, draw: present the rows.
   """
 
   seeds: int
-  iterations: int
   jobs: Callable[[flags.FlagValues], list[tuple[str, Callable]]]
   finish: Callable[[list[report.Row]], list[report.Row]]
   table: Callable[[list[report.Row]], rich.table.Table]
@@ -57,16 +55,14 @@ def define() -> None:
   flags.DEFINE_list("envs", list(LOOPS), "Tasks.")
   flags.DEFINE_list("planners", list(SEARCHES), "Planners, for --what=planners.")
   flags.DEFINE_list("samples", ["4", "8", "16", "32", "64", "128"], "For --what=samples.")
-  flags.DEFINE_list("step_sizes", ["0.5", "0.7", "1"], "For --what=samples.")
+  flags.DEFINE_list("step_sizes", ["0.25", "0.5", "0.75", "1"], "For --what=samples.")
   flags.DEFINE_integer("seeds", None, "Episodes of each. Default: planners 10, samples 40.", 1)
   flags.DEFINE_integer("episode", None, "Control steps of an episode. Default: the task's.", 1)
   flags.DEFINE_integer("horizon", None, "Control steps of a plan. Default: the task's.", 1)
   flags.DEFINE_integer(
     "knots", None, "Knots of a plan, 0: all actions. Default: the task's.", 0
   )
-  flags.DEFINE_integer(
-    "iterations", None, "In each control step. Default: planners the task's, samples 1.", 1
-  )
+  flags.DEFINE_integer("iterations", None, "In each control step. Default: the task's.", 1)
   flags.DEFINE_string("out", None, "Result files, without suffix. Default: in results/.")
 
 
@@ -102,7 +98,7 @@ def _run(
   rows: list[report.Row] = []
   begun, total = time.perf_counter(), len(tasks) * len(jobs)
   for done, (task, (label, job)) in enumerate(((t, j) for t in tasks for j in jobs), 1):
-    loop = _loop(task.loop, comparison, options)
+    loop = _loop(task.loop, options)
     start = time.perf_counter()
     new = job(task, loop, options.seeds or comparison.seeds)
     now = time.perf_counter()
@@ -119,10 +115,8 @@ def _run(
   return rows
 
 
-def _loop(loop: Loop, comparison: Comparison, options: flags.FlagValues) -> Loop:
-  """Returns the task's settings, changed where flags or the comparison say so."""
-  if comparison.iterations:
-    loop = loop._replace(iterations=comparison.iterations)
+def _loop(loop: Loop, options: flags.FlagValues) -> Loop:
+  """Returns the task's settings, changed where flags say so."""
   given = {name: options[name].value for name in Loop._fields}
   return loop._replace(**{name: value for name, value in given.items() if value is not None})
 
@@ -195,10 +189,10 @@ def _number(flag: str, kind: Callable[[str], Any], text: str) -> Any:
 
 COMPARISONS = {
   "planners": Comparison(
-    10, 0, _planner_jobs, report.rank, report.planner_table, report.draw_planners
+    10, _planner_jobs, report.rank, report.planner_table, report.draw_planners
   ),
   "samples": Comparison(
-    40, 1, _sample_jobs, lambda rows: rows, report.sample_table, report.draw_samples
+    40, _sample_jobs, lambda rows: rows, report.sample_table, report.draw_samples
   ),
 }
 
