@@ -5,14 +5,14 @@ velocities, actuator activations, the time and the solver's warm start. Everythi
 in ``mjx.Data`` is derived, so scanning over an episode keeps no kinematics alive. The
 model is an argument of each step: data, of which another value never recompiles.
 
-On CPUs, unless the model says ``jacobian="dense"``, two things are done otherwise than by
-MJX itself. Barriers keep XLA from repeating the kinematics exponentially often (``fence``).
-And the mass matrix is factorised sparse, as MJX does on TPUs, which takes no LAPACK and is
-faster for small models. LAPACK is what a batch can wait for, for ever: jaxlib 0.10 spreads
-a large batch of factorisations over the thread pool in which the caller itself blocks, so
-as many such calls at a time as there are threads dead-lock (two Choleskys of 1,024 matrices
-9 x 9 do on two cores; jaxlib 0.11.2 does it no more). MJX's dense matrices make such a pair,
-with and without implicit damping; the calls left, of the Newton solver, come one by one.
+On CPUs two things are done otherwise than by MJX itself. Barriers keep XLA from repeating
+the kinematics exponentially often (``fence``). And where the model leaves the choice to MJX
+(``jacobian="auto"``) the mass matrix is factorised sparse, as on TPUs: that takes no LAPACK
+and is faster for small models. A large batch can wait for LAPACK for ever: jaxlib 0.10
+spreads it over the thread pool in which the caller itself blocks, so as many such calls at
+a time as there are threads dead-lock (two Choleskys of 1,024 matrices 9 x 9 do on two
+cores). MJX's dense matrices make such a pair, with and without implicit damping; the calls
+that are left, of the Newton solver, come one after the other.
 
 Speed: in a batch MJX always runs all ``opt.ls_iterations`` of the solver's line search.
 For models with limits or contacts 6 of them, and few ``opt.iterations``, often do, at a
@@ -179,11 +179,12 @@ def import_mjx() -> ModuleType:
 
 def _for_backend(model: Any) -> tuple[Any, Callable]:
   """Returns the model and what adapts functions of it to the backend, see above."""
-  dense = int(model.opt.jacobian) == int(mujoco.mjtJacobian.mjJAC_DENSE)
-  if dense or jax.default_backend() != "cpu":
+  if jax.default_backend() != "cpu":
     return model, lambda function: function
-  sparse = type(model.opt.jacobian)(mujoco.mjtJacobian.mjJAC_SPARSE)
-  return model.replace(opt=model.opt.replace(jacobian=sparse)), fence
+  if int(model.opt.jacobian) == int(mujoco.mjtJacobian.mjJAC_AUTO):
+    sparse = type(model.opt.jacobian)(mujoco.mjtJacobian.mjJAC_SPARSE)
+    model = model.replace(opt=model.opt.replace(jacobian=sparse))
+  return model, fence
 
 
 def _fill(blank: Any, state: PhysicsState) -> Any:

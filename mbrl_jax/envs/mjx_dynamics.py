@@ -4,10 +4,15 @@ Masses, friction, gains and every other array of the model are data: another val
 recompiles, ``jax.grad`` reaches it, and a set of randomised models is one ``mjx.Model``
 with a leading axis (see ``randomise``).
 
+Each call of a compiled function takes 0.2 ms on the host to look through the many fields of an
+``mjx.Model``; where that counts and the model stays, close over it:
+``jax.jit(functools.partial(planner.plan, params))``.
+
 Gradients: forward mode (``jax.jvp``, ``jax.jacfwd``) always works. Reverse mode
 (``jax.grad``) works for models that nothing constrains; with joint limits, contacts or
 other constraints MJX's solver is a ``while_loop``, which reverse mode refuses, unless it
-runs a single iteration: ``model.opt.iterations = 1`` before ``mjx_model(model)``.
+runs a single iteration: ``model.opt.iterations = 1`` before ``mjx_model(model)``. Through
+the four stages of RK4 they compile for minutes; Euler's take seconds.
 
 Example:
   >>> import jax, mujoco

@@ -89,8 +89,10 @@ def resolve_backend(physics: str) -> str:
   """Names the backend that ``physics`` stands for on this machine.
 
   ``"auto"`` is MuJoCo C where jax computes on a CPU and MJX elsewhere. On a CPU MJX
-  compiles for seconds, batching does not speed it up, and its batched solver has been
-  seen to dead-lock; a single cart-pole it steps as fast as the C engine.
+  compiles for seconds and loses where there are contacts: a planar runner makes 155,000
+  steps a second in C and 30,000 at best in batches of MJX, on two cores. Batches of models
+  that nothing constrains it steps two to six times faster than C (pendulum, 512 at a time:
+  4.0 against 0.65 million a second), so for planning ``"mjx"`` can be worth asking for.
 
   Raises:
     ValueError: ``physics`` is unknown.

@@ -11,7 +11,8 @@ from mjcf_models import ARM, arm, c_rollout, cart, follow
 
 from mbrl_jax.envs import env_dynamics, make_env, make_mjcf, mjx_dynamics, mjx_model, mjx_state
 from mbrl_jax.envs.mjx import import_mjx
-from mbrl_jax.planners import make_evaluate
+from mbrl_jax.planners import cem, make_evaluate, make_planner
+from mbrl_jax.types import Dynamics
 
 pytestmark = pytest.mark.timeout(120)
 COST = {"tip": (1.0, (0.0, 0.0, 1.9)), "speed": 0.1}
@@ -165,6 +166,26 @@ def test_a_large_batch_with_limits_ends():
   state = mjx_state(model, [0.999], [1.0])
   returns = evaluate(mjx_model(model), state, plans, jax.random.key(0))
   assert np.isfinite(returns).all() and len(np.unique(returns)) > 1000
+
+
+def test_a_foreign_function_takes_three_lines():
+  """As the documentation shows it: ``f(state, action)`` and ``cost(state, action)``."""
+  f = lambda state, action: state + 0.1 * action
+  cost = lambda state, action: jnp.sum((state - 1.0) ** 2) + 0.01 * jnp.sum(action**2)
+
+  def step(params, state, action, key):
+    return f(state, action), -cost(state, action), jnp.zeros((), bool)
+
+  planner = make_planner(
+    cem(samples=64, elites=8),
+    make_evaluate(Dynamics(step)),
+    horizon=10,
+    action_low=[-1.0],
+    action_high=[1.0],
+    iterations=3,
+  )
+  output, _ = jax.jit(planner.plan)(None, jnp.zeros(1), planner.init(), jax.random.key(0))
+  assert output.action > 0.5
 
 
 def test_a_model_of_mjx_will_do():
