@@ -12,7 +12,7 @@ Gradients: forward mode (``jax.jvp``, ``jax.jacfwd``) always works. Reverse mode
 (``jax.grad``) works for models that nothing constrains; with joint limits, contacts or
 other constraints MJX's solver is a ``while_loop``, which reverse mode refuses, unless it
 runs a single iteration: ``model.opt.iterations = 1`` before ``mjx_model(model)``. Through
-the four stages of RK4 they compile for minutes; Euler's take seconds.
+the four stages of RK4 they compile for minutes; Euler's several times as fast.
 
 Example:
   >>> import jax, mujoco
