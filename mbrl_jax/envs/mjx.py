@@ -22,7 +22,6 @@ third of the time.
 from __future__ import annotations
 
 import contextlib
-import copy
 import io
 from collections.abc import Callable
 from types import ModuleType
@@ -198,8 +197,8 @@ def _fill(blank: Any, state: PhysicsState) -> Any:
 
 
 def _float(value: Any) -> Array:
-  # a copy, because MuJoCo goes on to change the arrays of MjData in place
-  return jnp.array(copy.copy(value), jnp.float32)
+  # array() copies, and has to: MuJoCo changes the arrays of MjData in place
+  return jnp.array(value, jnp.float32)
 
 
 def _vector(name: str, value: Any, size: int) -> Array:
