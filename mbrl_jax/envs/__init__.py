@@ -2,13 +2,6 @@
 
 from mbrl_jax.envs.action_noise import ActionNoise
 from mbrl_jax.envs.dynamics import env_dynamics
-from mbrl_jax.envs.linear_quadratic import (
-  LinearQuadratic,
-  double_integrator,
-  optimal_plan,
-  optimal_return,
-  riccati,
-)
 from mbrl_jax.envs.mjcf import load_model, make_mjcf
 from mbrl_jax.envs.mjx import mjx_model, mjx_state
 from mbrl_jax.envs.mjx_dynamics import mjx_dynamics
@@ -16,6 +9,13 @@ from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics
 from mbrl_jax.envs.randomise import Randomised, randomise
 from mbrl_jax.envs.registry import list_envs, make_env
 from mbrl_jax.envs.task import Task
+from mbrl_jax.envs.tasks.linear_quadratic import (
+  LinearQuadratic,
+  double_integrator,
+  optimal_plan,
+  optimal_return,
+  riccati,
+)
 
 __all__ = [
   "ActionNoise",

@@ -73,7 +73,7 @@ def mujoco_physics(
     results = _call(engine, substeps, *arguments)
     time, qpos, qvel, act, rest, remainder, values = results
     data = MujocoData(time[0], act, rest, remainder)
-    return PhysicsState(qpos, qvel, data, values if sensors else ())
+    return state._replace(qpos=qpos, qvel=qvel, data=data, sensors=values if sensors else ())
 
   def init(qpos: Array, qvel: Array, act: Array | None = None) -> PhysicsState:
     qpos, qvel, act, rest = (

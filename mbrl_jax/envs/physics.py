@@ -30,12 +30,14 @@ class PhysicsState(NamedTuple):
       ``data.act`` are the actuators' activations ``[na]``.
     sensors: values ``[S]`` of the sensors that the physics was asked for, at this very
       state, or ``()``.
+    memory: what the task remembers besides, see ``task.Memory``; no physics reads it.
   """
 
   qpos: Array
   qvel: Array
   data: Any = ()
   sensors: Any = ()
+  memory: Any = ()
 
 
 class Physics(NamedTuple):

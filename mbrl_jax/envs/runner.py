@@ -18,12 +18,10 @@ from collections.abc import Callable
 
 import jax.numpy as jnp
 import mujoco
-import numpy as np
 
-from mbrl_jax.envs.physics import PhysicsState, make_physics, resolve_backend
-from mbrl_jax.envs.sensors import find_sensors
-from mbrl_jax.envs.task import Task
-from mbrl_jax.types import Array, EnvSpec, Key
+from mbrl_jax.envs.physics import PhysicsState
+from mbrl_jax.envs.task import Task, make_task
+from mbrl_jax.types import Array, Key
 
 Judge = Callable[[Array, Array, Array], Array]
 
@@ -39,7 +37,6 @@ def make_runner(
   encode: Callable[[Array], Array],
   initial: Callable[[Key], tuple[Array, Array]],
   observe: Callable[[PhysicsState], Array],
-  obs_dim: int,
   sensors: tuple[str, ...] = (),
 ) -> Task:
   """Builds a task whose observation begins with the position along x.
@@ -54,25 +51,23 @@ def make_runner(
     encode: see ``EnvSpec``; what Gymnasium observes.
     initial: see ``Task``.
     observe: see ``Task``.
-    obs_dim: ``O``.
     sensors: names of the sensors that ``observe`` finds in ``PhysicsState.sensors``.
   """
-  spec = EnvSpec(
-    name=name,
-    obs_dim=obs_dim,
-    action_low=np.float32(model.actuator_ctrlrange[:, 0]),
-    action_high=np.float32(model.actuator_ctrlrange[:, 1]),
+  return make_task(
+    name,
+    model,
+    physics,
     dt=dt,
     episode_length=1000,
     reward=reward,
     terminated=terminated,
+    initial=initial,
+    observe=observe,
+    sensors=sensors,
     encode=encode,
     target=functools.partial(target, dt=dt),
     decode=functools.partial(decode, dt=dt),
   )
-  substeps = round(dt / model.opt.timestep)
-  engine = make_physics(model, substeps, resolve_backend(physics), find_sensors(model, sensors))
-  return Task(spec, engine, initial, observe, model)
 
 
 def speed(obs: Array, next_obs: Array, dt: float) -> Array:

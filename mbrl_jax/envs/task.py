@@ -4,13 +4,31 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
-from mbrl_jax.envs.physics import Physics, PhysicsState
+from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics, resolve_backend
+from mbrl_jax.envs.sensors import find_sensors
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
+
+
+class Memory(NamedTuple):
+  """What a task remembers besides the physics: a goal, the last action, a phase.
+
+  It is carried in ``PhysicsState.memory``, where ``observe`` and ``command`` find it.
+
+  Attributes:
+    start: ``(key, PhysicsState) -> memory`` at the reset, a pytree of float32 arrays.
+    update: ``(PhysicsState before, action [A], PhysicsState after) -> memory``; the state
+      after still holds the old memory.
+  """
+
+  start: Callable[[Key, PhysicsState], Any]
+  update: Callable[[PhysicsState, Array, PhysicsState], Any]
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -29,6 +47,11 @@ class Task:
     model: the MuJoCo model, to draw it; ``None`` for analytic tasks.
     segments: ``(pose [Q]) -> [S, 2, 2]`` end points in metres of line segments
       that draw the task in the plane (numpy), or ``None``.
+    memory: what it remembers besides the physics, or ``None``.
+    command: ``(PhysicsState, action [A]) -> ctrl [nu]``, of an action within the
+      bounds; ``None``: the action itself.
+    marks: ``(PhysicsState) -> [7 nmocap]``, where to draw the model's mocap bodies, such as
+      a goal: all positions, then all quaternions; ``None``: where the model has them.
   """
 
   spec: EnvSpec
@@ -37,10 +60,18 @@ class Task:
   observe: Callable[[PhysicsState], Array]
   model: mujoco.MjModel | None = None
   segments: Callable[[Any], Any] | None = None
+  memory: Memory | None = None
+  command: Callable[[PhysicsState, Array], Array] | None = None
+  marks: Callable[[PhysicsState], Array] | None = None
 
   def reset(self, key: Key) -> EnvState:
     """Draws an initial state."""
-    physics = self.physics.init(*self.initial(key))
+    if self.memory is None:
+      physics = self.physics.init(*self.initial(key))
+    else:
+      key, memory_key = jax.random.split(key)
+      physics = self.physics.init(*self.initial(key))
+      physics = physics._replace(memory=self.memory.start(memory_key, physics))
     return EnvState(physics, self.observe(physics), jnp.zeros((), jnp.int32))
 
   def step(self, state: EnvState, action: Array, key: Key) -> tuple[EnvState, Transition]:
@@ -48,8 +79,7 @@ class Task:
     del key
     spec = self.spec
     action = jnp.asarray(action, jnp.float32)
-    ctrl = jnp.clip(action, spec.action_low, spec.action_high)
-    physics = self.physics.step(state.physics, ctrl)
+    physics = self._advance(state.physics, jnp.clip(action, spec.action_low, spec.action_high))
     obs, steps = self.observe(physics), state.steps + 1
     terminated = spec.terminated(state.obs, action, obs)
     transition = Transition(
@@ -63,8 +93,91 @@ class Task:
     return EnvState(physics, obs, steps), transition
 
   def pose(self, state: EnvState) -> Array:
-    """Returns the generalised positions ``[nq]``."""
-    return state.physics.qpos
+    """Returns the generalised positions ``[nq]`` and where to draw mocap bodies."""
+    if self.marks is None:
+      return state.physics.qpos
+    return jnp.concatenate([state.physics.qpos, self.marks(state.physics)])
+
+  def _advance(self, before: PhysicsState, action: Array) -> PhysicsState:
+    """Steps the physics and what the task remembers."""
+    ctrl = action if self.command is None else self.command(before, action)
+    after = self.physics.step(before, ctrl)
+    if self.memory is None:
+      return after
+    return after._replace(memory=self.memory.update(before, action, after))
+
+
+def make_task(
+  name: str,
+  model: mujoco.MjModel,
+  physics: str,
+  *,
+  dt: float,
+  episode_length: int,
+  reward: Callable[[Array, Array, Array], Array],
+  initial: Callable[[Key], tuple[Array, ...]],
+  observe: Callable[[PhysicsState], Array],
+  terminated: Callable[[Array, Array, Array], Array] | None = None,
+  action_low: Any = None,
+  action_high: Any = None,
+  sensors: tuple[str, ...] = (),
+  memory: Memory | None = None,
+  command: Callable[[PhysicsState, Array], Array] | None = None,
+  marks: Callable[[PhysicsState], Array] | None = None,
+  **spec: Any,
+) -> Task:
+  """Builds a task on the physics of a MuJoCo model.
+
+  Args:
+    name: of the task.
+    model: the compiled model.
+    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
+    dt: seconds of a control step, a multiple of ``model.opt.timestep``.
+    episode_length: control steps.
+    reward: see ``EnvSpec``.
+    initial: see ``Task``.
+    observe: see ``Task``.
+    terminated: see ``EnvSpec``; ``None``: never.
+    action_low, action_high: bounds ``[A]``; by default the actuators' ``ctrlrange``.
+    sensors: names of the sensors that ``observe`` finds in ``PhysicsState.sensors``, the
+      values one after the other in this order.
+    memory: see ``Task``.
+    command: see ``Task``.
+    marks: see ``Task``.
+    **spec: other fields of ``EnvSpec``: ``encode``, ``target``, ``decode``.
+
+  Raises:
+    ValueError: an unknown physics or sensor, or a model that MJX does not support, if
+      that is the physics.
+  """
+  substeps = round(dt / model.opt.timestep)
+  if not np.isclose(substeps * model.opt.timestep, dt):
+    raise ValueError(f"dt={dt} must be a multiple of the timestep {model.opt.timestep}.")
+  backend = resolve_backend(physics)
+  engine = make_physics(model, substeps, backend, find_sensors(model, sensors))
+  low, high = model.actuator_ctrlrange.T
+  task = Task(
+    spec=EnvSpec(
+      name=name,
+      obs_dim=0,
+      action_low=np.float32(low if action_low is None else action_low),
+      action_high=np.float32(high if action_high is None else action_high),
+      dt=dt,
+      episode_length=episode_length,
+      reward=reward,
+      terminated=terminated or never,
+      **spec,
+    ),
+    physics=engine,
+    initial=initial,
+    observe=observe,
+    model=model,
+    memory=memory,
+    command=command,
+    marks=marks,
+  )
+  (obs_dim,) = jax.eval_shape(lambda: task.reset(jax.random.key(0)).obs).shape
+  return dataclasses.replace(task, spec=task.spec._replace(obs_dim=obs_dim))
 
 
 def never(obs: Array, action: Array, next_obs: Array) -> Array:

@@ -14,6 +14,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
 
+from mbrl_jax.runtime import gl_worker
+
 _COLOURS = ("#8a8f98", "#29568f", "#d9732b", "#33a05c", "#7a4fa3", "#b03a48")
 _BACKGROUND = "#f3f5f8"
 _MARGIN = 0.12  # share of the drawing left free on every side
@@ -118,7 +120,7 @@ def model_segments(model: mujoco.MjModel) -> Callable[[np.ndarray], np.ndarray]:
   drawn = np.flatnonzero(model.geom_type != int(mujoco.mjtGeom.mjGEOM_PLANE))
 
   def segments(pose: np.ndarray) -> np.ndarray:
-    data.qpos[:] = pose
+    gl_worker.place(model, data, pose)
     mujoco.mj_kinematics(model, data)
     half = np.stack([_half_axis(model, data, geom) for geom in drawn])
     centre = data.geom_xpos[drawn]

@@ -26,7 +26,7 @@ def render(
   camera: str | int,
   traces: Mapping[str, np.ndarray] | None = None,
 ) -> np.ndarray:
-  """Renders ``poses [T, nq]`` to frames ``[T, height, width, 3]`` (uint8)."""
+  """Renders ``poses [T, Q]`` to frames ``[T, height, width, 3]`` (uint8)."""
   model.vis.global_.offwidth = max(width, model.vis.global_.offwidth)
   model.vis.global_.offheight = max(height, model.vis.global_.offheight)
   data = mujoco.MjData(model)
@@ -34,13 +34,23 @@ def render(
   lines = 0 if traces is None else traces["points"][0, ..., 0].size
   with mujoco.Renderer(model, height, width, max_geom=10_000 + lines) as renderer:
     for i, (pose, frame) in enumerate(zip(poses, frames, strict=True)):
-      data.qpos[:] = pose
+      place(model, data, pose)
       mujoco.mj_forward(model, data)
       renderer.update_scene(data, camera)
       if traces is not None:
         add_lines(renderer.scene, traces["points"][i], traces["colours"][i], traces["widths"])
       renderer.render(out=frame)
   return frames
+
+
+def place(model: mujoco.MjModel, data: mujoco.MjData, pose: np.ndarray) -> None:
+  """Puts a pose ``[nq]`` into ``data``, or ``[nq + 7 nmocap]`` with that of mocap bodies."""
+  qpos, marks = np.split(pose, [model.nq])
+  data.qpos[:] = qpos
+  if marks.size:
+    positions, quaternions = np.split(marks, [3 * model.nmocap])
+    data.mocap_pos[:] = positions.reshape(-1, 3)
+    data.mocap_quat[:] = quaternions.reshape(-1, 4)
 
 
 def add_lines(

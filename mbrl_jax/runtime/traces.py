@@ -13,6 +13,7 @@ import mujoco
 import numpy as np
 
 from mbrl_jax.ops import validate
+from mbrl_jax.runtime import gl_worker
 
 PLAN = (0.83, 0.07, 0.35, 1.0)
 """Colour of the plan that is executed (red, green, blue, alpha)."""
@@ -60,7 +61,7 @@ def widths(count: int) -> np.ndarray:
 def model_point(
   model: mujoco.MjModel, name: str | None = None
 ) -> Callable[[np.ndarray], np.ndarray]:
-  """Makes ``(poses [..., nq]) -> points [..., 3]`` in world coordinates, metres.
+  """Makes ``(poses [..., Q]) -> points [..., 3]`` in world coordinates, metres.
 
   Args:
     model: the MuJoCo model.
@@ -74,7 +75,7 @@ def model_point(
   is_site, index = _find(model, name)
 
   def point(pose: np.ndarray) -> np.ndarray:
-    data.qpos[:] = pose
+    gl_worker.place(model, data, pose)
     mujoco.mj_kinematics(model, data)
     mujoco.mj_comPos(model, data)
     return (data.site_xpos if is_site else data.xipos)[index].copy()

@@ -83,11 +83,11 @@ class Viewer:
     return wanted
 
   def show(self, pose: np.ndarray, lines: Lines | None, text: str = "") -> None:
-    """Shows a pose ``[nq]``, the lines of one frame (``[N, K, 3]``) and a text."""
+    """Shows a pose ``[Q]``, the lines of one frame (``[N, K, 3]``) and a text."""
     if not self.running:
       return
     with self._handle.lock():
-      self._data.qpos[:] = pose
+      gl_worker.place(self._model, self._data, pose)
       mujoco.mj_forward(self._model, self._data)
       self._handle.user_scn.ngeom = 0
       if lines is not None:

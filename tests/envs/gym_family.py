@@ -31,7 +31,7 @@ NAMES = list(_ENVS)
 
 def module(name):
   """Returns the module of our task."""
-  return importlib.import_module(f"mbrl_jax.envs.{name}")
+  return importlib.import_module(f"mbrl_jax.envs.tasks.{name}")
 
 
 def ours(name, version=5, physics="mujoco"):

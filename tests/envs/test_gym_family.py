@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from gym_family import NAMES, module, ours, theirs
 
-from mbrl_jax.envs.halfcheetah import encode_pets, make_halfcheetah_pets
+from mbrl_jax.envs.tasks.halfcheetah import encode_pets, make_halfcheetah_pets
 from mbrl_jax.types import EnvState
 
 RUNNERS = NAMES[:5]

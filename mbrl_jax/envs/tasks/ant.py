@@ -34,12 +34,11 @@ orientation is normalised at the reset already.
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import jax.numpy as jnp
-import mujoco
 
 from mbrl_jax.envs import reset_noise
+from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics import PhysicsState
 from mbrl_jax.envs.runner import make_runner, speed
 from mbrl_jax.envs.task import Task
@@ -60,8 +59,7 @@ def make_ant(physics: str = "auto", *, version: int = 5) -> Task:
     ValueError: another version or physics.
   """
   validate.choice("version", version, (4, 5))
-  path = Path(__file__).parent / "assets" / "ant.xml"
-  model = mujoco.MjModel.from_xml_path(str(path))
+  model = load_asset("ant")
   return make_runner(
     "ant",
     model,
@@ -72,7 +70,6 @@ def make_ant(physics: str = "auto", *, version: int = 5) -> Task:
     encode=gym_observation,
     initial=reset_noise.uniform_and_normal(model, 0.1),
     observe=observe,
-    obs_dim=28,
   )
 
 

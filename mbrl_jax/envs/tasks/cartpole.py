@@ -10,21 +10,21 @@ Deviations: MuJoCo 4 in place of 1.31, so trajectories agree in kind, not bit fo
 
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
 
 import jax
 import jax.numpy as jnp
-import mujoco
 import numpy as np
 
-from mbrl_jax.envs.physics import PhysicsState, make_physics, resolve_backend
-from mbrl_jax.envs.task import Task, never
-from mbrl_jax.types import Array, EnvSpec, Key
+from mbrl_jax.envs.asset import load_asset
+from mbrl_jax.envs.physics import PhysicsState
+from mbrl_jax.envs.task import Task, make_task
+from mbrl_jax.types import Array, Key
 
 POLE = 0.6
 """Length of the pole from hinge to tip, metres."""
 
-SUBSTEPS = 2
+DT = 0.04  # s
 SCALE = 0.1  # standard deviation of the initial positions and velocities
 
 
@@ -34,27 +34,18 @@ def make_cartpole(physics: str = "auto") -> Task:
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
   """
-  path = Path(__file__).parent / "assets" / "cartpole.xml"
-  model = mujoco.MjModel.from_xml_path(str(path))
-  spec = EnvSpec(
-    name="cartpole",
-    obs_dim=4,
-    action_low=np.float32(model.actuator_ctrlrange[:, 0]),
-    action_high=np.float32(model.actuator_ctrlrange[:, 1]),
-    dt=model.opt.timestep * SUBSTEPS,
+  task = make_task(
+    "cartpole",
+    load_asset("cartpole"),
+    physics,
+    dt=DT,
     episode_length=200,
     reward=reward,
-    terminated=never,
-    encode=encode,
-  )
-  return Task(
-    spec=spec,
-    physics=make_physics(model, SUBSTEPS, resolve_backend(physics)),
     initial=initial,
     observe=observe,
-    model=model,
-    segments=segments,
+    encode=encode,
   )
+  return dataclasses.replace(task, segments=segments)
 
 
 def reward(obs: Array, action: Array, next_obs: Array) -> Array:

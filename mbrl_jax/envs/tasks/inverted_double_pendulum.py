@@ -32,22 +32,20 @@ rewards of random steps differ by 3e-4 on average and 0.03 at most.
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import jax.numpy as jnp
-import mujoco
-import numpy as np
 
 from mbrl_jax.envs import reset_noise
-from mbrl_jax.envs.physics import PhysicsState, make_physics, resolve_backend
-from mbrl_jax.envs.task import Task
+from mbrl_jax.envs.asset import load_asset
+from mbrl_jax.envs.physics import PhysicsState
+from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.ops import validate
-from mbrl_jax.types import Array, EnvSpec
+from mbrl_jax.types import Array
 
 POLE = 0.6
 """Length of each pole, metres."""
 
-SUBSTEPS = 5
+DT = 0.05  # s
 
 
 def make_inverted_double_pendulum(physics: str = "auto", *, version: int = 5) -> Task:
@@ -61,21 +59,19 @@ def make_inverted_double_pendulum(physics: str = "auto", *, version: int = 5) ->
     ValueError: another version or physics.
   """
   validate.choice("version", version, (4, 5))
-  path = Path(__file__).parent / "assets" / "inverted_double_pendulum.xml"
-  model = mujoco.MjModel.from_xml_path(str(path))
-  spec = EnvSpec(
-    name="inverted_double_pendulum",
-    obs_dim=6,
-    action_low=np.float32(model.actuator_ctrlrange[:, 0]),
-    action_high=np.float32(model.actuator_ctrlrange[:, 1]),
-    dt=model.opt.timestep * SUBSTEPS,
+  model = load_asset("inverted_double_pendulum")
+  return make_task(
+    "inverted_double_pendulum",
+    model,
+    physics,
+    dt=DT,
     episode_length=1000,
     reward=functools.partial(reward, version=version),
     terminated=terminated,
+    initial=reset_noise.uniform_and_normal(model, 0.1),
+    observe=observe,
     encode=encode,
   )
-  engine = make_physics(model, SUBSTEPS, resolve_backend(physics))
-  return Task(spec, engine, reset_noise.uniform_and_normal(model, 0.1), observe, model)
 
 
 def tip(obs: Array) -> tuple[Array, Array]:

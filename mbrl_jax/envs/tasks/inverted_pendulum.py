@@ -24,19 +24,17 @@ Deviations: a state that is not a number has a reward that is not a number, so t
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import jax.numpy as jnp
-import mujoco
-import numpy as np
 
 from mbrl_jax.envs import reset_noise
-from mbrl_jax.envs.physics import PhysicsState, make_physics, resolve_backend
-from mbrl_jax.envs.task import Task
+from mbrl_jax.envs.asset import load_asset
+from mbrl_jax.envs.physics import PhysicsState
+from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.ops import validate
-from mbrl_jax.types import Array, EnvSpec
+from mbrl_jax.types import Array
 
-SUBSTEPS = 2
+DT = 0.04  # s
 
 
 def make_inverted_pendulum(physics: str = "auto", *, version: int = 5) -> Task:
@@ -50,20 +48,18 @@ def make_inverted_pendulum(physics: str = "auto", *, version: int = 5) -> Task:
     ValueError: another version or physics.
   """
   validate.choice("version", version, (4, 5))
-  path = Path(__file__).parent / "assets" / "inverted_pendulum.xml"
-  model = mujoco.MjModel.from_xml_path(str(path))
-  spec = EnvSpec(
-    name="inverted_pendulum",
-    obs_dim=4,
-    action_low=np.float32(model.actuator_ctrlrange[:, 0]),
-    action_high=np.float32(model.actuator_ctrlrange[:, 1]),
-    dt=model.opt.timestep * SUBSTEPS,
+  model = load_asset("inverted_pendulum")
+  return make_task(
+    "inverted_pendulum",
+    model,
+    physics,
+    dt=DT,
     episode_length=1000,
     reward=functools.partial(reward, version=version),
     terminated=terminated,
+    initial=reset_noise.uniform(model, 0.01),
+    observe=observe,
   )
-  engine = make_physics(model, SUBSTEPS, resolve_backend(physics))
-  return Task(spec, engine, reset_noise.uniform(model, 0.01), observe, model)
 
 
 def reward(obs: Array, action: Array, next_obs: Array, version: int = 5) -> Array:

@@ -33,12 +33,12 @@ step where x stands here; its nets are given and predict the same as here.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import jax.numpy as jnp
 import mujoco
 
 from mbrl_jax.envs import reset_noise
+from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics import PhysicsState
 from mbrl_jax.envs.runner import make_runner, speed
 from mbrl_jax.envs.task import Task, never
@@ -71,8 +71,7 @@ def make_halfcheetah_pets(physics: str = "auto") -> Task:
 
 
 def _load() -> mujoco.MjModel:
-  path = Path(__file__).parent / "assets" / "halfcheetah.xml"
-  return mujoco.MjModel.from_xml_path(str(path))
+  return load_asset("halfcheetah")
 
 
 def _make(
@@ -92,7 +91,6 @@ def _make(
     encode=encode,
     initial=initial,
     observe=observe,
-    obs_dim=18,
   )
 
 

@@ -41,12 +41,12 @@ differ by 1e-8 in the median step and 1e-5 at most. MJX has no PGS and uses Newt
 from __future__ import annotations
 
 import functools
-from pathlib import Path
 
 import jax.numpy as jnp
 import mujoco
 
 from mbrl_jax.envs import reset_noise
+from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics import PhysicsState, resolve_backend
 from mbrl_jax.envs.runner import make_runner, speed
 from mbrl_jax.envs.task import Task
@@ -67,8 +67,7 @@ def make_humanoid(physics: str = "auto", *, version: int = 5) -> Task:
     ValueError: another version or physics.
   """
   validate.choice("version", version, (4, 5))
-  path = Path(__file__).parent / "assets" / "humanoid.xml"
-  model = mujoco.MjModel.from_xml_path(str(path))
+  model = load_asset("humanoid")
   if resolve_backend(physics) == "mjx":
     model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
   return make_runner(
@@ -81,7 +80,6 @@ def make_humanoid(physics: str = "auto", *, version: int = 5) -> Task:
     encode=gym_observation,
     initial=reset_noise.uniform(model, 0.01),
     observe=observe,
-    obs_dim=46,
     sensors=("centre_of_mass",),
   )
 
