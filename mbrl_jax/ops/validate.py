@@ -12,15 +12,16 @@ def choice(argument: str, value: Any, valid: Iterable[Any]) -> Any:
 
   Raises:
     ValueError: otherwise; names the argument, the value, the nearest spelling
-      and all valid choices.
+      and all valid choices, similar ones first.
   """
   valid = list(valid)
   if value in valid:
     return value
   folded = {str(v).lower(): v for v in valid}
-  near = difflib.get_close_matches(str(value).lower(), folded, n=1, cutoff=0.4)
-  hint = f" Did you mean {folded[near[0]]!r}?" if near else ""
-  listed = ", ".join(repr(v) for v in valid)
+  matches = difflib.get_close_matches(str(value).lower(), folded, n=len(folded) or 1, cutoff=0.4)
+  near = [folded[match] for match in matches]
+  hint = f" Did you mean {near[0]!r}?" if near else ""
+  listed = ", ".join(repr(v) for v in [*near, *(v for v in valid if v not in near)])
   raise ValueError(f"{argument}={value!r} is not known.{hint} Valid choices: {listed}.")
 
 

@@ -157,7 +157,7 @@ def test_take_members_picks_elites():
 @pytest.mark.parametrize(
   ("arguments", "words"),
   [
-    ({"kind": "EP"}, r"kind='EP'.*Valid choices: 'D', 'P', 'DE', 'PE'"),
+    ({"kind": "EP"}, r"kind='EP'.*Valid choices: .*'D'"),
     ({"kind": "P", "members": 5}, r"members=5.*kind='P'.*kind='PE'"),
     ({"kind": "PE", "members": 1}, r"members=1.*kind='PE'.*kind='P'"),
     ({"activation": "gelu"}, r"activation='gelu'.*'swish'"),

@@ -10,6 +10,8 @@ def test_choice_names_value_nearest_and_valid():
     validate.choice("env", "cartpol", ["pendulum", "cartpole"])
   with pytest.raises(ValueError, match="Valid choices: 'pendulum', 'cartpole'"):
     validate.choice("env", "zzz", ["pendulum", "cartpole"])
+  with pytest.raises(ValueError, match="choices: 'walker2d', 'walker', 'ant', 'hopper'"):
+    validate.choice("env", "walker2", ["ant", "walker", "hopper", "walker2d"])
   assert validate.choice("env", "cartpole", ["cartpole"]) == "cartpole"
 
 
