@@ -1,4 +1,4 @@
-"""The angle of a point in the plane."""
+"""Angles in the plane."""
 
 from __future__ import annotations
 
@@ -29,3 +29,8 @@ def _arctan2_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
   # By hand, because the absolute values above have no slope on the axes.
   square = x**2 + y**2
   return arctan2(y, x), (x * dy - y * dx) / jnp.where(square > 0, square, 1.0)
+
+
+def wrap(angle: Array) -> Array:
+  """Returns the same direction within ``[-pi, pi)``, radians."""
+  return jnp.mod(angle + jnp.pi, 2 * jnp.pi) - jnp.pi

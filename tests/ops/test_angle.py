@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.ops.angle import arctan2
+from mbrl_jax.ops.angle import arctan2, wrap
 
 
 def points():
@@ -28,3 +28,11 @@ def test_derivative_agrees_with_jax_also_on_the_axes():
   slopes = jax.vmap(jax.grad(arctan2, (0, 1)))(y, x)
   wanted = jax.vmap(jax.grad(jnp.arctan2, (0, 1)))(y, x)
   np.testing.assert_allclose(slopes, wanted, rtol=1e-5)
+
+
+def test_wrap_keeps_the_direction_within_half_a_turn():
+  angle = np.float32(np.random.default_rng(1).uniform(-20, 20, 1000))
+  wrapped = np.asarray(wrap(angle))
+  assert (np.abs(wrapped) <= np.float32(np.pi)).all()
+  np.testing.assert_allclose(np.sin(wrapped), np.sin(angle), atol=1e-5)
+  np.testing.assert_allclose(np.cos(wrapped), np.cos(angle), atol=1e-5)
