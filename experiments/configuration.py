@@ -78,6 +78,23 @@ def literal(text: str) -> Any:
     return text
 
 
+def nested(values: dict[str, Any]) -> dict[str, Any]:
+  """Reads texts as literals and turns ``{"a.b": x}`` into ``{"a": {"b": x}}``.
+
+  Raises:
+    ValueError: a name is given both a value and parts of one.
+  """
+  tree: dict[str, Any] = {}
+  for name, value in values.items():
+    branch, (*heads, last) = tree, name.split(".")
+    for head in heads:
+      branch = branch.setdefault(head, {})
+      if not isinstance(branch, dict):
+        raise ValueError(f"--env.{name}: --env.{head} has a value of its own.")
+    branch[last] = literal(value)
+  return tree
+
+
 def presets(algo: str) -> list[str]:
   """Lists the presets of an algorithm."""
   return sorted(_module(algo).PRESETS)

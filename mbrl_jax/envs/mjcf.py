@@ -10,6 +10,7 @@ are part of the observation, so the reward, the cost's negative, is a pure funct
 from __future__ import annotations
 
 import copy
+import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -101,12 +102,17 @@ def make_mjcf(
     reward=reward,
     terminated=never,
   )
+  backend = resolve_backend(physics)
+  simulate = functools.partial(
+    make_physics, substeps=substeps, backend=backend, sensors=sensors
+  )
   return Task(
     spec=spec,
-    physics=make_physics(model, substeps, resolve_backend(physics), sensors),
+    physics=simulate(model),
     initial=_initial(model, qpos, qvel, act, initial_noise),
     observe=everything,
     model=model,
+    simulate=simulate,
   )
 
 

@@ -22,8 +22,9 @@ third of the time.
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from types import ModuleType
 from typing import Any, NamedTuple
 
@@ -52,20 +53,60 @@ class MjxData(NamedTuple):
   time: Array
 
 
-def mjx_physics(model: mujoco.MjModel, substeps: int, sensors: tuple[int, ...] = ()) -> Physics:
-  """Builds the physics of ``model`` on MJX; see ``physics.make_physics``."""
-  device_model = mjx_model(model)
+def mjx_physics(
+  models: Sequence[mujoco.MjModel], substeps: int, sensors: tuple[int, ...] = ()
+) -> Physics:
+  """Builds the physics of ``models`` on MJX; see ``physics.make_physics``."""
+  base, several = models[0], len(models) > 1
+  stack, axes = stack_models(models)
+
+  def model(state: PhysicsState) -> Any:
+    return take_model(stack, axes, state.variant) if several else stack
 
   def look(state: PhysicsState, ctrl: Array) -> PhysicsState:
-    return sense(device_model, state, ctrl, sensors) if sensors else state
+    return sense(model(state), state, ctrl, sensors) if sensors else state
 
-  def init(qpos: Array, qvel: Array, act: Array | None = None) -> PhysicsState:
-    return look(mjx_state(model, qpos, qvel, act), jnp.zeros(model.nu))
+  def init(
+    qpos: Array, qvel: Array, act: Array | None = None, variant: Any = 0
+  ) -> PhysicsState:
+    state = mjx_state(base, qpos, qvel, act)
+    if several:
+      state = state._replace(variant=jnp.clip(jnp.int32(variant), 0, len(models) - 1))
+    return look(state, jnp.zeros(base.nu))
 
   def step(state: PhysicsState, ctrl: Array) -> PhysicsState:
-    return look(advance(device_model, state, ctrl, substeps), ctrl)
+    return look(advance(model(state), state, ctrl, substeps), ctrl)
 
-  return Physics(init, step)
+  return Physics(init, step, len(models))
+
+
+def stack_models(models: Sequence[mujoco.MjModel]) -> tuple[Any, Any]:
+  """Stacks models of the same shape to one ``mjx.Model``; fields that are equal stay single.
+
+  Returns:
+    The stack, and for each of its leaves 0 where models lie along the first axis, or
+    ``None``: ``in_axes`` of ``jax.vmap``.
+
+  Raises:
+    ValueError: MJX does not simulate one, or they differ in what programs are built from.
+  """
+  parts = [mjx_model(model) for model in models]
+  for i, part in enumerate(parts):
+    if jax.tree.structure(part) != jax.tree.structure(parts[0]):
+      raise ValueError(
+        f"variants[{i}] and variants[0] differ in fields that MJX builds its program from: "
+        f"{', '.join(_static_differences(parts[0], part))}; use physics='mujoco'."
+      )
+  same = lambda *leaves: all(np.array_equal(leaves[0], leaf) for leaf in leaves[1:])
+  merge = lambda *leaves: leaves[0] if same(*leaves) else jnp.stack(leaves)
+  axes = jax.tree.map(lambda *leaves: None if same(*leaves) else 0, *parts)
+  return jax.tree.map(merge, *parts), axes
+
+
+def take_model(stack: Any, axes: Any, index: Array) -> Any:
+  """Returns one ``mjx.Model`` of a stack; ``index`` may be traced."""
+  pick = lambda axis, leaf: leaf if axis is None else leaf[index]
+  return jax.tree.map(pick, axes, stack, is_leaf=lambda x: x is None)
 
 
 def mjx_model(model: Any) -> Any:
@@ -194,6 +235,16 @@ def _fill(blank: Any, state: PhysicsState) -> Any:
     qacc_warmstart=state.data.warmstart,
     time=state.data.time,
   )
+
+
+def _static_differences(one: Any, other: Any) -> Iterator[str]:
+  """Names the fields that make the programs of two ``mjx.Model`` differ."""
+  for field in dataclasses.fields(one):
+    a, b = getattr(one, field.name), getattr(other, field.name)
+    if dataclasses.is_dataclass(a):
+      yield from (f"{field.name.strip('_')}.{name}" for name in _static_differences(a, b))
+    elif not isinstance(a, jax.Array) and not np.array_equal(a, b):
+      yield field.name
 
 
 def _float(value: Any) -> Array:

@@ -26,7 +26,7 @@ import contextlib
 import copy
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -61,35 +61,42 @@ class MujocoData(NamedTuple):
 
 
 def mujoco_physics(
-  model: mujoco.MjModel, substeps: int, sensors: tuple[int, ...] = ()
+  models: Sequence[mujoco.MjModel], substeps: int, sensors: tuple[int, ...] = ()
 ) -> Physics:
-  """Builds the physics of ``model`` on MuJoCo C; see ``physics.make_physics``."""
-  engine = _Engine(model, sensors)
+  """Builds the physics of ``models`` on MuJoCo C; see ``physics.make_physics``."""
+  engine, count, nu = _Engine(models, sensors), len(models), models[0].nu
   _, _, _, blank_act, blank_rest = engine.split(np.float32(engine.blank))
 
   def call(state: PhysicsState, ctrl: Array, substeps: int) -> PhysicsState:
     time, act, rest, remainder = state.data
+    variant = jnp.zeros((), jnp.int32) if count == 1 else state.variant
     arguments = time[None], state.qpos, state.qvel, act, rest, remainder, ctrl
-    results = _call(engine, substeps, *arguments)
+    results = _call(engine, substeps, variant, *arguments)
     time, qpos, qvel, act, rest, remainder, values = results
     data = MujocoData(time[0], act, rest, remainder)
     return state._replace(qpos=qpos, qvel=qvel, data=data, sensors=values if sensors else ())
 
-  def init(qpos: Array, qvel: Array, act: Array | None = None) -> PhysicsState:
+  def init(
+    qpos: Array, qvel: Array, act: Array | None = None, variant: Any = 0
+  ) -> PhysicsState:
     qpos, qvel, act, rest = (
       jnp.asarray(x, jnp.float32)
       for x in (qpos, qvel, blank_act if act is None else act, blank_rest)
     )
     data = MujocoData(jnp.zeros(()), act, rest, jnp.zeros(engine.blank.size))
     state = PhysicsState(qpos, qvel, data)
+    if count > 1:
+      state = state._replace(variant=jnp.clip(jnp.int32(variant), 0, count - 1))
     if not sensors:
       return state
-    return state._replace(sensors=call(state, jnp.zeros(model.nu), 0).sensors)
+    return state._replace(sensors=call(state, jnp.zeros(nu), 0).sensors)
 
-  return Physics(init, lambda state, ctrl: call(state, ctrl, substeps))
+  return Physics(init, lambda state, ctrl: call(state, ctrl, substeps), count)
 
 
-def _call(engine: _Engine, substeps: int, *arguments: Array) -> tuple[Array, ...]:
+def _call(
+  engine: _Engine, substeps: int, variant: Array, *arguments: Array
+) -> tuple[Array, ...]:
   """Calls ``engine.step`` from traced code, once for all of a ``vmap``."""
   shapes = tuple(jax.ShapeDtypeStruct((n,), np.float32) for n in engine.sizes)
 
@@ -103,6 +110,7 @@ def _call(engine: _Engine, substeps: int, *arguments: Array) -> tuple[Array, ...
     return engine.step(substeps, *(np.asarray(x) for x in inputs))
 
   return jax.lax.platform_dependent(
+    variant,
     *(jnp.asarray(x, jnp.float32) for x in arguments),
     cpu=buffer_callback(fill, shapes, vmap_method="broadcast_all"),
     default=lambda *x: jax.pure_callback(fetch, shapes, *x, vmap_method="broadcast_all"),
@@ -116,29 +124,35 @@ class _Engine:
   lock keeps programs that run side by side apart.
 
   Attributes:
+    models: copies of the models; ``model``: the first.
     blank: a state that MuJoCo can start from ``[S]``.
     sizes: of what ``step`` returns.
   """
 
-  def __init__(self, model: mujoco.MjModel, sensors: tuple[int, ...]):
-    self.model = copy.copy(model)
-    # A diverging state must show, not be replaced by the model's initial one.
-    self.model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+  def __init__(self, models: Sequence[mujoco.MjModel], sensors: tuple[int, ...]):
+    self.models = [copy.copy(model) for model in models]
+    for model in self.models:
+      # A diverging state must show, not be replaced by the model's initial one.
+      model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    self.model = self.models[0]
     data = mujoco.MjData(self.model)
     self.blank = np.empty(mujoco.mj_stateSize(self.model, _FULL))
     mujoco.mj_getState(self.model, data, self.blank, _FULL)
-    self._addresses = sensor_addresses(model, sensors)
+    self._addresses = sensor_addresses(self.model, sensors)
     parts = [part.size for part in self.split(self.blank)]
     self.sizes = (*parts, self.blank.size, self._addresses.size)
     self._lock = threading.Lock()
     self._pool: mujoco.rollout.Rollout | None = None
     self._data: list[mujoco.MjData] = []
 
-  def step(self, substeps: int, *arguments: np.ndarray) -> tuple[np.ndarray, ...]:
+  def step(
+    self, substeps: int, variant: np.ndarray, *arguments: np.ndarray
+  ) -> tuple[np.ndarray, ...]:
     """Advances states of any leading shape by one control step, all float32.
 
     Args:
       substeps: simulation steps; zero only evaluates the sensors.
+      variant: indices of their models.
       *arguments: the parts of the states as in ``split``, their remainders, ctrl.
 
     Returns:
@@ -154,7 +168,7 @@ class _Engine:
     full = np.where(usable[:, None], full, self.blank)
     ctrl = np.where(usable[:, None, None], ctrl, 0.0)
     with self._lock, _no_warnings():
-      full, values = self._rollout(full, ctrl, substeps)
+      full, values = self._rollout(self._choose(variant), full, ctrl, substeps)
     full[~usable], values[~usable] = np.nan, np.nan
     with np.errstate(over="ignore", invalid="ignore"):
       rounded, values = np.float32(full), np.float32(values)
@@ -167,8 +181,14 @@ class _Engine:
     model = self.model
     return np.split(full, np.cumsum([1, model.nq, model.nv, model.na]), -1)
 
+  def _choose(self, variant: np.ndarray) -> mujoco.MjModel | list[mujoco.MjModel]:
+    """Returns the model of each row, or the only one."""
+    if len(self.models) == 1:
+      return self.model
+    return [self.models[i] for i in variant.ravel()]
+
   def _rollout(
-    self, full: np.ndarray, ctrl: np.ndarray, substeps: int
+    self, models: Any, full: np.ndarray, ctrl: np.ndarray, substeps: int
   ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the states ``[B, S]`` after the steps and the sensors at them."""
     if self._pool is None:
@@ -177,7 +197,7 @@ class _Engine:
       self._pool = mujoco.rollout.Rollout(nthread=threads)
     # A step leaves the sensors of the state that it began with: one more shows ours.
     steps = substeps + bool(self._addresses.size)
-    states, values = self._pool.rollout(self.model, self._data, full, ctrl, nstep=steps)
+    states, values = self._pool.rollout(models, self._data, full, ctrl, nstep=steps)
     after = states[:, substeps - 1] if substeps else full
     return after, values[:, -1, self._addresses]
 

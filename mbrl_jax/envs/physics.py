@@ -7,13 +7,14 @@ Tasks with equations of their own fill in ``Physics`` themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import mujoco
 
+from mbrl_jax.envs.variants import check_variants
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Array
 
@@ -31,6 +32,7 @@ class PhysicsState(NamedTuple):
     sensors: values ``[S]`` of the sensors that the physics was asked for, at this very
       state, or ``()``.
     memory: what the task remembers besides, see ``task.Memory``; no physics reads it.
+    variant: index of the model in force ``[]`` int32, or ``()`` where there is only one.
   """
 
   qpos: Array
@@ -38,6 +40,7 @@ class PhysicsState(NamedTuple):
   data: Any = ()
   sensors: Any = ()
   memory: Any = ()
+  variant: Any = ()
 
 
 class Physics(NamedTuple):
@@ -45,22 +48,31 @@ class Physics(NamedTuple):
 
   Attributes:
     init: ``(qpos [nq], qvel [nv]) -> PhysicsState``; that of a MuJoCo model takes
-      activations ``[na]`` as a third argument, zero by default.
+      activations ``[na]`` as a third argument, zero by default, and that of several
+      models the keyword ``variant``, 0 by default: the index of the one in force.
     step: ``(PhysicsState, ctrl [nu]) -> PhysicsState`` after one control step,
       ``ctrl`` held all through it. NaN in gives NaN out.
+    variants: how many models a state may choose from.
   """
 
   init: Callable[..., PhysicsState]
   step: Callable[[PhysicsState, Array], PhysicsState]
+  variants: int = 1
 
 
 def make_physics(
-  model: mujoco.MjModel, substeps: int, backend: str, sensors: tuple[int, ...] = ()
+  models: mujoco.MjModel | Sequence[mujoco.MjModel],
+  substeps: int,
+  backend: str,
+  sensors: tuple[int, ...] = (),
 ) -> Physics:
-  """Builds the physics of a MuJoCo model.
+  """Builds the physics of a MuJoCo model, or of several that are variants of one.
 
   Args:
-    model: the compiled model; it is copied or read, never changed.
+    models: the compiled model; it is copied or read, never changed. Of several, all of
+      the same shape, ``PhysicsState.variant`` tells which one moves a state, so rows of
+      a batch may have different ones: MJX gathers the fields that differ, MuJoCo C is
+      handed a model for each row.
     substeps: simulation steps of ``model.opt.timestep`` in one control step.
     backend: ``"mjx"`` or ``"mujoco"``; ``resolve_backend`` turns ``"auto"`` into one.
     sensors: ids of sensors whose values every state carries. They are evaluated at
@@ -68,18 +80,19 @@ def make_physics(
       forward computation in each control step.
 
   Raises:
-    ValueError: ``substeps`` is not positive, ``backend`` is unknown or MJX does not
-      support the model.
+    ValueError: ``substeps`` is not positive, ``backend`` is unknown, models are not of
+      the same shape or MJX does not support one.
   """
   validate.choice("backend", backend, BACKENDS)
   validate.positive(substeps=substeps)
+  models = check_variants(models)
   if backend == "mjx":
     from mbrl_jax.envs.mjx import mjx_physics
 
-    return mjx_physics(model, substeps, sensors)
+    return mjx_physics(models, substeps, sensors)
   from mbrl_jax.envs.mujoco_c import mujoco_physics
 
-  return mujoco_physics(model, substeps, sensors)
+  return mujoco_physics(models, substeps, sensors)
 
 
 def everything(state: PhysicsState) -> Array:

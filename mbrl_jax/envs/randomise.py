@@ -1,4 +1,7 @@
-"""Randomises the physical constants of a MuJoCo model, for planning under uncertainty.
+"""Randomises the physical constants of a MuJoCo model.
+
+``randomise`` makes a set of models to plan over under uncertainty, ``vary_task`` a task
+whose model is another one after each reset.
 
 Each slice is the model with some constants multiplied by random factors. Physics stays
 consistent: a body's inertia scales with its mass, both terms of a servo scale with its gain,
@@ -13,6 +16,7 @@ Left as they are: armature, stiffness, gear, friction loss of joints and tendons
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +25,7 @@ import mujoco
 import numpy as np
 
 from mbrl_jax.envs.mjx import mjx_model
+from mbrl_jax.envs.task import Task
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Key
 
@@ -32,6 +37,11 @@ _SCALED = {
   "gains": ("actuator_gainprm", "actuator_biasprm"),
   "damping": ("dof_damping", "dof_dampingpoly"),
 }
+RANGES = tuple(_SCALED)
+"""What can be randomised."""
+DEFAULT_COUNT = 8
+"""Models of ``vary_task`` unless it is told otherwise."""
+_SETTINGS = ("count", "seed", *RANGES)
 _DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0")
 
 
@@ -88,16 +98,9 @@ def randomise(
     >>> models.params.body_mass.shape, models.params.dof_damping.shape
     ((8, 2), (1,))
   """
-  validate.positive(n=n)
-  if not isinstance(model, mujoco.MjModel):
-    raise ValueError(f"model must be a mujoco.MjModel, got {type(model).__name__}.")
   ranges = {"masses": masses, "friction": friction, "gains": gains, "damping": damping}
-  ranges = {name: _check(name, span) for name, span in ranges.items() if span is not None}
-  if not ranges:
-    raise ValueError(f"no range was given, want one of {', '.join(_SCALED)}.")
-  factors = _draw(model, key, n, ranges)
-  varied = [_vary(model, {name: f[i] for name, f in factors.items()}) for i in range(n)]
-  fields = [field for name in ranges for field in _SCALED[name]]
+  varied = draw_models(model, key, n, ranges)
+  fields = [f for name in ranges if ranges[name] is not None for f in _SCALED[name]]
   fields += _DERIVED if masses else ()
   base = mjx_model(model)
   stacked = {
@@ -109,9 +112,63 @@ def randomise(
   return Randomised(base.replace(**stacked), shared.replace(**dict.fromkeys(stacked, 0)))
 
 
+def draw_models(
+  model: mujoco.MjModel, key: Key, n: int, ranges: Mapping[str, Range | None]
+) -> list[mujoco.MjModel]:
+  """Draws the models that ``randomise`` stacks, for ``Task.vary`` and ``make_physics``.
+
+  Args:
+    model: see ``randomise``.
+    key: see ``randomise``.
+    n: see ``randomise``.
+    ranges: by the names in ``RANGES``.
+
+  Raises:
+    ValueError: ``n`` below one, no range or a bad one.
+  """
+  validate.positive(n=n)
+  if not isinstance(model, mujoco.MjModel):
+    raise ValueError(f"model must be a mujoco.MjModel, got {type(model).__name__}.")
+  spans = {name: _check(name, span) for name, span in ranges.items() if span is not None}
+  if not spans:
+    raise ValueError(f"no range was given, want one of {', '.join(RANGES)}.")
+  factors = _draw(model, key, n, spans)
+  return [_vary(model, {name: f[i] for name, f in factors.items()}) for i in range(n)]
+
+
+def vary_task(task: Task, settings: Any) -> Task:
+  """Returns a task each of whose resets draws one of several randomised models.
+
+  Args:
+    task: on a MuJoCo model.
+    settings: ``count`` models (8) drawn from ``seed`` (0), and ranges of factors as in
+      ``randomise``: ``{"count": 16, "masses": (0.8, 1.2)}``.
+
+  Raises:
+    ValueError: an unknown or bad setting, no range, or a task without a MuJoCo model.
+  """
+  if not isinstance(settings, Mapping):
+    raise ValueError(
+      f"randomise={settings!r} must be a mapping, such as {{'masses': (0.8, 1.2)}}."
+    )
+  for name in settings:
+    validate.choice("randomise", name, _SETTINGS)
+  count, seed = (settings.get(k, d) for k, d in (("count", DEFAULT_COUNT), ("seed", 0)))
+  for name, value in (("count", count), ("seed", seed)):
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+      raise ValueError(f"randomise: {name} must be a whole number, got {value!r}.")
+  if task.model is None:
+    return task.vary(())  # which says so
+  ranges = {name: settings.get(name) for name in RANGES}
+  return task.vary(draw_models(task.model, jax.random.key(seed), count, ranges))
+
+
 def _check(name: str, span: Any) -> Range:
   """Returns ``span`` if it is a range of factors."""
-  span = np.asarray(span, float)
+  try:
+    span = np.asarray(span, float)
+  except (TypeError, ValueError) as error:
+    raise ValueError(f"{name}={span!r} must be factors (low, high).") from error
   least = np.finfo(np.float32).tiny if name == "masses" else 0.0
   if span.shape != (2,) or not (least <= span[0] <= span[1] < np.inf):
     bound = "0 < low" if name == "masses" else "0 <= low"

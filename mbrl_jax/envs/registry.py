@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mbrl_jax.envs.action_noise import ActionNoise
+from mbrl_jax.envs.randomise import vary_task
 from mbrl_jax.envs.task import Task
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Env
@@ -30,7 +31,7 @@ _TASKS = {
   "inverted_pendulum": "inverted_pendulum",
   "walker2d": "walker2d",
 }
-_COMMON = ("action_noise", "episode_length")
+_COMMON = ("action_noise", "episode_length", "randomise")
 
 
 def list_envs() -> list[str]:
@@ -47,8 +48,9 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
       engine where jax computes on a CPU, MJX elsewhere). Analytic tasks:
       ``"analytic"`` or ``"auto"``.
     **overrides: ``episode_length`` (control steps), ``action_noise`` (standard
-      deviation in the actions' unit, see ``ActionNoise``), and the keyword
-      arguments of the task's own factory.
+      deviation in the actions' unit, see ``ActionNoise``), ``randomise`` (MuJoCo tasks:
+      each reset draws another model, ``{"count": 16, "masses": (0.8, 1.2)}``, see
+      ``randomise.vary_task``), and the keyword arguments of the task's own factory.
 
   Returns:
     The environment.
@@ -69,7 +71,10 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
     validate.choice("override", override, sorted([*_COMMON, *own]))
   noise = overrides.pop("action_noise", None)
   length = overrides.pop("episode_length", None)
+  randomised = overrides.pop("randomise", None)
   env = make(physics, **overrides)
+  if randomised is not None:
+    env = vary_task(env, randomised)
   if length is not None:
     validate.positive(episode_length=length)
     env = dataclasses.replace(env, spec=env.spec._replace(episode_length=int(length)))

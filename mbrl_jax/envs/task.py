@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -52,6 +53,8 @@ class Task:
       bounds; ``None``: the action itself.
     marks: ``(PhysicsState) -> [7 nmocap]``, where to draw the model's mocap bodies, such as
       a goal: all positions, then all quaternions; ``None``: where the model has them.
+    simulate: ``(models) -> Physics`` like ``physics`` but of other models; ``None`` for
+      analytic tasks.
   """
 
   spec: EnvSpec
@@ -63,14 +66,32 @@ class Task:
   memory: Memory | None = None
   command: Callable[[PhysicsState, Array], Array] | None = None
   marks: Callable[[PhysicsState], Array] | None = None
+  simulate: Callable[[Sequence[mujoco.MjModel]], Physics] | None = None
+
+  def vary(self, models: Sequence[mujoco.MjModel]) -> Task:
+    """Returns this task on several models, of which each reset draws one.
+
+    Args:
+      models: of the same shape as ``model``, which is still the one that is drawn.
+
+    Raises:
+      ValueError: they are not, or the task has no MuJoCo model.
+    """
+    if self.simulate is None:
+      raise ValueError(f"The task {self.spec.name!r} has no MuJoCo model to vary.")
+    return dataclasses.replace(self, physics=self.simulate(models))
 
   def reset(self, key: Key) -> EnvState:
-    """Draws an initial state."""
+    """Draws an initial state, and which of several models is in force."""
+    chosen = {}
+    if self.physics.variants > 1:
+      key, variant_key = jax.random.split(key)
+      chosen["variant"] = jax.random.randint(variant_key, (), 0, self.physics.variants)
     if self.memory is None:
-      physics = self.physics.init(*self.initial(key))
+      physics = self.physics.init(*self.initial(key), **chosen)
     else:
       key, memory_key = jax.random.split(key)
-      physics = self.physics.init(*self.initial(key))
+      physics = self.physics.init(*self.initial(key), **chosen)
       physics = physics._replace(memory=self.memory.start(memory_key, physics))
     return EnvState(physics, self.observe(physics), jnp.zeros((), jnp.int32))
 
@@ -124,6 +145,7 @@ def make_task(
   memory: Memory | None = None,
   command: Callable[[PhysicsState, Array], Array] | None = None,
   marks: Callable[[PhysicsState], Array] | None = None,
+  variants: Sequence[mujoco.MjModel] | None = None,
   **spec: Any,
 ) -> Task:
   """Builds a task on the physics of a MuJoCo model.
@@ -144,6 +166,8 @@ def make_task(
     memory: see ``Task``.
     command: see ``Task``.
     marks: see ``Task``.
+    variants: models of the same shape as ``model`` that are simulated in its place, one
+      drawn at each reset.
     **spec: other fields of ``EnvSpec``: ``encode``, ``target``, ``decode``.
 
   Raises:
@@ -154,7 +178,9 @@ def make_task(
   if not np.isclose(substeps * model.opt.timestep, dt):
     raise ValueError(f"dt={dt} must be a multiple of the timestep {model.opt.timestep}.")
   backend = resolve_backend(physics)
-  engine = make_physics(model, substeps, backend, find_sensors(model, sensors))
+  simulate = functools.partial(
+    make_physics, substeps=substeps, backend=backend, sensors=find_sensors(model, sensors)
+  )
   low, high = model.actuator_ctrlrange.T
   task = Task(
     spec=EnvSpec(
@@ -168,13 +194,14 @@ def make_task(
       terminated=terminated or never,
       **spec,
     ),
-    physics=engine,
+    physics=simulate(model if variants is None else variants),
     initial=initial,
     observe=observe,
     model=model,
     memory=memory,
     command=command,
     marks=marks,
+    simulate=simulate,
   )
   (obs_dim,) = jax.eval_shape(lambda: task.reset(jax.random.key(0)).obs).shape
   return dataclasses.replace(task, spec=task.spec._replace(obs_dim=obs_dim))
