@@ -14,7 +14,7 @@ def _step(params, state, action, key):
   """Moves the pendulum by the equations of the environment; the state holds two scalars."""
   import jax.numpy as jnp
 
-  from mbrl_jax.envs import pendulum
+  from mbrl_jax.envs.tasks import pendulum
 
   del params, key
   state = pendulum.step(state, action[0])
@@ -42,7 +42,7 @@ class Jobs:
         spread=math.sqrt(swingup.VARIANCE) / swingup.MAX_TORQUE,
         base=1.0,
       ),
-      mbrl_jax.make_evaluate(mbrl_jax.Dynamics(_step)),
+      mbrl_jax.make_evaluate(mbrl_jax.Dynamics(_step), unroll=True),
       horizon=horizon,
       action_low=[-swingup.MAX_TORQUE],
       action_high=[swingup.MAX_TORQUE],

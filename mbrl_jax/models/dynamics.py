@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import jax
 import jax.numpy as jnp
 
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.propagate import TRAJECTORY_SAMPLING, draws, make_sampler
+from mbrl_jax.ops.noise import normal
 from mbrl_jax.types import Array, Dynamics, EnvSpec
 
 _DEFAULTS = EnvSpec._field_defaults
@@ -53,7 +53,7 @@ def as_dynamics(
     return next_obs, reward(obs, action, next_obs), terminated(obs, action, next_obs)
 
   def noise(key, shape):
-    return jax.random.normal(key, (*shape, count, outputs if count else 0))
+    return normal(key, (*shape, count, outputs if count else 0))
 
   batched = outputs is not None or not count
   by_slice = propagation in TRAJECTORY_SAMPLING

@@ -26,6 +26,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.ops.gaussian import mixture_moments, positive_sqrt
+from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import PARTICLES, Array, Key, Params
 
@@ -81,7 +82,7 @@ def make_sampler(ensemble: Ensemble, propagation: str) -> Callable[[Params, Arra
     if not count:
       return mean
     if is_key(noise):
-      noise = jax.random.normal(noise, (count, *mean.shape))
+      noise = normal(noise, (count, *mean.shape))
     y = mean + std * noise[0]
     if propagation == "MM":
       mean = jax.lax.pmean(y, PARTICLES)

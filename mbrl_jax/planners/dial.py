@@ -26,6 +26,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.planners.utility import average
@@ -85,7 +86,7 @@ def dial(
     return DIALState((low + high) / 2, std, low, high, none, *floats)
 
   def sample(state: DIALState, key: Key, size: int) -> Array:
-    noise = annealed_std(state) * jax.random.normal(key, (size, *state.mean.shape))
+    noise = annealed_std(state) * normal(key, (size, *state.mean.shape))
     # The present plan competes, as the last one.
     plans = (state.mean + noise).at[-1].set(state.mean)
     return jnp.clip(plans, state.low, state.high)

@@ -42,6 +42,7 @@ def make_evaluate(
   terminal: Callable[[Params, State, Key], Array] | None = None,
   map_slices: bool | None = None,
   sharding: NamedSharding | None = None,
+  unroll: bool = False,
 ) -> EvaluateFn:
   """Makes ``evaluate(params, state, plans [N, H, A], key) -> returns [N]``.
 
@@ -58,6 +59,9 @@ def make_evaluate(
       for example ``runtime.mesh.row_sharding(mesh)``: on which devices they are rolled
       out. The returns are those of one device but for the order of sums. Dynamics that
       call back to the host gain nothing: every device then calls for all rows.
+    unroll: compile all ``H`` steps one behind the other instead of a loop. Where a step is
+      a few operations, as of an analytic model, that is more than twice as fast on CPUs
+      (pendulum, 10,000 plans); it takes ``H`` times as long to compile.
 
   Returns:
     The function: jit-able, vmap-able, differentiable where the dynamics are.
@@ -77,7 +81,8 @@ def make_evaluate(
     roll_key, terminal_key = jax.random.split(key)
     over_slices = slice_mapper(dynamics, params, map_slices)
     rows = Rows(dynamics.slices, len(plans), particles // dynamics.slices, sharding)
-    end, _ = roll(dynamics, over_slices, rows, state, plans, roll_key, discount=discount)
+    options = {"discount": discount, "unroll": unroll}
+    end, _ = roll(dynamics, over_slices, rows, state, plans, roll_key, **options)
     value = end.value
     if terminal is not None:
       keys = rows.draw(split_keys, terminal_key, "ENP")

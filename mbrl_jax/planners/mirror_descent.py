@@ -41,9 +41,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
+from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.planners.utility import Utility, average, centre, check_utility, weigh
@@ -143,7 +143,7 @@ def mirror_descent(
     return MirrorDescentState((low + high) / 2, start, low, high, initial, *floats)
 
   def sample(state: MirrorDescentState, key: Key, size: int) -> Array:
-    noise = jax.random.normal(key, (size, *state.mean.shape))
+    noise = normal(key, (size, *state.mean.shape))
     if full:
       jitter = jnp.diag(_JITTER * state.initial.ravel())
       factor = jnp.linalg.cholesky(state.covariance + jitter)

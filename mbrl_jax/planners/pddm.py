@@ -21,6 +21,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.planners.utility import average
@@ -77,7 +78,7 @@ def pddm(
     return PDDMState(middle, spread * (high - low) / 2, middle[0], low, high, *floats)
 
   def sample(state: PDDMState, key: Key, size: int) -> Array:
-    noise = state.std * jax.random.normal(key, (size, *state.mean.shape))
+    noise = state.std * normal(key, (size, *state.mean.shape))
     if as_released:
       plans = smooth(state.mean + noise, state.beta, state.previous)
     else:

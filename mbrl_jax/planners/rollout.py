@@ -66,6 +66,7 @@ def roll(
   *,
   discount: float | Array,
   record: bool = False,
+  unroll: bool = False,
 ) -> tuple[Trajectory, Any]:
   """Rolls ``plans [N, H, A]`` out from one state.
 
@@ -78,6 +79,7 @@ def roll(
     key: typed key.
     discount: per-step discount.
     record: also return every state.
+    unroll: write all steps out instead of looping.
 
   Returns:
     The end of all trajectories and, if ``record``, all states after the first,
@@ -99,7 +101,7 @@ def roll(
   actions = jnp.swapaxes(rows.fill(strong(plans), "N"), 0, 1)
   walk = _roll_shuffled if dynamics.shuffle else _roll_fixed
   placed = rows.place(start, "ENP"), rows.place(actions, "HN")
-  return walk(dynamics, over_slices, rows, advance, *placed, key, record)
+  return walk(dynamics, over_slices, rows, advance, *placed, key, record, unroll)
 
 
 def per_particle(fn: Callable, params: Params, *args: Any) -> Any:
@@ -126,22 +128,22 @@ def _slice_step(dynamics: Dynamics, discount: float | Array) -> Callable:
   return jax.vmap(over_particles, (None, 0, 0, 0))
 
 
-def _roll_fixed(dynamics, over_slices, rows, advance, start, actions, key, record):
+def _roll_fixed(dynamics, over_slices, rows, advance, start, actions, key, record, unroll):
   """Rolls with each particle staying in its slice (TSinf, DS, MM, E)."""
   noise = rows.draw(dynamics.noise or split_keys, key, "EHNP", H=len(actions))
 
   def roll_slice(params: Params, now: Trajectory, noise: Any) -> tuple[Trajectory, Any]:
     def body(now: Trajectory, x: Any) -> tuple[Trajectory, Any]:
-      now = advance(params, now, *x)
+      now = _finish(advance(params, now, *x), unroll)
       return now, now.state if record else None
 
-    return jax.lax.scan(body, now, (actions, noise))
+    return jax.lax.scan(body, now, (actions, noise), unroll=unroll)
 
   end, states = over_slices(roll_slice, start, noise)
   return end, jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), states)
 
 
-def _roll_shuffled(dynamics, over_slices, rows, advance, start, actions, key, record):
+def _roll_shuffled(dynamics, over_slices, rows, advance, start, actions, key, record, unroll):
   """Rolls with particles changing slices at each step (TS1)."""
   noise_key, shuffle_key = jax.random.split(key)
   noise = rows.draw(dynamics.noise or split_keys, noise_key, "HENP", H=len(actions))
@@ -152,9 +154,14 @@ def _roll_shuffled(dynamics, over_slices, rows, advance, start, actions, key, re
     order = rows.fill(draw_order(key, rows.candidates, rows.slices * rows.per_slice), "N")
     now = rows.place(shuffle_particles(now, order), "ENP")
     now = over_slices(lambda p, now, noise: advance(p, now, action, noise), now, noise)
-    return now, now.state if record else None
+    return _finish(now, unroll), now.state if record else None
 
-  return jax.lax.scan(body, start, (actions, noise, keys))
+  return jax.lax.scan(body, start, (actions, noise, keys), unroll=unroll)
+
+
+def _finish(now: Trajectory, unroll: bool) -> Trajectory:
+  """Keeps XLA from computing a step anew for each step after it, where none is a loop's."""
+  return jax.lax.optimization_barrier(now) if unroll else now
 
 
 def draw_order(key: Key, candidates: int, particles: int) -> Array:

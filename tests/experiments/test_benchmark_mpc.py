@@ -43,7 +43,7 @@ def test_torch_steps_the_pendulum_of_the_episodes():
 
 
 def test_pendulum_of_the_episodes_is_the_environment():
-  from mbrl_jax.envs import pendulum
+  from mbrl_jax.envs.tasks import pendulum
   from mbrl_jax.envs.physics import PhysicsState
 
   for state in STATES:

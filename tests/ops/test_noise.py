@@ -2,8 +2,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import special
 
-from mbrl_jax.ops.noise import coloured_normal, truncated_normal
+from mbrl_jax.ops.noise import coloured_normal, erf_inv, normal, truncated_normal
 
 
 @pytest.mark.parametrize("horizon", [12, 25])
@@ -35,6 +36,25 @@ def test_truncated_normal_stays_within_two_sigma():
 
 
 def test_white_noise_is_not_filtered():
-  white = jax.random.normal(jax.random.key(0), (5, 2, 7), jnp.float32)
+  white = normal(jax.random.key(0), (5, 2, 7))
   drawn = coloured_normal(jax.random.key(0), (5, 7, 2), 0.0)
   np.testing.assert_array_equal(drawn, jnp.swapaxes(white, 1, 2))
+
+
+def test_inverse_error_function_is_that_of_scipy():
+  nearest = np.nextafter(np.float32(1), np.float32(0))
+  x = np.concatenate([np.linspace(-0.9999, 0.9999, 20_001), [-nearest, 1e-30, nearest]])
+  x = np.float32(x)
+  np.testing.assert_allclose(erf_inv(x), special.erfinv(np.float64(x)), rtol=6e-7)
+
+
+@pytest.mark.parametrize(
+  ("ours", "theirs"),
+  [
+    (normal, jax.random.normal),
+    (truncated_normal, lambda key, shape: jax.random.truncated_normal(key, -2, 2, shape)),
+  ],
+)
+def test_draws_are_those_of_jax(ours, theirs):
+  key = jax.random.key(3)
+  np.testing.assert_allclose(ours(key, (300, 7)), theirs(key, (300, 7)), rtol=1e-5, atol=1e-7)
