@@ -30,6 +30,9 @@ _TASKS = {
   "inverted_double_pendulum": "inverted_double_pendulum",
   "inverted_pendulum": "inverted_pendulum",
   "walker2d": "walker2d",
+  # Game-MBRL
+  "point_mass": "point_mass",
+  "reacher_7dof": "reacher_7dof",
 }
 _COMMON = ("action_noise", "episode_length", "randomise")
 
