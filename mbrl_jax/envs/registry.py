@@ -33,6 +33,8 @@ _TASKS = {
   # Game-MBRL
   "point_mass": "point_mass",
   "reacher_7dof": "reacher_7dof",
+  # M-DeMoRL
+  "leg2r": "leg2r",
 }
 _COMMON = ("action_noise", "episode_length", "randomise")
 
