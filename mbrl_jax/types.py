@@ -303,7 +303,8 @@ class Transition(NamedTuple):
 class Env(Protocol):
   """A task with its physics, as pure functions.
 
-  Nothing resets by itself: whoever steps decides when to call ``reset``.
+  Nothing resets by itself: whoever steps decides when to call ``reset``. One may have a
+  method ``restart`` besides, see ``envs.restart``.
   """
 
   spec: EnvSpec
@@ -374,6 +375,7 @@ class Algorithm(NamedTuple):
     act: see ``ActFn``.
     observe: see ``ObserveFn``.
     update: see ``LearnFn``.
+    deploy: ``(act) -> act``, as an evaluation or a robot wants it: without exploration.
   """
 
   init: Callable[[Key], TrainState]
@@ -381,3 +383,4 @@ class Algorithm(NamedTuple):
   act: ActFn
   observe: ObserveFn
   update: LearnFn
+  deploy: Callable[[Any], Any] = _identity

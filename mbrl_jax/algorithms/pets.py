@@ -118,6 +118,7 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
     act=lambda act, obs, key: _act(spec, planner, predict, act, obs, key),
     observe=_observe,
     update=lambda state: _update(spec, config, model, optimizer, state),
+    deploy=lambda act: act._replace(random=jnp.zeros_like(act.random)),
   )
 
 

@@ -44,6 +44,27 @@ def add(ring: Ring, item: Any) -> Ring:
   return Ring(data, (ring.cursor + 1) % ring.capacity, size)
 
 
+def add_many(ring: Ring, items: Any, keep: Array) -> Ring:
+  """Writes the items of a batch that are to be kept, in their order.
+
+  Args:
+    ring: the buffer.
+    items: leaves ``[n, ...]``, ``n`` at most the capacity.
+    keep: which of them, ``[n]`` bool.
+
+  Raises:
+    ValueError: more items than the buffer has rows.
+  """
+  if len(keep) > ring.capacity:
+    raise ValueError(f"{len(keep)} items do not fit a buffer of capacity={ring.capacity}.")
+  place = (ring.cursor + jnp.cumsum(keep) - 1) % ring.capacity
+  rows = jnp.where(keep, place, ring.capacity)  # beyond the end: dropped
+  data = jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), ring.data, items)
+  count = jnp.sum(keep, dtype=jnp.int32)
+  size = jnp.minimum(ring.size + count, ring.capacity)
+  return Ring(data, (ring.cursor + count) % ring.capacity, size)
+
+
 def sample(ring: Ring, key: Key, size: int) -> Any:
   """Draws ``size`` valid items uniformly with replacement, leaves ``[size, ...]``.
 
@@ -51,3 +72,23 @@ def sample(ring: Ring, key: Key, size: int) -> Any:
   """
   rows = jax.random.randint(key, (size,), 0, ring.size)
   return jax.tree.map(lambda x: x[rows], ring.data)
+
+
+def sample_two(first: Ring, second: Ring, key: Key, size: int, share: Array) -> Any:
+  """Draws a batch of which ``floor(size * share)`` items come from ``first``.
+
+  Neither may be empty, unless nothing is taken from it.
+
+  Args:
+    first, second: buffers of items alike.
+    key: typed key.
+    size: of the batch.
+    share: 0 to 1, ``[]``; data, so that schedules do not recompile.
+  """
+  keys = jax.random.split(key)
+  a, b = sample(first, keys[0], size), sample(second, keys[1], size)
+  # a margin, because 0.8 of 255 in float32 may fall short of 204
+  count = jnp.floor(size * jnp.asarray(share) + 1e-4)
+  own = jnp.arange(size) < count
+  choose = lambda x, y: jnp.where(own.reshape(-1, *(1,) * (x.ndim - 1)), x, y)
+  return jax.tree.map(choose, a, b)

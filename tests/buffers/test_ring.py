@@ -40,3 +40,44 @@ def test_works_in_scan_and_under_vmap():
 def test_capacity_must_be_positive():
   with pytest.raises(ValueError, match="capacity must be positive, got 0"):
     ring.init(0, jnp.zeros(()))
+
+
+def test_add_many_writes_what_is_kept_and_wraps_around():
+  buffer = filled(3)
+  items = {"x": jnp.zeros((4, 2)), "n": jnp.arange(10, 14, dtype=jnp.int32)}
+  buffer = ring.add_many(buffer, items, jnp.array([True, False, True, True]))
+  np.testing.assert_array_equal(buffer.data["n"], [12, 13, 2, 10])
+  assert buffer.size == 4 and buffer.cursor == 2
+  same = ring.add_many(buffer, items, jnp.zeros(4, bool))
+  jax.tree.map(np.testing.assert_array_equal, same, buffer)
+
+
+def test_add_many_equals_adding_one_by_one():
+  rng = np.random.default_rng(0)
+  one = many = ring.init(7, jnp.zeros(()))
+  for _ in range(6):
+    items, keep = rng.normal(size=5), rng.random(5) < 0.6
+    many = ring.add_many(many, jnp.float32(items), jnp.asarray(keep))
+    for item in items[keep]:
+      one = ring.add(one, jnp.float32(item))
+    jax.tree.map(np.testing.assert_array_equal, one, many)
+
+
+def test_add_many_refuses_what_does_not_fit():
+  with pytest.raises(ValueError, match="5 items do not fit a buffer of capacity=4"):
+    ring.add_many(
+      filled(1), jax.tree.map(lambda x: x[:5], filled(1, 5).data), jnp.ones(5, bool)
+    )
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.8, 204), (0.05, 12), (1.0, 256)])
+def test_a_share_of_the_batch_comes_from_the_first_buffer(share, count):
+  ones = ring.add(ring.init(3, jnp.zeros(())), jnp.ones(()))
+  empty_or_twos = ring.init(3, jnp.zeros(()))
+  if share < 1:
+    empty_or_twos = ring.add(empty_or_twos, jnp.full((), 2.0))
+  draw = jax.jit(
+    lambda share: ring.sample_two(ones, empty_or_twos, jax.random.key(0), 256, share)
+  )
+  batch = np.asarray(draw(share))
+  assert (batch == 1).sum() == count and set(batch) <= {1.0, 2.0}

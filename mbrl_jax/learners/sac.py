@@ -1,0 +1,246 @@
+"""Soft actor-critic: a stochastic policy, two critics, a temperature that is learnt.
+
+With the policy ``pi``, critics ``Q_j`` and their slowly moving targets ``Q'_j``, temperature
+``alpha`` and target entropy ``h``, for a batch of transitions ``(s, a, r, s', terminated)``::
+
+  y      = r + gamma (1 - terminated) [min_j Q'_j(s', a') - alpha log pi(a'|s')],  a' ~ pi(s')
+  L_Q    = sum_j mean 1/2 (Q_j(s, a) - y)^2
+  L_V    = mean 1/2 (V(s) - [min_j Q'_j(s, b) - alpha log pi(b|s)])^2,             b ~ pi(s)
+  L_pi   = mean alpha log pi(b|s) - min_j Q_j(s, b)
+  L_a    = -log alpha mean (log pi(b|s) + h)
+  Q', V' <- (1 - tau) Q', V' + tau Q, V
+
+All gradients are taken at the same parameters, then Adam moves all of them. The separate
+value ``V`` is not needed for learning; MoPAC has it to value the states where plans end.
+
+Source: Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications"; ``V``: Morgan
+et al. 2021 (MoPAC), released code.
+
+Deviations:
+  * Actions go to the critics scaled to -1 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from mbrl_jax.networks.actor import from_bounds, gaussian, make_net, squash, to_bounds
+from mbrl_jax.networks.mlp import MLP
+from mbrl_jax.ops.noise import normal
+from mbrl_jax.ops.validate import positive
+from mbrl_jax.types import Array, Key, Metrics, Params, Transition
+
+
+class SACTuning(NamedTuple):
+  """Numbers that may change at any time, arrays ``[]`` in the state.
+
+  Attributes:
+    discount: ``gamma``.
+    tau: share by which the targets move in each update.
+    learning_rate: Adam's, of all nets and of the temperature.
+    target_entropy: ``h``, in nats, of the action scaled to -1 and 1.
+  """
+
+  discount: Any = 0.99
+  tau: Any = 5e-3
+  learning_rate: Any = 3e-4
+  target_entropy: Any = -1.0
+
+
+class Nets(NamedTuple):
+  """All that Adam moves.
+
+  Attributes:
+    actor: parameters of the policy's net.
+    critics: of the two critics' nets.
+    value: of the net of ``V``, or ``()``.
+    log_alpha: ``[]``.
+  """
+
+  actor: Params
+  critics: tuple[Params, Params]
+  value: Params
+  log_alpha: Array
+
+
+class SACState(NamedTuple):
+  """State of the learner.
+
+  Attributes:
+    nets: what is learnt.
+    target_critics: ``Q'``.
+    target_value: ``V'``, or ``()``.
+    opt_state: Adam's.
+    tuning: see ``SACTuning``.
+  """
+
+  nets: Nets
+  target_critics: tuple[Params, Params]
+  target_value: Params
+  opt_state: optax.OptState
+  tuning: SACTuning
+
+
+class SAC(NamedTuple):
+  """The learner as pure functions.
+
+  Attributes:
+    init: ``(key, SACTuning) -> SACState``.
+    update: ``(state, batch, key) -> (state, metrics)``, one gradient step on transitions
+      with leaves ``[B, ...]``, actions in the task's units.
+    act: ``(actor_params, obs [O], key, greedy [] bool) -> action [A]``, a sample of the
+      policy or, if greedy, the squashed mean.
+    q: ``(critics, obs [O], action [A]) -> []``, the smaller of the two critics.
+    v: ``(value_params, obs [O]) -> []``; with ``value=True`` only.
+  """
+
+  init: Callable[[Key, SACTuning], SACState]
+  update: Callable[[SACState, Transition, Key], tuple[SACState, Metrics]]
+  act: Callable[[Params, Array, Key, Array], Array]
+  q: Callable[[tuple[Params, Params], Array, Array], Array]
+  v: Callable[[Params, Array], Array]
+
+
+class _Nets(NamedTuple):
+  """The nets' definitions and the bounds of the actions."""
+
+  actor: MLP
+  critic: MLP
+  low: Array
+  high: Array
+  value: bool
+
+
+def make_sac(
+  obs_dim: int,
+  action_low: Any,
+  action_high: Any,
+  *,
+  hidden: Sequence[int] = (256, 256),
+  value: bool = False,
+) -> SAC:
+  """Makes the learner.
+
+  Args:
+    obs_dim: numbers in an observation, as the nets are given it.
+    action_low, action_high: bounds ``[A]``, finite.
+    hidden: widths of the hidden layers of all nets.
+    value: also learn ``V``.
+
+  Raises:
+    ValueError: sizes that are not positive.
+
+  Example:
+    >>> import jax
+    >>> sac = make_sac(3, [-2.0], [2.0], hidden=(8,))
+    >>> state = sac.init(jax.random.key(0), SACTuning(target_entropy=-1.0))
+    >>> sac.act(state.nets.actor, jax.numpy.zeros(3), jax.random.key(1), True).shape
+    (1,)
+  """
+  positive(obs_dim=obs_dim, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
+  low, high = np.float32(action_low), np.float32(action_high)
+  nets = _Nets(make_net(2 * len(low), hidden), make_net(1, hidden), low, high, value)
+
+  def act(params: Params, obs: Array, key: Key, greedy: Array) -> Array:
+    mean, log_std = gaussian(nets.actor, params, obs)
+    noise = jnp.where(greedy, 0.0, normal(key, mean.shape))
+    return to_bounds(squash(mean, log_std, noise)[0], low, high)
+
+  return SAC(
+    init=lambda key, tuning: _init(nets, obs_dim, key, tuning),
+    update=lambda state, batch, key: _update(nets, state, batch, key),
+    act=act,
+    q=lambda critics, obs, action: _least_q(nets, critics, obs, from_bounds(action, low, high)),
+    v=lambda params, obs: nets.critic.apply({"params": params}, obs)[..., 0],
+  )
+
+
+def _init(nets: _Nets, obs_dim: int, key: Key, tuning: SACTuning) -> SACState:
+  """Draws the nets; targets begin as copies."""
+  keys = jax.random.split(key, 4)
+  obs, pair = jnp.zeros(obs_dim), jnp.zeros(obs_dim + len(nets.low))
+  fresh = lambda net, key, x: net.init(key, x)["params"]
+  learnt = Nets(
+    actor=fresh(nets.actor, keys[0], obs),
+    critics=(fresh(nets.critic, keys[1], pair), fresh(nets.critic, keys[2], pair)),
+    value=fresh(nets.critic, keys[3], obs) if nets.value else (),
+    log_alpha=jnp.zeros(()),
+  )
+  copy = lambda tree: jax.tree.map(jnp.copy, tree)
+  tuning = SACTuning(*(jnp.asarray(x, jnp.float32) for x in tuning))
+  opt_state = optax.scale_by_adam().init(learnt)
+  return SACState(learnt, copy(learnt.critics), copy(learnt.value), opt_state, tuning)
+
+
+def _update(
+  nets: _Nets, state: SACState, batch: Transition, key: Key
+) -> tuple[SACState, Metrics]:
+  """Takes one gradient step."""
+  noise = normal(key, (2, *batch.action.shape))
+  gradient, metrics = jax.grad(_loss, argnums=1, has_aux=True)(
+    nets, state.nets, state, batch, noise
+  )
+  steps, opt_state = optax.scale_by_adam().update(gradient, state.opt_state)
+  rate, tau = state.tuning.learning_rate, state.tuning.tau
+  learnt = jax.tree.map(lambda x, step: x - rate * step, state.nets, steps)
+  follow = lambda old, new: jax.tree.map(lambda a, b: a + tau * (b - a), old, new)
+  state = state._replace(
+    nets=learnt,
+    target_critics=follow(state.target_critics, learnt.critics),
+    target_value=follow(state.target_value, learnt.value),
+    opt_state=opt_state,
+  )
+  return state, metrics
+
+
+def _loss(
+  nets: _Nets, learnt: Nets, state: SACState, batch: Transition, noise: Array
+) -> tuple[Array, Metrics]:
+  """Adds up the losses; each reaches only what it is meant to move."""
+  still = jax.lax.stop_gradient
+  alpha = still(jnp.exp(learnt.log_alpha))
+  next_action, next_log = squash(
+    *gaussian(nets.actor, still(learnt.actor), batch.next_obs), noise[0]
+  )
+  next_q = _least_q(nets, state.target_critics, batch.next_obs, next_action)
+  going_on = jnp.where(batch.terminated, 0.0, state.tuning.discount)
+  target = still(batch.reward + going_on * (next_q - alpha * next_log))
+  taken = from_bounds(batch.action, nets.low, nets.high)
+  q = jnp.stack([_q(nets, critic, batch.obs, taken) for critic in learnt.critics])
+  q_loss = 0.5 * jnp.square(q - target).mean(1).sum()
+
+  action, log = squash(*gaussian(nets.actor, learnt.actor, batch.obs), noise[1])
+  best_q = _least_q(nets, still(learnt.critics), batch.obs, action)
+  actor_loss = jnp.mean(alpha * log - best_q)
+  alpha_loss = -learnt.log_alpha * still(jnp.mean(log) + state.tuning.target_entropy)
+  total = q_loss + actor_loss + alpha_loss
+  metrics = {
+    "q": q.mean(),
+    "q_loss": q_loss,
+    "actor_loss": actor_loss,
+    "alpha": alpha,
+    "entropy": -log.mean(),
+  }
+  if nets.value:
+    soft = _least_q(nets, state.target_critics, batch.obs, still(action)) - alpha * still(log)
+    v = nets.critic.apply({"params": learnt.value}, batch.obs)[..., 0]
+    metrics["v_loss"] = 0.5 * jnp.square(v - still(soft)).mean()
+    total += metrics["v_loss"]
+  return total, metrics
+
+
+def _q(nets: _Nets, critic: Params, obs: Array, action: Array) -> Array:
+  """Returns a critic's values ``[...]`` of actions between -1 and 1."""
+  pair = jnp.concatenate([obs, action], -1)
+  return nets.critic.apply({"params": critic}, pair)[..., 0]
+
+
+def _least_q(nets: _Nets, critics: tuple[Params, Params], obs: Array, action: Array) -> Array:
+  """Returns the smaller of the two critics' values."""
+  return jnp.minimum(*(_q(nets, critic, obs, action) for critic in critics))

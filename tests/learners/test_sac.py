@@ -1,0 +1,167 @@
+"""SAC against numbers worked out by hand, and on problems whose answer is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from scipy import integrate, stats
+
+from mbrl_jax.learners import SACTuning, make_sac
+from mbrl_jax.learners.sac import _loss, _Nets  # the losses, one by one
+from mbrl_jax.networks.actor import from_bounds, gaussian, make_net, squash, to_bounds
+from mbrl_jax.types import Transition
+
+LOW, HIGH = np.float32([-2.0, -1.0]), np.float32([2.0, 3.0])
+
+
+def batch_of(size, obs_dim=3, seed=0, terminated=False):
+  rng = np.random.default_rng(seed)
+  draw = lambda *shape: jnp.asarray(rng.normal(size=(size, *shape)), jnp.float32)
+  return Transition(
+    obs=draw(obs_dim),
+    action=jnp.asarray(rng.uniform(LOW, HIGH, (size, 2)), jnp.float32),
+    reward=draw(),
+    next_obs=draw(obs_dim),
+    terminated=jnp.full(size, terminated),
+    truncated=jnp.zeros(size, bool),
+  )
+
+
+def test_density_of_the_squashed_gaussian_integrates_to_one():
+  mean, log_std = 0.4, -0.3
+
+  def density(action):
+    u = np.arctanh(action)
+    noise = (u - mean) / np.exp(log_std)
+    _, log = squash(jnp.array([mean]), jnp.array([log_std]), jnp.array([noise]))
+    return float(np.exp(log))
+
+  total, _ = integrate.quad(density, -0.999, 0.999, limit=60)
+  assert total == pytest.approx(1.0, abs=1e-3)
+  expected = stats.norm.pdf(np.arctanh(0.5), mean, np.exp(log_std)) / (1 - 0.25)
+  assert density(0.5) == pytest.approx(expected, rel=1e-4)
+
+
+def test_log_density_is_finite_at_the_bounds():
+  action, log = squash(jnp.array([30.0]), jnp.array([0.0]), jnp.array([1.0]))
+  assert action == 1.0 and np.isfinite(log)
+
+
+def test_actions_scale_to_the_bounds_and_back():
+  unit = jnp.array([[-1.0, -1.0], [1.0, 1.0], [0.0, 0.5]])
+  scaled = to_bounds(unit, LOW, HIGH)
+  np.testing.assert_allclose(scaled, [[-2, -1], [2, 3], [0, 2]])
+  np.testing.assert_allclose(from_bounds(scaled, LOW, HIGH), unit)
+
+
+def test_losses_are_those_of_the_docstring():
+  """Recomputed with numpy from the nets' outputs."""
+  sac = make_sac(3, LOW, HIGH, hidden=(8,), value=True)
+  state = sac.init(jax.random.key(0), SACTuning(discount=0.9, target_entropy=-2.0))
+  other = sac.init(jax.random.key(9), SACTuning())
+  state = state._replace(target_critics=other.nets.critics)
+  state = state._replace(nets=state.nets._replace(log_alpha=jnp.log(0.3)))
+  batch = batch_of(5)
+  batch = batch._replace(terminated=jnp.array([True, False, False, True, False]))
+  noise = jax.random.normal(jax.random.key(1), (2, 5, 2))
+  nets = _Nets(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, True)
+  total, metrics = _loss(nets, state.nets, state, batch, noise)
+
+  pi = lambda obs, n: squash(*gaussian(nets.actor, state.nets.actor, obs), n)
+  each = lambda critic, obs, a: np.array(
+    [nets.critic.apply({"params": critic}, np.append(o, x))[0] for o, x in zip(obs, a)]  # noqa: B905
+  )
+  least = lambda critics, obs, a: np.min([each(c, obs, a) for c in critics], 0)
+  next_action, next_log = pi(batch.next_obs, noise[0])
+  soft = least(state.target_critics, batch.next_obs, next_action) - 0.3 * next_log
+  y = batch.reward + 0.9 * ~batch.terminated * soft
+  unit = from_bounds(batch.action, LOW, HIGH)
+  q_loss = sum(0.5 * np.mean((each(c, batch.obs, unit) - y) ** 2) for c in state.nets.critics)
+  action, log = pi(batch.obs, noise[1])
+  actor_loss = np.mean(0.3 * log - least(state.nets.critics, batch.obs, action))
+  v = np.array([sac.v(state.nets.value, o) for o in batch.obs])
+  v_target = least(state.target_critics, batch.obs, action) - 0.3 * log
+  v_loss = 0.5 * np.mean((v - v_target) ** 2)
+  alpha_loss = -np.log(0.3) * (np.mean(log) - 2.0)
+  for name, value in {"q_loss": q_loss, "actor_loss": actor_loss, "v_loss": v_loss}.items():
+    np.testing.assert_allclose(metrics[name], value, rtol=1e-4, err_msg=name)
+  np.testing.assert_allclose(total, q_loss + actor_loss + v_loss + alpha_loss, rtol=1e-4)
+
+
+def test_each_loss_moves_only_its_own_net():
+  sac = make_sac(3, LOW, HIGH, hidden=(8,))
+  state = sac.init(jax.random.key(0), SACTuning())
+  nets = _Nets(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, False)
+  noise = jnp.zeros((2, 4, 2))
+  pull = lambda name: jax.grad(lambda n: _loss(nets, n, state, batch_of(4), noise)[1][name])
+  size = lambda tree: float(optax.tree.norm(tree))
+  by_q, by_actor = pull("q_loss")(state.nets), pull("actor_loss")(state.nets)
+  assert size(by_q.critics) > 0 and size(by_q.actor) == size(by_q.log_alpha) == 0
+  assert size(by_actor.actor) > 0 and size(by_actor.critics) == size(by_actor.log_alpha) == 0
+
+
+def test_targets_follow_by_tau_and_rate_scales_the_step():
+  sac = make_sac(3, LOW, HIGH, hidden=(8,))
+  state = sac.init(jax.random.key(0), SACTuning(tau=0.25, learning_rate=0.01))
+  after, _ = jax.jit(sac.update)(state, batch_of(16), jax.random.key(1))
+  want = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, state.nets.critics, after.nets.critics)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.target_critics, want
+  )
+  moved = jnp.abs(
+    after.nets.critics[0]["layer_1"]["bias"] - state.nets.critics[0]["layer_1"]["bias"]
+  )
+  np.testing.assert_allclose(moved, 0.01, rtol=1e-3)  # Adam's first step is the rate itself
+
+
+def test_temperature_finds_the_target_entropy_and_the_policy_the_best_action():
+  """A bandit: reward ``-(a - 0.5)^2`` in the first action, episodes of one step."""
+  sac = make_sac(1, [-1.0], [1.0], hidden=(32, 32))
+  tuning = SACTuning(learning_rate=3e-3, tau=0.05, target_entropy=-1.0)
+  rng = np.random.default_rng(0)
+  actions = jnp.asarray(rng.uniform(-1, 1, (64, 256, 1)), jnp.float32)
+  obs = jnp.zeros((256, 1))
+  flag = jnp.ones(256, bool)
+
+  def body(state, x):
+    action, key = x
+    reward = -10 * jnp.square(action[:, 0] - 0.5)
+    return sac.update(state, Transition(obs, action, reward, obs, flag, ~flag), key)
+
+  run = jax.jit(lambda s, k: jax.lax.scan(body, s, (actions, jax.random.split(k, 64))))
+  state = sac.init(jax.random.key(0), tuning)
+  for i in range(30):
+    state, metrics = run(state, jax.random.key(i))
+  best = sac.act(state.nets.actor, jnp.zeros(1), jax.random.key(0), True)
+  np.testing.assert_allclose(best, 0.5, atol=0.1)
+  np.testing.assert_allclose(metrics["entropy"][-20:].mean(), -1.0, atol=0.25)
+  values = [float(sac.q(state.nets.critics, jnp.zeros(1), jnp.array([a]))) for a in (-0.5, 0.5)]
+  np.testing.assert_allclose(values, [-10.0, 0.0], atol=0.8)
+
+
+def test_update_traces_once_and_vmaps_over_tuning():
+  traces, sac = [], make_sac(3, LOW, HIGH, hidden=(8,))
+
+  @jax.jit
+  def update(state, batch, key):
+    traces.append(None)
+    return sac.update(state, batch, key)
+
+  rates = jnp.array([1e-3, 1e-2])
+  init = lambda rate: sac.init(jax.random.key(0), SACTuning(learning_rate=rate))
+  states = jax.vmap(init)(rates)
+  many, _ = jax.jit(jax.vmap(sac.update, (0, None, None)))(
+    states, batch_of(4), jax.random.key(1)
+  )
+  for i, rate in enumerate(rates):
+    one, _ = update(init(rate), batch_of(4), jax.random.key(1))
+    jax.tree.map(
+      lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=1e-5), many.nets, one.nets
+    )
+  assert len(traces) == 1
+
+
+def test_refuses_sizes():
+  with pytest.raises(ValueError, match=r"hidden\[1\] must be positive, got 0"):
+    make_sac(3, LOW, HIGH, hidden=(8, 0))
