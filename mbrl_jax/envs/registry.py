@@ -22,6 +22,8 @@ _TASKS = {
   # PETS
   "cartpole": "cartpole",
   "halfcheetah_pets": "halfcheetah",
+  "pusher": "pusher",
+  "reacher7": "reacher7",
   # Gymnasium's family
   "ant": "ant",
   "halfcheetah": "halfcheetah",
