@@ -35,6 +35,7 @@ _TASKS = {
   # Game-MBRL
   "point_mass": "point_mass",
   "reacher_7dof": "reacher_7dof",
+  "peg_insertion": "peg_insertion",
   # M-DeMoRL
   "leg2r": "leg2r",
 }
