@@ -9,11 +9,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import configuration
+from experiments import configuration, tasks
 from experiments.command import UsageError
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
-from mbrl_jax.envs.registry import list_envs, make_env
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
@@ -52,12 +51,16 @@ class Job(NamedTuple):
   @property
   def total_steps(self) -> int:
     """Environment steps of the whole run."""
+    if hasattr(self.config, "steps"):
+      return self.config.steps
     trials = self.config.trials + getattr(self.config, "init_trials", 0)
     return trials * self.env.spec.episode_length
 
   @property
   def chunk(self) -> int:
-    """Environment steps of one compiled call, a divisor of the episode length."""
+    """Environment steps of a compiled call: the config's, or a divisor of the episode's."""
+    if hasattr(self.config, "update_every"):
+      return self.config.update_every
     length = self.env.spec.episode_length
     return max(n for n in range(1, LONGEST_CHUNK + 1) if length % n == 0)
 
@@ -122,14 +125,15 @@ def make_settings(
   """
   try:
     choice("--algo", algo, list_algorithms())
-    choice("--env", env, list_envs())
     choice("--preset", preset, configuration.presets(algo))
     positive(seeds=seeds)
     values = configuration.preset_values(algo, preset, env)
     config = configuration.override(default_config(algo), {**values, **config_overrides})
+    env_overrides = configuration.nested(env_overrides)
   except ValueError as error:
     raise UsageError(_as_flag(str(error))) from error
   return {
+    **tasks.settings(env),
     "algo": algo,
     "env": env,
     "physics": physics,
@@ -137,7 +141,7 @@ def make_settings(
     "seed": seed,
     "seeds": seeds,
     **rest,
-    "env_overrides": {k: configuration.literal(v) for k, v in env_overrides.items()},
+    "env_overrides": env_overrides,
     "config": configuration.to_dict(config),
   }
 
@@ -154,7 +158,8 @@ def build(settings: Settings, devices: int = 1) -> Job:
   """
   mesh = _seed_mesh(settings["seeds"], devices)
   try:
-    env = make_env(settings["env"], settings["physics"], **settings["env_overrides"])
+    tasks.check_unchanged(settings["env"], settings)
+    env = tasks.make(settings["env"], settings["physics"], settings["env_overrides"])
     default = default_config(settings["algo"])
     config = configuration.from_dict(default, settings["config"])
     algorithm = make_algorithm(settings["algo"], env.spec, config)
@@ -189,7 +194,4 @@ def returns(metrics: dict[str, Any]) -> np.ndarray:
 def _as_flag(message: str) -> str:
   """Writes a validator's argument as the flag the user typed."""
   message = re.sub(r"^config='([^']*)' is", r"--config.\1 is", message)
-  message = re.sub(r"^override='([^']*)' is", r"--env.\1 is", message)
-  return re.sub(r"^((?:model|fit|planner)\.\w+=)", r"--config.\1", message).replace(
-    "physics=", "--physics=", 1
-  )
+  return re.sub(r"^((?:model|fit|planner)\.\w+=)", r"--config.\1", message)

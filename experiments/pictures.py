@@ -15,6 +15,8 @@ from mbrl_jax.types import Env, EnvSpec
 
 FANS = 6
 """Fans drawn along one episode."""
+FPS = 30
+"""Frames a second of a video at most, or a bit more: tasks take up to 500 steps a second."""
 
 
 def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[Path]:
@@ -46,14 +48,15 @@ def draw_predictions(source: Path, out: Path, dt: float) -> list[Path]:
 
 
 def film(path: Path, env: Env, poses: np.ndarray, rewards: np.ndarray, title: str) -> Path:
-  """Writes a video of a rollout with its return so far as caption."""
+  """Writes a video of a rollout, at its own speed, with its return so far as caption."""
   captions = [
     f"{env.spec.dt * (i + 1):.2f} s  return {total:.1f}"
     for i, total in enumerate(np.cumsum(rewards, dtype=np.float64))
   ]
-  frames = video.render(env, poses, title=title, captions=captions)
+  stride = max(1, int(1 / (FPS * env.spec.dt)))
+  frames = video.render(env, poses[::stride], title=title, captions=captions[::stride])
   path.parent.mkdir(parents=True, exist_ok=True)
-  return Path(video.write_video(path, frames, 1.0 / env.spec.dt))
+  return Path(video.write_video(path, frames, 1.0 / (stride * env.spec.dt)))
 
 
 def film_last(

@@ -1,10 +1,14 @@
-"""Films an episode: of a trained policy, of a stored rollout, or of random actions.
+"""Films an episode: of a trained policy, of a stored rollout, or of a task by itself.
 
   python -m experiments.render --run=runs/demo
   python -m experiments.render --run=runs/demo --rollout=3
-  python -m experiments.render --env=cartpole --policy=random --out=random.mp4
+  python -m experiments.render --env=cartpole --policy=zero --steps=100
+  python -m experiments.render --env=my_task.py:make_task --out=random.mp4
 
-Without --rollout a fresh episode is run by the restored policy. No screen is needed.
+With --run and without --rollout a fresh episode is run by the restored policy. With --env no
+run is needed: --policy=random draws actions evenly within their bounds, --policy=zero lets
+go; --env.NAME=VALUE sets an argument of the task. No screen is needed; where there is no
+OpenGL a plain drawing is filmed.
 """
 
 from __future__ import annotations
@@ -16,73 +20,90 @@ import numpy as np
 import rich.console
 from absl import flags
 
-from experiments import command, evaluate, pictures
-from mbrl_jax.envs.registry import list_envs, make_env
+from experiments import behaviour, command, evaluate, pictures, tasks
 from mbrl_jax.runtime import run_folder
 from mbrl_jax.types import Env
 
-POLICIES = ("trained", "random")
+Film = tuple[Env, np.ndarray, np.ndarray, Path, str]
+"""Task, poses ``[T, Q]``, rewards ``[T]``, file and title."""
+OF_RUNS = ("step", "best", "rollout", "trained_seed")
+"""Flags that choose something in a run."""
+OF_TASKS = ("steps", "physics")
+"""Flags that belong to ``--env``."""
 
 
-def define() -> None:
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
-  flags.DEFINE_string("run", None, "Folder of the run whose policy is filmed.")
-  flags.DEFINE_integer("step", None, "Checkpoint to restore. Default: the newest.")
-  flags.DEFINE_bool("best", False, "Restore the checkpoint with the best return.")
-  flags.DEFINE_integer(
-    "rollout", None, "Film this stored training rollout instead; -1 is the last one."
+  text, whole = flags.DEFINE_string, flags.DEFINE_integer
+  for flag, name, default, meaning, *bound in (
+    (text, "run", None, "Folder of the run whose policy is filmed."),
+    (whole, "step", None, "Checkpoint to restore. Default: the newest."),
+    (whole, "rollout", None, "Film this stored training rollout instead; -1 is the last."),
+    (whole, "trained_seed", None, "Of a run with several seeds. Default: the first."),
+    (text, "env", None, f"Task to film without a run: {tasks.known()}."),
+    (whole, "steps", None, "Control steps, with --env. Default: an episode.", 1),
+    (text, "physics", "auto", "With --env: mjx, mujoco (C engine) or auto."),
+    (whole, "seed", 0, "Seed of the episode.", 0),
+    (text, "out", None, "Video file. Default: in the run's videos/, or ENV_POLICY.mp4."),
+  ):
+    flag(name, default, meaning, *bound, flag_values=values)
+  flags.DEFINE_bool(
+    "best", False, "Restore the checkpoint with the best return.", flag_values=values
   )
-  flags.DEFINE_integer("trained_seed", None, "Of a run with several seeds. Default: the first.")
-  flags.DEFINE_string("env", None, f"Task for --policy=random: {', '.join(list_envs())}.")
-  flags.DEFINE_string("physics", "auto", "Physics for --policy=random.")
-  flags.DEFINE_enum("policy", "trained", POLICIES, "What acts.")
-  flags.DEFINE_integer("seed", 0, "Seed of the episode.", 0)
-  flags.DEFINE_string("out", None, "Video file. Default: in the run folder's videos/.")
+  flags.DEFINE_enum(
+    "policy",
+    None,
+    behaviour.POLICIES,
+    "What acts, with --env. Default: random.",
+    flag_values=values,
+  )
 
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Films; returns the exit status."""
-  command.refuse(dotted)
   console = rich.console.Console(highlight=False, soft_wrap=True)
-  if options.policy == "random":
-    env, poses, rewards = _random_episode(options)
-    out, title = options.out or f"{env.spec.name}_random.mp4", f"{env.spec.name}, random"
-  elif options.rollout is not None:
-    env, poses, rewards, out, title = _stored_episode(options)
+  if options.env is not None:
+    env, poses, rewards, out, title = _task_alone(options, dotted)
   else:
-    env, poses, rewards, out, title = _fresh_episode(options)
+    env, poses, rewards, out, title = _of_run(options, dotted)
   path = pictures.film(Path(options.out or out), env, poses, rewards, title)
-  console.print(f"return {float(np.sum(rewards)):.2f}", markup=False)
+  console.print(f"return {float(np.sum(rewards)):.2f}, {len(rewards)} steps", markup=False)
   console.print(f"wrote {path}", markup=False)
   return 0
 
 
-def _random_episode(options: flags.FlagValues) -> tuple[Env, np.ndarray, np.ndarray]:
-  if options.env is None:
-    raise command.UsageError("--policy=random needs --env, the task to film.")
-  try:
-    env = make_env(options.env, options.physics)
-  except ValueError as error:
-    raise command.UsageError(str(error)) from error
-  low, high = env.spec.action_low, env.spec.action_high
-
-  @jax.jit
-  def rollout(key):
-    def body(state, key):
-      act_key, env_key = jax.random.split(key)
-      action = jax.random.uniform(act_key, low.shape, minval=low, maxval=high)
-      state, transition = env.step(state, action, env_key)
-      over = transition.terminated | transition.truncated
-      return state, (env.pose(state), transition.reward, over)
-
-    keys = jax.random.split(key, env.spec.episode_length + 1)
-    return jax.lax.scan(body, env.reset(keys[0]), keys[1:])[1]
-
-  poses, rewards, over = map(np.asarray, rollout(jax.random.key(options.seed)))
-  return env, *_until(over, poses, rewards)
+def _task_alone(options: flags.FlagValues, dotted: command.Dotted) -> Film:
+  """Runs an episode of a task, without a run."""
+  if options.run is not None:
+    raise command.UsageError("Give either --run or --env: a run knows its task.")
+  _refuse_present(options, OF_RUNS, "belongs to --run")
+  for name in dotted["config"]:
+    raise command.UsageError(f"--config.{name}: nothing is learned with --env.")
+  env = tasks.make(options.env, options.physics, dotted["env"])
+  policy = options.policy or "random"
+  episode = behaviour.run(env, policy, steps=options.steps, seed=options.seed)
+  out = Path(f"{tasks.label(options.env)}_{policy}.mp4")
+  return env, episode.poses, episode.rewards, out, f"{env.spec.name}, {policy}"
 
 
-def _fresh_episode(options: flags.FlagValues) -> tuple[Env, np.ndarray, np.ndarray, Path, str]:
+def _of_run(options: flags.FlagValues, dotted: command.Dotted) -> Film:
+  """Takes or makes an episode of a run."""
+  if options.run is None:
+    raise command.UsageError(
+      "Give --run, the folder of a run, or --env, a task, such as --env=cartpole."
+    )
+  command.refuse(dotted)
+  _refuse_present(options, (*OF_TASKS, "policy"), "belongs to --env")
+  return _fresh_episode(options) if options.rollout is None else _stored_episode(options)
+
+
+def _refuse_present(options: flags.FlagValues, names: tuple[str, ...], why: str) -> None:
+  for name in names:
+    if options[name].present:
+      raise command.UsageError(f"--{name} {why}.")
+
+
+def _fresh_episode(options: flags.FlagValues) -> Film:
   folder, task, restored = evaluate.restore(options)
   rollout, _ = task.evaluation(1, restored.state.act)
   metrics = rollout(restored.state.act, options.seed)
@@ -96,9 +117,7 @@ def _fresh_episode(options: flags.FlagValues) -> tuple[Env, np.ndarray, np.ndarr
   return task.env, poses, rewards, out, f"{task.env.spec.name}, step {restored.step}"
 
 
-def _stored_episode(options: flags.FlagValues) -> tuple[Env, np.ndarray, np.ndarray, Path, str]:
-  if options.run is None:
-    raise command.UsageError("--rollout needs --run, the folder of a run.")
+def _stored_episode(options: flags.FlagValues) -> Film:
   folder = run_folder.open_run(options.run)
   task = evaluate.job.build(folder.config())
   seed = task.seeds[_seed_index(options, task.seeds)] if task.seeds else None

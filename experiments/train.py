@@ -4,6 +4,7 @@
   python -m experiments.train --logdir=runs/demo --resume
   python -m experiments.train --env=cartpole --seeds=4 --config.planner.samples=400
   python -m experiments.train --env=cartpole --seeds=4 --devices=2
+  python -m experiments.train --env=my_task.py:make_task
 
 A field of the algorithm's config is set with --config.NAME=VALUE, an argument of the task
 with --env.NAME=VALUE (such as --env.action_noise=0.1). Stop with Ctrl-C or SIGTERM: the
@@ -22,9 +23,8 @@ import rich.console
 import rich.table
 from absl import flags
 
-from experiments import command, configuration, job, pictures
+from experiments import command, configuration, job, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
-from mbrl_jax.envs.registry import list_envs
 from mbrl_jax.runtime import loop, run_folder
 from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.table import read_table
@@ -36,7 +36,7 @@ STORED = ("algo", "env", "physics", "preset", "seed", "seeds", "eval_every", "ev
 def define() -> None:
   """Defines the flags."""
   flags.DEFINE_string("algo", "pets", f"Algorithm: {', '.join(list_algorithms())}.")
-  flags.DEFINE_string("env", "cartpole", f"Task: {', '.join(list_envs())}.")
+  flags.DEFINE_string("env", "cartpole", f"Task: {tasks.known()}.")
   flags.DEFINE_string("logdir", None, "Folder of the run. Default: runs/ALGO_ENV_SEED.")
   flags.DEFINE_integer("seed", 0, "Seed; equal seeds give equal runs on one machine.", 0)
   flags.DEFINE_integer("seeds", 1, "Seeds to train at once: --seed and those after it.", 1)
@@ -117,7 +117,7 @@ def open_job(
     raise command.UsageError("--step says where to resume: add --resume.")
   if not options.resume:
     task = job.build(_settings(options, dotted, {}), options.devices)
-    names = [options.algo, options.env, f"seed{options.seed}"]
+    names = [options.algo, tasks.label(options.env), f"seed{options.seed}"]
     path = options.logdir or "runs/" + "_".join(names)
     return run_folder.create(path, task.settings), task
   if options.logdir is None:
@@ -136,9 +136,11 @@ def _settings(
   chosen |= {k: stored[k] for k in STORED if k in stored and not options[k].present}
   if stored and not options["preset"].present:
     chosen["preset"] = stored.get("preset", chosen["preset"])
+  if chosen["env"] == stored.get("env"):
+    tasks.check_unchanged(chosen["env"], stored)
   settings = job.make_settings(
     **chosen,
-    env_overrides={**stored.get("env_overrides", {}), **dotted["env"]},
+    env_overrides={**run_folder.flat(stored.get("env_overrides", {})), **dotted["env"]},
     config_overrides={**run_folder.flat(stored.get("config", {})), **dotted["config"]},
   )
   return settings

@@ -56,10 +56,13 @@ _EXPORTS = {
     "random_shooting",
   ),
   "mbrl_jax.envs": (
+    "Memory",
     "env_dynamics",
     "list_envs",
+    "load_model",
     "make_env",
     "make_mjcf",
+    "make_task",
     "mjx_dynamics",
     "mjx_model",
     "mjx_state",
@@ -73,6 +76,7 @@ _EXPORTS = {
     "make_evaluation",
     "make_step",
   ),
+  "mbrl_jax.runtime.checks": ("check_env",),
   "mbrl_jax.runtime.mesh": (
     "make_mesh",
     "over_seeds",
@@ -80,6 +84,7 @@ _EXPORTS = {
     "row_sharding",
     "shard_seeds",
   ),
+  "mbrl_jax.runtime.task_file": ("load_task",),
 }
 _HOME = {name: module for module, names in _EXPORTS.items() for name in names}
 

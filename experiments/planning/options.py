@@ -6,7 +6,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments import command
+from experiments import command, tasks
 from experiments.planning.setup import (
   PLANNERS,
   Setup,
@@ -16,7 +16,6 @@ from experiments.planning.setup import (
   make_setup,
 )
 from experiments.planning.task import make_tasks
-from mbrl_jax.envs.registry import list_envs
 from mbrl_jax.ops.validate import between
 from mbrl_jax.runtime.traces import model_point
 from mbrl_jax.runtime.viewer import check_screen
@@ -30,9 +29,8 @@ SAMPLES = 128
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
   text, number, whole = flags.DEFINE_string, flags.DEFINE_float, flags.DEFINE_integer
-  known = f"{', '.join(list_envs())}; or path/file.py:name"
   for flag, name, default, meaning, *bound in (
-    (text, "env", None, f"Task: {known}."),
+    (text, "env", None, f"Task: {tasks.known()}."),
     (text, "mjcf", None, "MuJoCo model (XML) to plan for instead of a task; needs --cost."),
     (text, "cost", None, "Sensors and weights: tip_to_goal:1.0,hinge:0.5:3.14."),
     (number, "control_cost", None, "Weight of the squared controls, with --mjcf."),

@@ -147,9 +147,11 @@ def translator(env: Env, model: Env) -> Callable[[EnvState], EnvState]:
     raise ValueError(f"--model_physics: {model.spec.name} has only the physics that it has.")
 
   def translate(state: EnvState) -> EnvState:
-    qpos, qvel, data, *_ = state.physics
-    activations = (data.act,) if hasattr(data, "act") else ()
-    return EnvState(model.physics.init(qpos, qvel, *activations), state.obs, state.steps)
+    now = state.physics
+    activations = (now.data.act,) if hasattr(now.data, "act") else ()
+    chosen = {} if isinstance(now.variant, tuple) else {"variant": now.variant}
+    physics = model.physics.init(now.qpos, now.qvel, *activations, **chosen)
+    return EnvState(physics._replace(memory=now.memory), state.obs, state.steps)
 
   return translate
 

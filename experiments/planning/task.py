@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
 from absl import flags
 
-from experiments import configuration
+from experiments import configuration, tasks
 from experiments.planning.setup import parse_cost, undisturbed
-from mbrl_jax.envs import make_env
 from mbrl_jax.envs.mjcf import make_mjcf
 from mbrl_jax.envs.physics import resolve_backend
 from mbrl_jax.ops import validate
-from mbrl_jax.runtime.task_file import load_task
 from mbrl_jax.types import Env
 
 MJCF_ONLY = ("cost", "control_cost", "keyframe", "dt")
@@ -39,7 +36,7 @@ def make_tasks(options: flags.FlagValues, overrides: dict[str, str], gradients: 
   Raises:
     ValueError: says what there is not.
   """
-  make = _maker(options, {k: configuration.literal(v) for k, v in overrides.items()})
+  make = _maker(options, configuration.nested(overrides))
   env = make(options.physics)
   physics = options.model_physics
   has_model = getattr(env, "model", None) is not None
@@ -62,11 +59,7 @@ def _maker(options: flags.FlagValues, overrides: dict[str, Any]) -> Maker:
   for name in MJCF_ONLY:
     if options[name].present:
       raise ValueError(f"--{name} belongs to --mjcf; --env has a cost of its own.")
-  if not re.search(r"\.py(:\w+)?$", options.env):
-    return lambda physics: make_env(options.env, physics, **overrides)
-  for name in overrides:
-    raise ValueError(f"--env.{name}: a task from a file takes no arguments.")
-  return lambda physics: load_task(options.env, physics)
+  return lambda physics: tasks.make(options.env, physics, overrides)
 
 
 def _from_mjcf(options: flags.FlagValues, overrides: dict[str, Any], physics: str) -> Env:

@@ -8,7 +8,7 @@ from mbrl_jax.envs.mjx_dynamics import mjx_dynamics
 from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics
 from mbrl_jax.envs.randomise import Randomised, randomise
 from mbrl_jax.envs.registry import list_envs, make_env
-from mbrl_jax.envs.task import Task
+from mbrl_jax.envs.task import Memory, Task, make_task
 from mbrl_jax.envs.tasks.linear_quadratic import (
   LinearQuadratic,
   double_integrator,
@@ -20,6 +20,7 @@ from mbrl_jax.envs.tasks.linear_quadratic import (
 __all__ = [
   "ActionNoise",
   "LinearQuadratic",
+  "Memory",
   "Physics",
   "PhysicsState",
   "Randomised",
@@ -31,6 +32,7 @@ __all__ = [
   "make_env",
   "make_mjcf",
   "make_physics",
+  "make_task",
   "mjx_dynamics",
   "mjx_model",
   "mjx_state",

@@ -39,7 +39,8 @@ _TASKS = {
   # M-DeMoRL
   "leg2r": "leg2r",
 }
-_COMMON = ("action_noise", "episode_length", "randomise")
+COMMON = ("action_noise", "episode_length", "randomise")
+"""What can be changed of every task, see ``adjust``."""
 
 
 def list_envs() -> list[str]:
@@ -76,17 +77,30 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
     p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY
   ]
   for override in overrides:
-    validate.choice("override", override, sorted([*_COMMON, *own]))
-  noise = overrides.pop("action_noise", None)
-  length = overrides.pop("episode_length", None)
-  randomised = overrides.pop("randomise", None)
-  env = make(physics, **overrides)
-  if randomised is not None:
-    env = vary_task(env, randomised)
-  if length is not None:
-    validate.positive(episode_length=length)
-    env = dataclasses.replace(env, spec=env.spec._replace(episode_length=int(length)))
-  return env if noise is None else ActionNoise(env, noise)
+    validate.choice("override", override, sorted([*COMMON, *own]))
+  common = {name: overrides.pop(name) for name in COMMON if name in overrides}
+  return adjust(make(physics, **overrides), **common)
+
+
+def adjust(
+  env: Env, *, action_noise: Any = None, episode_length: Any = None, randomise: Any = None
+) -> Env:
+  """Changes what can be changed of every task; see ``make_env``.
+
+  Raises:
+    ValueError: a value out of range, or the task is not made to be changed from outside.
+  """
+  if randomise is not None:
+    env = vary_task(env, randomise)
+  if episode_length is not None:
+    validate.positive(episode_length=episode_length)
+    if not dataclasses.is_dataclass(env):
+      raise ValueError(
+        f"episode_length={episode_length}: only tasks that are dataclasses, like "
+        f"mbrl_jax.envs.Task, can be changed from outside; this is a {type(env).__name__}."
+      )
+    env = dataclasses.replace(env, spec=env.spec._replace(episode_length=int(episode_length)))
+  return env if action_noise is None else ActionNoise(env, action_noise)
 
 
 def _maker(name: str) -> Callable[..., Task]:

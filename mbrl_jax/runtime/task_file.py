@@ -1,10 +1,15 @@
-"""Loads a task of the user's from a Python file: ``path/to/file.py:name``."""
+"""Loads a task of the user's from a Python file: ``path/to/file.py:name``.
+
+A run remembers the fingerprint of the file, so that a task that has changed since is not
+taken for the one that was trained on.
+"""
 
 from __future__ import annotations
 
-import dataclasses
+import hashlib
 import importlib.util
 import inspect
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -12,7 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from mbrl_jax.envs import ActionNoise
+from mbrl_jax.envs.registry import COMMON, adjust
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Env
 
@@ -28,18 +33,17 @@ def load_task(reference: str, physics: str = "auto", **overrides: Any) -> Env:
     physics: handed to the function if it takes an argument of that name, or has one that
       it cannot do without.
     **overrides: keyword arguments of the function; besides, as in ``make_env``,
-      ``episode_length`` and ``action_noise``.
+      ``action_noise``, ``episode_length`` and ``randomise``.
 
   Raises:
     ValueError: no such file, name or override; the file or the function fails: on which
       line; what the function returns is no ``types.Env``: what it lacks.
   """
-  path, found, name = reference.rpartition(".py:")
-  file = Path(path + ".py" if found else reference)
+  file, name = _split(reference)
   module = _run(file)
-  name = name if found else _only_maker(module, file)
+  name = name or _only_maker(module, file)
   value = _find(module, file, name)
-  own = {}
+  own, known = {}, ()
   if callable(value) and not hasattr(value, "spec"):
     known = inspect.signature(value).parameters
     own = {k: overrides.pop(k) for k in list(overrides) if k in known}
@@ -50,7 +54,38 @@ def load_task(reference: str, physics: str = "auto", **overrides: Any) -> Env:
       f"{file}:{name} gives a {type(value).__name__} without {', '.join(lacking)}: it must "
       "be an environment, see mbrl_jax.types.Env (mbrl_jax.envs.Task makes one)."
     )
-  return _adjust(value, **overrides)
+  for override in overrides:
+    validate.choice("override", override, sorted({*COMMON, *known} - {"physics"}))
+  return adjust(value, **overrides)
+
+
+def is_task_file(reference: str) -> bool:
+  """Tells a file, as ``load_task`` takes it, from the name of a registered task."""
+  return bool(re.search(r"\.py(:\w*)?$", reference))
+
+
+def fingerprint(reference: str) -> str:
+  """Returns the SHA-256 of a task's file and of the XML files beside it that it names.
+
+  Args:
+    reference: as ``load_task`` takes it.
+
+  Raises:
+    ValueError: there is no such file.
+  """
+  file, _ = _split(reference)
+  if not file.is_file():
+    raise ValueError(f"There is no file {str(file)!r}.")
+  text = file.read_text(encoding="utf-8", errors="replace")
+  named = [path for path in sorted(file.parent.glob("*.xml")) if path.stem in text]
+  contents = [hashlib.sha256(path.read_bytes()).digest() for path in (file, *named)]
+  return hashlib.sha256(b"".join(contents)).hexdigest()
+
+
+def _split(reference: str) -> tuple[Path, str]:
+  """Splits ``file.py:name`` into the file and the name, which may be empty."""
+  path, found, name = reference.rpartition(".py:")
+  return (Path(f"{path}.py"), name) if found else (Path(reference), "")
 
 
 def _run(file: Path) -> ModuleType:
@@ -128,20 +163,3 @@ def _describe(error: Exception, file: Path) -> str:
   where = f"{file}, line {line}" if line else str(file)
   message = " ".join(str(getattr(error, "msg", None) or error).split())
   return f"{where}: {type(error).__name__}: {message}"
-
-
-def _adjust(env: Env, **overrides: Any) -> Env:
-  """Applies the overrides that every task has."""
-  for name in overrides:
-    validate.choice("override", name, ("action_noise", "episode_length"))
-  if "episode_length" in overrides:
-    length = overrides["episode_length"]
-    validate.positive(episode_length=length)
-    if not dataclasses.is_dataclass(env):
-      raise ValueError(
-        f"episode_length={length}: only tasks that are dataclasses, like mbrl_jax.envs.Task, "
-        f"can be changed from outside; this is a {type(env).__name__}."
-      )
-    env = dataclasses.replace(env, spec=env.spec._replace(episode_length=int(length)))
-  noise = overrides.get("action_noise")
-  return env if noise is None else ActionNoise(env, noise)

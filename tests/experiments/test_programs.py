@@ -10,6 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import scipy.io
+from absl import flags
+from PIL import Image
+
+from experiments import behaviour, command, pictures, render
+from mbrl_jax.envs import make_env
+from mbrl_jax.runtime import video
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -45,6 +51,20 @@ def program(name, *arguments, status=0):
   assert done.returncode == status, done.stdout[-2000:] + done.stderr[-3000:]
   assert "Traceback" not in done.stderr
   return done.stdout if status == 0 else done.stderr
+
+
+def filmed(*arguments, fails=False):
+  """Calls ``render`` in this process; returns what it says of wrong usage."""
+  values, dotted = flags.FlagValues(), {"config": {}, "env": {}}
+  render.define(values)
+  values(command.split(["render", *arguments], dotted))
+  if not fails:
+    assert render.main(values, dotted) == 0
+    return None
+  with pytest.raises(command.UsageError) as error:
+    render.main(values, dotted)
+  assert "\n" not in str(error.value)
+  return str(error.value)
 
 
 @pytest.fixture(scope="module")
@@ -103,7 +123,7 @@ def test_a_run_is_resumed_evaluated_rendered_and_plotted(run, tmp_path):
   assert "wrote" in program("render", f"--run={folder}")
   assert "wrote" in program("render", f"--run={folder}", "--rollout=0")
   film = tmp_path / "random.mp4"
-  assert "wrote" in program("render", "--policy=random", "--env=pendulum", f"--out={film}")
+  assert "wrote" in program("render", "--env=pendulum", f"--out={film}")
   assert "fan_trial001.png" in program("plot", "--runs", folder)
   out = tmp_path / "both.png"
   program("plot", "--runs", folder, folder, "--group=config.model.kind", f"--out={out}")
@@ -111,6 +131,63 @@ def test_a_run_is_resumed_evaluated_rendered_and_plotted(run, tmp_path):
   for name in ("evaluate", "render", "plot"):
     assert "python -m experiments." in program(name, "--help")
     assert "error:" in program(name, status=2)
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (
+      ["--env=hoper"],
+      "--env='hoper' is not known. Did you mean 'hopper'? Valid choices: 'hopper'",
+    ),
+    (["--env=nowhere/mine.py:make_it"], "There is no file 'nowhere/mine.py'"),
+    (["--env=pendulum", "--best"], "--best belongs to --run"),
+    (["--env=pendulum", "--run=runs/a"], "Give either --run or --env"),
+    (["--steps=3", "--run=runs/a"], "--steps belongs to --env"),
+    ([], "Give --run, the folder of a run, or --env"),
+    (["--env=pendulum", "--env.gravity=3"], "--env.gravity is not known"),
+  ],
+)
+def test_what_can_not_be_filmed_is_one_sentence(arguments, message):
+  assert message in filmed(*arguments, fails=True)
+
+
+@pytest.mark.parametrize("policy", ["random", "zero"])
+def test_a_task_is_filmed_without_a_run(policy, tmp_path, monkeypatch):
+  monkeypatch.setattr(video, "gl_backend", lambda: None)
+  files = [tmp_path / f"{seed}.gif" for seed in (0, 0, 1)]
+  for seed, file in zip((0, 0, 1), files, strict=True):
+    filmed(
+      "--env=pendulum", f"--policy={policy}", f"--seed={seed}", "--steps=4", f"--out={file}"
+    )
+  with Image.open(files[0]) as image:
+    assert image.n_frames == 4
+  first, again, other = (file.read_bytes() for file in files)
+  assert first == again != other
+
+
+def test_an_episode_is_cut_where_its_task_ends(tmp_path):
+  env = make_env("inverted_pendulum", "mujoco")
+  long = behaviour.run(env, "zero", steps=300)
+  assert long.terminated and len(long.poses) == len(long.rewards) < 300
+  short = behaviour.run(env, "zero", steps=5)
+  assert not short.terminated and len(short.poses) == 5
+  np.testing.assert_array_equal(short.poses, long.poses[:5])
+
+
+def test_a_video_of_short_steps_plays_at_its_own_speed(tmp_path, monkeypatch):
+  filming = []
+
+  def write(path, frames, fps):
+    filming.append((len(frames), fps))
+    return path
+
+  monkeypatch.setattr(pictures.video, "render", lambda env, poses, **more: poses)
+  monkeypatch.setattr(pictures.video, "write_video", write)
+  env = make_env("hopper", "mujoco")  # 125 steps a second
+  pictures.film(tmp_path / "a.gif", env, np.zeros((1000, 6)), np.zeros(1000), "hopper")
+  ((count, fps),) = filming
+  assert count / fps == pytest.approx(8.0) and 30 <= fps < 40
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@
 
 import pytest
 
-from mbrl_jax.runtime.task_file import load_task
+from mbrl_jax.runtime.task_file import fingerprint, is_task_file, load_task
 
 GOOD = """
 import dataclasses
@@ -83,3 +83,37 @@ def test_says_that_there_is_no_file(tmp_path):
   (tmp_path / "notes.txt").write_text("")
   with pytest.raises(ValueError, match="not a Python file"):
     load_task(str(tmp_path / "notes.txt"))
+
+
+def test_a_file_is_told_from_a_name():
+  assert all(map(is_task_file, ("mine.py", "a/mine.py:make_it", "a.b/mine.py:")))
+  assert not any(map(is_task_file, ("cartpole", "mine.python", "py")))
+
+
+def test_a_fingerprint_changes_with_the_file_and_the_xml_that_it_names(tmp_path):
+  file, model, other = (tmp_path / name for name in ("mine.py", "arm.xml", "leg.xml"))
+  file.write_text("MODEL = 'arm.xml'")
+  model.write_text("<mujoco/>")
+  other.write_text("<mujoco/>")
+  first = fingerprint(f"{file}:make_it")
+  other.write_text("<mujoco></mujoco>")
+  assert fingerprint(str(file)) == first
+  model.write_text("<mujoco></mujoco>")
+  second = fingerprint(str(file))
+  file.write_text("MODEL = 'arm.xml' ")
+  assert len({first, second, fingerprint(str(file))}) == 3
+  with pytest.raises(ValueError, match=r"There is no file .*none.py"):
+    fingerprint(str(tmp_path / "none.py:make_it"))
+
+
+RANDOM = """
+from mbrl_jax import make_env
+
+def make_varied(physics="auto"):
+  return make_env("inverted_pendulum", physics)
+"""
+
+
+def test_a_model_is_randomised_like_any_other(write):
+  env = load_task(write(RANDOM), "mujoco", randomise={"count": 3, "masses": (0.5, 2.0)})
+  assert env.physics.variants == 3

@@ -1,0 +1,63 @@
+"""Runs an episode of a task without anything learned: of random or of zero actions."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mbrl_jax.ops.validate import choice
+from mbrl_jax.types import Env
+
+POLICIES = ("random", "zero")
+"""``random``: evenly within the bounds, anew at every step; ``zero``: or what is nearest."""
+
+
+class Episode(NamedTuple):
+  """One episode, up to where it ended.
+
+  Attributes:
+    poses: what a renderer needs, after each step ``[T, Q]``.
+    rewards: ``[T]``.
+    terminated: whether the task ended it, not the number of steps.
+  """
+
+  poses: np.ndarray
+  rewards: np.ndarray
+  terminated: bool
+
+
+def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> Episode:
+  """Runs an episode.
+
+  Args:
+    env: the task.
+    policy: one of ``POLICIES``.
+    steps: control steps at most; ``None``: the task's.
+    seed: of the initial state and of random actions.
+
+  Raises:
+    ValueError: there is no such policy.
+  """
+  choice("policy", policy, POLICIES)
+  low, high = jnp.asarray(env.spec.action_low), jnp.asarray(env.spec.action_high)
+  count = env.spec.episode_length if steps is None else steps
+
+  @jax.jit
+  def rollout(key):
+    def body(state, key):
+      act_key, env_key = jax.random.split(key)
+      action = jnp.clip(jnp.zeros_like(low), low, high)
+      if policy == "random":
+        action = jax.random.uniform(act_key, low.shape, minval=low, maxval=high)
+      state, transition = env.step(state, action, env_key)
+      return state, (env.pose(state), transition.reward, transition.terminated)
+
+    keys = jax.random.split(key, count + 1)
+    return jax.lax.scan(body, env.reset(keys[0]), keys[1:])[1]
+
+  poses, rewards, terminated = jax.device_get(rollout(jax.random.key(seed)))
+  end = int(np.argmax(terminated)) + 1 if terminated.any() else count
+  return Episode(poses[:end], rewards[:end], bool(terminated.any()))

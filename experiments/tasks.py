@@ -1,0 +1,95 @@
+"""Finds the task that ``--env`` names: a registered one, or one in a Python file."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from experiments import configuration
+from experiments.command import UsageError
+from mbrl_jax.envs.registry import list_envs, make_env
+from mbrl_jax.ops.validate import choice
+from mbrl_jax.runtime import task_file
+from mbrl_jax.types import Env
+
+
+def known() -> str:
+  """Says what ``--env`` may be, for ``--help``."""
+  return f"{', '.join(list_envs())}; or path/file.py:name, a function that makes a task"
+
+
+def make(reference: str, physics: str = "auto", overrides: dict[str, Any] | None = None) -> Env:
+  """Makes a task.
+
+  Args:
+    reference: a registered name, or ``path/file.py:name`` as ``load_task`` takes it.
+    physics: see ``make_env``.
+    overrides: ``--env.NAME=VALUE``, see ``configuration.nested``.
+
+  Raises:
+    UsageError: names the flag, its value and what there is, or what is wrong in the file.
+  """
+  try:
+    overrides = configuration.nested(overrides or {})
+    if task_file.is_task_file(reference):
+      return task_file.load_task(reference, physics, **overrides)
+    choice("--env", reference, list_envs())
+    return make_env(reference, physics, **overrides)
+  except (ValueError, ImportError) as error:
+    raise UsageError(as_flag(str(error))) from error
+
+
+def settings(reference: str) -> dict[str, str]:
+  """Returns what ``config.json`` keeps besides the name: of a file, its fingerprint.
+
+  Raises:
+    UsageError: there is neither such a task nor such a file.
+  """
+  try:
+    if task_file.is_task_file(reference):
+      return {"env_fingerprint": task_file.fingerprint(reference)}
+    choice("--env", reference, list_envs())
+  except ValueError as error:
+    raise UsageError(str(error)) from error
+  return {}
+
+
+def check_unchanged(reference: str, stored: dict[str, Any]) -> None:
+  """Refuses a file that is not the one that a run was started with.
+
+  Args:
+    reference: the run's task.
+    stored: the run's ``config.json``.
+
+  Raises:
+    UsageError: the file is gone, or it or an XML file that it names has changed.
+  """
+  before = stored.get("env_fingerprint")
+  if before is None:
+    return
+  try:
+    now = task_file.fingerprint(reference)
+  except ValueError as error:
+    raise UsageError(
+      f"The run's task is --env={reference}, relative to where it was started. {error}"
+    ) from error
+  if now != before:
+    raise UsageError(
+      f"{reference} or an XML file that it names has changed since the run was started: put "
+      "the old one back, or start a new run."
+    )
+
+
+def as_flag(message: str) -> str:
+  """Writes an argument in a message as the flag that the user typed."""
+  message = re.sub(r"^override='([^']*)' is", r"--env.\1 is", message)
+  message = re.sub(r"^randomise='([^']*)' is", r"--env.randomise.\1 is", message)
+  return re.sub(r"^physics=", "--physics=", message)
+
+
+def label(reference: str) -> str:
+  """Returns a name for files and folders: ``mine.py:make_it`` becomes ``mine_make_it``."""
+  if not task_file.is_task_file(reference):
+    return reference
+  name = re.split(r"[/\\]", reference)[-1]
+  return re.sub(r"\W+", "_", name.replace(".py", "")).strip("_")

@@ -1,0 +1,71 @@
+"""Checks whether a task keeps the contract of ``types.Env``, and says what is wrong."""
+
+from __future__ import annotations
+
+from mbrl_jax.ops import validate
+from mbrl_jax.runtime.checks import behaviour, contract, transitions
+from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding, guarded
+from mbrl_jax.runtime.checks.record import make_record
+from mbrl_jax.types import Env
+
+__all__ = ["NOTE", "OK", "WRONG", "Finding", "check_env"]
+
+
+def check_env(
+  env: Env, *, steps: int = 1000, seed: int = 0, mjx: bool = False
+) -> list[Finding]:
+  """Checks a task: shapes, purity, numbers, episodes.
+
+  Nine rows of episodes are run: of random actions, held ones, and at the bounds.
+
+  Args:
+    env: the task.
+    steps: control steps of each row.
+    seed: of states and actions.
+    mjx: also compile the task's model with MJX, which takes seconds to minutes.
+
+  Returns:
+    One ``Finding`` a check. The task keeps the contract if the level of none is
+    ``"wrong"``. What must be right before a task can run at all comes first; if it is
+    not, the rest is left out.
+
+  Raises:
+    ValueError: ``steps`` is not positive.
+
+  Example:
+    >>> from mbrl_jax import check_env, make_env
+    >>> [finding.check for finding in check_env(make_env("pendulum"), steps=20)][:4]
+    ['spec', 'shapes', 'functions', 'scan']
+  """
+  validate.positive(steps=steps)
+  first = contract.check_spec, contract.check_shapes, contract.check_functions
+  findings = [guarded(check, env) for check in (*first, contract.check_scan)]
+  if any(finding.level == WRONG for finding in findings):
+    return [*findings, Finding("others", NOTE, "the other checks wait until this is mended")]
+  record = None
+
+  def check_run() -> Finding:
+    nonlocal record
+    record = make_record(env, steps=steps, seed=seed)
+    return Finding("run", OK, f"{int(record.over.sum()):,} episodes in {steps:,} steps a row")
+
+  findings.append(guarded(check_run))
+  if record is not None:
+    checks = (*_RECORDED, behaviour.check_determinism, behaviour.check_speed)
+    findings += [guarded(check, env, record) for check in checks]
+  others = [behaviour.check_resets, behaviour.check_bounds]
+  findings += [guarded(check, env) for check in others + [behaviour.check_mjx] * mjx]
+  return findings
+
+
+_RECORDED = (
+  transitions.check_finite,
+  transitions.check_observed,
+  transitions.check_pure,
+  transitions.check_transforms,
+  transitions.check_decode,
+  transitions.check_encode,
+  transitions.check_gradient,
+  transitions.check_termination,
+  transitions.check_length,
+)

@@ -1,0 +1,216 @@
+"""Checks a task by the transitions that were recorded of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from mbrl_jax.envs.task import never
+from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding
+from mbrl_jax.runtime.checks.record import Record
+from mbrl_jax.types import Env
+
+SHORT, LONG = 0.2, 20_000
+"""Seconds and control steps beyond which the length of an episode is remarked on."""
+_SINGLES = 4  # transitions that are looked at one by one
+_RTOL = 1e-4  # two programs may round float32 differently
+
+
+def check_finite(env: Env, record: Record) -> Finding:
+  """Looks for NaN and infinity in observations and rewards."""
+  del env
+  transition = record.transition
+  for name in ("next_obs", "reward", "obs"):
+    values = getattr(transition, name)
+    bad = ~np.isfinite(values)
+    if not bad.any():
+      continue
+    flags = bad.any(-1) if bad.ndim == 3 else bad
+    which = f"[{int(np.argmax(bad[flags][0]))}]" if bad.ndim == 3 else ""
+    count = f"{int(flags.sum()):,} of {flags.size:,} steps"
+    text = f"{name}{which} is not finite first {record.where(flags)} ({count})"
+    return Finding("finite", WRONG, text)
+  return Finding("finite", OK, f"{record.steps.size:,} steps, also at the action bounds")
+
+
+def check_observed(env: Env, record: Record) -> Finding:
+  """Checks that all ways to the observation agree."""
+  del env
+  transition, goes_on = record.transition, ~record.over[:, :-1]
+  pairs = {
+    "transition.next_obs is not the obs of the state": (transition.next_obs, record.state_obs),
+    "the obs of the state is not observe(physics)": (record.state_obs, record.observed),
+    "transition.obs is not what was observed before": (
+      transition.obs[:, 1:][goes_on],
+      record.state_obs[:, :-1][goes_on],
+    ),
+  }
+  for text, (a, b) in pairs.items():
+    if not _close(a, b).all():
+      return Finding("observed", WRONG, f"{text}; they differ by up to {_gap(a, b):.3g}")
+  return Finding("observed", OK, "state, transition and observe agree")
+
+
+def check_pure(env: Env, record: Record) -> Finding:
+  """Checks that the plant's reward and termination are the pure functions'."""
+  transition = record.transition
+  inputs = transition.obs, transition.action, transition.next_obs
+  pure = lambda *x: (env.spec.reward(*x), env.spec.terminated(*x))
+  reward, terminated = jax.device_get(jax.jit(jax.vmap(jax.vmap(pure)))(*inputs))
+  wrong = ~_close(reward, transition.reward)
+  if wrong.any():
+    gap = _gap(reward, transition.reward)
+    text = f"reward differs from spec.reward(obs, action, next_obs) by up to {gap:.3g}"
+    return Finding("pure", WRONG, f"{text} {record.where(wrong)}: {_HIDDEN}")
+  wrong = terminated != transition.terminated
+  if wrong.any():
+    text = "terminated is not spec.terminated(obs, action, next_obs)"
+    return Finding("pure", WRONG, f"{text} {record.where(wrong)}: {_HIDDEN}")
+  text = f"reward ({reward.min():.3g} to {reward.max():.3g}) and termination of the plant"
+  return Finding("pure", OK, f"{text} follow from its transitions")
+
+
+_HIDDEN = "does the plant look at what is not observed?"
+
+
+def check_transforms(env: Env, record: Record) -> Finding:
+  """Checks that the pure functions give the same alone, under jit and under vmap."""
+  spec, inputs = env.spec, _singles(record)
+  for name, function in (
+    ("reward", spec.reward),
+    ("terminated", spec.terminated),
+    ("encode", lambda obs, action, next_obs: spec.encode(next_obs)),
+  ):
+    alone = _stack(function, inputs)
+    for how, values in (
+      ("jit", _stack(jax.jit(function), inputs)),
+      ("vmap", np.asarray(jax.vmap(function)(*inputs))),
+    ):
+      if alone.shape != values.shape or not _close(alone, values).all():
+        text = f"{name} gives something else under {how} than alone"
+        return Finding(
+          "transforms", WRONG, f"{text}: does it draw random numbers or keep a state?"
+        )
+  return Finding(
+    "transforms", OK, "jit and vmap change nothing of reward, terminated and encode"
+  )
+
+
+def check_decode(env: Env, record: Record) -> Finding:
+  """Checks that ``decode(obs, target(obs, next_obs))`` is ``next_obs``."""
+  spec, transition = env.spec, record.transition
+  both = lambda obs, next_obs: spec.decode(obs, spec.target(obs, next_obs))
+  decoded = np.asarray(jax.jit(jax.vmap(jax.vmap(both)))(transition.obs, transition.next_obs))
+  close = _close(decoded, transition.next_obs)
+  if not close.all():
+    worst = int(np.argmax((~close).sum((0, 1))))
+    gap = _gap(decoded[..., worst], transition.next_obs[..., worst])
+    text = f"decode(obs, target(obs, next_obs))[{worst}] differs from next_obs[{worst}]"
+    return Finding("decode", WRONG, f"{text} by up to {gap:.3g}")
+  return Finding("decode", OK, "decode inverts target")
+
+
+def check_encode(env: Env, record: Record) -> Finding:
+  """Checks that a learned model's features and targets are finite."""
+  spec, transition = env.spec, record.transition
+  both = lambda obs, next_obs: (spec.encode(obs), spec.target(obs, next_obs))
+  found = jax.jit(jax.vmap(jax.vmap(both)))(transition.obs, transition.next_obs)
+  known = np.isfinite(transition.obs).all(-1) & np.isfinite(transition.next_obs).all(-1)
+  for name, values in zip(("encode", "target"), jax.device_get(found), strict=True):
+    bad = ~np.isfinite(values).all(-1) & known
+    if bad.any():
+      return Finding("encode", WRONG, f"{name} is not finite {record.where(bad)}")
+  return Finding("encode", OK, f"[{found[0].shape[-1]}] features and the targets are finite")
+
+
+def check_gradient(env: Env, record: Record) -> Finding:
+  """Looks for derivatives of the reward that are not finite."""
+  transition = record.transition
+  inputs = transition.obs, transition.action, transition.next_obs
+  slope = jax.grad(env.spec.reward, argnums=(0, 1, 2))
+  slopes = jax.device_get(jax.jit(jax.vmap(jax.vmap(slope)))(*inputs))
+  bad = sum((~np.isfinite(x)).any(-1) for x in slopes) > 0
+  if bad.any():
+    text = "the reward's derivative is not finite, as that of a norm at 0,"
+    return Finding("gradient", NOTE, f"{text} {record.where(bad)}")
+  return Finding("gradient", OK, "the reward's derivatives are finite")
+
+
+def check_termination(env: Env, record: Record) -> Finding:
+  """Says whether episodes terminate, how soon, and under which actions."""
+  terminated = record.transition.terminated
+  ended = int(record.over.sum())
+  if not terminated.any():
+    if env.spec.terminated is never:
+      return Finding("termination", OK, "never, as its function says")
+    text = f"not seen in {terminated.size:,} steps of random, held and extreme actions"
+    return Finding("termination", NOTE, text)
+  if terminated.all():
+    text = f"every one of {ended:,} episodes ended in its first step"
+    return Finding("termination", WRONG, text)
+  text = f"{int(terminated.sum()):,} of {ended:,} episodes, soonest {record.where(terminated)}"
+  return Finding("termination", OK, text)
+
+
+def check_length(env: Env, record: Record) -> Finding:
+  """Checks that an episode is cut at its length, and how long that is."""
+  spec, transition = env.spec, record.transition
+  both = transition.truncated & transition.terminated
+  if both.any():
+    return Finding("length", WRONG, f"terminated and truncated both {record.where(both)}")
+  early = transition.truncated & (record.steps < spec.episode_length)
+  if early.any():
+    text = f"truncated {record.where(early)}, before its {spec.episode_length} steps"
+    return Finding("length", WRONG, text)
+  if not _is_cut(env):
+    text = f"not truncated after its {spec.episode_length} steps"
+    return Finding("length", WRONG, text)
+  seconds = spec.episode_length * spec.dt
+  text = f"{spec.episode_length} steps of {spec.dt:g} s, {seconds:g} s"
+  unusual = seconds < SHORT or spec.episode_length > LONG
+  return Finding("length", NOTE if unusual else OK, text + (": is it meant so?" * unusual))
+
+
+def _is_cut(env: Env) -> bool:
+  """Says whether the last step of an episode ends it."""
+
+  @jax.jit
+  def last(key):
+    state = env.reset(key)
+    state = state._replace(steps=jnp.full_like(state.steps, env.spec.episode_length - 1))
+    action = jnp.clip(jnp.zeros(env.spec.action_dim), env.spec.action_low, env.spec.action_high)
+    transition = env.step(state, action, key)[1]
+    return transition.truncated | transition.terminated
+
+  return bool(last(jax.random.key(0)))
+
+
+def _singles(record: Record) -> tuple[np.ndarray, ...]:
+  """Picks a few transitions from all over the record."""
+  transition = record.transition
+  rows = np.linspace(0, record.steps.size - 1, _SINGLES).astype(int)
+  parts = transition.obs, transition.action, transition.next_obs
+  return tuple(x.reshape(-1, x.shape[-1])[rows] for x in parts)
+
+
+def _stack(function: Callable, inputs: tuple[np.ndarray, ...]) -> np.ndarray:
+  """Calls a function on one transition after the other."""
+  rows = zip(*inputs, strict=True)
+  return np.stack([np.asarray(function(*map(jnp.asarray, row))) for row in rows])
+
+
+def _close(a: Any, b: Any) -> np.ndarray:
+  """Says where numbers are alike up to rounding; NaN is like NaN."""
+  a, b = np.float64(a), np.float64(b)
+  return np.isclose(a, b, rtol=_RTOL, atol=_RTOL, equal_nan=True)
+
+
+def _gap(a: Any, b: Any) -> float:
+  """Returns the largest finite difference."""
+  with np.errstate(invalid="ignore"):
+    gap = np.abs(np.float64(a) - np.float64(b))
+  return float(np.max(gap[np.isfinite(gap)], initial=0.0))

@@ -1,0 +1,372 @@
+"""Broken tasks, each caught by the check that is meant for it, and the program."""
+
+import dataclasses
+import functools
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from absl import flags
+
+from experiments import check_env as program
+from experiments import command
+from mbrl_jax.envs import Physics, PhysicsState, Task
+from mbrl_jax.runtime.checks import NOTE, OK, WRONG, behaviour, check_env, contract, transitions
+from mbrl_jax.runtime.checks.finding import Finding, guarded
+from mbrl_jax.runtime.checks.record import make_record
+from mbrl_jax.types import EnvSpec
+
+
+def point():
+  """A point that is pushed along a line; nothing is wrong with it."""
+
+  def step(state, ctrl):
+    speed = state.qvel + 0.1 * ctrl
+    return state._replace(qpos=state.qpos + 0.1 * speed, qvel=speed)
+
+  spec = EnvSpec(
+    name="point",
+    obs_dim=2,
+    action_low=np.float32([-1]),
+    action_high=np.float32([1]),
+    dt=0.1,
+    episode_length=20,
+    reward=lambda obs, action, next_obs: -(next_obs[0] ** 2) - 0.1 * jnp.sum(action**2),
+    terminated=lambda obs, action, next_obs: jnp.abs(next_obs[0]) > 1.2,
+  )
+  initial = lambda key: tuple(0.1 * jax.random.normal(key, (2, 1)))
+  observe = lambda physics: jnp.concatenate([physics.qpos, physics.qvel])
+  return Task(spec, Physics(PhysicsState, step), initial, observe)
+
+
+def spec_with(**changes):
+  return lambda task: dataclasses.replace(task, spec=task.spec._replace(**changes))
+
+
+def task_with(**changes):
+  return lambda task: dataclasses.replace(task, **changes)
+
+
+class Wrapper:
+  """A task of which a subclass breaks a method."""
+
+  def __init__(self, task):
+    self.task = task
+
+  def __getattr__(self, name):
+    return getattr(self.task, name)
+
+
+class Counts(Wrapper):
+  """Steps otherwise each time it is traced."""
+
+  calls = 0
+
+  def step(self, state, action, key):
+    self.calls += 1
+    return self.task.step(state, action + 0.01 * self.calls, key)
+
+
+class ResetCounts(Wrapper):
+  calls = 0
+
+  def reset(self, key):
+    self.calls += 1
+    state = self.task.reset(key)
+    return state._replace(obs=state.obs + self.calls)
+
+
+class HiddenReward(Wrapper):
+  """Rewards the time, which is not observed."""
+
+  def step(self, state, action, key):
+    state, transition = self.task.step(state, action, key)
+    return state, transition._replace(reward=transition.reward + 0.1 * state.steps)
+
+
+class HiddenTermination(Wrapper):
+  def step(self, state, action, key):
+    state, transition = self.task.step(state, action, key)
+    return state, transition._replace(terminated=state.steps > 5)
+
+
+class ResetsItself(Wrapper):
+  """Starts anew by itself, so that the transition holds an observation after the reset."""
+
+  def step(self, state, action, key):
+    after, transition = self.task.step(state, action, key)
+    over = transition.terminated | transition.truncated
+    after = jax.tree.map(
+      lambda new, old: jnp.where(over, new, old), self.task.reset(key), after
+    )
+    return after, transition
+
+
+class Endless(Wrapper):
+  def step(self, state, action, key):
+    state, transition = self.task.step(state, action, key)
+    return state, transition._replace(truncated=jnp.zeros((), bool))
+
+
+class Hasty(Wrapper):
+  def step(self, state, action, key):
+    state, transition = self.task.step(state, action, key)
+    return state, transition._replace(truncated=state.steps >= 3)
+
+
+class Both(Wrapper):
+  def step(self, state, action, key):
+    state, transition = self.task.step(state, action, key)
+    return state, transition._replace(truncated=state.steps >= 20, terminated=state.steps >= 20)
+
+
+class Unclipped(Wrapper):
+  def step(self, state, action, key):
+    state, transition = self.task.step(state, action, key)
+    obs = state.obs + action[0]
+    return state._replace(obs=obs), transition._replace(next_obs=obs)
+
+
+class Growing(Wrapper):
+  """Gives steps another type from the first step on."""
+
+  def step(self, state, action, key):
+    state, transition = self.task.step(state, action, key)
+    return state._replace(physics=state.physics._replace(data=jnp.zeros(2))), transition
+
+
+class Turning(Wrapper):
+  """Turns positions to integers in a step."""
+
+  def step(self, state, action, key):
+    state, transition = self.task.step(state, action, key)
+    physics = state.physics._replace(qpos=jnp.int32(state.physics.qpos))
+    return state._replace(physics=physics), transition
+
+
+def explodes(state, ctrl):
+  position = jnp.where(ctrl > 0.999, jnp.nan, state.qpos)
+  return state._replace(qpos=position)
+
+
+random = lambda obs, action, next_obs: jnp.float32(np.random.normal())
+norm = lambda obs, action, next_obs: -jnp.sqrt(0 * next_obs[0])
+high, wide = np.float32([1, 1]), np.float64([-1])
+
+STATIC = [
+  (contract.check_spec, spec_with(action_high=high), r"\(1,\) and action_high \(2,\)"),
+  (contract.check_spec, spec_with(action_low=wide), "must be float32, not float64"),
+  (contract.check_spec, spec_with(action_high=np.float32([-1])), "low < high"),
+  (contract.check_spec, spec_with(action_high=np.float32([np.inf])), "must be finite"),
+  (contract.check_spec, spec_with(obs_dim=0), "obs_dim=0 must be a positive int"),
+  (contract.check_spec, spec_with(episode_length=2.5), "episode_length=2.5 must be a positive"),
+  (contract.check_spec, spec_with(dt=np.nan), "dt=nan must be a positive number"),
+  (contract.check_shapes, spec_with(obs_dim=3), r"float32 \[2\] and must be float32 \[3\]"),
+  (contract.check_shapes, task_with(observe=lambda p: p.qpos > 0), r"observe.* is bool \[1\]"),
+  (contract.check_functions, spec_with(reward=lambda o, a, n: n), r"reward is float32 \[2\]"),
+  (
+    contract.check_functions,
+    spec_with(terminated=lambda o, a, n: n[0]),
+    r"terminated is float32 \[\] and must be bool",
+  ),
+  (
+    contract.check_functions,
+    spec_with(encode=jnp.sum),
+    r"encode is float32 \[\] and must be float32 \[1\]",
+  ),
+  (contract.check_functions, spec_with(decode=lambda o, t: t[:1]), r"decode is float32 \[1\]"),
+  (contract.check_scan, Growing, "changes the structure of the state"),
+  (contract.check_scan, Turning, r"state.physics.qpos from float32 \[1\] into int32 \[1\]"),
+]
+RECORDED = [
+  (
+    transitions.check_finite,
+    task_with(physics=Physics(PhysicsState, explodes)),
+    r"next_obs\[0\] is not finite first in step 1 of an episode of all actions at their upper",
+  ),
+  (
+    transitions.check_finite,
+    spec_with(reward=lambda o, a, n: jnp.log(n[0])),
+    "reward is not f",
+  ),
+  (transitions.check_observed, ResetsItself, "next_obs is not the obs of the state"),
+  (transitions.check_observed, Unclipped, r"the obs of the state is not observe\(physics\)"),
+  (transitions.check_pure, HiddenReward, "by up to 2 in step 1 of an episode of"),
+  (transitions.check_pure, HiddenTermination, "terminated is not spec.terminated"),
+  (transitions.check_transforms, spec_with(reward=random), "reward gives something else under"),
+  (
+    transitions.check_transforms,
+    spec_with(reward=lambda o, a, n: n[0] if n[0] > 0 else n[1]),
+    r"TracerBoolConversionError \(test_check_env.py, line \d+\)",
+  ),
+  (
+    transitions.check_decode,
+    spec_with(target=lambda obs, next_obs: (next_obs - obs) * np.float32([1, 2])),
+    r"decode\(obs, target\(obs, next_obs\)\)\[1\] differs from next_obs\[1\] by up to 0.1",
+  ),
+  (
+    transitions.check_encode,
+    spec_with(encode=lambda obs: jnp.log(obs)),
+    "encode is not finite",
+  ),
+  (
+    transitions.check_termination,
+    spec_with(terminated=lambda o, a, n: jnp.ones((), bool)),
+    "every one of 270 episodes ended in its first step",
+  ),
+  (transitions.check_length, Endless, "not truncated after its 20 steps"),
+  (transitions.check_length, Hasty, "truncated in step 3 of .* before its 20 steps"),
+  (transitions.check_length, Both, "terminated and truncated both in step 20"),
+  (behaviour.check_determinism, Counts, "step gives another result"),
+  (behaviour.check_determinism, ResetCounts, "reset gives another state"),
+]
+NOTES = [
+  (transitions.check_gradient, spec_with(reward=norm), "derivative is not finite"),
+  (
+    transitions.check_termination,
+    spec_with(terminated=lambda o, a, n: n[0] > 1e6),
+    "not seen in 270 steps",
+  ),
+  (transitions.check_length, spec_with(dt=0.001), "0.02 s: is it meant so"),
+]
+
+
+PURE = (
+  transitions.check_transforms,
+  transitions.check_decode,
+  transitions.check_encode,
+  transitions.check_gradient,
+)
+good_record = functools.cache(lambda: make_record(point(), steps=30))
+
+
+def record_of(env, check):
+  """Records a task, or the good one where a check looks at the pure functions alone."""
+  return good_record() if check in PURE else make_record(env, steps=30)
+
+
+def level_and_text(check, broken, level, text, *more):
+  finding = guarded(check, broken, *more)
+  assert finding.level == level, finding
+  assert re.search(text, finding.text), finding.text
+
+
+@pytest.mark.parametrize(("check", "break_it", "text"), STATIC)
+def test_what_tracing_shows(check, break_it, text):
+  level_and_text(check, break_it(point()), WRONG, text)
+
+
+@pytest.mark.parametrize(("check", "break_it", "text"), RECORDED)
+def test_what_episodes_show(check, break_it, text):
+  broken = break_it(point())
+  level_and_text(check, broken, WRONG, text, record_of(broken, check))
+
+
+@pytest.mark.parametrize(("check", "break_it", "text"), NOTES)
+def test_what_may_be_meant_so(check, break_it, text):
+  broken = break_it(point())
+  level_and_text(check, broken, NOTE, text, record_of(broken, check))
+
+
+def test_a_constant_start_is_a_note():
+  alike = task_with(initial=lambda key: (jnp.zeros(1), jnp.zeros(1)))(point())
+  level_and_text(behaviour.check_resets, alike, NOTE, "one state from 16 keys")
+  level_and_text(behaviour.check_resets, point(), OK, "16 states")
+
+
+def test_actions_that_are_not_clipped_are_a_note():
+  level_and_text(behaviour.check_bounds, Unclipped(point()), NOTE, "beyond the upper bounds")
+  level_and_text(behaviour.check_bounds, point(), OK, "act as those at them")
+
+
+def test_a_step_that_compiles_again_is_wrong():
+  class Narrow(Wrapper):
+    def reset(self, key):
+      state = self.task.reset(key)
+      return state._replace(steps=jnp.int16(state.steps))
+
+    def step(self, state, action, key):
+      return self.task.step(state._replace(steps=jnp.int32(state.steps)), action, key)
+
+  env = Narrow(point())
+  level_and_text(
+    behaviour.check_speed, env, WRONG, "compiled 2 times", record_of(point(), PURE[0])
+  )
+
+
+def test_a_model_that_mjx_lacks_is_wrong():
+  from mbrl_jax.envs import load_model
+
+  xml = """<mujoco><worldbody><body><joint name="a"/><geom size=".1"/></body></worldbody>
+    <actuator><position joint="a" delay=".004" nsample="4"/></actuator></mujoco>"""
+  env = task_with(model=load_model(xml))(point())
+  level_and_text(behaviour.check_mjx, env, WRONG, "MJX cannot simulate")
+  level_and_text(behaviour.check_mjx, point(), NOTE, "no MuJoCo model")
+
+
+def test_nothing_is_wrong_with_a_task_that_keeps_the_contract():
+  findings = check_env(point(), steps=30)
+  assert {finding.level for finding in findings} == {OK}, findings
+  assert len(findings) == len({finding.check for finding in findings}) == 18
+  documented = program.__doc__.split("Each check is one line")[1]
+  assert all(f"\n  {finding.check} " in documented for finding in findings)
+
+
+def test_what_cannot_run_is_said_and_the_rest_waits():
+  findings = check_env(Growing(point()), steps=30)
+  assert [f.check for f in findings] == ["spec", "shapes", "functions", "scan", "others"]
+  with pytest.raises(ValueError, match="steps must be positive"):
+    check_env(point(), steps=0)
+
+
+FILE = """
+from mbrl_jax import make_env
+import dataclasses, jax.numpy as jnp
+
+def make_good():
+  return make_env("linear_quadratic")
+
+def make_bad():
+  env = make_good()
+  return dataclasses.replace(env, spec=env.spec._replace(decode=lambda obs, target: obs))
+"""
+
+
+def call(*arguments, env=None):
+  values = flags.FlagValues()
+  program.define(values)
+  values(["check_env", *arguments])
+  return program.main(values, {"config": {}, "env": env or {}})
+
+
+def test_the_program_says_which_tasks_are_wrong(tmp_path, capsys, monkeypatch):
+  def found(env, **settings):
+    assert settings == {"steps": 10, "seed": 0, "mjx": False}
+    level = WRONG if float(env.spec.decode(1.0, 1.0)) == 1.0 else OK
+    return [Finding("decode", level, "told")]
+
+  monkeypatch.setattr(program, "check_env", found)
+  file = tmp_path / "mine.py"
+  file.write_text(FILE)
+  good, bad = f"--env={file}:make_good", f"--env={file}:make_bad"
+  assert call(good, "--steps=10") == 0
+  assert "ok     decode       told" in capsys.readouterr().out
+  assert call(good, bad, "--steps=10") == 1
+  said = capsys.readouterr().out
+  assert "wrong  decode" in said
+  assert f"1 of 2 tasks keep the contract; not: {file}:make_bad" in said
+  with pytest.raises(command.UsageError, match="Give --env"):
+    call()
+  with pytest.raises(
+    command.UsageError, match=r"--env='pendulm' is not known. Did you mean 'pen"
+  ):
+    call("--env=pendulm")
+
+
+def test_all_are_all_that_are_registered(capsys, monkeypatch):
+  monkeypatch.setattr(program, "check_env", lambda env, **settings: [])
+  monkeypatch.setattr(program, "list_envs", lambda: ["pendulum", "linear_quadratic"])
+  assert call("--env=all") == 0
+  assert "2 of 2 tasks keep the contract" in capsys.readouterr().out
