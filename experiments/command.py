@@ -12,8 +12,9 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
+from mbrl_jax.envs.adapters.failure import failure
 from mbrl_jax.runtime.checkpoint import CheckpointError
-from mbrl_jax.runtime.loop import Diverged
+from mbrl_jax.runtime.loop import Diverged, EnvironmentStopped
 from mbrl_jax.runtime.run_folder import RunFolderError
 
 USAGE = 2
@@ -78,8 +79,14 @@ def guarded(main: Callable[[], int]) -> int:
   except (UsageError, RunFolderError) as error:
     print(f"error: {error}", file=sys.stderr)
     return USAGE
-  except (CheckpointError, Diverged) as error:
+  except (CheckpointError, Diverged, EnvironmentStopped) as error:
     print(f"error: {error}", file=sys.stderr)
+    return 1
+  except Exception as error:
+    reason = failure(error)
+    if reason is None:
+      raise
+    print(f"error: {reason}", file=sys.stderr)
     return 1
 
 

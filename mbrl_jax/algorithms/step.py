@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.envs.restart import restart
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.types import Algorithm, Array, Env, EnvState, Key, Metrics, TrainState, Transition
 
@@ -95,11 +96,8 @@ def env_step(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainSt
     "episode_return": total,
     "info": info,
   }
-  env_state, act = jax.lax.cond(
-    done,
-    lambda: (env.reset(reset_key), algorithm.reset(state.act)),
-    lambda: (env_state, state.act),
-  )
+  env_state = restart(env, done, env_state, reset_key)
+  act = jax.lax.cond(done, lambda: algorithm.reset(state.act), lambda: state.act)
   rollout = Rollout(env_state, jnp.where(done, 0.0, total), rollout.episodes + done)
   return state._replace(act=act, rollout=rollout), metrics
 

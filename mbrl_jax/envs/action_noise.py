@@ -7,6 +7,7 @@ the process.
 Deviations: the original's reward charges for the disturbed action, ours for the chosen
 one, so that the reward of a stored transition is ``spec.reward`` of that transition and
 planner and environment agree. On cart-pole the two differ by about ``0.01 std^2`` a step.
+An adapted environment whose reward is not known as a function charges for the disturbed one.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mbrl_jax.envs.restart import restart
+from mbrl_jax.ops.judge import Missing
 from mbrl_jax.types import Array, Env, EnvSpec, EnvState, Key, Transition
 
 
@@ -67,8 +70,14 @@ class ActionNoise:
     noisy = action + self.std * jax.random.normal(noise_key, action.shape)
     noisy = jnp.clip(noisy, self.spec.action_low, self.spec.action_high)
     state, transition = self.env.step(state, noisy, step_key)
-    reward = self.spec.reward(transition.obs, action, transition.next_obs)
-    return state, transition._replace(action=action, reward=reward)
+    if not isinstance(self.spec.reward, Missing):
+      reward = self.spec.reward(transition.obs, action, transition.next_obs)
+      transition = transition._replace(reward=reward)
+    return state, transition._replace(action=action)
+
+  def restart(self, done: Array, state: EnvState, key: Key) -> EnvState:
+    """Begins a new episode where ``done``."""
+    return restart(self.env, done, state, key)
 
   def observe(self, physics: Any) -> Array:
     """Returns the observation ``[O]`` of a physics state."""

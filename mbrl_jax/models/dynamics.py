@@ -8,6 +8,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.propagate import TRAJECTORY_SAMPLING, draws, make_sampler
+from mbrl_jax.ops import judge
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.types import Array, Dynamics, EnvSpec
 
@@ -42,8 +43,10 @@ def as_dynamics(
       (``Dynamics.noise``), otherwise by a key for each step.
 
   Raises:
-    ValueError: if ``propagation`` is unknown or the kind of model does not allow it.
+    ValueError: if ``propagation`` is unknown or the kind of model does not allow it, or the
+      reward is not known as a function.
   """
+  judge.given(reward)
   sample = make_sampler(ensemble, propagation)
   count = draws(ensemble, propagation)
 

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from mbrl_jax.envs.adapters.failure import failure
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.runtime import nonfinite, predictions
 from mbrl_jax.runtime.checkpoint import Checkpoints
@@ -33,6 +34,10 @@ from mbrl_jax.types import Metrics, TrainState
 
 class Diverged(RuntimeError):
   """Training met a number that is not finite; the message names it and what to load."""
+
+
+class EnvironmentStopped(RuntimeError):
+  """The environment failed; the message says of what, and where the run was saved."""
 
 
 class Schedule(NamedTuple):
@@ -98,6 +103,8 @@ def train(
   Raises:
     Diverged: a reward, an observation, a metric of the learning or a parameter
       is not finite. The last finite state has been saved.
+    EnvironmentStopped: an environment on the host raised or hung. The state before the
+      chunk has been saved.
     CheckpointError: no such step or a damaged checkpoint, or the disk is full.
     ValueError: the schedule makes no sense.
   """
@@ -120,8 +127,12 @@ def _loop(run: _Run, step: Callable, evaluate: Callable | None, stop: Interrupt)
     run.clock = Clock()
   while run.step < run.schedule.total_steps and not stop:
     start = time.perf_counter()
-    state, metrics = step(run.state)
-    metrics = jax.device_get(metrics)
+    try:
+      state, metrics = step(run.state)
+      metrics = jax.device_get(metrics)
+    except Exception as error:
+      run.check_environment(error)
+      raise
     run.take(state, metrics, time.perf_counter() - start, evaluate)
   if run.saved != run.step:
     run.save()
@@ -190,6 +201,18 @@ class _Run:
     self.checkpoints.save(self.step, self.state, host, score)
     self.saved = self.step
 
+  def check_environment(self, error: Exception, save: bool = True) -> None:
+    """Saves and stops if ``error`` says that the environment failed."""
+    reason = failure(error)
+    if reason is None:
+      return
+    if save and self.saved != self.step:
+      self.save()
+    raise EnvironmentStopped(
+      f"Training stopped after step {self.step}: {reason} The newest checkpoint in "
+      f"{self.folder.checkpoints} is {'none' if self.saved is None else self.saved}."
+    ) from error
+
   def _check(self, state: TrainState, steps: list[Arrays], updates: list[Row]) -> None:
     """Stops before a non-finite number is stored, leaving the state before it."""
     found = [nonfinite.first_nonfinite(arrays, {}) for arrays in steps]
@@ -241,7 +264,12 @@ class _Run:
     trials = [int(row["trial"]) for i, e, row in ended if i == 0 and not row["random"]]
     if not every or evaluate is None or not any(trial % every == 0 for trial in trials):
       return {}
-    returns = np.atleast_2d(evaluate(self.state.act, self.step))
+    try:
+      returns = np.atleast_2d(evaluate(self.state.act, self.step))
+    except Exception as error:
+      # This episode's row is not written yet: resuming must take it once more.
+      self.check_environment(error, save=False)
+      raise
     return {
       i: {"eval/return": float(np.mean(r)), "eval/return_std": float(np.std(r))}
       for i, r in enumerate(returns.astype(np.float64))

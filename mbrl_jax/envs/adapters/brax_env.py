@@ -1,0 +1,76 @@
+"""Makes an ``Env`` of a Brax environment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mbrl_jax.envs.adapters.extra import import_extra
+from mbrl_jax.envs.adapters.functional_env import FunctionalEnv, flatten, make_functional
+from mbrl_jax.envs.adapters.judges import Judge
+from mbrl_jax.ops import validate
+from mbrl_jax.types import Array
+
+
+def from_brax(
+  env: Any,
+  *,
+  reward: Judge | None = None,
+  terminated: Judge | None = None,
+  episode_length: int = 1000,
+  action_low: float = -1.0,
+  action_high: float = 1.0,
+  action_repeat: int = 1,
+  parts: tuple[str, ...] | None = None,
+  **options: Any,
+) -> FunctionalEnv:
+  """Makes an ``Env`` of a Brax environment, all inside XLA.
+
+  ``Transition.next_obs`` is the true final observation: the environment is used as it is,
+  without Brax' wrappers, and those that reset by themselves are refused.
+
+  Args:
+    env: a ``brax.envs.Env``, or the name of a registered one, such as ``"ant"``.
+    reward: pure ``(obs [O], action [A], next_obs [O]) -> []``, the reward of simulator and
+      planner alike. ``None``: the environment's own, which algorithms that plan refuse.
+    terminated: the same for termination; ``None``: the environment's ``done``, and plans
+      then go on for ever. Where only the environment is done the episode is truncated.
+    episode_length: control steps; Brax leaves it to the training program.
+    action_low, action_high: bounds, one number or ``[A]``; Brax' environments take -1 to 1.
+    action_repeat: steps of the environment in one control step; rewards are added up.
+    parts: names of a dictionary of observations to show, by default all, sorted by name.
+    **options: for ``brax.envs.get_environment``, such as ``backend="mjx"``.
+
+  Returns:
+    The environment.
+
+  Raises:
+    ImportError: Brax is not installed.
+    ValueError: an unknown name, a wrapper, a part that is not observed.
+  """
+  if isinstance(env, str):
+    name, envs = env, import_extra("brax.envs", "brax")
+    env = envs.get_environment(validate.choice("env", name, sorted(envs._envs)), **options)
+  elif options:
+    raise ValueError(f"{next(iter(options))!r} is an option of environments by name.")
+  else:
+    name = type(env).__name__
+  return make_functional(
+    env,
+    f"brax:{name}",
+    reward=reward,
+    terminated=terminated,
+    episode_length=episode_length,
+    action_low=action_low,
+    action_high=action_high,
+    repeat=action_repeat,
+    example=f"from_brax({name!r}, reward=fn)",
+    parts=parts,
+    positions=_positions,
+    model=getattr(getattr(env, "sys", None), "mj_model", None),
+  )
+
+
+def _positions(state: Any) -> Array:
+  """Returns the generalised positions, of an environment that has none its observation."""
+  positions = getattr(state.pipeline_state, "q", None)
+  return flatten(state.obs) if positions is None else positions

@@ -1,0 +1,176 @@
+"""Puts a jax environment of the manner of Brax behind ``types.Env``.
+
+Brax and MuJoCo Playground share it: ``reset(rng)`` and ``step(state, action)`` of a state
+with ``obs``, ``reward`` and ``done``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from mbrl_jax.envs.adapters import judges
+from mbrl_jax.envs.adapters.judges import Judge
+from mbrl_jax.ops import validate
+from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
+
+_HIDING = ("AutoReset", "Vmap", "Episode", "Eval", "RslRl", "Gym")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FunctionalEnv:
+  """An environment of Brax or Playground; see ``from_brax`` and ``from_playground``.
+
+  Attributes:
+    spec: what learners and planners may know.
+    env: the environment itself.
+    positions: ``(its state) -> [Q]``, what a renderer needs.
+    parts: names of a dictionary of observations to show; ``None``: all.
+    reward, terminated: the user's, or ``None``: the environment's own.
+    model: the MuJoCo model, to draw it, or ``None``.
+    repeat: steps of the environment in one control step, whose rewards are added up.
+  """
+
+  spec: EnvSpec
+  env: Any
+  positions: Callable[[Any], Array]
+  parts: tuple[str, ...] | None = None
+  reward: Judge | None = None
+  terminated: Judge | None = None
+  model: mujoco.MjModel | None = None
+  repeat: int = 1
+
+  def reset(self, key: Key) -> EnvState:
+    """Draws an initial state."""
+    physics = jax.tree.map(_strong, self.env.reset(jax.random.key_data(key)))
+    return EnvState(physics, self.observe(physics), jnp.zeros((), jnp.int32))
+
+  def step(self, state: EnvState, action: Array, key: Key) -> tuple[EnvState, Transition]:
+    """Takes one control step; its random key is in its state, so ``key`` is unused."""
+    del key
+    action = jnp.asarray(action, jnp.float32)
+    sent = jnp.clip(action, self.spec.action_low, self.spec.action_high)
+    physics, reward = self._advance(state.physics, sent)
+    obs, steps = self.observe(physics), state.steps + 1
+    judged, done = (state.obs, action, obs), physics.done > 0
+    terminated = done if self.terminated is None else self.terminated(*judged)
+    transition = Transition(
+      obs=state.obs,
+      action=action,
+      reward=jnp.float32(reward if self.reward is None else self.reward(*judged)),
+      next_obs=obs,
+      terminated=terminated,
+      truncated=(done | (steps >= self.spec.episode_length)) & ~terminated,
+    )
+    return EnvState(physics, obs, steps), transition
+
+  def _advance(self, before: Any, action: Array) -> tuple[Any, Array]:
+    """Returns the state after a control step and its reward."""
+
+    def once(state: Any, _: None) -> tuple[Any, Array]:
+      after = self.env.step(state, action)
+      after = jax.tree.map(lambda old, new: _strong(new, old.dtype), state, after)
+      return after, after.reward
+
+    if self.repeat == 1:
+      return once(before, None)
+    after, rewards = jax.lax.scan(once, before, length=self.repeat)
+    return after, rewards.sum()
+
+  def observe(self, physics: Any) -> Array:
+    """Returns the observation of a state as one vector ``[O]``."""
+    return flatten(physics.obs, self.parts)
+
+  def pose(self, state: EnvState) -> Array:
+    """Returns the generalised positions ``[Q]``."""
+    return self.positions(state.physics)
+
+
+def make_functional(
+  env: Any,
+  name: str,
+  *,
+  reward: Judge | None,
+  terminated: Judge | None,
+  episode_length: int,
+  action_low: Any,
+  action_high: Any,
+  example: str,
+  repeat: int = 1,
+  **fields: Any,
+) -> FunctionalEnv:
+  """Makes the environment and its specification.
+
+  Args:
+    env: of Brax or Playground.
+    name: for the specification.
+    reward, terminated: the user's functions or ``None``.
+    episode_length: control steps.
+    action_low, action_high: bounds, one number or ``[A]``.
+    example: how to give a reward, for the message that says to.
+    repeat: see ``FunctionalEnv``.
+    **fields: ``positions``, ``parts`` and ``model`` of ``FunctionalEnv``.
+
+  Raises:
+    ValueError: a wrapper, a part that is not observed, a number out of range.
+  """
+  refuse_wrappers(env)
+  validate.positive(episode_length=episode_length, action_repeat=repeat)
+  first = jax.eval_shape(lambda: env.reset(jax.random.key_data(jax.random.key(0))))
+  parts = fields["parts"]
+  obs = jax.eval_shape(lambda obs: flatten(obs, parts), first.obs)
+  bound = lambda value: np.float32(np.broadcast_to(value, env.action_size))
+  spec = EnvSpec(
+    name=name,
+    obs_dim=obs.size,
+    action_low=bound(action_low),
+    action_high=bound(action_high),
+    dt=float(getattr(env, "dt", 1.0)) * repeat,
+    episode_length=int(episode_length),
+    reward=judges.reward(reward, example),
+    terminated=judges.terminated(terminated),
+  )
+  return FunctionalEnv(spec, env, reward=reward, terminated=terminated, repeat=repeat, **fields)
+
+
+def flatten(obs: Any, parts: tuple[str, ...] | None = None) -> Array:
+  """Lays an observation out as one vector: of a dictionary the parts by sorted name.
+
+  Raises:
+    ValueError: there is no part of that name.
+  """
+  if parts is not None:
+    known = sorted(obs) if isinstance(obs, Mapping) else []
+    for part in parts:
+      if part not in known:
+        raise ValueError(f"parts={part!r} is not observed; there is: {known}.")
+    obs = [obs[part] for part in parts]
+  leaves = jax.tree.leaves(obs)
+  return jnp.concatenate([jnp.asarray(leaf, jnp.float32).reshape(-1) for leaf in leaves])
+
+
+def refuse_wrappers(env: Any) -> None:
+  """Refuses wrappers that hide how an episode ended, or that batch.
+
+  Raises:
+    ValueError: names the first one.
+  """
+  while env is not None:
+    name = type(env).__name__
+    if name.endswith("Wrapper") and any(word in name for word in _HIDING):
+      raise ValueError(
+        f"the environment is wrapped in {name}, which hides its final observations or "
+        "batches it: pass the environment inside."
+      )
+    env = vars(env).get("env")
+
+
+def _strong(value: Any, dtype: Any = None) -> Array:
+  """Returns an array whose type no arithmetic will change."""
+  return jnp.asarray(value, dtype or jnp.asarray(value).dtype)

@@ -1,0 +1,136 @@
+"""Makes an ``Env`` of any Gymnasium environment."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from mbrl_jax.envs.adapters import judges
+from mbrl_jax.envs.adapters.extra import import_extra
+from mbrl_jax.envs.adapters.host import Host
+from mbrl_jax.envs.adapters.host_env import HostEnv
+from mbrl_jax.envs.adapters.judges import Judge
+from mbrl_jax.ops import validate
+from mbrl_jax.types import EnvSpec
+
+
+def from_gymnasium(
+  source: Any,
+  *,
+  reward: Judge | None = None,
+  terminated: Judge | None = None,
+  episode_length: int | None = None,
+  discrete: str = "one_hot",
+  timeout: float | None = None,
+  replay: bool = True,
+  **options: Any,
+) -> HostEnv:
+  """Makes an ``Env`` of a Gymnasium environment.
+
+  It can be handed to ``make_step`` and everything else that takes an ``Env``, also under
+  ``vmap``. ``Transition.next_obs`` is the true final observation, and equal keys give equal
+  runs if the environment keeps to the seed that it is reset with.
+
+  Resuming: the environment is reset with the seed of its episode and the actions since are
+  replayed, which brings back all of it (of a MuJoCo-based one positions, velocities, warm
+  start and random generators) exactly, in the time that the episode took so far. Where
+  that is switched off (``replay=False``) or leads to another observation, the interrupted
+  episode is truncated: its last transition is the first of a new episode, in which the action
+  was taken, so ``transition.obs`` is not the state's there.
+
+  Failures: an environment that raises, or that does not answer within ``timeout``, ends
+  the compiled program with an error that holds its message; ``runtime.loop.train`` saves
+  and stops with ``EnvironmentFailed``.
+
+  Args:
+    source: an id (``gymnasium.make`` makes its instances), a function without arguments
+      that makes an instance, or an instance, which can serve one row only and is reset at
+      once. All need only follow Gymnasium's protocol.
+    reward: pure ``(obs [O], action [A], next_obs [O]) -> []`` in jax.numpy, the reward of
+      simulator and planner alike. ``None``: the environment's own, which nobody can plan
+      with: algorithms that plan refuse the task.
+    terminated: the same for termination. ``None``: the environment's own; plans then go on
+      for ever. Where only the environment says that an episode is over it is truncated.
+    episode_length: control steps; by default the environment's time limit.
+    discrete: actions of a ``Discrete`` space are ``"one_hot"``, ``[n]`` within 0 and 1 of
+      which the largest wins, or ``"index"``, ``[1]`` within 0 and n - 1, rounded.
+    timeout: seconds that one step or reset may take.
+    replay: keep the actions of the episode and replay them where a state is to be
+      restored. Switch it off where that does harm, as with a robot.
+    **options: for ``gymnasium.make``, with an id only.
+
+  Returns:
+    The environment. Observations of any shape, dictionaries and tuples are laid out as one
+    vector. Its ``spec.dt`` is the environment's ``dt``, else that of its ``render_fps``,
+    else 1 s.
+
+  Raises:
+    ImportError: Gymnasium is not installed (by id); says how to install it.
+    ValueError: an unknown id or option, a space that is neither a bounded Box nor Discrete,
+      no time limit.
+    EnvironmentFailed: it cannot be made or reset.
+  """
+  if timeout is not None:
+    validate.positive(timeout=timeout)
+  name, make, single = _maker(source, episode_length, options)
+  host = Host(name, make, discrete=discrete, single=single, timeout=timeout, replay=replay)
+  spec = EnvSpec(
+    name=name,
+    obs_dim=host.obs_dim,
+    action_low=host.actions.low,
+    action_high=host.actions.high,
+    dt=_dt(host.probe),
+    episode_length=_length(name, host.probe, episode_length),
+    reward=judges.reward(reward, f"from_gymnasium({_written(source)}, reward=fn)"),
+    terminated=judges.terminated(terminated),
+  )
+  return HostEnv(spec, host, reward, terminated, replay, host.model)
+
+
+def _maker(
+  source: Any, episode_length: int | None, options: dict[str, Any]
+) -> tuple[str, Callable[[], Any], bool]:
+  """Returns a name, what makes an instance, and whether there is only one."""
+  if isinstance(source, str):
+    gymnasium = import_extra("gymnasium")
+    options = {"max_episode_steps": episode_length, "disable_env_checker": True, **options}
+    make = lambda: gymnasium.make(source, **options)
+    try:
+      make().close()
+    except (gymnasium.error.Error, TypeError, ImportError) as error:
+      raise ValueError(f"gymnasium.make({source!r}) fails: {error}") from error
+    return f"gymnasium:{source}", make, False
+  if options:
+    raise ValueError(f"{next(iter(options))!r} is an option for gymnasium.make, with an id.")
+  if hasattr(source, "step") and hasattr(source, "reset") and not inspect.isclass(source):
+    known = getattr(source, "spec", None)
+    name = getattr(known, "id", None) or type(getattr(source, "unwrapped", source)).__name__
+    return name, lambda: source, True
+  if not callable(source):
+    raise ValueError(f"source must be an id, an environment or a function, got {source!r}.")
+  return getattr(source, "__name__", type(source).__name__), source, False
+
+
+def _length(name: str, env: Any, asked: int | None) -> int:
+  """Returns the control steps of an episode."""
+  limit = getattr(getattr(env, "spec", None), "max_episode_steps", None)
+  length = limit if asked is None else asked
+  if length is None:
+    raise ValueError(f"{name} has no time limit: give it one, episode_length=1000.")
+  validate.positive(episode_length=length)
+  return int(length)
+
+
+def _dt(env: Any) -> float:
+  """Returns the seconds of a control step."""
+  inner = getattr(env, "unwrapped", env)
+  dt = getattr(inner, "dt", None)
+  if isinstance(dt, (int, float)) and dt > 0:
+    return float(dt)
+  rate = (getattr(env, "metadata", None) or {}).get("render_fps")
+  return 1.0 / rate if rate else 1.0
+
+
+def _written(source: Any) -> str:
+  return repr(source) if isinstance(source, str) else "env"

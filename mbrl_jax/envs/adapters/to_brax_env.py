@@ -1,0 +1,91 @@
+"""Shows our environments as Brax', so that Brax' PPO and SAC train on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.envs.adapters.extra import import_extra
+from mbrl_jax.types import Array, Env
+
+
+def to_brax(env: Env) -> Any:
+  """Makes a ``brax.envs.base.Env`` of an environment.
+
+  The ``State`` holds our ``EnvState`` as ``pipeline_state``; ``done`` is our ``terminated``
+  alone. The time limit belongs to Brax' ``EpisodeWrapper``: give its training programs
+  ``episode_length=env.spec.episode_length``. ``info["truncation"]``, which that wrapper
+  overwrites, says until then whether our own limit was reached.
+
+  Actions are within -1 and 1, as Brax' policies give them, and scaled to our bounds.
+
+  Args:
+    env: any environment that compiles; those on the host work too.
+
+  Returns:
+    The environment, which has no ``sys``: Brax' randomisation does not apply.
+
+  Raises:
+    ImportError: Brax is not installed.
+  """
+  base = import_extra("brax.envs.base", "brax")
+  return type("ToBrax", (_ToBrax, base.Env), {"State": base.State})(env)
+
+
+class _ToBrax:
+  """The methods of ``brax.envs.base.Env``."""
+
+  State: Any
+
+  def __init__(self, env: Env):
+    self._env = env
+
+  def reset(self, rng: Array) -> Any:
+    """Draws an initial state; ``rng`` is a typed key or, as in Brax, its data."""
+    reset_key, key = jax.random.split(_typed(rng))
+    state, zero = self._env.reset(reset_key), jnp.zeros(())
+    info = {"rng": jax.random.key_data(key), "truncation": zero}
+    return self.State(state, state.obs, zero, zero, {}, info)
+
+  def step(self, state: Any, action: Array) -> Any:
+    """Takes one control step."""
+    key, step_key = jax.random.split(_typed(state.info["rng"]))
+    low, high = self._env.spec.action_low, self._env.spec.action_high
+    scaled = low + (high - low) * (jnp.clip(action, -1, 1) + 1) / 2
+    ours, transition = self._env.step(state.pipeline_state, scaled, step_key)
+    truncation = transition.truncated.astype(jnp.float32)
+    rng = jax.random.key_data(key)
+    return state.replace(
+      pipeline_state=ours,
+      obs=ours.obs,
+      reward=transition.reward,
+      done=transition.terminated.astype(jnp.float32),
+      info={**state.info, "rng": rng, "truncation": truncation},
+    )
+
+  @property
+  def observation_size(self) -> int:
+    """``O``."""
+    return self._env.spec.obs_dim
+
+  @property
+  def action_size(self) -> int:
+    """``A``."""
+    return self._env.spec.action_dim
+
+  @property
+  def backend(self) -> str:
+    """Says that the physics is ours."""
+    return "mbrl_jax"
+
+  @property
+  def dt(self) -> float:
+    """Seconds of a control step."""
+    return self._env.spec.dt
+
+
+def _typed(rng: Array) -> Array:
+  typed = jnp.issubdtype(rng.dtype, jax.dtypes.prng_key)
+  return rng if typed else jax.random.wrap_key_data(rng)
