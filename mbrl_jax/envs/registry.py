@@ -36,8 +36,14 @@ _TASKS = {
   "point_mass": "point_mass",
   "reacher_7dof": "reacher_7dof",
   "peg_insertion": "peg_insertion",
+  "hand_pen": "hand_pen",
   # M-DeMoRL
   "leg2r": "leg2r",
+  # PDDM
+  "baoding": "baoding",
+  "cube": "cube",
+  # dexterous-gym
+  "pen_spin": "pen_spin",
 }
 COMMON = ("action_noise", "episode_length", "randomise")
 """What can be changed of every task, see ``adjust``."""
