@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments import configuration
 from experiments.command import UsageError
+from mbrl_jax.envs.adapters.named import NAMES, is_adapted
 from mbrl_jax.envs.registry import list_envs, make_env
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.runtime import task_file
@@ -15,7 +16,9 @@ from mbrl_jax.types import Env
 
 def known() -> str:
   """Says what ``--env`` may be, for ``--help``."""
-  return f"{', '.join(list_envs())}; or path/file.py:name, a function that makes a task"
+  return (
+    f"{', '.join([*list_envs(), *NAMES])}; or path/file.py:name, a function that makes a task"
+  )
 
 
 def make(reference: str, physics: str = "auto", overrides: dict[str, Any] | None = None) -> Env:
@@ -33,7 +36,7 @@ def make(reference: str, physics: str = "auto", overrides: dict[str, Any] | None
     overrides = configuration.nested(overrides or {})
     if task_file.is_task_file(reference):
       return task_file.load_task(reference, physics, **overrides)
-    choice("--env", reference, list_envs())
+    _check_name(reference)
     return make_env(reference, physics, **overrides)
   except (ValueError, ImportError) as error:
     raise UsageError(as_flag(str(error))) from error
@@ -48,10 +51,15 @@ def settings(reference: str) -> dict[str, str]:
   try:
     if task_file.is_task_file(reference):
       return {"env_fingerprint": task_file.fingerprint(reference)}
-    choice("--env", reference, list_envs())
+    _check_name(reference)
   except ValueError as error:
     raise UsageError(str(error)) from error
   return {}
+
+
+def _check_name(reference: str) -> None:
+  if not is_adapted(reference):
+    choice("--env", reference, [*list_envs(), *NAMES])
 
 
 def check_unchanged(reference: str, stored: dict[str, Any]) -> None:
@@ -89,6 +97,8 @@ def as_flag(message: str) -> str:
 
 def label(reference: str) -> str:
   """Returns a name for files and folders: ``mine.py:make_it`` becomes ``mine_make_it``."""
+  if is_adapted(reference):
+    return re.sub(r"[^\w-]+", "_", reference)
   if not task_file.is_task_file(reference):
     return reference
   name = re.split(r"[/\\]", reference)[-1]

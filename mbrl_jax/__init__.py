@@ -58,6 +58,9 @@ _EXPORTS = {
   "mbrl_jax.envs": (
     "Memory",
     "env_dynamics",
+    "from_brax",
+    "from_gymnasium",
+    "from_playground",
     "list_envs",
     "load_model",
     "make_env",
@@ -67,6 +70,8 @@ _EXPORTS = {
     "mjx_model",
     "mjx_state",
     "randomise",
+    "to_brax",
+    "to_gymnasium",
   ),
   "mbrl_jax.algorithms": (
     "default_config",

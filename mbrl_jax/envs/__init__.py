@@ -1,6 +1,13 @@
 """Tasks and their physics, as pure functions."""
 
 from mbrl_jax.envs.action_noise import ActionNoise
+from mbrl_jax.envs.adapters import (
+  from_brax,
+  from_gymnasium,
+  from_playground,
+  to_brax,
+  to_gymnasium,
+)
 from mbrl_jax.envs.dynamics import env_dynamics
 from mbrl_jax.envs.mjcf import load_model, make_mjcf
 from mbrl_jax.envs.mjx import mjx_model, mjx_state
@@ -27,6 +34,9 @@ __all__ = [
   "Task",
   "double_integrator",
   "env_dynamics",
+  "from_brax",
+  "from_gymnasium",
+  "from_playground",
   "list_envs",
   "load_model",
   "make_env",
@@ -40,4 +50,6 @@ __all__ = [
   "optimal_return",
   "randomise",
   "riccati",
+  "to_brax",
+  "to_gymnasium",
 ]

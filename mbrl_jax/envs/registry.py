@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mbrl_jax.envs.action_noise import ActionNoise
+from mbrl_jax.envs.adapters.named import NAMES, is_adapted, make_adapted
 from mbrl_jax.envs.randomise import vary_task
 from mbrl_jax.envs.task import Task
 from mbrl_jax.ops import validate
@@ -58,27 +59,32 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
   """Makes a task by name.
 
   Args:
-    name: one of ``list_envs()``.
+    name: one of ``list_envs()``, or an environment of others: ``"gymnasium:ID"``,
+      ``"brax:NAME"`` or ``"playground:NAME"``, see ``adapters``.
     physics: MuJoCo tasks: ``"mjx"``, ``"mujoco"`` (the C engine) or ``"auto"`` (the C
       engine where jax computes on a CPU, MJX elsewhere). Analytic tasks:
       ``"analytic"`` or ``"auto"``.
     **overrides: ``episode_length`` (control steps), ``action_noise`` (standard
       deviation in the actions' unit, see ``ActionNoise``), ``randomise`` (MuJoCo tasks:
       each reset draws another model, ``{"count": 16, "masses": (0.8, 1.2)}``, see
-      ``randomise.vary_task``), and the keyword arguments of the task's own factory.
+      ``randomise.vary_task``), and the keyword arguments of the task's own factory, or of
+      the adapter (``from_gymnasium`` and so on).
 
   Returns:
     The environment.
 
   Raises:
     ValueError: unknown name, physics or override, or a value out of range.
+    ImportError: the library of an environment of others is not installed.
 
   Example:
     >>> env = make_env("pendulum", episode_length=50)
     >>> env.spec.action_dim
     1
   """
-  make = _maker(validate.choice("name", name, list_envs()))
+  if is_adapted(name):
+    return make_adapted(name, physics, **overrides)
+  make = _maker(validate.choice("name", name, [*list_envs(), *NAMES]))
   own = [
     p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY
   ]
