@@ -45,6 +45,9 @@ _TASKS = {
   "cube": "cube",
   # dexterous-gym
   "pen_spin": "pen_spin",
+  # MoPAC
+  "openhand_gaiting": "openhand",
+  "openhand_valve": "openhand",
 }
 COMMON = ("action_noise", "episode_length", "randomise")
 """What can be changed of every task, see ``adjust``."""
