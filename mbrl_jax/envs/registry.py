@@ -38,6 +38,8 @@ _TASKS = {
   "reacher_7dof": "reacher_7dof",
   "peg_insertion": "peg_insertion",
   "hand_pen": "hand_pen",
+  "dclaw_turn": "dclaw",
+  "dclaw_screw": "dclaw",
   # M-DeMoRL
   "leg2r": "leg2r",
   # PDDM
