@@ -45,6 +45,7 @@ _TASKS = {
   # PDDM
   "baoding": "baoding",
   "cube": "cube",
+  "dclaw_turn_pddm": "dclaw_pddm",
   # dexterous-gym
   "pen_spin": "pen_spin",
   # MoPAC
