@@ -25,6 +25,14 @@ _TASKS = {
   "halfcheetah_pets": "halfcheetah",
   "pusher": "pusher",
   "reacher7": "reacher7",
+  # MBMF
+  "ant_follow": "follow",
+  "ant_mbmf": "ant_mbmf",
+  "halfcheetah_follow": "follow",
+  "halfcheetah_mbmf": "halfcheetah_mbmf",
+  "hopper_mbmf": "hopper_mbmf",
+  "swimmer": "swimmer",
+  "swimmer_follow": "follow",
   # Gymnasium's family
   "ant": "ant",
   "halfcheetah": "halfcheetah",
