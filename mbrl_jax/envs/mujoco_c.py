@@ -22,11 +22,10 @@ without active constraints do not notice).
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -42,6 +41,7 @@ from mbrl_jax.types import Array
 
 _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
 _HUGE = 1e10  # MuJoCo itself gives up on states above this
+_LOCK = threading.Lock()  # one for all engines, because MuJoCo has one handler of warnings
 
 
 class MujocoData(NamedTuple):
@@ -65,13 +65,14 @@ def mujoco_physics(
 ) -> Physics:
   """Builds the physics of ``models`` on MuJoCo C; see ``physics.make_physics``."""
   engine, count, nu = _Engine(models, sensors), len(models), models[0].nu
-  _, _, _, blank_act, blank_rest = engine.split(np.float32(engine.blank))
+  _, _, _, blank_act, blank_rest = np.split(np.float32(engine.blank), engine.cuts)
 
   def call(state: PhysicsState, ctrl: Array, substeps: int) -> PhysicsState:
     time, act, rest, remainder = state.data
-    variant = jnp.zeros((), jnp.int32) if count == 1 else state.variant
-    arguments = time[None], state.qpos, state.qvel, act, rest, remainder, ctrl
-    results = _call(engine, substeps, variant, *arguments)
+    chosen = () if count == 1 else (state.variant[None],)  # exact in float32
+    parts = time[None], state.qpos, state.qvel, act, rest, remainder, ctrl, *chosen
+    packed = jnp.concatenate([jnp.asarray(x, jnp.float32) for x in parts])
+    results = jnp.split(_call(engine, substeps, packed), [*engine.cuts, *engine.ends])
     time, qpos, qvel, act, rest, remainder, values = results
     data = MujocoData(time[0], act, rest, remainder)
     return state._replace(qpos=qpos, qvel=qvel, data=data, sensors=values if sensors else ())
@@ -94,123 +95,137 @@ def mujoco_physics(
   return Physics(init, lambda state, ctrl: call(state, ctrl, substeps), count)
 
 
-def _call(
-  engine: _Engine, substeps: int, variant: Array, *arguments: Array
-) -> tuple[Array, ...]:
+def _call(engine: _Engine, substeps: int, packed: Array) -> Array:
   """Calls ``engine.step`` from traced code, once for all of a ``vmap``."""
-  shapes = tuple(jax.ShapeDtypeStruct((n,), np.float32) for n in engine.sizes)
+  shape = jax.ShapeDtypeStruct((engine.results,), np.float32)
 
-  def fill(context: Any, out: tuple[Any, ...], *inputs: Any) -> None:
+  def fill(context: Any, out: Any, packed: Any) -> None:
     del context
-    results = engine.step(substeps, *(np.asarray(x) for x in inputs))
-    for buffer, result in zip(out, results, strict=True):
-      np.asarray(buffer)[...] = result
+    engine.step(substeps, np.asarray(packed), np.asarray(out))
 
-  def fetch(*inputs: Any) -> tuple[np.ndarray, ...]:
-    return engine.step(substeps, *(np.asarray(x) for x in inputs))
+  def fetch(packed: Any) -> np.ndarray:
+    packed = np.asarray(packed)
+    out = np.empty((*packed.shape[:-1], engine.results), np.float32)
+    engine.step(substeps, packed, out)
+    return out
 
-  return jax.lax.platform_dependent(
-    variant,
-    *(jnp.asarray(x, jnp.float32) for x in arguments),
-    cpu=buffer_callback(fill, shapes, vmap_method="broadcast_all"),
-    default=lambda *x: jax.pure_callback(fetch, shapes, *x, vmap_method="broadcast_all"),
+  # MuJoCo can not start from what is NaN or huge; here the test costs nothing.
+  usable = (jnp.abs(packed) < _HUGE).all()
+  blank = np.zeros(packed.shape, np.float32)
+  blank[: engine.blank.size] = engine.blank
+  results = jax.lax.platform_dependent(
+    jnp.where(usable, packed, blank),
+    cpu=buffer_callback(fill, shape, vmap_method="broadcast_all"),
+    default=lambda x: jax.pure_callback(fetch, shape, x, vmap_method="broadcast_all"),
   )
+  return jnp.where(usable, results, jnp.nan)
 
 
 class _Engine:
   """Steps batches of states on the host with MuJoCo's threads.
 
+  What goes in is one float32 array ``[..., 2 S + nu]`` (and one more column, the index of
+  the model, where there are several): the states, their remainders, the controls. What
+  comes out is ``[..., results]``: states, remainders and values of the sensors. One array
+  each way, because every buffer costs a call back microseconds.
+
   The threads and their ``MjData`` are scratch space made at the first step; a
-  lock keeps programs that run side by side apart.
+  lock keeps programs that run side by side apart. All numbers must be usable.
 
   Attributes:
-    models: copies of the models; ``model``: the first.
     blank: a state that MuJoCo can start from ``[S]``.
-    sizes: of what ``step`` returns.
+    cuts: where a state is split into time, qpos, qvel, act and the rest.
+    ends: where the states and where their remainders end.
+    results: columns of what comes out.
   """
 
   def __init__(self, models: Sequence[mujoco.MjModel], sensors: tuple[int, ...]):
-    self.models = [copy.copy(model) for model in models]
-    for model in self.models:
+    self._models = [copy.copy(model) for model in models]
+    for model in self._models:
       # A diverging state must show, not be replaced by the model's initial one.
       model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
-    self.model = self.models[0]
-    data = mujoco.MjData(self.model)
-    self.blank = np.empty(mujoco.mj_stateSize(self.model, _FULL))
-    mujoco.mj_getState(self.model, data, self.blank, _FULL)
-    self._addresses = sensor_addresses(self.model, sensors)
-    parts = [part.size for part in self.split(self.blank)]
-    self.sizes = (*parts, self.blank.size, self._addresses.size)
-    self._lock = threading.Lock()
-    self._pool: mujoco.rollout.Rollout | None = None
-    self._data: list[mujoco.MjData] = []
+    model = self._models[0]
+    size = mujoco.mj_stateSize(model, _FULL)
+    self.blank = np.empty(size)
+    mujoco.mj_getState(model, mujoco.MjData(model), self.blank, _FULL)
+    self._addresses = sensor_addresses(model, sensors)
+    self.cuts = np.cumsum([1, model.nq, model.nv, model.na]).tolist()
+    self.ends = size, 2 * size
+    self.results = 2 * size + self._addresses.size
+    self._threads = _cores()
+    self._pools: dict[int, tuple[mujoco.rollout.Rollout, list[mujoco.MjData]]] = {}
 
-  def step(
-    self, substeps: int, variant: np.ndarray, *arguments: np.ndarray
-  ) -> tuple[np.ndarray, ...]:
-    """Advances states of any leading shape by one control step, all float32.
+  def step(self, substeps: int, packed: np.ndarray, out: np.ndarray) -> None:
+    """Advances states of any leading shape by one control step, see above.
 
     Args:
       substeps: simulation steps; zero only evaluates the sensors.
-      variant: indices of their models.
-      *arguments: the parts of the states as in ``split``, their remainders, ctrl.
-
-    Returns:
-      The parts, the remainders and the values of the sensors.
+      packed: what goes in.
+      out: is filled with what comes out.
     """
-    *parts, remainder, ctrl = arguments
-    with np.errstate(invalid="ignore"):  # infinity rounds with a NaN remainder
-      full = np.float64(np.concatenate(parts, -1)) + remainder
-    batch = full.shape[:-1]
-    full = full.reshape(-1, full.shape[-1])
-    ctrl = np.float64(ctrl).reshape(len(full), 1, -1)
-    usable = _usable(full) & _usable(ctrl[:, 0])
-    full = np.where(usable[:, None], full, self.blank)
-    ctrl = np.where(usable[:, None, None], ctrl, 0.0)
-    with self._lock, _no_warnings():
-      full, values = self._rollout(self._choose(variant), full, ctrl, substeps)
-    full[~usable], values[~usable] = np.nan, np.nan
+    size, both = self.ends
+    packed, out = packed.reshape(-1, packed.shape[-1]), out.reshape(-1, out.shape[-1])
+    full = np.add(packed[:, :size], packed[:, size:both], dtype=np.float64)
+    ctrl = packed[:, both : both + self._models[0].nu]
+    states, values = self._rollout(self._choose(packed), full, ctrl, substeps)
+    # infinity rounds with a NaN remainder, and huge numbers to infinity
     with np.errstate(over="ignore", invalid="ignore"):
-      rounded, values = np.float32(full), np.float32(values)
-      remainder = np.float32(full - rounded)
-    results = (*self.split(rounded), remainder, values)
-    return tuple(x.reshape(*batch, -1) for x in results)
+      out[:, :size] = states
+      out[:, size:both] = states - out[:, :size]
+      if values is not None:
+        out[:, both:] = values
 
-  def split(self, full: np.ndarray) -> list[np.ndarray]:
-    """Splits states ``[..., S]`` into time, qpos, qvel, act and the rest."""
-    model = self.model
-    return np.split(full, np.cumsum([1, model.nq, model.nv, model.na]), -1)
-
-  def _choose(self, variant: np.ndarray) -> mujoco.MjModel | list[mujoco.MjModel]:
-    """Returns the model of each row, or the only one."""
-    if len(self.models) == 1:
-      return self.model
-    return [self.models[i] for i in variant.ravel()]
+  def _choose(self, packed: np.ndarray) -> list[mujoco.MjModel]:
+    """Returns the model of each row."""
+    if len(self._models) == 1:
+      return self._models * len(packed)
+    return [self._models[i] for i in packed[:, -1].astype(int)]
 
   def _rollout(
-    self, models: Any, full: np.ndarray, ctrl: np.ndarray, substeps: int
-  ) -> tuple[np.ndarray, np.ndarray]:
+    self, models: list[mujoco.MjModel], full: np.ndarray, ctrl: np.ndarray, substeps: int
+  ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the states ``[B, S]`` after the steps and the sensors at them."""
-    if self._pool is None:
-      threads = _cores()
-      self._data = [mujoco.MjData(self.model) for _ in range(threads)]
-      self._pool = mujoco.rollout.Rollout(nthread=threads)
     # A step leaves the sensors of the state that it began with: one more shows ours.
     steps = substeps + bool(self._addresses.size)
-    states, values = self._pool.rollout(models, self._data, full, ctrl, nstep=steps)
+    rows, model, values = len(full), models[0], None
+    states = np.empty((rows, steps, full.shape[-1]))
+    controls = np.empty((rows, steps, model.nu))
+    controls[:] = ctrl[:, None]
+    if self._addresses.size:
+      values = np.empty((rows, steps, model.nsensordata))
+    with _LOCK:
+      pool, data = self._pool(rows)
+      arguments = {"skip_checks": True, "state": states, "sensordata": values}
+      with _quiet:
+        pool.rollout(models, data, full, controls, nstep=steps, **arguments)
     after = states[:, substeps - 1] if substeps else full
-    return after, values[:, -1, self._addresses]
+    return after, None if values is None else values[:, -1, self._addresses]
+
+  def _pool(self, rows: int) -> tuple[mujoco.rollout.Rollout, list[mujoco.MjData]]:
+    """Returns who steps so many rows: threads, or the caller where there is one row."""
+    threads = 0 if rows == 1 else self._threads
+    if threads not in self._pools:
+      data = [mujoco.MjData(self._models[0]) for _ in range(max(1, threads))]
+      self._pools[threads] = mujoco.rollout.Rollout(nthread=threads), data
+    return self._pools[threads]
 
 
-@contextlib.contextmanager
-def _no_warnings() -> Iterator[None]:
+class _Quiet:
   """Keeps MuJoCo from writing a log file; a state that diverges shows as NaN."""
-  before = mujoco.get_mju_user_warning()
-  mujoco.set_mju_user_warning(lambda message: None)
-  try:
-    yield
-  finally:
-    mujoco.set_mju_user_warning(before)
+
+  def __enter__(self):
+    self._before = mujoco.get_mju_user_warning()
+    mujoco.set_mju_user_warning(_ignore)
+
+  def __exit__(self, *_: Any):
+    mujoco.set_mju_user_warning(self._before)
+
+
+_quiet = _Quiet()
+
+
+def _ignore(message: str) -> None:
+  del message
 
 
 def _cores() -> int:
@@ -218,8 +233,3 @@ def _cores() -> int:
   if hasattr(os, "sched_getaffinity"):
     return len(os.sched_getaffinity(0))
   return os.cpu_count() or 1
-
-
-def _usable(rows: np.ndarray) -> np.ndarray:
-  """Tells which rows MuJoCo can start from: neither NaN nor huge."""
-  return (np.abs(rows) < _HUGE).all(-1)
