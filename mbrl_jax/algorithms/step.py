@@ -3,6 +3,9 @@
 ``make_step`` takes a fixed number of environment steps and lets the algorithm
 learn, all in one compiled call; ``make_evaluation`` runs whole episodes without
 learning. Both work with any ``Algorithm`` and any ``Env``.
+
+In training an action that is not finite never reaches the environment or the buffer: the
+middle of the bounds is taken in its place, and counted. In an evaluation it shows as NaN.
 """
 
 from __future__ import annotations
@@ -12,10 +15,21 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mbrl_jax.envs.restart import restart
 from mbrl_jax.ops.validate import positive
-from mbrl_jax.types import Algorithm, Array, Env, EnvState, Key, Metrics, TrainState, Transition
+from mbrl_jax.types import (
+  Algorithm,
+  Array,
+  Env,
+  EnvSpec,
+  EnvState,
+  Key,
+  Metrics,
+  TrainState,
+  Transition,
+)
 
 
 class Rollout(NamedTuple):
@@ -64,7 +78,8 @@ def make_step(
     A jitted ``(TrainState) -> (TrainState, metrics)`` with metrics
     ``transition`` (leaves ``[K, ...]``), ``pose [K, Q]``, ``done [K]``,
     ``episode_return [K]`` (of the episode so far), ``info`` (leaves ``[K, ...]``,
-    from ``algorithm.act``) and ``update`` (from ``algorithm.update``).
+    from ``algorithm.act``, and ``masked_actions [K]``, 1 where the middle of the bounds
+    was taken in place of a non-finite action) and ``update`` (from ``algorithm.update``).
   """
   positive(steps=steps)
 
@@ -83,6 +98,7 @@ def env_step(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainSt
   key, act_key, env_key, reset_key = jax.random.split(state.key, 4)
   rollout = state.rollout
   action, act, info = algorithm.act(state.act, rollout.env.obs, act_key)
+  action, masked = _mask(env.spec, action)
   env_state, transition = env.step(rollout.env, action, env_key)
   state = state._replace(act=act, key=key, steps=state.steps + 1)
   state = algorithm.observe(state, transition)
@@ -94,12 +110,25 @@ def env_step(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainSt
     "pose": env.pose(env_state),
     "done": done,
     "episode_return": total,
-    "info": info,
+    "info": {**info, "masked_actions": masked},
   }
   env_state = restart(env, done, env_state, reset_key)
   act = jax.lax.cond(done, lambda: algorithm.reset(state.act), lambda: state.act)
   rollout = Rollout(env_state, jnp.where(done, 0.0, total), rollout.episodes + done)
   return state._replace(act=act, rollout=rollout), metrics
+
+
+def _mask(spec: EnvSpec, action: Array) -> tuple[Array, Array]:
+  """Returns a safe action in place of a non-finite one, and 1 if it was."""
+  middle = 0.5 * (np.float32(spec.action_low) + np.float32(spec.action_high))
+  middle = np.nan_to_num(middle, posinf=0.0, neginf=0.0)  # of bounds that are infinite
+  if jnp.shape(action) != middle.shape:
+    raise ValueError(
+      f"algorithm.act must return an action of shape {list(middle.shape)} for {spec.name!r}, "
+      f"got {list(jnp.shape(action))}."
+    )
+  finite = jnp.isfinite(action).all()
+  return jnp.where(finite, action, middle.astype(action.dtype)), jnp.int32(~finite)
 
 
 def make_evaluation(
@@ -134,7 +163,8 @@ def make_evaluation(
 
   def episode(act: Any, key: Key) -> Metrics:
     reset_key, key = jax.random.split(key)
-    start = (env.reset(reset_key), algorithm.reset(act), jnp.ones((), bool))
+    act = algorithm.reset(algorithm.deploy(act))
+    start = (env.reset(reset_key), act, jnp.ones((), bool))
     keys = jax.random.split(key, env.spec.episode_length)
     _, (transition, pose, alive) = jax.lax.scan(body, start, keys)
     total = jnp.sum(jnp.where(alive, transition.reward, 0.0))

@@ -96,10 +96,19 @@ class Task:
     return EnvState(physics, self.observe(physics), jnp.zeros((), jnp.int32))
 
   def step(self, state: EnvState, action: Array, key: Key) -> tuple[EnvState, Transition]:
-    """Takes one control step; the physics is deterministic, so ``key`` is unused."""
+    """Takes one control step; the physics is deterministic, so ``key`` is unused.
+
+    Raises:
+      ValueError: the action is not of shape ``[A]``.
+    """
     del key
     spec = self.spec
     action = jnp.asarray(action, jnp.float32)
+    if action.shape != (spec.action_dim,):
+      raise ValueError(
+        f"action must have shape [{spec.action_dim}] for {spec.name!r}, got "
+        f"{list(action.shape)}; for a batch use jax.vmap(env.step)."
+      )
     physics = self._advance(state.physics, jnp.clip(action, spec.action_low, spec.action_high))
     obs, steps = self.observe(physics), state.steps + 1
     terminated = spec.terminated(state.obs, action, obs)

@@ -241,6 +241,11 @@ class _Run:
         self.progress.note(
           f"warning: {row['planner/nonfinite']:.0f} plans had no finite return and were ignored"
         )
+      if row.get("planner/masked_actions"):
+        self.progress.note(
+          f"warning: {row['planner/masked_actions']:.0f} actions were not finite; the middle "
+          "of the bounds was taken"
+        )
       if self.schedule.keep_rollouts:
         self.rollouts[i].add(episode)
       predictions.save(self.folder, self.seeds and self.seeds[i], row, episode)

@@ -11,6 +11,8 @@ from mbrl_jax.runtime.table import Row
 
 ERRORS = ("model_error", "mse", "loss")
 """Names of update metrics that progress may show as the model's error, best first."""
+COUNTS = ("info/nonfinite", "info/masked_actions")
+"""Infos that an episode adds up."""
 
 
 class Record:
@@ -74,7 +76,7 @@ def _means(episode: Episode) -> Row:
   means = {}
   for name, values in episode.arrays.items():
     if name.startswith("info/") and values.ndim == 1 and name != "info/random":
-      reduce = np.sum if name == "info/nonfinite" else np.mean
+      reduce = np.sum if name in COUNTS else np.mean
       means[name.replace("info/", "planner/")] = float(reduce(values, dtype=np.float64))
   return means
 

@@ -1,0 +1,88 @@
+"""The training step around any algorithm: actions that are not finite, or of a wrong shape."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl_jax.algorithms import init_state, make_evaluation, make_step
+from mbrl_jax.envs import make_env
+from mbrl_jax.types import Algorithm, TrainState
+
+
+def scripted(actions):
+  """Plays ``actions [T, A]`` and remembers those that it was shown to have taken."""
+  actions = jnp.asarray(actions, jnp.float32)
+
+  def init(key):
+    seen = jnp.zeros_like(actions)
+    return TrainState(jnp.int32(0), seen, None, key, jnp.int32(0))
+
+  def act(count, obs, key):
+    return actions[count], count + 1, {"value": jnp.zeros(())}
+
+  def observe(state, transition):
+    learn = state.learn.at[state.steps - 1].set(transition.action)
+    return state._replace(learn=learn)
+
+  update = lambda state: (state, {"ran": jnp.ones(())})
+  return Algorithm(init, lambda act: act, act, observe, update)
+
+
+def lopsided():
+  """The pendulum with bounds of which zero is not the middle."""
+  env = make_env("pendulum")
+  bounds = {"action_low": np.float32([-1.0]), "action_high": np.float32([2.0])}
+  return dataclasses.replace(env, spec=env.spec._replace(**bounds))
+
+
+def test_non_finite_actions_are_masked_and_counted():
+  env = lopsided()
+  algorithm = scripted([[1.0], [np.nan], [np.inf], [-np.inf], [5.0], [-0.5]])
+  start = init_state(algorithm, env, jax.random.key(0))
+  state, metrics = make_step(algorithm, env, steps=6)(start)
+  taken = np.float32([1.0, 0.5, 0.5, 0.5, 5.0, -0.5])
+  np.testing.assert_array_equal(metrics["info"]["masked_actions"], [0, 1, 1, 1, 0, 0])
+  np.testing.assert_array_equal(metrics["transition"].action[:, 0], taken)
+  np.testing.assert_array_equal(state.learn[:, 0], taken)
+  for leaf in jax.tree.leaves((metrics["transition"], state.rollout)):
+    assert np.isfinite(np.asarray(leaf, float)).all()
+
+  sane = scripted(taken[:, None])
+  want = make_step(sane, env, steps=6)(init_state(sane, env, jax.random.key(0)))[1]
+  jax.tree.map(np.testing.assert_array_equal, metrics["transition"], want["transition"])
+
+
+def test_one_bad_number_masks_the_whole_action():
+  env = make_env("halfcheetah")
+  algorithm = scripted([[0.5, np.nan, 0.5, 0.5, 0.5, 0.5]])
+  _, metrics = make_step(algorithm, env)(init_state(algorithm, env, jax.random.key(0)))
+  np.testing.assert_array_equal(metrics["transition"].action, np.zeros((1, 6)))
+
+
+def test_evaluations_show_what_is_not_finite():
+  env = make_env("pendulum", episode_length=3)
+  algorithm = scripted([[1.0], [np.nan], [0.0]])
+  state = init_state(algorithm, env, jax.random.key(0))
+  metrics = make_evaluation(algorithm, env)(state.act, jax.random.key(1))
+  assert np.isnan(metrics["return"]).all()
+
+
+@pytest.mark.parametrize("shape", [(), (2,), (1, 1)])
+def test_a_wrong_shape_is_refused_when_it_is_traced(shape):
+  env = make_env("pendulum")
+  algorithm = scripted(np.zeros((3, *shape)))
+  state = init_state(algorithm, env, jax.random.key(0))
+  with pytest.raises(ValueError, match=r"action of shape \[1\] for 'pendulum', got \["):
+    make_step(algorithm, env)(state)
+
+
+@pytest.mark.parametrize("name", ["pendulum", "cartpole"])
+@pytest.mark.parametrize("jit", [False, True])
+def test_tasks_refuse_a_wrong_shape(name, jit):
+  env = make_env(name)
+  step, state = jax.jit(env.step) if jit else env.step, env.reset(jax.random.key(0))
+  with pytest.raises(ValueError, match=rf"shape \[1\] for '{name}', got \[4, 1\].*vmap"):
+    step(state, np.zeros((4, 1)), jax.random.key(0))
