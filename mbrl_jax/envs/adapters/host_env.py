@@ -93,7 +93,9 @@ class HostEnv:
     physics = HostState(
       seed=before.seed,
       token=token,
-      actions=before.actions.at[state.steps].set(sent, mode="drop"),
+      actions=before.actions.at[state.steps].set(sent, mode="drop")
+      if self.replay
+      else before.actions,
       obs=obs,
       pose=jnp.where(before.ended, before.pose, pose),
       ended=ended,

@@ -1,0 +1,109 @@
+"""Small environments that follow Gymnasium's protocol without needing it."""
+
+import threading
+import time
+from types import SimpleNamespace
+
+import numpy as np
+
+
+class Box:
+  """A box in space."""
+
+  def __init__(self, low, high, dtype=np.float32):
+    self.low, self.high = np.asarray(low, dtype), np.asarray(high, dtype)
+    self.shape, self.dtype = self.low.shape, np.dtype(dtype)
+
+
+class Discrete:
+  """A choice among ``n``."""
+
+  shape = ()
+
+  def __init__(self, n, start=0):
+    self.n, self.start = n, start
+
+
+class Dict:
+  """A dictionary of spaces."""
+
+  def __init__(self, **spaces):
+    self.spaces = spaces
+
+
+class Walk:
+  """A noisy walk on the line that ends beyond 2, in 12 steps or by a fault that was asked for.
+
+  Attributes:
+    made: instances so far.
+    resets, steps: calls of all instances.
+    threads: in which they came.
+  """
+
+  made = resets = steps = 0
+  threads: set = frozenset()
+  observation_space = Box([-9.0] * 2, [9.0] * 2)
+  action_space = Box([-1.0], [1.0])
+  spec = SimpleNamespace(id="Walk-v0", max_episode_steps=12)
+  metadata = {"render_fps": 20}  # noqa: RUF012
+
+  @classmethod
+  def fresh(cls, **fields):
+    """Makes a class with counters of its own."""
+    return type(
+      "Walk", (cls,), {"made": 0, "resets": 0, "steps": 0, "threads": set(), **fields}
+    )
+
+  noise = 0.3
+  limit = 2.0
+  fault = None  # (step of the episode, "raise" | "hang")
+  seeded = True
+
+  def __init__(self):
+    type(self).made += 1
+    type(self).threads.add(threading.get_ident())
+
+  @property
+  def unwrapped(self):
+    return self
+
+  def reset(self, *, seed=None, options=None):
+    type(self).resets += 1
+    type(self).threads.add(threading.get_ident())
+    self.random = np.random.default_rng(seed if self.seeded else None)
+    self.place, self.count = self.random.normal(scale=0.1), 0
+    return self._show(), {}
+
+  def step(self, action):
+    type(self).steps += 1
+    type(self).threads.add(threading.get_ident())
+    assert action.shape == (1,) and action.dtype == np.float32 and abs(action[0]) <= 1
+    self.count += 1
+    if self.fault is not None and self.count == self.fault[0]:
+      if self.fault[1] == "hang":
+        time.sleep(5)
+      raise RuntimeError("the wheel came off")
+    self.place += float(action[0]) + self.noise * self.random.normal()
+    return self._show(), self.place, abs(self.place) > self.limit, self.count >= 12, {}
+
+  def close(self):
+    pass
+
+  def _show(self):
+    return np.array([self.place, self.count])  # float64, as many do
+
+
+class Choice(Walk):
+  """Goes left or right; shows a dictionary."""
+
+  observation_space = Dict(
+    grid=Box(np.zeros((2, 2)), np.ones((2, 2))), face=Discrete(3, start=1)
+  )
+  action_space = Discrete(2)
+
+  def step(self, action):
+    assert isinstance(action, int) and action in (0, 1)
+    return super().step(np.float32([2 * action - 1]))
+
+  def _show(self):
+    return {"face": 2, "grid": np.full((2, 2), self.place)}

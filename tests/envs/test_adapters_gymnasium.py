@@ -1,0 +1,513 @@
+"""Gymnasium's environments as ours and ours as Gymnasium's; most of it needs no Gymnasium."""
+
+import functools
+import sys
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from fake_gymnasium import Box, Choice, Walk
+
+from mbrl_jax import from_gymnasium, make_env, to_gymnasium
+from mbrl_jax.algorithms import make_algorithm
+from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
+from mbrl_jax.envs import ActionNoise
+from mbrl_jax.envs.adapters.failure import EnvironmentFailed, failure
+from mbrl_jax.envs.adapters.pool import Instance, Pool
+from mbrl_jax.envs.adapters.worker import Late, Worker
+from mbrl_jax.runtime import loop, run_folder
+from tests.runtime.runtime_probe import probe_algorithm
+
+
+def reward(obs, action, next_obs):
+  return -(next_obs[0] ** 2)
+
+
+def episode(env, key, steps=14):
+  """Takes random actions; returns the last state and all transitions."""
+
+  def body(state, key):
+    action = jax.random.uniform(key, (env.spec.action_dim,), minval=-1.2, maxval=1.2)
+    return env.step(state, action, key)
+
+  return jax.lax.scan(body, env.reset(key), jax.random.split(key, steps))
+
+
+def by_hand(kind, seed, actions):
+  """Runs an environment in plain Python; returns what a transition should hold."""
+  env, rows = kind(), []
+  obs, _ = env.reset(seed=seed)
+  for action in actions:
+    after, gain, terminated, truncated, _ = env.step(np.clip(action, -1, 1))
+    rows.append((obs, gain, after, terminated, truncated))
+    obs = after
+    if terminated or truncated:
+      break
+  return [np.array(column, np.float32) for column in zip(*rows, strict=True)]
+
+
+def test_an_episode_is_the_environment_s_own():
+  kind = Walk.fresh()
+  env = from_gymnasium(kind)
+  spec = env.spec
+  assert (spec.obs_dim, spec.action_dim, spec.dt, spec.episode_length) == (2, 1, 0.05, 12)
+  state, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
+  obs, gain, after, terminated, truncated = by_hand(kind, int(state.physics.seed), t.action)
+  n = len(gain)
+  for ours, theirs in [
+    (t.obs, obs),
+    (t.reward, gain),
+    (t.next_obs, after),
+    (t.terminated, terminated),
+    (t.truncated, truncated),
+  ]:
+    np.testing.assert_array_equal(np.float32(ours)[:n], theirs)
+  assert bool(t.terminated[n - 1] | t.truncated[n - 1])
+
+
+def test_nothing_moves_after_the_end():
+  kind = Walk.fresh(limit=0.0)  # terminates in its first step
+  env = from_gymnasium(kind)
+  state, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
+  assert kind.steps == 1 and state.steps == 1
+  assert t.terminated.all() and not t.truncated.any()
+  assert (t.reward[1:] == 0).all() and (t.next_obs[1:] == t.next_obs[0]).all()
+
+
+def test_a_batch_is_one_environment_for_each_row():
+  kind = Walk.fresh()
+  env = from_gymnasium(kind)
+  keys = jax.random.split(jax.random.key(1), 3)
+  together = jax.jit(jax.vmap(functools.partial(episode, env)))(keys)[1]
+  assert kind.made == 3 and kind.resets == 4  # one more to look at the shapes
+  alone = jax.jit(functools.partial(episode, env))
+  for i, key in enumerate(keys):
+    same = lambda a, b, i=i: np.testing.assert_array_equal(a[i], b)
+    jax.tree.map(same, together, alone(key)[1])
+
+
+def test_all_happens_in_one_thread():
+  kind = Walk.fresh()
+  env = from_gymnasium(kind)
+  jax.block_until_ready(
+    jax.jit(jax.vmap(functools.partial(episode, env)))(jax.random.split(jax.random.key(0), 2))
+  )
+  assert len(kind.threads) == 1
+
+
+def test_the_time_limit_truncates_with_the_true_last_observation():
+  env = from_gymnasium(Walk.fresh(limit=1e9), episode_length=5)
+  state, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
+  assert t.truncated.tolist() == [False] * 4 + [True] * 10
+  assert t.next_obs[4, 1] == 5 and state.steps == 5 and not t.terminated.any()
+
+
+def test_the_user_s_functions_take_the_place_of_the_environment_s():
+  ended = lambda obs, action, next_obs: next_obs[1] >= 3
+  env = from_gymnasium(Walk.fresh(limit=1e9), reward=reward, terminated=ended)
+  _, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
+  np.testing.assert_allclose(t.reward[:3], -(t.next_obs[:3, 0] ** 2), rtol=1e-6)
+  assert t.terminated.tolist() == [False] * 2 + [True] * 12
+  assert env.spec.reward is reward and env.spec.terminated is ended
+
+
+def test_where_only_the_environment_ends_the_episode_is_truncated():
+  env = from_gymnasium(Walk.fresh(limit=0.0), terminated=lambda *_: jnp.zeros((), bool))
+  _, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
+  assert t.truncated[0] and not t.terminated[0]
+
+
+def test_nan_shows_as_nan_and_does_not_reach_the_environment():
+  kind = Walk.fresh()
+  env = from_gymnasium(kind)
+  state, t = env.step(env.reset(jax.random.key(0)), jnp.full(1, jnp.nan), jax.random.key(1))
+  assert np.isnan(t.reward) and np.isnan(t.next_obs).all() and kind.steps == 0
+  assert np.isnan(env.step(state, jnp.zeros(1), jax.random.key(1))[1].next_obs).all()
+
+
+@pytest.mark.parametrize(
+  ("discrete", "left", "right"), [("one_hot", [0.6, 0.5], [0.1, 0.7]), ("index", [0.4], [0.6])]
+)
+def test_discrete_actions_and_dictionaries(discrete, left, right):
+  env = from_gymnasium(Choice.fresh(noise=0.0), discrete=discrete)
+  assert env.spec.obs_dim == 4 + 3
+  assert env.spec.action_dim == len(left) and env.spec.action_high.tolist() == [1.0] * len(left)
+  state = env.reset(jax.random.key(0))
+  start = float(state.obs[0])
+  np.testing.assert_array_equal(state.obs[4:], [0, 1, 0])
+  for action, change in ((left, -1), (right, 1)):
+    _, t = env.step(state, jnp.array(action), jax.random.key(0))
+    np.testing.assert_allclose(t.next_obs[:4], np.full(4, start + change), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+  ("change", "arguments", "message"),
+  [
+    ({"action_space": Box([-np.inf], [1])}, {}, "finite bounds.*RescaleAction"),
+    ({"action_space": object()}, {}, "Box or Discrete"),
+    ({"spec": None}, {}, "no time limit.*episode_length=1000"),
+    ({}, {"discrete": "onehot"}, "discrete='onehot'.*'one_hot'"),
+    ({}, {"timeout": 0}, "timeout must be positive"),
+    ({}, {"episode_length": 0}, "episode_length must be positive"),
+    ({}, {"gravity": 1}, "'gravity' is an option for gymnasium.make"),
+  ],
+)
+def test_what_cannot_be_adapted_is_refused(change, arguments, message):
+  with pytest.raises(ValueError, match=message):
+    from_gymnasium(Walk.fresh(**change), **arguments)
+
+
+def test_a_source_must_be_something_to_make_environments_of():
+  with pytest.raises(ValueError, match="source must be an id, an environment or a function"):
+    from_gymnasium(3)
+
+
+# --------------------------------------------------------------------------
+# States that no instance is in
+# --------------------------------------------------------------------------
+
+
+def test_any_state_can_be_stepped_again():
+  """A state is a value: stepping it twice, or an older one, gives the same."""
+  kind = Walk.fresh(limit=1e9)
+  env = from_gymnasium(kind)
+  step, key = jax.jit(env.step), jax.random.key(0)
+  first = env.reset(key)
+  states, results = [first], []
+  for i in range(4):
+    state, t = step(states[-1], jnp.array([0.1 * i]), key)
+    states.append(state)
+    results.append(t)
+  for i in (3, 0, 2):
+    again = step(states[i], jnp.array([0.1 * i]), key)[1]
+    jax.tree.map(np.testing.assert_array_equal, again, results[i])
+  both = jax.jit(jax.vmap(env.step, (None, 0, None)))(
+    states[2], jnp.array([[0.2], [-0.5]]), key
+  )[1]
+  np.testing.assert_array_equal(both.next_obs[0], results[2].next_obs)
+  assert both.next_obs[1, 0] < both.next_obs[0, 0]
+
+
+def test_a_new_process_restores_the_episode_by_replaying_it():
+  old, new = (
+    from_gymnasium(Walk.fresh(limit=1e9)),
+    from_gymnasium(kind := Walk.fresh(limit=1e9)),
+  )
+  state, key = old.reset(jax.random.key(0)), jax.random.key(1)
+  for _ in range(3):
+    state, _ = old.step(state, jnp.array([0.3]), key)
+  expected, found = (
+    old.step(state, jnp.array([0.5]), key),
+    new.step(state, jnp.array([0.5]), key),
+  )
+  jax.tree.map(np.testing.assert_array_equal, expected, found)
+  assert kind.steps == 4
+
+
+@pytest.mark.parametrize("case", ["unseeded", "no replay"])
+def test_an_episode_that_cannot_be_restored_is_closed_with_a_true_transition(case):
+  kind = Walk.fresh(limit=1e9, seeded=case != "unseeded", noise=0.0)
+  old, new = (from_gymnasium(kind, replay=case == "unseeded") for _ in range(2))
+  state, key = old.reset(jax.random.key(0)), jax.random.key(1)
+  for _ in range(3):
+    state, _ = old.step(state, jnp.array([0.3]), key)
+  assert state.physics.actions.shape == ((12 if case == "unseeded" else 0), 1)
+  after, t = new.step(state, jnp.array([0.5]), key)
+  assert t.truncated and not t.terminated and after.physics.ended
+  assert t.obs[1] == 0 and t.next_obs[1] == 1, "not the first step of a new episode"
+  np.testing.assert_allclose(t.next_obs[0] - t.obs[0], 0.5, atol=1e-6)
+  fresh = new.restart(jnp.array(True), after, key)
+  _, t = new.step(fresh, jnp.array([0.5]), key)
+  assert not t.truncated and t.next_obs[1] == 1
+
+
+def test_one_instance_serves_one_row():
+  env = from_gymnasium(Walk.fresh()())
+  _, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
+  assert np.isfinite(t.next_obs).all() and env.spec.name == "Walk-v0"
+  with pytest.raises(Exception, match="one instance and cannot serve 2 rows"):
+    jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 2))
+
+
+def test_abandoned_instances_are_used_again():
+  kind = Walk.fresh()
+  env = from_gymnasium(kind)
+  for i in range(30):
+    env.reset(jax.random.key(i))
+  assert kind.made <= 8
+
+
+def test_the_pool_gives_away_what_was_unused_longest():
+  pool, (a, b, c) = Pool(2), [Instance(i, np.zeros(1), np.zeros(1)) for i in range(3)]
+  assert pool.spare() is None
+  pool.keep(b"a", a)
+  assert pool.spare() is None
+  pool.keep(b"b", b)
+  assert pool.look(b"a") is a and pool.spare() is b and pool.look(b"b") is None
+  pool.keep(b"a", c)  # two in one state: the first is free
+  assert pool.spare() is a and pool.take(b"a") is c and pool.take(b"a") is None
+
+
+# --------------------------------------------------------------------------
+# Training
+# --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("seeds", [None, 3])
+def test_training_resets_only_what_is_over(seeds):
+  kind = Walk.fresh(limit=1e9)
+  env, algorithm = from_gymnasium(kind), probe_algorithm()
+  step = make_step(algorithm, env, steps=30, seeds=seeds)
+  key = jax.random.key(0)
+  start = functools.partial(init_state, algorithm, env)
+  state = start(key) if seeds is None else jax.vmap(start)(jax.random.split(key, seeds))
+  _, metrics = step(state)
+  rows = seeds or 1
+  assert np.sum(metrics["done"]) == 2 * rows
+  assert kind.resets == 1 + 3 * rows and kind.steps == 30 * rows and kind.made == rows
+  t = metrics["transition"]
+  last = np.asarray(t.next_obs)[np.asarray(metrics["done"])]
+  assert (last[:, 1] == 12).all(), "the observation after the reset was stored"
+
+
+def test_action_noise_leaves_the_rows_alone_that_are_not_over():
+  kind = Walk.fresh(limit=1e9)
+  env, algorithm = ActionNoise(from_gymnasium(kind), 0.1), probe_algorithm()
+  start = jax.vmap(functools.partial(init_state, algorithm, env))
+  _, metrics = make_step(algorithm, env, steps=12, seeds=2)(
+    start(jax.random.split(jax.random.key(0), 2))
+  )
+  assert kind.resets == 1 + 4
+  # the environment's own reward, because there is no other
+  np.testing.assert_allclose(
+    metrics["transition"].reward, metrics["transition"].next_obs[..., 0], rtol=1e-6
+  )
+
+
+def test_an_evaluation_does_not_disturb_training():
+  algorithm = probe_algorithm()
+
+  def run(evaluated):
+    env = from_gymnasium(Walk.fresh(limit=1e9))
+    step, evaluate = (
+      make_step(algorithm, env, steps=5),
+      make_evaluation(algorithm, env, episodes=2),
+    )
+    state, results = init_state(algorithm, env, jax.random.key(0)), []
+    for i in range(5):
+      state, metrics = step(state)
+      if evaluated:
+        evaluate(state.act, jax.random.key(i))
+      results.append(metrics["transition"].next_obs)
+    return np.concatenate(results)
+
+  np.testing.assert_array_equal(run(False), run(True))
+
+
+def train(path, kind, total, resume=False, **options):
+  """Trains in a run folder, with an environment of its own as in a new process."""
+  env, algorithm = from_gymnasium(kind, **options), probe_algorithm()
+  state = init_state(algorithm, env, jax.random.key(0))
+  folder = run_folder.open_run(path) if resume else run_folder.create(path, {})
+  schedule = loop.Schedule(total_steps=total)
+  return loop.train(make_step(algorithm, env, steps=5), state, folder, schedule, resume=resume)
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+  """A run that nothing disturbed: its outcome, and its table's bytes."""
+  path = tmp_path_factory.mktemp("whole") / "run"
+  return train(path, Walk.fresh(limit=1e9), 40), (path / "metrics.csv").read_bytes()
+
+
+def test_a_run_resumes_exactly(tmp_path, whole):
+  train(tmp_path / "parts", Walk.fresh(limit=1e9), 20)  # in the middle of an episode
+  parts = train(tmp_path / "parts", Walk.fresh(limit=1e9), 40, resume=True)
+  data = lambda state: [np.asarray(x) for x in jax.tree.leaves(state._replace(key=None))]
+  for a, b in zip(data(whole[0].state), data(parts.state), strict=True):
+    np.testing.assert_array_equal(a, b)
+  assert (tmp_path / "parts" / "metrics.csv").read_bytes() == whole[1]
+
+
+@pytest.mark.parametrize(
+  ("fault", "message"),
+  [
+    ("raise", r"after step 5: Walk raised RuntimeError \(step\): the wheel came off"),
+    ("hang", r"after step 5: Walk did not answer within 0.2 s \(step\)"),
+  ],
+)
+def test_a_broken_environment_saves_and_stops_the_run(tmp_path, whole, fault, message):
+  broken = Walk.fresh(limit=1e9, fault=(8, fault))
+  with pytest.raises(loop.EnvironmentStopped, match=message):
+    train(tmp_path / "run", broken, 40, timeout=0.2)
+  assert [p.name for p in (tmp_path / "run" / "checkpoints").iterdir()] == ["00000005"]
+  train(tmp_path / "run", Walk.fresh(limit=1e9), 40, resume=True)
+  assert (tmp_path / "run" / "metrics.csv").read_bytes() == whole[1]
+
+
+def test_an_environment_that_fails_at_once_says_so():
+  def explode():
+    raise OSError("no port")
+
+  with pytest.raises(EnvironmentFailed) as caught:
+    from_gymnasium(explode)
+  assert failure(caught.value) == "explode raised OSError (being made): no port"
+  assert failure(ValueError("another")) is None
+
+
+def test_a_failure_does_not_break_later_calls():
+  kind = Walk.fresh(limit=1e9, fault=(2, "hang"))
+  env = from_gymnasium(kind, timeout=0.2)
+  state = env.step(env.reset(jax.random.key(0)), jnp.zeros(1), jax.random.key(0))[0]
+  with pytest.raises(Exception, match="did not answer"):
+    env.step(state, jnp.zeros(1), jax.random.key(0))
+  kind.fault = None
+  _, t = env.step(state, jnp.zeros(1), jax.random.key(0))
+  assert t.next_obs[1] == 2
+
+
+def test_a_worker_hands_on_results_and_errors():
+  worker = Worker(timeout=0.2)
+  assert worker.call(divmod, 7, 2) == (3, 1)
+  with pytest.raises(ZeroDivisionError):
+    worker.call(divmod, 7, 0)
+  with pytest.raises(Late):
+    worker.call(__import__("time").sleep, 1.0)
+  assert worker.call(max, [1, 2], default=0) == 2
+
+
+def test_planning_needs_a_reward():
+  env = from_gymnasium(Walk.fresh())
+  with pytest.raises(ValueError, match=r"pass one, from_gymnasium\(env, reward=fn\)"):
+    make_algorithm("pets", env.spec)
+  assert make_algorithm("pets", from_gymnasium(Walk.fresh(), reward=reward).spec)
+
+
+@pytest.mark.skipif("gymnasium" in sys.modules, reason="Gymnasium is installed and loaded")
+def test_a_missing_library_names_its_extra(monkeypatch):
+  monkeypatch.setitem(sys.modules, "gymnasium", None)
+  for make in (
+    lambda: from_gymnasium("Pendulum-v1"),
+    lambda: make_env("gymnasium:Pendulum-v1"),
+    lambda: to_gymnasium(make_env("pendulum")),
+  ):
+    with pytest.raises(ImportError, match=r'pip install "mbrl_jax\[gymnasium\]"'):
+      make()
+
+
+def test_names_of_others_take_no_physics():
+  with pytest.raises(ValueError, match="physics='mjx'"):
+    make_env("gymnasium:Pendulum-v1", "mjx")
+  with pytest.raises(ValueError, match="randomise"):
+    make_env("gymnasium:Pendulum-v1", randomise={"count": 2})
+
+
+# --------------------------------------------------------------------------
+# With Gymnasium itself
+# --------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def gymnasium():
+  return pytest.importorskip("gymnasium")
+
+
+def test_pendulum_is_gymnasium_s(gymnasium):
+  env = make_env("gymnasium:Pendulum-v1", g=9.0, episode_length=7)
+  assert env.spec.dt == 0.05 and env.spec.episode_length == 7
+  state, t = jax.jit(functools.partial(episode, env, steps=7))(jax.random.key(0))
+  theirs = gymnasium.make("Pendulum-v1", g=9.0)
+  obs, _ = theirs.reset(seed=int(state.physics.seed))
+  np.testing.assert_array_equal(t.obs[0], obs)
+  for i in range(7):
+    obs, gain, _, _, _ = theirs.step(np.asarray(t.action[i]))
+    np.testing.assert_array_equal(t.next_obs[i], obs)
+    np.testing.assert_allclose(t.reward[i], gain, rtol=1e-6)
+  assert t.truncated.tolist() == [False] * 6 + [True]
+  # and our pendulum's reward is its reward
+  ours = jax.vmap(make_env("pendulum").spec.reward)(t.obs, t.action, t.next_obs)
+  np.testing.assert_allclose(ours, t.reward, atol=1e-5)
+
+
+def test_mujoco_environments_resume_at_the_same_positions_and_velocities(gymnasium):
+  old, new = (from_gymnasium("InvertedPendulum-v5") for _ in range(2))
+  state, key = old.reset(jax.random.key(0)), jax.random.key(1)
+  for _ in range(5):
+    state, _ = old.step(state, jnp.array([0.2]), key)
+  expected, found = (
+    old.step(state, jnp.array([0.1]), key),
+    new.step(state, jnp.array([0.1]), key),
+  )
+  jax.tree.map(np.testing.assert_array_equal, expected, found)
+  np.testing.assert_array_equal(
+    found[1].next_obs, np.float32(np.r_[new.pose(found[0]), found[1].next_obs[2:]])
+  )
+  assert new.model.nq == 2 and not found[1].truncated
+
+
+def test_discrete_environments_of_gymnasium(gymnasium):
+  env = make_env("gymnasium:CartPole-v1")
+  assert env.spec.action_dim == 2 and env.spec.episode_length == 500
+  _, t = jax.jit(functools.partial(episode, env, steps=60))(jax.random.key(0))
+  assert t.terminated[-1] and not t.truncated.any()
+
+
+@pytest.mark.parametrize(
+  ("name", "options", "message"),
+  [
+    ("Pendulm-v1", {}, "Pendulm"),
+    ("Pendulum-v1", {"gravity": 3}, "gravity"),
+  ],
+)
+def test_gymnasium_s_refusals_are_value_errors(gymnasium, name, options, message):
+  with pytest.raises(ValueError, match=message):
+    from_gymnasium(name, **options)
+
+
+@pytest.mark.parametrize("name", ["pendulum", "inverted_pendulum", "hopper"])
+def test_ours_pass_gymnasium_s_checker(gymnasium, name):
+  from gymnasium.utils.env_checker import check_env
+
+  env = to_gymnasium(make_env(name))
+  check_env(env, skip_render_check=True)
+
+
+def test_ours_as_gymnasium_s_take_the_same_steps(gymnasium):
+  env = make_env("pendulum", episode_length=4)
+  theirs = to_gymnasium(env)
+  first = [theirs.reset(seed=3)[0] for _ in range(2)]
+  np.testing.assert_array_equal(*first)
+  assert not np.array_equal(theirs.reset()[0], first[0])
+  theirs.reset(seed=3)
+  state = theirs._state
+  for i in range(4):
+    action = np.float32([0.5 * i])
+    obs, gain, terminated, truncated, _ = theirs.step(action)
+    state, t = env.step(state, action, jax.random.key(0))
+    np.testing.assert_allclose(obs, t.next_obs, rtol=1e-6)
+    assert gain == pytest.approx(float(t.reward), rel=1e-6)
+    assert (terminated, truncated) == (False, i == 3)
+
+
+def test_rendering_is_mujoco_s_or_the_caller_s(gymnasium):
+  with pytest.raises(ValueError, match=r"'pendulum' has no MuJoCo model.*pass draw"):
+    to_gymnasium(make_env("pendulum"), "rgb_array")
+  with pytest.raises(ValueError, match=r"render_mode='human'.*'rgb_array'"):
+    to_gymnasium(make_env("cartpole"), "human")
+  picture = np.zeros((4, 5, 3), np.uint8)
+  env = to_gymnasium(make_env("pendulum"), "rgb_array", draw=lambda pose: picture + len(pose))
+  assert env.render() is None
+  env.reset(seed=0)
+  assert (env.render() == 1).all() and to_gymnasium(make_env("pendulum")).render() is None
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_stable_baselines_trains_on_ours(gymnasium):
+  sb3 = pytest.importorskip("stable_baselines3")
+  env = to_gymnasium(make_env("pendulum"))
+  model = sb3.SAC("MlpPolicy", env, learning_starts=50, seed=0, device="cpu")
+  model.learn(300)
+  action, _ = model.predict(env.reset(seed=0)[0], deterministic=True)
+  assert env.action_space.contains(action)
