@@ -24,6 +24,7 @@ import optax
 
 from mbrl_jax.algorithms.controller import PlannerConfig, make_controller
 from mbrl_jax.algorithms.model import FitConfig, ModelConfig, make_model
+from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer
 from mbrl_jax.ops.validate import positive
@@ -125,17 +126,15 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
 def _init(spec, config, model, planner, optimizer, key) -> TrainState:
   """Makes the state of a run that has not begun, but for the rollout."""
   model_key, key = jax.random.split(key)
-  obs = jnp.zeros(spec.obs_dim)
-  action = jnp.zeros(spec.action_dim)
-  flag = jnp.zeros((), bool)
-  inputs = jnp.concatenate([spec.encode(obs), action])
-  params = model.init(model_key, inputs, spec.target(obs, obs))
+  blank = blank_transition(spec)
+  inputs = jnp.concatenate([spec.encode(blank.obs), blank.action])
+  params = model.init(model_key, inputs, spec.target(blank.obs, blank.obs))
   random = jnp.asarray(config.init_trials * spec.episode_length, jnp.int32)
   capacity = config.capacity or (config.trials + config.init_trials) * spec.episode_length
-  buffer = ring.init(capacity, Transition(obs, action, jnp.zeros(()), obs, flag, flag))
+  buffer = ring.init(capacity, blank)
   return TrainState(
     Act(params, planner.init(), random),
-    Learn(init_optimizer(model, optimizer, params), buffer, flag),
+    Learn(init_optimizer(model, optimizer, params), buffer, jnp.zeros((), bool)),
     None,
     key,
     jnp.zeros((), jnp.int32),

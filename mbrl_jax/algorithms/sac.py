@@ -22,6 +22,7 @@ from mbrl_jax.algorithms.agent import (
   make_agent,
   start_acting,
 )
+from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.validate import positive
@@ -80,26 +81,6 @@ def make_sac_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
     update=_report,
     deploy=deploy,
   )
-
-
-def check_capacity(capacity: int, batch_size: int) -> int:
-  """Returns the capacity of a buffer if a batch fits.
-
-  Raises:
-    ValueError: it does not.
-  """
-  if capacity < batch_size:
-    raise ValueError(
-      f"capacity={capacity} is smaller than a batch, agent.batch_size={batch_size}."
-    )
-  return capacity
-
-
-def blank_transition(spec: EnvSpec) -> Transition:
-  """Returns a transition of zeros, for the shapes of a buffer."""
-  obs, action = jnp.zeros(spec.obs_dim), jnp.zeros(spec.action_dim)
-  flag = jnp.zeros((), bool)
-  return Transition(obs, action, jnp.zeros(()), obs, flag, flag)
 
 
 def _init(spec, config, agent: Agent, capacity: int, key) -> TrainState:

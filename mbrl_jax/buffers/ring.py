@@ -65,16 +65,33 @@ def add_many(ring: Ring, items: Any, keep: Array) -> Ring:
   return Ring(data, (ring.cursor + count) % ring.capacity, size)
 
 
-def sample(ring: Ring, key: Key, size: int) -> Any:
+def sample(ring: Ring, key: Key, size: int, newest: Array | None = None) -> Any:
   """Draws ``size`` valid items uniformly with replacement, leaves ``[size, ...]``.
 
   The buffer must not be empty.
+
+  Args:
+    ring: the buffer.
+    key: typed key.
+    size: how many.
+    newest: draw only from so many items that were added last, ``[]``; None: from all.
   """
-  rows = jax.random.randint(key, (size,), 0, ring.size)
+  if newest is None:
+    rows = jax.random.randint(key, (size,), 0, ring.size)
+  else:
+    age = jax.random.randint(key, (size,), 0, jnp.minimum(ring.size, newest))
+    rows = (ring.cursor - 1 - age) % ring.capacity
   return jax.tree.map(lambda x: x[rows], ring.data)
 
 
-def sample_two(first: Ring, second: Ring, key: Key, size: int, share: Array) -> Any:
+def sample_two(
+  first: Ring,
+  second: Ring,
+  key: Key,
+  size: int,
+  share: Array,
+  newest: Array | None = None,
+) -> Any:
   """Draws a batch of which ``floor(size * share)`` items come from ``first``.
 
   Neither may be empty, unless nothing is taken from it.
@@ -84,9 +101,10 @@ def sample_two(first: Ring, second: Ring, key: Key, size: int, share: Array) -> 
     key: typed key.
     size: of the batch.
     share: 0 to 1, ``[]``; data, so that schedules do not recompile.
+    newest: of ``second``, see ``sample``.
   """
   keys = jax.random.split(key)
-  a, b = sample(first, keys[0], size), sample(second, keys[1], size)
+  a, b = sample(first, keys[0], size), sample(second, keys[1], size, newest)
   # a margin, because 0.8 of 255 in float32 may fall short of 204
   count = jnp.floor(size * jnp.asarray(share) + 1e-4)
   own = jnp.arange(size) < count

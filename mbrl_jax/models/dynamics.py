@@ -23,6 +23,7 @@ def as_dynamics(
   encode: Callable[[Array], Array] = _DEFAULTS["encode"],
   decode: Callable[[Array, Array], Array] = _DEFAULTS["decode"],
   propagation: str = "TSinf",
+  learn_reward: bool = False,
   outputs: int | None = None,
 ) -> Dynamics:
   """Makes a ``Dynamics`` of a learned model.
@@ -39,21 +40,25 @@ def as_dynamics(
     reward, terminated: ``(obs, action, next_obs) -> []``, see ``EnvSpec``.
     encode, decode: see ``EnvSpec``.
     propagation: ``"TSinf"``, ``"TS1"``, ``"DS"``, ``"MM"`` or ``"E"``.
-    outputs: ``O`` of the model. If given, noise is drawn for a whole batch in one call
+    learn_reward: the last output of the model is the reward, in place of ``reward``.
+    outputs: of the model, how many. If given, noise is drawn for a whole batch in one call
       (``Dynamics.noise``), otherwise by a key for each step.
 
   Raises:
     ValueError: if ``propagation`` is unknown or the kind of model does not allow it, or the
       reward is not known as a function.
   """
-  judge.given(reward)
+  if not learn_reward:
+    judge.given(reward)
   sample = make_sampler(ensemble, propagation)
   count = draws(ensemble, propagation)
 
   def step(params, obs, action, key):
     y = sample(params, jnp.concatenate([encode(obs), action]), key)
+    y, gain = (y[:-1], y[-1]) if learn_reward else (y, None)
     next_obs = decode(obs, y)
-    return next_obs, reward(obs, action, next_obs), terminated(obs, action, next_obs)
+    gain = gain if learn_reward else reward(obs, action, next_obs)
+    return next_obs, gain, terminated(obs, action, next_obs)
 
   def noise(key, shape):
     return normal(key, (*shape, count, outputs if count else 0))

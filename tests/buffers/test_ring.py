@@ -81,3 +81,11 @@ def test_a_share_of_the_batch_comes_from_the_first_buffer(share, count):
   )
   batch = np.asarray(draw(share))
   assert (batch == 1).sum() == count and set(batch) <= {1.0, 2.0}
+
+
+def test_samples_of_the_newest_items_only():
+  buffer = filled(6, capacity=5)  # holds 1 to 5, the cursor in the middle
+  draws = ring.sample(buffer, jax.random.key(0), 300, jnp.int32(3))
+  assert set(np.asarray(draws["n"])) == {3, 4, 5}
+  draws = ring.sample(buffer, jax.random.key(0), 300, jnp.int32(99))
+  assert set(np.asarray(draws["n"])) == {1, 2, 3, 4, 5}

@@ -1,0 +1,264 @@
+"""MBPO: soft actor-critic on short rollouts of a learned ensemble.
+
+Every ``update_every`` environment steps the ensemble is fitted to all real transitions, and
+the policy is rolled out from many of their states into a second buffer. After each
+environment step the actor-critic takes ``agent.repeat`` gradient steps on batches of which
+the share ``ratio_schedule`` is real. Both schedules count epochs of ``epoch_length`` steps and
+are data: no change of theirs compiles anything.
+
+Source: Janner et al. 2019, "When to Trust Your Model: Model-Based Policy Optimization", and the
+released code.
+
+Deviations:
+  * The ensemble is first fitted after the random steps, not before each step of them.
+  * Transitions can be learnt from as soon as they are made, not when their episode is over.
+  * Rows are dealt to the elites evenly at each step of a rollout, not drawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.algorithms.agent import Agent, AgentConfig, deploy, make_agent, start_acting
+from mbrl_jax.algorithms.imagine import imagine
+from mbrl_jax.algorithms.schedule import at_epoch, check_schedule
+from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
+from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
+from mbrl_jax.buffers import ring
+from mbrl_jax.learners import SACState
+from mbrl_jax.ops.validate import positive
+from mbrl_jax.types import (
+  Algorithm,
+  Array,
+  EnvSpec,
+  Key,
+  Metrics,
+  Params,
+  TrainState,
+  Transition,
+)
+
+
+@dataclass(frozen=True)
+class Config:
+  """MBPO.
+
+  Attributes:
+    steps: environment steps of the run.
+    init_steps: uniform actions before anything is learnt.
+    capacity: real transitions kept; 0: all of the run.
+    update_every: environment steps between fits of the model, in one compiled call.
+    epoch_length: environment steps that the schedules count as one epoch.
+    fit_until: epoch after which the model is fitted no more; -1: never.
+    rollouts: start states of the rollouts after each fit, a multiple of world.elites.
+    rollout_schedule: length of the rollouts over epochs, rounded down.
+    ratio_schedule: share of real transitions in a batch over epochs; 1: no model.
+    retain_epochs: epochs for which rollouts are kept.
+    agent, world: see their classes.
+  """
+
+  steps: int = 20_000
+  init_steps: int = 5000
+  capacity: int = 0
+  update_every: int = 250
+  epoch_length: int = 1000
+  fit_until: int = -1
+  rollouts: int = 100_000
+  rollout_schedule: tuple[float, ...] = (20, 150, 1, 1)
+  ratio_schedule: tuple[float, ...] = (0, 1, 0.05, 0.05)
+  retain_epochs: int = 1
+  agent: AgentConfig = field(default_factory=lambda: AgentConfig(repeat=20))
+  world: WorldConfig = field(default_factory=WorldConfig)
+
+
+class Learn(NamedTuple):
+  """What learning needs besides acting.
+
+  Attributes:
+    sac: the actor-critic's state.
+    world: the ensemble's.
+    real: transitions of the environment.
+    model: transitions of the rollouts.
+    metrics: of the latest gradient step of the actor-critic.
+  """
+
+  sac: SACState
+  world: WorldState
+  real: ring.Ring
+  model: ring.Ring
+  metrics: Metrics
+
+
+Rollouts = Callable[[Any, Params, SACState, Array, Array, Key], ring.Ring]
+"""``(model buffer, elite params, sac, starts [B, O], steps [], key) -> model buffer``."""
+
+
+class _Parts(NamedTuple):
+  """What the functions of the algorithm are made of."""
+
+  spec: EnvSpec
+  config: Any
+  agent: Agent
+  world: World
+  rollouts: Rollouts
+
+
+def make_mbpo(spec: EnvSpec, config: Config) -> Algorithm:
+  """Makes MBPO for a task.
+
+  Raises:
+    ValueError: a schedule that is none, sizes that are not positive or do not fit each
+      other.
+  """
+  agent, world = make_agent(spec, config.agent), make_world(spec, config.world)
+  return assemble(spec, config, agent, world, branch(agent, world))
+
+
+def branch(agent: Agent, world: World) -> Rollouts:
+  """Makes rollouts of the policy itself."""
+
+  def rollouts(
+    buffer: ring.Ring, params: Params, sac: SACState, starts: Array, steps: Array, key: Key
+  ) -> ring.Ring:
+    act = start_acting(sac, 0)
+    return imagine(
+      world.dynamics,
+      params,
+      starts,
+      lambda t, row, obs, key: agent.act(act, obs, key)[0],
+      steps,
+      key,
+      store=ring.add_many,
+      carry=buffer,
+      redraw=True,
+    )
+
+  return rollouts
+
+
+def assemble(
+  spec: EnvSpec, config: Config, agent: Agent, world: World, rollouts: Rollouts
+) -> Algorithm:
+  """Makes an algorithm that learns a policy on real and imagined transitions.
+
+  Args:
+    spec: the task.
+    config: MBPO's, or one with the same fields.
+    agent: the actor-critic.
+    world: the ensemble.
+    rollouts: fills the buffer of imagined transitions.
+
+  Raises:
+    ValueError: see ``make_mbpo``.
+  """
+  _check(config)
+  parts = _Parts(spec, config, agent, world, rollouts)
+  return Algorithm(
+    init=lambda key: _init(parts, key),
+    reset=lambda act: act,
+    act=agent.act,
+    observe=lambda state, transition: _observe(parts, state, transition),
+    update=lambda state: _update(parts, state),
+    deploy=deploy,
+  )
+
+
+def longest(config: Config) -> int:
+  """Returns the length that no rollout exceeds."""
+  return int(max(config.rollout_schedule[2:]))
+
+
+def _check(config: Config) -> None:
+  """Checks the configuration, see ``make_mbpo``."""
+  names = ("steps", "init_steps", "update_every", "epoch_length", "rollouts", "retain_epochs")
+  positive(**{name: getattr(config, name) for name in names})
+  check_schedule("rollout_schedule", config.rollout_schedule, 1, float("inf"))
+  check_schedule("ratio_schedule", config.ratio_schedule, 0.0, 1.0)
+  check_capacity(config.capacity or config.steps, config.agent.batch_size)
+  if config.rollouts % config.world.elites:
+    raise ValueError(
+      f"rollouts={config.rollouts} must be a multiple of world.elites={config.world.elites}: "
+      "each elite rolls out as many as any other."
+    )
+
+
+def _init(parts: _Parts, key: Key) -> TrainState:
+  """Makes the state of a run that has not begun, but for the rollout."""
+  spec, config = parts.spec, parts.config
+  sac_key, world_key, key = jax.random.split(key, 3)
+  sac, blank, none = parts.agent.init(sac_key), blank_transition(spec), jnp.zeros((), jnp.int32)
+  calls = -(-config.retain_epochs * config.epoch_length // config.update_every)
+  real = ring.init(config.capacity or config.steps, blank)
+  model = ring.init(calls * longest(config) * config.rollouts, blank)
+  sample = lambda key: ring.sample(real, key, config.agent.batch_size)
+  metrics = parts.agent.update(sac, sample, key, none)[1]
+  learn = Learn(sac, parts.world.init(world_key), real, model, metrics)
+  return TrainState(start_acting(sac, config.init_steps), learn, None, key, none)
+
+
+def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainState:
+  """Stores a transition and takes the gradient steps that it is worth."""
+  config, learn = parts.config, state.learn
+  key, update_key = jax.random.split(state.key)
+  real = ring.add(learn.real, transition)
+  share = at_epoch(config.ratio_schedule, _epoch(config, state))
+  kept = _kept(config, state)
+
+  def sample(key: Key) -> Transition:
+    return ring.sample_two(real, learn.model, key, config.agent.batch_size, share, kept)
+
+  ready = (state.act.random == 0) & ((learn.model.size > 0) | (share >= 1))
+  count = jnp.where(ready, config.agent.repeat, 0)
+  sac, metrics = parts.agent.update(learn.sac, sample, update_key, count)
+  act = state.act._replace(actor=sac.nets.actor)
+  return state._replace(
+    act=act, learn=learn._replace(sac=sac, real=real, metrics=metrics), key=key
+  )
+
+
+def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
+  """Fits the ensemble and rolls it out, from the end of the random steps on."""
+  config, learn = parts.config, state.learn
+  fit_key, start_key, roll_key, key = jax.random.split(state.key, 4)
+  epoch = _epoch(config, state)
+  begun = state.act.random == 0
+  wanted = begun & (at_epoch(config.ratio_schedule, epoch) < 1)
+  fitting = wanted & ((config.fit_until < 0) | (epoch < config.fit_until))
+  world, fitted = parts.world.fit(
+    learn.world,
+    learn.real.data,
+    learn.real.size,
+    fit_key,
+    jnp.where(fitting, config.world.epochs, 0),
+  )
+  length = jnp.floor(at_epoch(config.rollout_schedule, epoch)).astype(jnp.int32)
+  starts = ring.sample(learn.real, start_key, config.rollouts).obs
+  steps = jnp.where(wanted, length, 0)
+  params = elite_params(world)
+  model = parts.rollouts(learn.model, params, learn.sac, starts, steps, roll_key)
+  metrics = {
+    **learn.metrics,
+    "model_error": jnp.mean(fitted["holdout_mse"][world.elites]),
+    "fit_epochs": fitted["epochs"],
+    "rollout_length": length,
+    "ran": begun.astype(jnp.float32),
+  }
+  learn = learn._replace(world=world, model=model)
+  return state._replace(learn=learn, key=key), metrics
+
+
+def _epoch(config: Config, state: TrainState) -> Array:
+  """Returns the epoch, counted from the end of the random steps."""
+  return jnp.maximum(state.steps - config.init_steps, 0) // config.epoch_length
+
+
+def _kept(config: Config, state: TrainState) -> Array:
+  """Returns how many imagined transitions are young enough."""
+  length = jnp.floor(at_epoch(config.rollout_schedule, _epoch(config, state)))
+  calls = config.retain_epochs * config.epoch_length / config.update_every
+  return jnp.maximum(calls * length * config.rollouts, 1).astype(jnp.int32)

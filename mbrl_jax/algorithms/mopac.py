@@ -1,0 +1,184 @@
+"""MoPAC: MBPO whose imagined rollouts are first improved by path-integral control.
+
+From each start state ``s`` the policy is rolled out through one elite of the ensemble, which
+gives the nominal plan ``a_0 .. a_{H-1}``. ``K`` copies are made of it, all but the first
+disturbed, and scored over the same elite, with the value ``V`` of the state where they end::
+
+  u_k = clip(a + sigma eps_k),  eps_0 = 0,  eps_k ~ N(0, 1)
+  R_k = sum_{t < H} gamma^t r_t + gamma^H V(s_H)         # nothing after a termination
+  w   = softmax((R - max R) / (lambda std R))
+  u   = sum_k w_k u_k
+
+The improved plan is executed from ``s`` in another elite, and what happens, until it
+terminates, goes to the buffer that the actor-critic learns from. The real environment is only
+ever stepped by the actor.
+
+Source: Morgan et al. 2021, "Model Predictive Actor-Critic: Accelerating Robot Skill Acquisition
+with Deep Reinforcement Learning", and the released code.
+
+Deviations from the released code, which draws its noise once an epoch, starts from a copy that
+is disturbed already, averages noise that had no effect for the last action, goes on after a
+termination, clips to 1.4 times the bounds and takes ``lambda`` in units of return:
+  * Each call draws its own noise, the nominal plan is undisturbed, the last action is the
+    policy's, returns and stored rows end with a termination, actions keep the bounds.
+  * ``lambda`` is in units of the spread of the returns of one start state.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.algorithms import mbpo
+from mbrl_jax.algorithms.agent import Agent, AgentConfig, make_agent, start_acting
+from mbrl_jax.algorithms.imagine import imagine
+from mbrl_jax.algorithms.world import World, make_world
+from mbrl_jax.buffers import ring
+from mbrl_jax.learners import SACState
+from mbrl_jax.ops.noise import normal
+from mbrl_jax.ops.validate import positive
+from mbrl_jax.planners import make_evaluate
+from mbrl_jax.planners.rollout import slice_mapper, split_keys
+from mbrl_jax.types import Algorithm, Array, Dynamics, EnvSpec, Key, Params, State
+
+
+@dataclass(frozen=True)
+class Config(mbpo.Config):
+  """MoPAC; what is MBPO's, see there.
+
+  Attributes:
+    copies: K, disturbed plans for each start state, the undisturbed one included.
+    noise: their deviation, as a share of half the action range.
+    temperature: lambda, in units of the spread of the returns of one start state.
+  """
+
+  fit_until: int = 70
+  rollouts: int = 10_000
+  rollout_schedule: tuple[float, ...] = (0, 500, 5, 5)
+  ratio_schedule: tuple[float, ...] = (0, 500, 0.8, 0.8)
+  agent: AgentConfig = field(default_factory=lambda: AgentConfig(repeat=20, target_entropy=0.0))
+  copies: int = 100
+  noise: float = 0.5
+  temperature: float = 0.5
+
+
+def make_mopac(spec: EnvSpec, config: Config) -> Algorithm:
+  """Makes MoPAC for a task.
+
+  Raises:
+    ValueError: see ``mbpo.make_mbpo``; copies, noise or temperature that are not positive.
+  """
+  positive(copies=config.copies, noise=config.noise, temperature=config.temperature)
+  agent = make_agent(spec, config.agent, value=True)
+  world = make_world(spec, config.world)
+  return mbpo.assemble(spec, config, agent, world, improved(spec, config, agent, world))
+
+
+def improved(spec: EnvSpec, config: Config, agent: Agent, world: World) -> mbpo.Rollouts:
+  """Makes rollouts of improved plans."""
+  horizon = mbpo.longest(config)
+
+  def rollouts(
+    buffer: ring.Ring, params: Params, sac: SACState, starts: Array, steps: Array, key: Key
+  ) -> ring.Ring:
+    plan_key, deal_key, roll_key = jax.random.split(key, 3)
+    fold = lambda x: x.reshape(world.dynamics.slices, -1, *x.shape[1:])
+    keys = fold(split_keys(plan_key, (len(starts),)))
+    one = partial(_improve, spec, config, agent, world.dynamics, horizon, sac, steps)
+    over_slices = slice_mapper(world.dynamics, params)
+    plans = over_slices(jax.vmap(one, (None, 0, 0)), fold(starts), keys)
+    plans = plans.reshape(len(starts), horizon, -1)
+    # in another order, so that other elites execute them
+    order = jax.random.permutation(deal_key, len(starts))
+    plans = plans[order]
+    return imagine(
+      world.dynamics,
+      params,
+      starts[order],
+      lambda t, row, obs, key: plans[row, t],
+      steps,
+      roll_key,
+      store=ring.add_many,
+      carry=buffer,
+      redraw=False,
+    )
+
+  return rollouts
+
+
+def _improve(
+  spec: EnvSpec,
+  config: Config,
+  agent: Agent,
+  dynamics: Dynamics,
+  horizon: int,
+  sac: SACState,
+  steps: Array,
+  params: Params,
+  obs: Array,
+  key: Key,
+) -> Array:
+  """Improves the policy's plan from one state, over one elite; ``[H, A]``."""
+  nominal_key, noise_key, score_key = jax.random.split(key, 3)
+  low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
+  nominal = _policy_plan(agent, dynamics, horizon, sac, params, obs, nominal_key)
+  noise = normal(noise_key, (config.copies, *nominal.shape)).at[0].set(0.0)
+  copies = jnp.clip(nominal + config.noise * (high - low) / 2 * noise, low, high)
+  discount = sac.tuning.discount
+
+  def terminal(params: Params, state: State, key: Key) -> Array:
+    del params, key
+    # evaluate() discounts it by the longest horizon, the rollouts may be shorter
+    rest = discount ** (steps - horizon).astype(jnp.float32)
+    return rest * agent.sac.v(sac.target_value, spec.encode(state[0]))
+
+  evaluate = make_evaluate(_stopping(dynamics, steps), discount=discount, terminal=terminal)
+  start = (obs, jnp.zeros((), jnp.int32))
+  returns = evaluate(params, start, copies, score_key)
+  usable = jnp.isfinite(returns)
+  finite = jnp.where(usable, returns, 0.0)
+  count = jnp.maximum(usable.sum(), 1)
+  mean = finite.sum() / count
+  spread = jnp.sqrt(jnp.where(usable, jnp.square(finite - mean), 0.0).sum() / count)
+  scaled = (returns - jnp.max(returns)) / (config.temperature * jnp.maximum(spread, 1e-6))
+  weights = jax.nn.softmax(jnp.where(usable, scaled, -jnp.inf))
+  plan = jnp.einsum("k,kha->ha", weights, copies)
+  return jnp.where(usable.any(), plan, nominal)
+
+
+def _stopping(dynamics: Dynamics, steps: Array) -> Dynamics:
+  """Makes one elite stand still, without reward, once ``steps`` steps are taken."""
+
+  def step(params: Params, state: State, action: Array, key: Key) -> tuple:
+    obs, t = state
+    next_obs, reward, terminated = dynamics.step(params, obs, action, key)
+    moving = t < steps
+    obs = jnp.where(moving, next_obs, obs)
+    return (obs, t + 1), jnp.where(moving, reward, 0.0), terminated & moving
+
+  return Dynamics(step, noise=dynamics.noise)
+
+
+def _policy_plan(
+  agent: Agent,
+  dynamics: Dynamics,
+  horizon: int,
+  sac: SACState,
+  params: Params,
+  obs: Array,
+  key: Key,
+) -> Array:
+  """Returns the actions of the policy, rolled out over one elite ``[H, A]``."""
+  act = start_acting(sac, 0)
+  noise_key, act_key = jax.random.split(key)
+  noise = (dynamics.noise or split_keys)(noise_key, (horizon,))
+
+  def body(obs: Array, x: tuple) -> tuple[Array, Array]:
+    noise, key = x
+    action = agent.act(act, obs, key)[0]
+    return dynamics.step(params, obs, action, noise)[0], action
+
+  return jax.lax.scan(body, obs, (noise, jax.random.split(act_key, horizon)))[1]

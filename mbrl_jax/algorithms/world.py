@@ -1,0 +1,175 @@
+"""The learned model of algorithms that imagine: an ensemble of which the best are used.
+
+As MBPO trains it (Janner et al. 2019): part of the data is held out, training stops when no
+net has improved for some epochs, and the nets with the least hold-out error are the elites.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble
+from mbrl_jax.models.ensemble import take_members
+from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Metrics, Params, Transition
+
+
+@dataclass(frozen=True)
+class WorldConfig:
+  """The ensemble and its training.
+
+  Attributes:
+    members: nets.
+    elites: of them that are used, those with the least error on held-out data.
+    hidden: widths of the hidden layers.
+    weight_decay: one coefficient for each layer including the last, or one for all.
+    precision: of the matrix products, float32 or bfloat16.
+    learn_reward: predict the reward too, instead of using the task's function.
+    epochs: passes over the data at most.
+    patience: epochs without improvement that are tolerated.
+    holdout: share of the data held out, at most max_holdout rows.
+    max_holdout: see holdout.
+    batch_size: rows per net and gradient step.
+    learning_rate: Adam's.
+  """
+
+  members: int = 7
+  elites: int = 5
+  hidden: tuple[int, ...] = (200, 200, 200, 200)
+  weight_decay: tuple[float, ...] = (2.5e-5, 5e-5, 7.5e-5, 7.5e-5, 1e-4)
+  precision: str = "float32"
+  learn_reward: bool = True
+  epochs: int = 200
+  patience: int = 5
+  holdout: float = 0.2
+  max_holdout: int = 5000
+  batch_size: int = 256
+  learning_rate: float = 1e-3
+
+
+class WorldState(NamedTuple):
+  """What the model is.
+
+  Attributes:
+    params: of all nets.
+    opt_state: the optimiser's.
+    elites: indices of the elites ``[K]`` int32.
+  """
+
+  params: Params
+  opt_state: optax.OptState
+  elites: Array
+
+
+class World(NamedTuple):
+  """The learned model as pure functions.
+
+  Attributes:
+    dynamics: over the elites, one slice each, for ``elite_params``.
+    init: ``(key) -> WorldState``.
+    fit: ``(WorldState, transitions [cap, ...], size [], key, epochs []) -> (WorldState,
+      metrics)``; no epochs change nothing.
+  """
+
+  dynamics: Dynamics
+  init: Callable[[Key], WorldState]
+  fit: Callable[..., tuple[WorldState, Metrics]]
+
+
+def elite_params(state: WorldState) -> Params:
+  """Returns the parameters of the elites."""
+  return take_members(state.params, state.elites)
+
+
+def make_world(spec: EnvSpec, config: WorldConfig) -> World:
+  """Makes the learned model of a task.
+
+  Raises:
+    ValueError: more elites than members, sizes that are not positive, a hold-out outside
+      0 to 0.9.
+  """
+  positive(**{"world.elites": config.elites, "world.epochs": config.epochs})
+  between(1, config.members, **{"world.elites": config.elites})
+  between(0.01, 0.9, **{"world.holdout": config.holdout})
+  decay = tuple(config.weight_decay)
+  ensemble = make_ensemble(
+    "PE",
+    config.members,
+    tuple(config.hidden),
+    weight_decay=decay[0] if len(decay) == 1 else decay,
+    precision=config.precision,
+  )
+  optimizer = optax.adam(config.learning_rate)
+  dynamics = as_dynamics(
+    ensemble._replace(members=config.elites),
+    reward=spec.reward,
+    terminated=spec.terminated,
+    encode=spec.encode,
+    decode=spec.decode,
+    learn_reward=config.learn_reward,
+    outputs=_outputs(spec, config),
+  )
+
+  def init(key: Key) -> WorldState:
+    obs, action = jnp.zeros(spec.obs_dim), jnp.zeros(spec.action_dim)
+    inputs = jnp.concatenate([spec.encode(obs), action])
+    params = ensemble.init(key, inputs, jnp.zeros(_outputs(spec, config)))
+    opt_state = init_optimizer(ensemble, optimizer, params)
+    return WorldState(params, opt_state, jnp.arange(config.elites))
+
+  return World(
+    dynamics=dynamics,
+    init=init,
+    fit=lambda state, data, size, key, epochs: _fit(
+      spec, config, ensemble, optimizer, state, data, size, key, epochs
+    ),
+  )
+
+
+def _outputs(spec: EnvSpec, config: WorldConfig) -> int:
+  """Returns how many numbers the nets predict."""
+  obs = jnp.zeros(spec.obs_dim)
+  (size,) = jax.eval_shape(spec.target, obs, obs).shape
+  return size + config.learn_reward
+
+
+def _fit(
+  spec: EnvSpec,
+  config: WorldConfig,
+  ensemble: Any,
+  optimizer: optax.GradientTransformation,
+  state: WorldState,
+  data: Transition,
+  size: Array,
+  key: Key,
+  epochs: Array,
+) -> tuple[WorldState, Metrics]:
+  """Trains the nets and chooses the elites anew."""
+  inputs = jnp.concatenate([jax.vmap(spec.encode)(data.obs), data.action], axis=1)
+  targets = jax.vmap(spec.target)(data.obs, data.next_obs)
+  if config.learn_reward:
+    targets = jnp.concatenate([targets, data.reward[:, None]], axis=1)
+  fitted = fit(
+    ensemble,
+    state.params,
+    state.opt_state,
+    inputs,
+    targets,
+    size,
+    key,
+    optimizer=optimizer,
+    epochs=epochs,
+    batch_size=config.batch_size,
+    holdout=config.holdout,
+    max_holdout=config.max_holdout,
+    patience=config.patience,
+  )
+  best = jnp.argsort(fitted.metrics["holdout_mse"])[: config.elites]
+  elites = jnp.where(fitted.metrics["epochs"] > 0, best, state.elites)
+  return WorldState(fitted.params, fitted.opt_state, elites), fitted.metrics

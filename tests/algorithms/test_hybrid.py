@@ -1,0 +1,194 @@
+"""SAC, MBPO and MoPAC as algorithms: when they learn, from what, and what they refuse."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl_jax.algorithms import (
+  init_state,
+  make_algorithm,
+  make_evaluation,
+  make_step,
+  mbpo,
+  mopac,
+  sac,
+)
+from mbrl_jax.algorithms.agent import AgentConfig
+from mbrl_jax.algorithms.schedule import at_epoch, check_schedule
+from mbrl_jax.algorithms.world import WorldConfig
+from mbrl_jax.envs import make_env
+from mbrl_jax.types import Dynamics
+
+AGENT = AgentConfig(hidden=(16, 16), batch_size=8, repeat=2, learning_rate=1e-3)
+WORLD = WorldConfig(members=3, elites=2, hidden=(16,), weight_decay=(0.0,), epochs=3)
+COMMON = {"steps": 60, "init_steps": 20, "update_every": 10, "agent": AGENT}
+IMAGINED = {**COMMON, "rollouts": 12, "epoch_length": 20, "world": WORLD}
+CONFIGS = {
+  "sac": sac.Config(**COMMON),
+  "mbpo": mbpo.Config(**IMAGINED, rollout_schedule=(0, 1, 1, 3)),
+  "mopac": mopac.Config(**IMAGINED, rollout_schedule=(0, 500, 2, 2), copies=4),
+}
+
+
+def train(name, calls, seeds=None):
+  env = make_env("pendulum", episode_length=15)
+  algorithm = make_algorithm(name, env.spec, CONFIGS[name])
+  start = lambda key: init_state(algorithm, env, key)
+  if seeds is None:
+    state = start(jax.random.key(0))
+  else:
+    state = jax.vmap(start)(jnp.stack([jax.random.key(s) for s in seeds]))
+  step, history = make_step(algorithm, env, steps=10, seeds=seeds and len(seeds)), []
+  for _ in range(calls):
+    state, metrics = step(state)
+    history.append((state, jax.device_get(metrics["update"])))
+  assert step._cache_size() == 1
+  return env, algorithm, history
+
+
+def moved(before, after):
+  pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
+  return any((np.asarray(a) != np.asarray(b)).any() for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_learns_from_the_end_of_the_random_steps_on(name):
+  _, _, history = train(name, 4)
+  states = [state for state, _ in history]
+  assert [int(s.steps) for s in states] == [10, 20, 30, 40]
+  real = [s.learn.buffer if name == "sac" else s.learn.real for s in states]
+  assert [int(b.size) for b in real] == [10, 20, 30, 40]
+  assert not moved(states[0].learn.sac.nets, states[1].learn.sac.nets) or name == "sac"
+  assert moved(states[2].act.actor, states[3].act.actor)
+  assert [float(update["ran"]) for _, update in history][2:] == [1, 1]
+
+
+def test_the_model_is_fitted_and_rolled_out_as_the_schedules_say():
+  _, _, history = train("mbpo", 4)
+  sizes = [int(state.learn.model.size) for state, _ in history]
+  # the epoch after the random steps: length 1; no pendulum terminates
+  assert sizes[0] == 0 and sizes[1] == 12 and sizes[2] == 24
+  assert [int(update["fit_epochs"]) for _, update in history] == [0, 3, 3, 3]
+  assert history[3][1]["rollout_length"] == 3
+  assert moved(history[0][0].learn.world.params, history[1][0].learn.world.params)
+
+
+def test_imagined_transitions_are_the_models():
+  """The reward of a stored row is what the nets predict, not the task's."""
+  _, _, history = train("mbpo", 3)
+  data = jax.tree.map(lambda x: x[:12], history[1][0].learn.model.data)
+  real = make_env("pendulum").spec.reward
+  exact = jax.vmap(real)(data.obs, data.action, data.next_obs)
+  assert np.isfinite(data.reward).all() and np.abs(data.reward - exact).max() > 1e-3
+
+
+def test_seeds_by_vmap_equal_single_runs():
+  _, _, several = train("mbpo", 3, seeds=[0, 5])
+  _, _, single = train("mbpo", 3)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(a[0], b, rtol=2e-3, atol=2e-3),
+    several[-1][0].act.actor,
+    single[-1][0].act.actor,
+  )
+
+
+def test_an_evaluation_does_not_explore():
+  env, algorithm, history = train("sac", 1)
+  evaluate = make_evaluation(algorithm, env, episodes=2)
+  act = history[0][0].act
+  a, b = (evaluate(act, jax.random.key(3))["transition"].action for _ in range(2))
+  np.testing.assert_array_equal(a, b)
+  assert act.random > 0 and algorithm.deploy(act).random == 0 and algorithm.deploy(act).greedy
+
+
+def test_mopac_improves_the_policys_plan():
+  """Over a model known exactly: a point that wants to be at 0 and pays for being away."""
+  env = make_env("pendulum")
+  config = dataclasses.replace(CONFIGS["mopac"], copies=64, noise=0.5, temperature=0.3)
+  agent = mopac.make_agent(env.spec, config.agent, value=True)
+  state = agent.init(jax.random.key(0))
+
+  def step(params, obs, action, key):
+    next_obs = obs.at[0].add(0.5 * action[0])
+    return next_obs, -jnp.square(next_obs[0]), jnp.zeros((), bool)
+
+  improve = lambda obs, key: mopac._improve(
+    env.spec, config, agent, Dynamics(step), 4, state, jnp.int32(4), None, obs, key
+  )
+  starts = jnp.zeros((50, 3)).at[:, 0].set(jnp.linspace(-3, 3, 50))
+  keys = jax.random.split(jax.random.key(1), 50)
+  plans = jax.jit(jax.vmap(improve))(starts, keys)
+  nominal = jax.vmap(
+    lambda obs, key: mopac._policy_plan(
+      agent, Dynamics(step), 4, state, None, obs, jax.random.split(key, 3)[0]
+    )
+  )(starts, keys)
+  cost = lambda plans: np.square(starts[:, :1] + 0.5 * np.cumsum(plans[..., 0], 1)).sum(1)
+  assert np.mean(cost(plans) < cost(nominal)) > 0.9
+  assert np.abs(plans).max() <= 2.0
+
+
+def test_mopac_counts_nothing_after_a_termination():
+  """All copies end at once with the same reward, so their weights are equal."""
+  env = make_env("pendulum")
+  agent = mopac.make_agent(env.spec, AGENT, value=True)
+  state = agent.init(jax.random.key(0))
+  step = lambda params, obs, action, key: (
+    obs + 9 * action[0],
+    jnp.ones(()),
+    jnp.ones((), bool),
+  )
+  plan = mopac._improve(
+    env.spec,
+    dataclasses.replace(CONFIGS["mopac"], copies=4000, noise=0.1),
+    agent,
+    Dynamics(step),
+    2,
+    state,
+    jnp.int32(2),
+    None,
+    jnp.zeros(3),
+    jax.random.key(0),
+  )
+  nominal_key = jax.random.split(jax.random.key(0), 3)[0]
+  nominal = mopac._policy_plan(agent, Dynamics(step), 2, state, None, jnp.zeros(3), nominal_key)
+  np.testing.assert_allclose(plan[0], nominal[0], atol=0.02)
+
+
+def test_schedules_are_linear_between_and_constant_outside():
+  schedule = (20, 150, 1, 14)
+  values = [float(at_epoch(schedule, jnp.int32(e))) for e in (0, 20, 85, 150, 900)]
+  np.testing.assert_allclose(values, [1, 1, 7.5, 14, 14])
+
+
+@pytest.mark.parametrize(
+  ("schedule", "message"),
+  [
+    ((0, 1, 2), r"ratio=\(0, 1, 2\) must have four numbers: \[start_epoch"),
+    ((5, 5, 0, 1), r"ends before it starts"),
+    ((20, 100, 5, 15), r"values outside 0.0 to 1.0"),
+  ],
+)
+def test_schedules_that_are_none(schedule, message):
+  with pytest.raises(ValueError, match=message):
+    check_schedule("ratio", schedule, 0.0, 1.0)
+
+
+@pytest.mark.parametrize(
+  ("name", "changes", "message"),
+  [
+    ("sac", {"capacity": 4}, "capacity=4 is smaller than a batch, agent.batch_size=8"),
+    ("mbpo", {"rollouts": 13}, "rollouts=13 must be a multiple of world.elites=2"),
+    ("mbpo", {"ratio_schedule": (0, 1, 5, 15)}, r"ratio_schedule=\(0, 1, 5, 15\)"),
+    ("mbpo", {"world": dataclasses.replace(WORLD, elites=4)}, "world.elites must lie between"),
+    ("mopac", {"copies": 0}, "copies must be positive, got 0"),
+    ("sac", {"agent": dataclasses.replace(AGENT, discount=1.5)}, "agent.discount must lie"),
+  ],
+)
+def test_refuses(name, changes, message):
+  spec = make_env("pendulum").spec
+  with pytest.raises(ValueError, match=message):
+    make_algorithm(name, spec, dataclasses.replace(CONFIGS[name], **changes))
