@@ -1,0 +1,64 @@
+"""Presets of MBPO: for each preset and task, what differs from the algorithm's defaults.
+
+``cpu`` is for two cores: small nets, few rollouts, few gradient steps; ``paper`` is what the
+original program uses (Janner et al. 2019, released code, ``examples/config``).
+"""
+
+from __future__ import annotations
+
+SMALL = {
+  "init_steps": 500,
+  "update_every": 125,
+  "rollouts": 1000,
+  "agent.hidden": (64, 64),
+  "agent.repeat": 5,
+  "agent.learning_rate": 1e-3,
+  "world.hidden": (64, 64),
+  "world.weight_decay": (5e-5,),
+}
+"""What two cores can do in minutes, for tasks with few dimensions."""
+
+PRESETS = {
+  "cpu": {
+    "any": {**SMALL, "steps": 20_000, "agent.repeat": 10, "agent.hidden": (128, 128)},
+    "pendulum": {**SMALL, "steps": 4000},
+    "inverted_pendulum": {**SMALL, "steps": 4000},
+  },
+  "paper": {
+    "any": {"steps": 300_000},
+    "halfcheetah": {
+      "steps": 400_000,
+      "agent.repeat": 40,
+      "agent.target_entropy": -3.0,
+    },
+    "hopper": {
+      "steps": 125_000,
+      "rollout_schedule": (20, 150, 1, 15),
+      "agent.target_entropy": -1.0,
+    },
+    "walker2d": {"agent.target_entropy": -3.0},
+    "ant": {"rollout_schedule": (20, 100, 1, 25), "agent.target_entropy": -4.0},
+    "humanoid": {
+      "rollout_schedule": (20, 300, 1, 25),
+      "update_every": 1000,
+      "retain_epochs": 5,
+      "world.hidden": (400, 400, 400, 400),
+      "agent.target_entropy": -2.0,
+    },
+    "inverted_pendulum": {
+      "steps": 20_000,
+      "init_steps": 500,
+      "epoch_length": 250,
+      "rollout_schedule": (1, 15, 1, 1),
+      "agent.repeat": 10,
+      "agent.target_entropy": -0.05,
+    },
+    "inverted_double_pendulum": {
+      "steps": 20_000,
+      "init_steps": 500,
+      "epoch_length": 250,
+      "rollout_schedule": (1, 15, 1, 1),
+      "agent.target_entropy": -0.5,
+    },
+  },
+}
