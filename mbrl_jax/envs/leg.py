@@ -1,22 +1,24 @@
-"""Solves the kinematics of a leg of two links in its plane.
+"""Solves the kinematics of legs: a hip and a knee in a plane, and an abduction before them.
 
-The hip is the origin, x points forward, z up. Angles turn about y, which points left: 0 hangs
-straight down, a positive angle swings a link backward, and the knee's is relative to the thigh.
-Of the two ways to reach a point, the knee that is bent by a negative angle is taken: it
-points backward, as those of the Stoch robots do.
+x points forward, y left, z up; hip and knee turn about y, the abduction about x. At angle 0 a
+leg hangs straight down; a positive angle of the hip swings it backward, and the knee's is
+relative to the thigh. Of the two ways to reach a point, the knee that is bent by a negative
+angle is taken: it points backward, as those of the Stoch robots do.
 """
 
 from __future__ import annotations
 
 import jax.numpy as jnp
 
+from mbrl_jax.ops.angle import arctan2, wrap
 from mbrl_jax.types import Array
 
 _STRAIGHT = 1.0 - 1e-6  # cosine of the least bend, where arccos still has a derivative
+_LEAST = 1e-6  # m^2, where a square root still has one
 
 
 def foot_position(angles: Array, lengths: tuple[float, float]) -> Array:
-  """Returns where the foot is, ``[x, z]`` in metres.
+  """Returns where the foot is, seen from the hip, ``[x, z]`` in metres.
 
   Args:
     angles: of hip and knee ``[2]``, rad.
@@ -37,5 +39,26 @@ def joint_angles(foot: Array, lengths: tuple[float, float]) -> Array:
   x, z = foot[0], foot[1]
   cosine = (x**2 + z**2 - thigh**2 - shank**2) / (2 * thigh * shank)
   knee = -jnp.arccos(jnp.clip(cosine, -_STRAIGHT, _STRAIGHT))
-  inner = jnp.arctan2(shank * jnp.sin(knee), thigh + shank * jnp.cos(knee))
-  return jnp.stack([jnp.arctan2(-x, -z) - inner, knee])
+  inner = arctan2(shank * jnp.sin(knee), thigh + shank * jnp.cos(knee))
+  return jnp.stack([arctan2(-x, -z) - inner, knee])
+
+
+def foot_position_3d(angles: Array, lengths: tuple[float, float], aside: Array) -> Array:
+  """Returns where the foot is, seen from the axis of the abduction, ``[x, y, z]`` in metres.
+
+  Args:
+    angles: of abduction, hip and knee ``[3]``, rad.
+    lengths: of thigh and shank, metres.
+    aside: how far the plane of the leg is off that axis along y, metres.
+  """
+  x, z = foot_position(angles[1:], lengths)
+  cos, sin = jnp.cos(angles[0]), jnp.sin(angles[0])
+  return jnp.stack([x, cos * aside - sin * z, sin * aside + cos * z])
+
+
+def joint_angles_3d(foot: Array, lengths: tuple[float, float], aside: Array) -> Array:
+  """Returns the angles ``[3]``, rad, that put the foot at ``[x, y, z]``, below the hip."""
+  x, y, z = foot
+  down = -jnp.sqrt(jnp.maximum(y**2 + z**2 - aside**2, _LEAST))
+  abduction = wrap(arctan2(z, y) - arctan2(down, aside))
+  return jnp.concatenate([abduction[None], joint_angles(jnp.stack([x, down]), lengths)])

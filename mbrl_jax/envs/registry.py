@@ -49,6 +49,7 @@ _TASKS = {
   "dclaw_turn": "dclaw",
   "dclaw_screw": "dclaw",
   # M-DeMoRL
+  "stochlite": "stochlite",
   "leg2r": "leg2r",
   # PDDM
   "baoding": "baoding",

@@ -48,6 +48,8 @@ from mbrl_jax.envs.leg import foot_position, joint_angles
 from mbrl_jax.envs.physics import PhysicsState
 from mbrl_jax.envs.task import Memory, Task, make_task
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.angle import wrap
+from mbrl_jax.ops.norm import norm
 from mbrl_jax.types import Array, Key
 
 DT = 0.008  # s
@@ -137,9 +139,8 @@ def terminated(obs: Array, action: Array, next_obs: Array, *, foot) -> Array:
 
 
 def _distance(obs: Array, foot) -> Array:
-  """Returns how far the foot is from the desired one, metres, with a derivative at 0."""
-  error = foot(obs[1:3]) - desired_foot(obs[0])
-  return jnp.sqrt(jnp.sum(error**2) + 1e-12)
+  """Returns how far the foot is from the desired one, metres."""
+  return norm(foot(obs[1:3]) - desired_foot(obs[0]))
 
 
 def published_observation(obs: Array) -> Array:
@@ -150,8 +151,7 @@ def published_observation(obs: Array) -> Array:
 def target(obs: Array, next_obs: Array) -> Array:
   """Returns the changes ``[8]``, that of the phase within half a cycle."""
   change = next_obs - obs
-  turned = jnp.mod(change[0] + np.pi, 2 * np.pi) - np.pi
-  return jnp.concatenate([turned[None], change[1:]])
+  return jnp.concatenate([wrap(change[:1]), change[1:]])
 
 
 def decode(obs: Array, target: Array) -> Array:

@@ -90,7 +90,7 @@ def test_foot_is_where_mujoco_has_it(env):
 
 
 def test_a_point_out_of_reach_gives_finite_angles_and_derivatives():
-  jacobian = jax.jacobian(lambda p: joint_angles(p, LENGTHS))
+  jacobian = jax.jit(jax.jacobian(lambda p: joint_angles(p, LENGTHS)))
   for point in ([0.0, -2.0], [0.0, -0.577], [0.0, -1e-3]):
     assert np.isfinite(joint_angles(jnp.array(point), LENGTHS)).all()
     assert np.isfinite(jacobian(jnp.array(point))).all()
@@ -128,6 +128,7 @@ def test_motors_give_what_is_observed(env, step):
 @pytest.mark.parametrize("scale", [1.0, 10.0])
 def test_reward_and_termination_follow_the_published_formulas(scale):
   spec, rng = make_env("leg2r", "mujoco", scale=scale).spec, np.random.default_rng(0)
+  reward, terminated = jax.jit(spec.reward), jax.jit(spec.terminated)
   for steps in (449, 450, 700):
     for _ in range(5):
       phase, angles = rng.uniform(0, 2 * np.pi), rng.uniform([0.2, -1.9], [1.1, -1.2])
@@ -135,23 +136,23 @@ def test_reward_and_termination_follow_the_published_formulas(scale):
       foot = -0.297 * np.array([np.sin(angles[0]), np.cos(angles[0])])
       foot -= 0.28 * np.array([np.sin(turned), np.cos(turned)])
       distance = np.linalg.norm(foot - path(phase))
-      obs = jnp.array([phase, *angles, 9, 9, 9, 9, steps], jnp.float32)
-      unused = jnp.full(8, 7.0)
-      got = spec.reward(unused, unused[:2], obs)
+      obs = np.float32([phase, *angles, 9, 9, 9, 9, steps])
+      unused = np.full(8, np.float32(7))
+      got = reward(unused, unused[:2], obs)
       assert got == pytest.approx(np.exp(-scale * distance), abs=1e-5)
-      assert spec.terminated(unused, unused[:2], obs) == (distance > 0.1 and steps >= 450)
+      assert terminated(unused, unused[:2], obs) == (distance > 0.1 and steps >= 450)
 
 
 def test_reward_has_a_derivative_on_the_path(env):
   angles = joint_angles(desired_foot(jnp.array(1.0)), LENGTHS)
   obs = jnp.array([1.0, *angles, 0, 0, 0, 0, 0])
-  gradient = jax.grad(lambda o: env.spec.reward(o, jnp.zeros(2), o))(obs)
+  gradient = jax.jit(jax.grad(lambda o: env.spec.reward(o, jnp.zeros(2), o)))(obs)
   assert np.isfinite(gradient).all()
   assert env.spec.reward(obs, jnp.zeros(2), obs) == pytest.approx(1.0, abs=1e-5)
 
 
 def test_start_is_near_the_beginning_of_the_path(env):
-  states = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 2000))
+  states = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 2000))
   home = np.asarray(joint_angles(jnp.array([0.16, -0.44]), LENGTHS))
   off = np.asarray(states.physics.qpos) - home
   assert np.abs(off).max() <= 0.02 + 1e-6
