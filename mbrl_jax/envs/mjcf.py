@@ -20,7 +20,8 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.physics import everything, make_physics, resolve_backend
+from mbrl_jax.envs.asset import named
+from mbrl_jax.envs.physics import Physics, everything, make_physics, resolve_backend
 from mbrl_jax.envs.sensors import find_sensors, list_sensors
 from mbrl_jax.envs.task import Task, never
 from mbrl_jax.ops import validate
@@ -108,7 +109,7 @@ def make_mjcf(
   )
   return Task(
     spec=spec,
-    physics=simulate(model),
+    physics=_simulated(simulate, model, path),
     initial=_initial(model, qpos, qvel, act, initial_noise),
     observe=everything,
     model=model,
@@ -125,13 +126,22 @@ def load_model(path: str | Path) -> mujoco.MjModel:
   is_xml = isinstance(path, str) and path.lstrip().startswith("<")
   if not is_xml and not Path(path).is_file():
     raise ValueError(f"There is no file {str(path)!r}.")
-  try:
-    if is_xml:
+  if is_xml:
+    with named("the XML"):
       return mujoco.MjModel.from_xml_string(path)
+  with named(repr(str(path)), Path(path)):
     return mujoco.MjModel.from_xml_path(str(path))
+
+
+def _simulated(
+  simulate: Callable[[mujoco.MjModel], Physics], model: mujoco.MjModel, path: str | Path
+) -> Physics:
+  """Makes the physics; adds the file to what an engine says that it does not support."""
+  try:
+    return simulate(model)
   except ValueError as error:
-    where = "the XML" if is_xml else repr(str(path))
-    raise ValueError(f"MuJoCo cannot load {where}: {' '.join(str(error).split())}") from error
+    is_xml = isinstance(path, str) and path.lstrip().startswith("<")
+    raise ValueError(f"{'' if is_xml else f'{path}: '}{error}") from error
 
 
 def _name(model: mujoco.MjModel, path: str | Path) -> str:

@@ -8,6 +8,7 @@ import pytest
 from mjcf_models import ARM
 
 from mbrl_jax.envs import env_dynamics, make_mjcf
+from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.planners import cem, make_evaluate, make_planner
 
 pytestmark = pytest.mark.timeout(120)
@@ -206,10 +207,31 @@ UNSUPPORTED = """<mujoco model="hills"><worldbody>
     (FLOATING, {"cost": {"goal": 1}, "keyframe": "hihg"}, "Did you mean 'high'.*'far'"),
     (sled(), {"episode_length": 0}, "episode_length must be positive"),
     (sled(), {"initial_noise": -1.0}, "initial_noise must lie between"),
-    (sled(), {"physics": "warp"}, "physics='warp'"),
+    (sled(), {"physics": "wrap"}, "physics='wrap'.*Did you mean 'warp'"),
+    ("<mujoco><worldbody></mujoco>", {}, "MuJoCo cannot load the XML.*Line number=1"),
     (UNSUPPORTED, {"physics": "mjx"}, "MJX cannot.*'hills'.*CYLINDER.*physics='mujoco'"),
   ],
 )
 def test_refuses(xml, arguments, message):
   with pytest.raises(ValueError, match=message):
     make_mjcf(xml, **{"cost": {"place": 1.0}, "physics": "mujoco", **arguments})
+
+
+def test_what_is_wrong_in_a_file_is_said_with_the_file(tmp_path):
+  path, part = tmp_path / "robot.xml", tmp_path / "legs.xml"
+  path.write_text('<mujoco>\n<worldbody><include file="legs.xml"/></worldbody></mujoco>')
+  part.write_text('<mujocoinclude>\n<geom size="wide"/></mujocoinclude>')
+  message = "robot.xml'.*'size'.*'geom', line 0 .of a file that it includes: legs.xml"
+  with pytest.raises(ValueError, match=message):
+    make_mjcf(path, cost={"place": 1.0})
+  path.write_text(UNSUPPORTED)
+  with pytest.raises(ValueError, match=r"robot\.xml: MJX cannot.*'hills'.*CYLINDER"):
+    make_mjcf(path, cost={"place": 1.0}, physics="mjx")
+
+
+def test_assets_say_where_they_are_wrong():
+  def spoil(spec):
+    spec.worldbody.add_body(name="massless").add_joint()
+
+  with pytest.raises(ValueError, match=r"MuJoCo cannot load cartpole\.xml: .*'massless'"):
+    load_asset("cartpole", spoil)
