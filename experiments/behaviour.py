@@ -61,3 +61,19 @@ def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> Ep
   poses, rewards, terminated = jax.device_get(rollout(jax.random.key(seed)))
   end = int(np.argmax(terminated)) + 1 if terminated.any() else count
   return Episode(poses[:end], rewards[:end], bool(terminated.any()))
+
+
+def pose_after(env: Env, steps: int, seed: int = 0) -> np.ndarray:
+  """Returns the pose ``[Q]`` after random steps, or after the last before the task ended.
+
+  Args:
+    env: the task.
+    steps: control steps; 0: the initial state's pose.
+    seed: of the initial state and the actions.
+  """
+  episode = run(env, "random", steps=max(1, steps), seed=seed)
+  kept = len(episode.poses) - episode.terminated if steps else 0
+  if kept:
+    return episode.poses[kept - 1]
+  start = jax.random.split(jax.random.key(seed), max(1, steps) + 1)[0]
+  return np.asarray(env.pose(jax.jit(env.reset)(start)))

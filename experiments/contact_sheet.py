@@ -1,0 +1,113 @@
+"""Draws one picture of all tasks, each after a few random steps, with names beneath.
+
+  python -m experiments.contact_sheet
+  python -m experiments.contact_sheet --env ant hopper my_task.py:make_task --out=three.png
+  python -m experiments.contact_sheet --steps=0        the initial states
+
+Where there is no OpenGL the tasks are drawn as plain lines. A task that cannot be made or
+drawn gets an empty frame that says why. Exit status: 0 all are drawn; 1 not all; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import math
+import textwrap
+from pathlib import Path
+
+import rich.console
+from absl import flags
+from PIL import Image, ImageDraw, ImageFont
+
+from experiments import behaviour, command, tasks
+from mbrl_jax.envs.registry import list_envs
+from mbrl_jax.runtime import video
+
+OUT = "experiments/results/tasks.png"
+SUPERSAMPLING = 2
+"""Times that pictures are rendered larger than they are shown, for smooth edges."""
+GAP = 8  # pixels between pictures
+PAPER, INK, FAINT = "#ffffff", "#1d2733", "#e8ebf0"
+
+
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
+  """Defines the flags."""
+  text, whole = flags.DEFINE_string, flags.DEFINE_integer
+  meaning = f"Tasks: of {tasks.known()}. Default: all that have names."
+  flags.DEFINE_multi_string("env", [], meaning, flag_values=values)
+  for flag, name, default, meaning, *bound in (
+    (text, "physics", "auto", "mjx, mujoco (C engine) or auto."),
+    (whole, "steps", 15, "Random control steps before the picture, fewer if it ends.", 0),
+    (whole, "seed", 0, "Seed of states and actions.", 0),
+    (whole, "columns", 6, "Pictures side by side.", 1),
+    (whole, "width", 360, "Pixels of a picture across.", 32),
+    (text, "out", OUT, "PNG file."),
+  ):
+    flag(name, default, meaning, *bound, flag_values=values)
+
+
+def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+  """Draws; returns the exit status."""
+  for group, values in dotted.items():
+    for name in values:
+      raise command.UsageError(f"--{group}.{name}: the tasks are drawn as they are.")
+  console = rich.console.Console(highlight=False, soft_wrap=True)
+  names = options.env or list_envs()
+  size, tiles, failed = (options.width, round(options.width * 9 / 16)), [], []
+  for name in names:
+    try:
+      tiles.append(picture(name, options, size))
+    except (command.UsageError, ValueError, RuntimeError) as error:
+      console.print(f"{name}: {error}", style="bold red", markup=False)
+      tiles.append(excuse(f"{error}", size))
+      failed.append(name)
+  path = write(Path(options.out), sheet(tiles, names, min(options.columns, len(names))))
+  told = f"wrote {path}: {len(tiles)} tasks, {path.stat().st_size / 1024:.0f} KiB"
+  console.print(told, markup=False)
+  return 1 if failed else 0
+
+
+def picture(name: str, options: flags.FlagValues, size: tuple[int, int]) -> Image.Image:
+  """Renders a task after some random steps."""
+  env = tasks.make(name, options.physics)
+  pose = behaviour.pose_after(env, options.steps, options.seed)
+  width, height = (SUPERSAMPLING * pixels for pixels in size)
+  (frame,) = video.render(env, pose[None], width=width, height=height)
+  return Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
+
+
+def excuse(reason: str, size: tuple[int, int]) -> Image.Image:
+  """Returns an empty picture with a sentence in it."""
+  image = Image.new("RGB", size, FAINT)
+  font = ImageFont.load_default(max(9, size[0] // 25))
+  lines = textwrap.wrap(reason, 45)[:6]
+  ImageDraw.Draw(image).multiline_text((GAP, GAP), "\n".join(lines), font=font, fill=INK)
+  return image
+
+
+def sheet(tiles: list[Image.Image], names: list[str], columns: int) -> Image.Image:
+  """Lays pictures of one size in a grid, each with its name beneath."""
+  width, height = tiles[0].size
+  text = max(10, width // 18)
+  font = ImageFont.load_default(text)
+  across, down = width + GAP, height + 2 * text + GAP
+  rows = math.ceil(len(tiles) / columns)
+  image = Image.new("RGB", (columns * across + GAP, rows * down + GAP), PAPER)
+  pen = ImageDraw.Draw(image)
+  for i, (tile, name) in enumerate(zip(tiles, names, strict=True)):
+    left, top = GAP + i % columns * across, GAP + i // columns * down
+    image.paste(tile, (left, top))
+    middle = (left + width // 2, top + height + text // 4)
+    pen.text(middle, tasks.label(name), font=font, fill=INK, anchor="ma")
+  return image
+
+
+def write(path: Path, image: Image.Image) -> Path:
+  """Writes a PNG of 256 colours: a third of the bytes, and hardly to be told from more."""
+  path.parent.mkdir(parents=True, exist_ok=True)
+  few = image.quantize(256, dither=Image.Dither.NONE)
+  few.save(path, optimize=True)
+  return path
+
+
+if __name__ == "__main__":
+  command.run(main, define, __doc__ or "", repeated="env")
