@@ -48,6 +48,7 @@ _TASKS = {
   "hand_pen": "hand_pen",
   "dclaw_turn": "dclaw",
   "dclaw_screw": "dclaw",
+  "dkitty_orient": "dkitty",
   # M-DeMoRL
   "stochlite": "stochlite",
   "leg2r": "leg2r",
