@@ -80,8 +80,14 @@ def mjx_physics(
   return Physics(init, step, len(models))
 
 
-def stack_models(models: Sequence[mujoco.MjModel]) -> tuple[Any, Any]:
+def stack_models(
+  models: Sequence[mujoco.MjModel], put: Callable[[Any], Any] | None = None
+) -> tuple[Any, Any]:
   """Stacks models of the same shape to one ``mjx.Model``; fields that are equal stay single.
+
+  Args:
+    models: the models.
+    put: turns one into an ``mjx.Model``, by default ``mjx_model``.
 
   Returns:
     The stack, and for each of its leaves 0 where models lie along the first axis, or
@@ -90,7 +96,7 @@ def stack_models(models: Sequence[mujoco.MjModel]) -> tuple[Any, Any]:
   Raises:
     ValueError: MJX does not simulate one, or they differ in what programs are built from.
   """
-  parts = [mjx_model(model) for model in models]
+  parts = [(put or mjx_model)(model) for model in models]
   for i, part in enumerate(parts):
     if jax.tree.structure(part) != jax.tree.structure(parts[0]):
       raise ValueError(
@@ -127,12 +133,12 @@ def mjx_model(model: Any) -> Any:
     return model
   for name, count in (("plugins", model.nplugin), ("delays", model.nhistory)):
     if count:
-      raise ValueError(_unsupported(model, f"{name} not implemented"))
+      raise ValueError(unsupported(model, f"{name} not implemented"))
   try:
     device_model = mjx.put_model(model, impl="jax")
     mjx.make_data(model, impl="jax")
   except NotImplementedError as error:
-    raise ValueError(_unsupported(model, str(error))) from error
+    raise ValueError(unsupported(model, str(error))) from error
   return device_model
 
 
@@ -169,7 +175,7 @@ def advance(model: Any, state: PhysicsState, ctrl: Array, substeps: int) -> Phys
   blank, forward = mjx.make_data(model, impl="jax").replace(ctrl=ctrl), adapt(mjx.step)
 
   def substep(state: PhysicsState, _: None) -> tuple[PhysicsState, None]:
-    data = forward(model, _fill(blank, state))
+    data = forward(model, fill_data(blank, state))
     carried = MjxData(data.act, data.qacc_warmstart, data.time)
     return state._replace(qpos=data.qpos, qvel=data.qvel, data=carried), None
 
@@ -206,7 +212,7 @@ def sense(
     data = mjx.sensor_pos(model, mjx.fwd_position(model, data))
     return mjx.sensor_vel(model, mjx.fwd_velocity(model, data)).sensordata
 
-  values = adapt(look)(model, _fill(blank, state))
+  values = adapt(look)(model, fill_data(blank, state))
   return state._replace(sensors=values[sensor_addresses(model, sensors)])
 
 
@@ -227,7 +233,8 @@ def _for_backend(model: Any) -> tuple[Any, Callable]:
   return model, fence
 
 
-def _fill(blank: Any, state: PhysicsState) -> Any:
+def fill_data(blank: Any, state: PhysicsState) -> Any:
+  """Puts what is carried between control steps into an ``mjx.Data``."""
   return blank.replace(
     qpos=state.qpos,
     qvel=state.qvel,
@@ -263,9 +270,10 @@ def _kind(value: Any) -> str:
   return f"one with impl={impl.value!r}" if hasattr(impl, "value") else type(value).__name__
 
 
-def _unsupported(model: mujoco.MjModel, problem: str) -> str:
+def unsupported(model: mujoco.MjModel, problem: str, engine: str = "MJX") -> str:
+  """Says that an engine refuses a model, and what for."""
   name = model.names[: model.names.index(b"\0")].decode()
   return (
-    f"MJX cannot simulate the model {name!r}: {problem.strip()}; take it out of the model "
+    f"{engine} cannot simulate the model {name!r}: {problem.strip()}; take it out of the model "
     "or use MuJoCo's C engine (physics='mujoco')."
   )

@@ -1,7 +1,8 @@
 """Defines what physics is to a task: two pure functions over one state.
 
 ``make_physics`` builds them for a MuJoCo model with MJX (compiled by XLA, for
-accelerators) or with MuJoCo's C engine (called from compiled code, for CPUs).
+accelerators), with MuJoCo's C engine (called from compiled code, for CPUs) or with Warp
+(an extra, for NVIDIA GPUs).
 Tasks with equations of their own fill in ``Physics`` themselves.
 """
 
@@ -18,7 +19,7 @@ from mbrl_jax.envs.variants import check_variants
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Array
 
-BACKENDS = ("mjx", "mujoco")
+BACKENDS = ("mjx", "mujoco", "warp")
 
 
 class PhysicsState(NamedTuple):
@@ -74,18 +75,25 @@ def make_physics(
       a batch may have different ones: MJX gathers the fields that differ, MuJoCo C is
       handed a model for each row.
     substeps: simulation steps of ``model.opt.timestep`` in one control step.
-    backend: ``"mjx"`` or ``"mujoco"``; ``resolve_backend`` turns ``"auto"`` into one.
+    backend: ``"mjx"``, ``"mujoco"`` or ``"warp"``; ``resolve_backend`` turns ``"auto"``
+      into one.
     sensors: ids of sensors whose values every state carries. They are evaluated at
       that state, under the ``ctrl`` that led to it (zero after ``init``): one more
       forward computation in each control step.
 
   Raises:
-    ValueError: ``substeps`` is not positive, ``backend`` is unknown, models are not of
-      the same shape or MJX does not support one.
+    ValueError: ``substeps`` is not positive, ``backend`` is unknown or there is no
+      hardware for it, models are not of the same shape or it does not support one.
+    ImportError: Warp is asked for and not installed.
   """
   validate.choice("backend", backend, BACKENDS)
   validate.positive(substeps=substeps)
   models = check_variants(models)
+  if backend == "warp":
+    from mbrl_jax.envs.mjx_warp import check_warp, warp_physics
+
+    check_warp()
+    return warp_physics(models, substeps, sensors)
   if backend == "mjx":
     from mbrl_jax.envs.mjx import mjx_physics
 
@@ -108,6 +116,7 @@ def resolve_backend(physics: str) -> str:
   steps a second in C and 30,000 at best in batches of MJX, on two cores. Batches of models
   that nothing constrains it steps two to six times faster than C (pendulum, 512 at a time:
   4.0 against 0.65 million a second), so for planning ``"mjx"`` can be worth asking for.
+  ``"warp"`` is taken only where it is asked for: it was not measured.
 
   Raises:
     ValueError: ``physics`` is unknown.

@@ -77,9 +77,9 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
   Args:
     name: one of ``list_envs()``, or an environment of others: ``"gymnasium:ID"``,
       ``"brax:NAME"`` or ``"playground:NAME"``, see ``adapters``.
-    physics: MuJoCo tasks: ``"mjx"``, ``"mujoco"`` (the C engine) or ``"auto"`` (the C
-      engine where jax computes on a CPU, MJX elsewhere). Analytic tasks:
-      ``"analytic"`` or ``"auto"``.
+    physics: MuJoCo tasks: ``"mjx"``, ``"mujoco"`` (the C engine), ``"warp"`` (the extra
+      ``warp``, on NVIDIA GPUs) or ``"auto"`` (the C engine where jax computes on a CPU,
+      MJX elsewhere). Analytic tasks: ``"analytic"`` or ``"auto"``.
     **overrides: ``episode_length`` (control steps), ``action_noise`` (standard
       deviation in the actions' unit, see ``ActionNoise``), ``randomise`` (MuJoCo tasks:
       each reset draws another model, ``{"count": 16, "masses": (0.8, 1.2)}``, see

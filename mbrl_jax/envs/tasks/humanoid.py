@@ -35,7 +35,8 @@ the state. The rewards of single random steps differ by 1e-4 on average and 0.00
 over an episode the differences cancel but for the last. The orientation is normalised at the
 reset already. The PGS solver stops after 50 iterations wherever it is; started from its last
 solution, as by Gymnasium, and not from zero (see ``mujoco_c``) it leaves velocities that
-differ by 1e-8 in the median step and 1e-5 at most. MJX has no PGS and uses Newton's solver.
+differ by 1e-8 in the median step and 1e-5 at most. MJX and Warp have no PGS and use
+Newton's solver.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def make_humanoid(physics: str = "auto", *, version: int = 5) -> Task:
   """
   validate.choice("version", version, (4, 5))
   model = load_asset("humanoid")
-  if resolve_backend(physics) == "mjx":
+  if resolve_backend(physics) != "mujoco":
     model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
   return make_runner(
     "humanoid",
