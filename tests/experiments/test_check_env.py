@@ -1,155 +1,22 @@
 """Broken tasks, each caught by the check that is meant for it, and the program."""
 
-import dataclasses
 import functools
 import re
 
-import jax
+import broken_tasks as broken_by
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from absl import flags
+from broken_tasks import Wrapper, point, spec_with, task_with
 
 from experiments import check_env as program
 from experiments import command
-from mbrl_jax.envs import Physics, PhysicsState, Task
+from mbrl_jax.envs import Physics, PhysicsState, load_model
+from mbrl_jax.ops.judge import Missing
 from mbrl_jax.runtime.checks import NOTE, OK, WRONG, behaviour, check_env, contract, transitions
 from mbrl_jax.runtime.checks.finding import Finding, guarded
 from mbrl_jax.runtime.checks.record import make_record
-from mbrl_jax.types import EnvSpec
-
-
-def point():
-  """A point that is pushed along a line; nothing is wrong with it."""
-
-  def step(state, ctrl):
-    speed = state.qvel + 0.1 * ctrl
-    return state._replace(qpos=state.qpos + 0.1 * speed, qvel=speed)
-
-  spec = EnvSpec(
-    name="point",
-    obs_dim=2,
-    action_low=np.float32([-1]),
-    action_high=np.float32([1]),
-    dt=0.1,
-    episode_length=20,
-    reward=lambda obs, action, next_obs: -(next_obs[0] ** 2) - 0.1 * jnp.sum(action**2),
-    terminated=lambda obs, action, next_obs: jnp.abs(next_obs[0]) > 1.2,
-  )
-  initial = lambda key: tuple(0.1 * jax.random.normal(key, (2, 1)))
-  observe = lambda physics: jnp.concatenate([physics.qpos, physics.qvel])
-  return Task(spec, Physics(PhysicsState, step), initial, observe)
-
-
-def spec_with(**changes):
-  return lambda task: dataclasses.replace(task, spec=task.spec._replace(**changes))
-
-
-def task_with(**changes):
-  return lambda task: dataclasses.replace(task, **changes)
-
-
-class Wrapper:
-  """A task of which a subclass breaks a method."""
-
-  def __init__(self, task):
-    self.task = task
-
-  def __getattr__(self, name):
-    return getattr(self.task, name)
-
-
-class Counts(Wrapper):
-  """Steps otherwise each time it is traced."""
-
-  calls = 0
-
-  def step(self, state, action, key):
-    self.calls += 1
-    return self.task.step(state, action + 0.01 * self.calls, key)
-
-
-class ResetCounts(Wrapper):
-  calls = 0
-
-  def reset(self, key):
-    self.calls += 1
-    state = self.task.reset(key)
-    return state._replace(obs=state.obs + self.calls)
-
-
-class HiddenReward(Wrapper):
-  """Rewards the time, which is not observed."""
-
-  def step(self, state, action, key):
-    state, transition = self.task.step(state, action, key)
-    return state, transition._replace(reward=transition.reward + 0.1 * state.steps)
-
-
-class HiddenTermination(Wrapper):
-  def step(self, state, action, key):
-    state, transition = self.task.step(state, action, key)
-    return state, transition._replace(terminated=state.steps > 5)
-
-
-class ResetsItself(Wrapper):
-  """Starts anew by itself, so that the transition holds an observation after the reset."""
-
-  def step(self, state, action, key):
-    after, transition = self.task.step(state, action, key)
-    over = transition.terminated | transition.truncated
-    after = jax.tree.map(
-      lambda new, old: jnp.where(over, new, old), self.task.reset(key), after
-    )
-    return after, transition
-
-
-class Endless(Wrapper):
-  def step(self, state, action, key):
-    state, transition = self.task.step(state, action, key)
-    return state, transition._replace(truncated=jnp.zeros((), bool))
-
-
-class Hasty(Wrapper):
-  def step(self, state, action, key):
-    state, transition = self.task.step(state, action, key)
-    return state, transition._replace(truncated=state.steps >= 3)
-
-
-class Both(Wrapper):
-  def step(self, state, action, key):
-    state, transition = self.task.step(state, action, key)
-    return state, transition._replace(truncated=state.steps >= 20, terminated=state.steps >= 20)
-
-
-class Unclipped(Wrapper):
-  def step(self, state, action, key):
-    state, transition = self.task.step(state, action, key)
-    obs = state.obs + action[0]
-    return state._replace(obs=obs), transition._replace(next_obs=obs)
-
-
-class Growing(Wrapper):
-  """Gives steps another type from the first step on."""
-
-  def step(self, state, action, key):
-    state, transition = self.task.step(state, action, key)
-    return state._replace(physics=state.physics._replace(data=jnp.zeros(2))), transition
-
-
-class Turning(Wrapper):
-  """Turns positions to integers in a step."""
-
-  def step(self, state, action, key):
-    state, transition = self.task.step(state, action, key)
-    physics = state.physics._replace(qpos=jnp.int32(state.physics.qpos))
-    return state._replace(physics=physics), transition
-
-
-def explodes(state, ctrl):
-  position = jnp.where(ctrl > 0.999, jnp.nan, state.qpos)
-  return state._replace(qpos=position)
-
 
 random = lambda obs, action, next_obs: jnp.float32(np.random.normal())
 norm = lambda obs, action, next_obs: -jnp.sqrt(0 * next_obs[0])
@@ -177,13 +44,17 @@ STATIC = [
     r"encode is float32 \[\] and must be float32 \[1\]",
   ),
   (contract.check_functions, spec_with(decode=lambda o, t: t[:1]), r"decode is float32 \[1\]"),
-  (contract.check_scan, Growing, "changes the structure of the state"),
-  (contract.check_scan, Turning, r"state.physics.qpos from float32 \[1\] into int32 \[1\]"),
+  (contract.check_scan, broken_by.Growing, "changes the structure of the state"),
+  (
+    contract.check_scan,
+    broken_by.Turning,
+    r"state.physics.qpos from float32 \[1\] into int32 \[1\]",
+  ),
 ]
 RECORDED = [
   (
     transitions.check_finite,
-    task_with(physics=Physics(PhysicsState, explodes)),
+    task_with(physics=Physics(PhysicsState, broken_by.explodes)),
     r"next_obs\[0\] is not finite first in step 1 of an episode of all actions at their upper",
   ),
   (
@@ -191,10 +62,14 @@ RECORDED = [
     spec_with(reward=lambda o, a, n: jnp.log(n[0])),
     "reward is not f",
   ),
-  (transitions.check_observed, ResetsItself, "next_obs is not the obs of the state"),
-  (transitions.check_observed, Unclipped, r"the obs of the state is not observe\(physics\)"),
-  (transitions.check_pure, HiddenReward, "by up to 2 in step 1 of an episode of"),
-  (transitions.check_pure, HiddenTermination, "terminated is not spec.terminated"),
+  (transitions.check_observed, broken_by.ResetsItself, "next_obs is not the obs of the state"),
+  (
+    transitions.check_observed,
+    broken_by.Unclipped,
+    r"the obs of the state is not observe\(physics\)",
+  ),
+  (transitions.check_pure, broken_by.HiddenReward, "by up to 2 in step 1 of an episode of"),
+  (transitions.check_pure, broken_by.HiddenTermination, "terminated is not spec.terminated"),
   (transitions.check_transforms, spec_with(reward=random), "reward gives something else under"),
   (
     transitions.check_transforms,
@@ -216,11 +91,11 @@ RECORDED = [
     spec_with(terminated=lambda o, a, n: jnp.ones((), bool)),
     "every one of 270 episodes ended in its first step",
   ),
-  (transitions.check_length, Endless, "not truncated after its 20 steps"),
-  (transitions.check_length, Hasty, "truncated in step 3 of .* before its 20 steps"),
-  (transitions.check_length, Both, "terminated and truncated both in step 20"),
-  (behaviour.check_determinism, Counts, "step gives another result"),
-  (behaviour.check_determinism, ResetCounts, "reset gives another state"),
+  (transitions.check_length, broken_by.Endless, "not truncated after its 20 steps"),
+  (transitions.check_length, broken_by.Hasty, "truncated in step 3 of .* before its 20 steps"),
+  (transitions.check_length, broken_by.Both, "terminated and truncated both in step 20"),
+  (behaviour.check_determinism, broken_by.Counts, "step gives another result"),
+  (behaviour.check_determinism, broken_by.ResetCounts, "reset gives another state"),
 ]
 NOTES = [
   (transitions.check_gradient, spec_with(reward=norm), "derivative is not finite"),
@@ -270,6 +145,23 @@ def test_what_may_be_meant_so(check, break_it, text):
   level_and_text(check, broken, NOTE, text, record_of(broken, check))
 
 
+def test_a_reward_that_nobody_knows_is_a_note():
+  """As of an environment of Gymnasium's: its own reward is in the transitions."""
+
+  class Adapted(Wrapper):
+    def __init__(self):
+      super().__init__(point())
+      self.spec = self.task.spec._replace(reward=Missing("pass reward=fn"))
+
+  findings = {finding.check: finding for finding in check_env(Adapted(), steps=30)}
+  notes = {name for name, finding in findings.items() if finding.level == NOTE}
+  assert (
+    notes == {"functions", "pure", "gradient"}
+    and findings["functions"].text == "pass reward=fn"
+  )
+  assert not any(finding.level == WRONG for finding in findings.values())
+
+
 def test_a_constant_start_is_a_note():
   alike = task_with(initial=lambda key: (jnp.zeros(1), jnp.zeros(1)))(point())
   level_and_text(behaviour.check_resets, alike, NOTE, "one state from 16 keys")
@@ -277,7 +169,9 @@ def test_a_constant_start_is_a_note():
 
 
 def test_actions_that_are_not_clipped_are_a_note():
-  level_and_text(behaviour.check_bounds, Unclipped(point()), NOTE, "beyond the upper bounds")
+  level_and_text(
+    behaviour.check_bounds, broken_by.Unclipped(point()), NOTE, "beyond the upper bounds"
+  )
   level_and_text(behaviour.check_bounds, point(), OK, "act as those at them")
 
 
@@ -297,8 +191,6 @@ def test_a_step_that_compiles_again_is_wrong():
 
 
 def test_a_model_that_mjx_lacks_is_wrong():
-  from mbrl_jax.envs import load_model
-
   xml = """<mujoco><worldbody><body><joint name="a"/><geom size=".1"/></body></worldbody>
     <actuator><position joint="a" delay=".004" nsample="4"/></actuator></mujoco>"""
   env = task_with(model=load_model(xml))(point())
@@ -315,7 +207,7 @@ def test_nothing_is_wrong_with_a_task_that_keeps_the_contract():
 
 
 def test_what_cannot_run_is_said_and_the_rest_waits():
-  findings = check_env(Growing(point()), steps=30)
+  findings = check_env(broken_by.Growing(point()), steps=30)
   assert [f.check for f in findings] == ["spec", "shapes", "functions", "scan", "others"]
   with pytest.raises(ValueError, match="steps must be positive"):
     check_env(point(), steps=0)

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.runtime.checks.finding import OK, WRONG, Finding
+from mbrl_jax.ops.judge import Missing
+from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding
 from mbrl_jax.types import Env
 
 _FLOAT, _BOOL, _INT = jnp.dtype("float32"), jnp.dtype("bool"), jnp.dtype("int32")
@@ -62,12 +63,15 @@ def check_functions(env: Env) -> Finding:
   features = jax.eval_shape(spec.encode, obs)
   target = jax.eval_shape(spec.target, obs, obs)
   problems = [
-    *_differs("reward", jax.eval_shape(spec.reward, obs, action, obs), (), _FLOAT),
     *_differs("terminated", jax.eval_shape(spec.terminated, obs, action, obs), (), _BOOL),
     *_differs("encode", features, (features.size,), _FLOAT),
     *_differs("target", target, (target.size,), _FLOAT),
     *_differs("decode", jax.eval_shape(spec.decode, obs, target), obs.shape, _FLOAT),
   ]
+  if not isinstance(spec.reward, Missing):
+    problems += _differs("reward", jax.eval_shape(spec.reward, obs, action, obs), (), _FLOAT)
+  elif not problems:
+    return Finding("functions", NOTE, spec.reward.message)
   text = f"reward, terminated, encode to [{features.size}], target [{target.size}], decode"
   return _finding("functions", problems, text)
 

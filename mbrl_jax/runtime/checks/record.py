@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mbrl_jax.envs.restart import restart
 from mbrl_jax.types import Array, Env, Key, Transition
 
 ACTORS = (
@@ -92,9 +93,7 @@ def _row(env: Env, kind: Array, key: Key, steps: int) -> tuple:
     after, transition = env.step(state, action, env_key)
     seen = transition, after.steps, after.obs, env.observe(after.physics)
     over = transition.terminated | transition.truncated
-    fresh = env.reset(reset_key)
-    state = jax.tree.map(lambda new, old: jnp.where(over, new, old), fresh, after)
-    return (state, episode + over), seen
+    return (restart(env, over, after, reset_key), episode + over), seen
 
   start = env.reset(jax.random.fold_in(key, 2**31 - 2)), jnp.zeros((), jnp.int32)
   return jax.lax.scan(body, start, jnp.arange(steps))[1]
