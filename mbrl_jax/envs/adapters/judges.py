@@ -19,7 +19,7 @@ def reward(given: Judge | None, example: str) -> Judge:
   return Missing(
     "planning over a learned model needs the reward as a function, which the environment keeps "
     f"to itself: pass one, {example}, where fn(obs, action, next_obs) -> [] is pure, in "
-    "jax.numpy."
+    "jax.numpy. Programs take a Python file that does so: --env=file.py:name."
   )
 
 

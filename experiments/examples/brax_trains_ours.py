@@ -1,0 +1,72 @@
+"""Brax' soft actor-critic learns one of our tasks.
+
+  python -m experiments.examples.brax_trains_ours --out=brax_pendulum.csv
+
+Writes a row for each evaluation: environment steps and mean return.
+"""
+
+from __future__ import annotations
+
+import csv
+
+from absl import app, flags
+
+from mbrl_jax import make_env, to_brax
+
+
+def train(name: str, *, steps: int, evaluations: int, seed: int) -> list[dict[str, float]]:
+  """Trains and returns the rows."""
+  from brax.training.agents.sac import train as sac
+
+  env = make_env(name)
+  rows: list[dict[str, float]] = []
+
+  def progress(step: int, metrics: dict) -> None:
+    rows.append({"step": int(step), "return": float(metrics["eval/episode_reward"])})
+    print(f"step {rows[-1]['step']:7d}   return {rows[-1]['return']:8.1f}", flush=True)
+
+  sac.train(
+    environment=to_brax(env),
+    num_timesteps=steps,
+    episode_length=env.spec.episode_length,
+    num_envs=8,
+    num_eval_envs=16,
+    num_evals=evaluations,
+    min_replay_size=1000,
+    max_replay_size=100_000,
+    grad_updates_per_step=8,
+    learning_rate=1e-3,
+    discounting=0.98,
+    reward_scaling=0.1,
+    deterministic_eval=True,
+    seed=seed,
+    progress_fn=progress,
+  )
+  return rows
+
+
+def write(path: str, rows: list[dict[str, float]]) -> None:
+  """Writes the rows as CSV."""
+  with open(path, "w", newline="", encoding="utf-8") as file:
+    writer = csv.DictWriter(file, rows[0])
+    writer.writeheader()
+    writer.writerows(rows)
+
+
+def main(argv: list[str]) -> None:
+  """Trains and writes the table."""
+  del argv
+  options = flags.FLAGS
+  rows = train(
+    options.env, steps=options.steps, evaluations=options.evaluations, seed=options.seed
+  )
+  write(options.out, rows)
+
+
+if __name__ == "__main__":
+  flags.DEFINE_string("env", "pendulum", "Task.")
+  flags.DEFINE_integer("steps", 20_000, "Environment steps.", 2_000)
+  flags.DEFINE_integer("evaluations", 6, "Evaluations, the untrained policy's among them.", 2)
+  flags.DEFINE_integer("seed", 0, "Seed.")
+  flags.DEFINE_string("out", "brax.csv", "Table to write.")
+  app.run(main)

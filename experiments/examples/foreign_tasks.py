@@ -1,0 +1,47 @@
+"""Environments of others with the reward that planning needs, as tasks for every program.
+
+  python -m experiments.train --env=experiments/examples/foreign_tasks.py:gymnasium_pendulum
+  python -m experiments.train --env=experiments/examples/foreign_tasks.py:playground_cartpole
+
+`--env=gymnasium:Pendulum-v1` makes the same pendulum, but without a reward function: what an
+environment pays is a number that comes out of it, and a planner over a learned model has to
+know it for states that never were. Needs `pip install 'mbrl_jax[gymnasium]'` or
+`'mbrl_jax[playground]'`.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from mbrl_jax import Env, from_gymnasium, from_playground, make_env
+from mbrl_jax.types import Array
+
+
+def gymnasium_pendulum(episode_length: int = 200) -> Env:
+  """Makes Gymnasium's Pendulum-v1, rewarded as our pendulum, which observes the same."""
+  reward = make_env("pendulum").spec.reward
+  return from_gymnasium("Pendulum-v1", reward=reward, episode_length=episode_length)
+
+
+def playground_cartpole(name: str = "CartpoleBalance", episode_length: int = 1000) -> Env:
+  """Makes one of Playground's cart-poles (CartpoleBalance, CartpoleSwingup)."""
+  return from_playground(name, reward=cartpole_reward, episode_length=episode_length)
+
+
+def cartpole_reward(obs: Array, action: Array, next_obs: Array) -> Array:
+  """Pays for a pole that stands still over the middle, with little force.
+
+  As the DeepMind Control Suite's cart-pole: a product of four terms, from 0 to 1.
+
+  Args:
+    obs: unused.
+    action: ``[1]`` within -1 and 1.
+    next_obs: ``[position, cos, sin of the angle, velocity, angular velocity]``.
+  """
+  del obs
+  position, cosine, _, _, spin = next_obs
+  upright = (1 + cosine) / 2
+  centred = (1 + 0.1 ** ((position / 2) ** 2)) / 2
+  gentle = (4 + jnp.maximum(0.0, 1 - action[0] ** 2)) / 5
+  still = (1 + 0.1 ** ((spin / 5) ** 2)) / 2
+  return upright * centred * gentle * still
