@@ -149,6 +149,7 @@ class _Engine:
     self.blank = np.empty(size)
     mujoco.mj_getState(model, mujoco.MjData(model), self.blank, _FULL)
     self._addresses = sensor_addresses(model, sensors)
+    self._looks = [_look(model, sensors) for model in self._models]
     self.cuts = np.cumsum([1, model.nq, model.nv, model.na]).tolist()
     self.ends = size, 2 * size
     self.results = 2 * size + self._addresses.size
@@ -167,7 +168,8 @@ class _Engine:
     packed, out = packed.reshape(-1, packed.shape[-1]), out.reshape(-1, out.shape[-1])
     full = np.add(packed[:, :size], packed[:, size:both], dtype=np.float64)
     ctrl = packed[:, both : both + self._models[0].nu]
-    states, values = self._rollout(self._choose(packed), full, ctrl, substeps)
+    with _LOCK, _quiet:
+      states, values = self._move(self._choose(packed), full, ctrl, substeps)
     # infinity rounds with a NaN remainder, and huge numbers to infinity
     with np.errstate(over="ignore", invalid="ignore"):
       out[:, :size] = states
@@ -175,31 +177,40 @@ class _Engine:
       if values is not None:
         out[:, both:] = values
 
-  def _choose(self, packed: np.ndarray) -> list[mujoco.MjModel]:
-    """Returns the model of each row."""
+  def _choose(self, packed: np.ndarray) -> list[int]:
+    """Returns the number of each row's model."""
     if len(self._models) == 1:
-      return self._models * len(packed)
-    return [self._models[i] for i in packed[:, -1].astype(int)]
+      return [0] * len(packed)
+    return packed[:, -1].astype(int).tolist()
 
-  def _rollout(
-    self, models: list[mujoco.MjModel], full: np.ndarray, ctrl: np.ndarray, substeps: int
+  def _move(
+    self, chosen: list[int], full: np.ndarray, ctrl: np.ndarray, substeps: int
   ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the states ``[B, S]`` after the steps and the sensors at them."""
+    models = [self._models[i] for i in chosen]
+    if not self._addresses.size:
+      return self._rollout(models, full, ctrl, substeps)[0][:, -1], None
     # A step leaves the sensors of the state that it began with: one more shows ours.
-    steps = substeps + bool(self._addresses.size)
-    rows, model, values = len(full), models[0], None
-    states = np.empty((rows, steps, full.shape[-1]))
+    if self._looks[0] is None:
+      states, values = self._rollout(models, full, ctrl, substeps + 1)
+      return (states[:, substeps - 1] if substeps else full), values[:, -1, self._addresses]
+    if substeps:
+      full = self._rollout(models, full, ctrl, substeps)[0][:, -1]
+    values = self._rollout([self._looks[i] for i in chosen], full, ctrl, 1)[1]
+    return full, values[:, -1, self._addresses]
+
+  def _rollout(
+    self, models: list[mujoco.MjModel], full: np.ndarray, ctrl: np.ndarray, steps: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Returns states ``[B, steps, S]`` after each step and the sensors that it leaves."""
+    model, (rows, size) = models[0], full.shape
+    states, values = np.empty((rows, steps, size)), np.empty((rows, steps, model.nsensordata))
     controls = np.empty((rows, steps, model.nu))
     controls[:] = ctrl[:, None]
-    if self._addresses.size:
-      values = np.empty((rows, steps, model.nsensordata))
-    with _LOCK:
-      pool, data = self._pool(rows)
-      arguments = {"skip_checks": True, "state": states, "sensordata": values}
-      with _quiet:
-        pool.rollout(models, data, full, controls, nstep=steps, **arguments)
-    after = states[:, substeps - 1] if substeps else full
-    return after, None if values is None else values[:, -1, self._addresses]
+    pool, data = self._pool(rows)
+    arguments = {"skip_checks": True, "state": states, "sensordata": values}
+    pool.rollout(models, data, np.ascontiguousarray(full), controls, nstep=steps, **arguments)
+    return states, values
 
   def _pool(self, rows: int) -> tuple[mujoco.rollout.Rollout, list[mujoco.MjData]]:
     """Returns who steps so many rows: threads, or the caller where there is one row."""
@@ -208,6 +219,20 @@ class _Engine:
       data = [mujoco.MjData(self._models[0]) for _ in range(max(1, threads))]
       self._pools[threads] = mujoco.rollout.Rollout(nthread=threads), data
     return self._pools[threads]
+
+
+def _look(model: mujoco.MjModel, sensors: tuple[int, ...]) -> mujoco.MjModel | None:
+  """Returns a model of which one step evaluates the sensors and little else.
+
+  ``None`` where they need the accelerations, and so all of a step.
+  """
+  stages = model.sensor_needstage[list(sensors)]
+  if model.nhistory or model.nplugin or (stages > int(mujoco.mjtStage.mjSTAGE_VEL)).any():
+    return None
+  model, flags = copy.copy(model), mujoco.mjtDisableBit
+  model.opt.disableflags |= flags.mjDSBL_CONSTRAINT | flags.mjDSBL_CONTACT
+  model.opt.integrator = mujoco.mjtIntegrator.mjINT_EULER
+  return model
 
 
 class _Quiet:

@@ -270,3 +270,35 @@ def test_state_is_what_init_was_given(cartpole):
   assert isinstance(state, PhysicsState)
   np.testing.assert_array_equal(state.qpos, STARTS[1, 0])
   np.testing.assert_array_equal(state.qvel, STARTS[1, 1])
+
+
+SENSING = """
+<mujoco><option timestep="0.005" integrator="RK4"/>
+  <worldbody><geom type="plane" size="5 5 .1"/>
+    <body name="ball" pos="0 0 .3"><freejoint/><geom size=".1"/><site name="skin" size=".11"/>
+      <body pos=".2 0 0"><joint name="hinge" axis="0 1 0"/><geom size=".05"/></body></body>
+  </worldbody>
+  <actuator><motor joint="hinge"/></actuator>
+  <sensor><framepos objtype="body" objname="ball"/><subtreelinvel body="ball"/>
+    <jointvel joint="hinge"/><accelerometer site="skin"/><touch site="skin"/></sensor>
+</mujoco>"""
+
+
+@pytest.mark.parametrize("sensors", [(0, 1, 2), (0, 3, 4)])
+def test_sensors_are_those_of_the_state_itself(sensors):
+  """With and without accelerations, which cost a whole step."""
+  model = mujoco.MjModel.from_xml_string(SENSING)
+  physics, data = make_physics(model, 3, "mujoco", sensors), mujoco.MjData(model)
+  ctrl = np.random.default_rng(2).normal(size=(40, 4, 1)).astype(np.float32)
+  step = jax.jit(jax.vmap(physics.step))
+  start = jax.vmap(lambda x: physics.init(model.qpos0, jnp.full(7, x)))
+  state = start(np.linspace(-0.5, 0.5, 4, dtype=np.float32))
+  for u in ctrl:
+    state = step(state, u)
+    for row in range(4):
+      data.qpos, data.qvel = state.qpos[row], state.qvel[row]
+      data.ctrl, data.qacc_warmstart = u[row], 0
+      mujoco.mj_forward(model, data)
+      spans = [model.sensor(i).adr[0] + np.arange(model.sensor(i).dim[0]) for i in sensors]
+      want = data.sensordata[np.concatenate(spans)]
+      np.testing.assert_allclose(state.sensors[row], want, rtol=1e-3, atol=1e-3)
