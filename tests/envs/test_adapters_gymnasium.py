@@ -238,6 +238,17 @@ def test_abandoned_instances_are_used_again():
   assert kind.made <= 8
 
 
+def test_closing_closes_every_instance():
+  closed = []
+  kind = Walk.fresh(close=lambda self: closed.append(self))
+  env = from_gymnasium(kind)
+  jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 3))
+  env.close()
+  assert len(set(map(id, closed))) == kind.made == 3
+  _, t = env.step(env.reset(jax.random.key(0)), jnp.zeros(1), jax.random.key(0))
+  assert t.next_obs[1] == 1 and kind.made == 4
+
+
 def test_the_pool_gives_away_what_was_unused_longest():
   pool, (a, b, c) = Pool(2), [Instance(i, np.zeros(1), np.zeros(1)) for i in range(3)]
   assert pool.spare() is None

@@ -8,6 +8,7 @@ from typing import Any
 
 from mbrl_jax.envs.adapters import judges
 from mbrl_jax.envs.adapters.extra import import_extra
+from mbrl_jax.envs.adapters.failure import EnvironmentFailed
 from mbrl_jax.envs.adapters.host import Host
 from mbrl_jax.envs.adapters.host_env import HostEnv
 from mbrl_jax.envs.adapters.judges import Judge
@@ -40,8 +41,8 @@ def from_gymnasium(
   was taken, so ``transition.obs`` is not the state's there.
 
   Failures: an environment that raises, or that does not answer within ``timeout``, ends
-  the compiled program with an error that holds its message; ``runtime.loop.train`` saves
-  and stops with ``EnvironmentFailed``.
+  the compiled program with an error that quotes its message (see ``failure``);
+  ``runtime.loop.train`` saves the run and stops with ``EnvironmentStopped``.
 
   Args:
     source: an id (``gymnasium.make`` makes its instances), a function without arguments
@@ -55,7 +56,7 @@ def from_gymnasium(
     episode_length: control steps; by default the environment's time limit.
     discrete: actions of a ``Discrete`` space are ``"one_hot"``, ``[n]`` within 0 and 1 of
       which the largest wins, or ``"index"``, ``[1]`` within 0 and n - 1, rounded.
-    timeout: seconds that one step or reset may take.
+    timeout: seconds that a step, a reset or making an instance may take.
     replay: keep the actions of the episode and replay them where a state is to be
       restored. Switch it off where that does harm, as with a robot.
     **options: for ``gymnasium.make``, with an id only.
@@ -74,7 +75,13 @@ def from_gymnasium(
   if timeout is not None:
     validate.positive(timeout=timeout)
   name, make, single = _maker(source, episode_length, options)
-  host = Host(name, make, discrete=discrete, single=single, timeout=timeout, replay=replay)
+  settings = {"discrete": discrete, "single": single, "timeout": timeout, "replay": replay}
+  try:
+    host = Host(name, make, **settings)
+  except EnvironmentFailed as error:
+    if isinstance(source, str) and isinstance(error.__cause__, _refusals()):
+      raise ValueError(f"gymnasium.make({source!r}) fails: {error.__cause__}") from error
+    raise
   spec = EnvSpec(
     name=name,
     obs_dim=host.obs_dim,
@@ -95,12 +102,7 @@ def _maker(
   if isinstance(source, str):
     gymnasium = import_extra("gymnasium")
     options = {"max_episode_steps": episode_length, "disable_env_checker": True, **options}
-    make = lambda: gymnasium.make(source, **options)
-    try:
-      make().close()
-    except (gymnasium.error.Error, TypeError, ImportError) as error:
-      raise ValueError(f"gymnasium.make({source!r}) fails: {error}") from error
-    return f"gymnasium:{source}", make, False
+    return f"gymnasium:{source}", lambda: gymnasium.make(source, **options), False
   if options:
     raise ValueError(f"{next(iter(options))!r} is an option for gymnasium.make, with an id.")
   if hasattr(source, "step") and hasattr(source, "reset") and not inspect.isclass(source):
@@ -110,6 +112,11 @@ def _maker(
   if not callable(source):
     raise ValueError(f"source must be an id, an environment or a function, got {source!r}.")
   return getattr(source, "__name__", type(source).__name__), source, False
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+  """Returns what ``gymnasium.make`` raises where an id or an option is wrong."""
+  return import_extra("gymnasium").error.Error, TypeError, ImportError
 
 
 def _length(name: str, env: Any, asked: int | None) -> int:

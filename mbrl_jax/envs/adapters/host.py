@@ -145,6 +145,12 @@ class Host:
       results = [self._step(row) for row in rows]
     return tuple(_stack(column, batch) for column in zip(*results, strict=True))
 
+  def close(self) -> None:
+    """Closes all instances."""
+    with self._lock:
+      for instance in self._pool.clear():
+        self._do("close", instance.env.close)
+
   def _reset(self, wanted: bool, seed: int, ended: np.ndarray) -> tuple[np.ndarray, ...]:
     if not wanted:
       return np.zeros(2, np.uint32), np.zeros(self.obs_dim), np.zeros(self.pose_dim)

@@ -86,16 +86,16 @@ class HostEnv:
       self.host.step, self._shapes, *arguments, sent
     )
     steps = jnp.where(lost, 1, state.steps + ~before.ended)
-    transition = self._judge(
-      before, Transition(start, action, reward, obs, terminated, truncated), steps
-    )
+    own = Transition(start, action, reward, obs, terminated, truncated)
+    transition = self._judge(before, own, steps)
     ended = transition.terminated | transition.truncated
+    actions = before.actions
+    if self.replay:
+      actions = actions.at[state.steps].set(sent, mode="drop")
     physics = HostState(
       seed=before.seed,
       token=token,
-      actions=before.actions.at[state.steps].set(sent, mode="drop")
-      if self.replay
-      else before.actions,
+      actions=actions,
       obs=obs,
       pose=jnp.where(before.ended, before.pose, pose),
       ended=ended,
@@ -110,6 +110,10 @@ class HostEnv:
   def pose(self, state: EnvState) -> Array:
     """Returns the generalised positions of a MuJoCo-based environment, else the observation."""
     return state.physics.pose
+
+  def close(self) -> None:
+    """Closes all instances; a step after that makes new ones."""
+    self.host.close()
 
   @property
   def _shapes(self) -> tuple[jax.ShapeDtypeStruct, ...]:

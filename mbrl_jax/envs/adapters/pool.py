@@ -70,7 +70,9 @@ class Pool:
     if token in self._used:
       self.free(self._used.pop(token))
 
-  def clear(self) -> None:
-    """Forgets all instances."""
+  def clear(self) -> list[Instance]:
+    """Hands over all instances."""
+    instances = [*self._used.values(), *self._free]
     self._used.clear()
     self._free.clear()
+    return instances
