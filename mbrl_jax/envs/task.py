@@ -53,6 +53,8 @@ class Task:
       bounds; ``None``: the action itself.
     marks: ``(PhysicsState) -> [7 nmocap]``, where to draw the model's mocap bodies, such as
       a goal: all positions, then all quaternions; ``None``: where the model has them.
+    noise: ``(key, obs [O]) -> [O]``, what the sensors show of an observation, which agent and
+      reward are given; ``None``: all of it. ``observe`` itself stays exact.
     simulate: ``(models) -> Physics`` like ``physics`` but of other models; ``None`` for
       analytic tasks.
   """
@@ -66,6 +68,7 @@ class Task:
   memory: Memory | None = None
   command: Callable[[PhysicsState, Array], Array] | None = None
   marks: Callable[[PhysicsState], Array] | None = None
+  noise: Callable[[Key, Array], Array] | None = None
   simulate: Callable[[Sequence[mujoco.MjModel]], Physics] | None = None
 
   def vary(self, models: Sequence[mujoco.MjModel]) -> Task:
@@ -83,7 +86,9 @@ class Task:
 
   def reset(self, key: Key) -> EnvState:
     """Draws an initial state, and which of several models is in force."""
-    chosen = {}
+    chosen, noise_key = {}, None
+    if self.noise is not None:
+      key, noise_key = jax.random.split(key)
     if self.physics.variants > 1:
       key, variant_key = jax.random.split(key)
       chosen["variant"] = jax.random.randint(variant_key, (), 0, self.physics.variants)
@@ -93,15 +98,14 @@ class Task:
       key, memory_key = jax.random.split(key)
       physics = self.physics.init(*self.initial(key), **chosen)
       physics = physics._replace(memory=self.memory.start(memory_key, physics))
-    return EnvState(physics, self.observe(physics), jnp.zeros((), jnp.int32))
+    return EnvState(physics, self._sense(physics, noise_key), jnp.zeros((), jnp.int32))
 
   def step(self, state: EnvState, action: Array, key: Key) -> tuple[EnvState, Transition]:
-    """Takes one control step; the physics is deterministic, so ``key`` is unused.
+    """Takes one control step; the physics is deterministic, ``key`` is for the sensors.
 
     Raises:
       ValueError: the action is not of shape ``[A]``.
     """
-    del key
     spec = self.spec
     action = jnp.asarray(action, jnp.float32)
     if action.shape != (spec.action_dim,):
@@ -110,7 +114,7 @@ class Task:
         f"{list(action.shape)}; for a batch use jax.vmap(env.step)."
       )
     physics = self._advance(state.physics, jnp.clip(action, spec.action_low, spec.action_high))
-    obs, steps = self.observe(physics), state.steps + 1
+    obs, steps = self._sense(physics, key), state.steps + 1
     terminated = spec.terminated(state.obs, action, obs)
     transition = Transition(
       obs=state.obs,
@@ -127,6 +131,11 @@ class Task:
     if self.marks is None:
       return state.physics.qpos
     return jnp.concatenate([state.physics.qpos, self.marks(state.physics)])
+
+  def _sense(self, physics: PhysicsState, key: Key | None) -> Array:
+    """Returns the observation as the sensors show it."""
+    obs = self.observe(physics)
+    return obs if self.noise is None else self.noise(key, obs)
 
   def _advance(self, before: PhysicsState, action: Array) -> PhysicsState:
     """Steps the physics and what the task remembers."""

@@ -34,6 +34,11 @@ random  valve starts at  within pi/3                within pi
 random  target           pi, give or take pi/3      the start, within 0.75 rad/s
 ======= ================ ========================== ==========================
 
+``variant="random_dynamics"`` is random, and so are the models, see ``robel``: each joint's
+damping 0.005 to 0.1 Nm s/rad and friction loss, the servos' gain 1 to 3 Nm/rad, contact
+friction 0.8 to 1.2, and where the hand hangs, within 1 cm along each axis. The observed angles
+and velocities are off, that of the valve by up to 0.157 rad.
+
 Source: Ahn et al., "ROBEL: Robotics Benchmarks for Learning with Low-Cost Robots" (2019),
 and its code; Game-MBRL uses the turn task.
 
@@ -54,6 +59,7 @@ import numpy as np
 from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.goal import mark, turned
 from mbrl_jax.envs.physics import PhysicsState
+from mbrl_jax.envs.robel import Ranges, with_random_dynamics
 from mbrl_jax.envs.servo import servo_command
 from mbrl_jax.envs.task import Memory, Task, make_task
 from mbrl_jax.ops import validate
@@ -68,7 +74,12 @@ POSE = np.float32([0, -np.pi / 3, np.pi / 3] * 3)
 REACH = np.float32([0.48, np.pi / 3, np.pi / 2] * 3)  # rad, targets of the action 1
 SPEED = 2 * np.pi / 3  # rad/s
 HEIGHT = 0.102  # m, of the goal's mark
-VARIANTS = ("fixed", "random")
+VARIANTS = ("fixed", "random", "random_dynamics")
+
+_RANDOM = Ranges(damping=(0.005, 0.1), gain=(1.0, 3.0), offset=0.01)
+_SPAN = np.concatenate(
+  [2 * REACH, np.full(9, 2 * SPEED), [2 * np.pi], np.zeros(10)]
+)  # of what is observed and not exact
 
 
 class Goal(NamedTuple):
@@ -85,15 +96,16 @@ class Goal(NamedTuple):
   speed: Array
 
 
-def make_dclaw_turn(physics: str = "auto", *, variant: str = "fixed") -> Task:
+def make_dclaw_turn(physics: str = "auto", *, variant: str = "fixed", models: int = 16) -> Task:
   """Builds the task of a target angle.
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    variant: ``"fixed"`` or ``"random"``, see above.
+    variant: ``"fixed"``, ``"random"`` or ``"random_dynamics"``, see above.
+    models: how many there are to draw from with random dynamics.
 
   Raises:
-    ValueError: another variant or physics.
+    ValueError: another variant or physics, or no models.
   """
   validate.choice("variant", variant, VARIANTS)
   start, spread = (0.0, 0.0) if variant == "fixed" else (np.pi / 3, np.pi / 3)
@@ -102,18 +114,21 @@ def make_dclaw_turn(physics: str = "auto", *, variant: str = "fixed") -> Task:
     del valve
     return np.pi + _within(key, spread), jnp.zeros(())
 
-  return _make("dclaw_turn", physics, 40, start, draw)
+  return _vary(_make("dclaw_turn", physics, 40, start, draw), variant, models)
 
 
-def make_dclaw_screw(physics: str = "auto", *, variant: str = "fixed") -> Task:
+def make_dclaw_screw(
+  physics: str = "auto", *, variant: str = "fixed", models: int = 16
+) -> Task:
   """Builds the task of a target that turns.
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    variant: ``"fixed"`` or ``"random"``, see above.
+    variant: ``"fixed"``, ``"random"`` or ``"random_dynamics"``, see above.
+    models: how many there are to draw from with random dynamics.
 
   Raises:
-    ValueError: another variant or physics.
+    ValueError: another variant or physics, or no models.
   """
   validate.choice("variant", variant, VARIANTS)
   start = 0.0 if variant == "fixed" else np.pi
@@ -121,7 +136,7 @@ def make_dclaw_screw(physics: str = "auto", *, variant: str = "fixed") -> Task:
   def draw(key: Key, valve: Array) -> tuple[Array, Array]:
     return valve, jnp.float32(0.5) if variant == "fixed" else _within(key, 0.75)
 
-  return _make("dclaw_screw", physics, 80, start, draw)
+  return _vary(_make("dclaw_screw", physics, 80, start, draw), variant, models)
 
 
 def _make(
@@ -155,6 +170,13 @@ def _make(
     marks=marks,
     encode=robel_observation,
   )
+
+
+def _vary(task: Task, variant: str, models: int) -> Task:
+  """Randomises the dynamics if that is the variant."""
+  if variant != "random_dynamics":
+    return task
+  return with_random_dynamics(task, _RANDOM, slice(0, 10), _SPAN, models)
 
 
 def error(obs: Array) -> Array:

@@ -33,15 +33,19 @@ origin::
     + 5 (e < 0.26 or up > 0.96) + 10 (e < 0.087 and up > 0.96)
 
 An episode starts on stretched legs, at rest. ``variant="fixed"``: facing 0, the target at pi;
-``"random"``: facing within pi/3, the target at pi, give or take pi/3.
+``"random"``: facing within pi/3, the target at pi, give or take pi/3. ``"random_dynamics"``:
+random, and so are the models, see ``robel``: all joints' damping 0.1 to 0.2 Nm s/rad and
+friction loss, the servos' gain 2.8 to 3.2 Nm/rad, contact friction 0.8 to 1.2, the mass 1.6 to
+2 kg. The observed joint angles and velocities are off.
 
 Source: Ahn et al., "ROBEL: Robotics Benchmarks for Learning with Low-Cost Robots" (2019),
 and its code, whose small bonus is one of two, not a sum. Game-MBRL uses the task.
 
 Deviations: the torso may turn and travel without end; in ROBEL it stops at 3.14 rad, just on
-the way to the target. Feet touch as they do in ROBEL; knees and ankles as balls, and no part
-touches another. The bulkheads are one box of their mass. ROBEL observes the action before it
-is brought within its bounds.
+the way to the target. The feet touch as they do in ROBEL, knees, ankles and the corners of the
+torso as balls, and no part touches another. Friction is the same in all directions (elliptic
+cones); pyramids lie differently in MuJoCo and MJX. The bulkheads are one box of their mass.
+ROBEL observes the action before it is brought within its bounds.
 """
 
 from __future__ import annotations
@@ -55,6 +59,7 @@ import numpy as np
 from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.goal import mark, turned
 from mbrl_jax.envs.physics import PhysicsState
+from mbrl_jax.envs.robel import Ranges, with_random_dynamics
 from mbrl_jax.envs.servo import servo_command
 from mbrl_jax.envs.task import Memory, Task, make_task
 from mbrl_jax.ops import validate
@@ -65,13 +70,19 @@ from mbrl_jax.types import Array, Key
 DT = 0.1  # s
 UPRIGHT = 0.9
 SPEED = np.pi  # rad/s
-VARIANTS = ("fixed", "random")
+VARIANTS = ("fixed", "random", "random_dynamics")
 
 _RIGHT, _LEFT, _BENT = (-0.5, 0.279), (-0.279, 0.5), ((0.0, np.pi / 2), (-2.0, 0.0))
 RANGES = np.float32(
   [_RIGHT, *_BENT, _LEFT, *_BENT, _LEFT, *_BENT, _RIGHT, *_BENT],
 )
 """Targets of the actions -1 and 1, ``[12, 2]``, rad."""
+
+
+_RANDOM = Ranges(damping=(0.1, 0.2), gain=(2.8, 3.2), alike=True, mass=(1.6, 2.0))
+_SPAN = np.concatenate(
+  [np.zeros(6), RANGES[:, 1] - RANGES[:, 0], np.zeros(6), np.full(12, 2 * SPEED), np.zeros(13)]
+)  # of what is observed and not exact
 
 
 class Goal(NamedTuple):
@@ -86,15 +97,18 @@ class Goal(NamedTuple):
   target: Array
 
 
-def make_dkitty_orient(physics: str = "auto", *, variant: str = "fixed") -> Task:
+def make_dkitty_orient(
+  physics: str = "auto", *, variant: str = "fixed", models: int = 16
+) -> Task:
   """Builds the task.
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    variant: ``"fixed"`` or ``"random"``, see above.
+    variant: ``"fixed"``, ``"random"`` or ``"random_dynamics"``, see above.
+    models: how many there are to draw from with random dynamics.
 
   Raises:
-    ValueError: another variant or physics.
+    ValueError: another variant or physics, or no models.
   """
   validate.choice("variant", variant, VARIANTS)
   spread = 0.0 if variant == "fixed" else np.pi / 3
@@ -108,7 +122,7 @@ def make_dkitty_orient(physics: str = "auto", *, variant: str = "fixed") -> Task
     turn = jax.random.uniform(key, (), minval=-spread, maxval=spread)
     return Goal(jnp.zeros(12), np.pi + turn)
 
-  return make_task(
+  task = make_task(
     "dkitty_orient",
     load_asset("dkitty"),
     physics,
@@ -125,6 +139,9 @@ def make_dkitty_orient(physics: str = "auto", *, variant: str = "fixed") -> Task
     marks=lambda physics: mark(jnp.zeros(3), turned(physics.memory.target)),
     encode=robel_observation,
   )
+  if variant != "random_dynamics":
+    return task
+  return with_random_dynamics(task, _RANDOM, slice(6, 18), _SPAN, models)
 
 
 def upright(obs: Array) -> Array:

@@ -60,7 +60,9 @@ def test_model(env):
   ]
   np.testing.assert_allclose(mass, [0.118, 0.118, 0.04] * 4, atol=1e-9)
   assert model.body("torso").mass[0] == pytest.approx(0.376 + 4 * 0.086 + 0.01)
-  np.testing.assert_array_equal(model.jnt_limited[:6], 0)
+  np.testing.assert_array_equal(
+    model.jnt_limited[:6], [0, 0, 0, 0, 1, 0]
+  )  # the pitch, to 80 deg
   np.testing.assert_array_equal(model.dof_damping, [0] * 6 + [1] * 12)
   np.testing.assert_allclose(model.dof_armature, [0] * 6 + [0.001] * 12)
   np.testing.assert_allclose(model.actuator_gainprm[:, 0], 5)
