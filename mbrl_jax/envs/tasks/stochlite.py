@@ -31,7 +31,7 @@ Source: the released environment of Mishra, Samineni et al., "Dynamic Mirror Des
 Predictive Control for Accelerating Robot Learning" (2022). Its reset drops every velocity that
 was asked for, so it rewards standing; that is the default here, too: ask with ``velocity``.
 
-Deviations: MuJoCo steps of 2 ms in place of PyBullet's 0.2 ms, legs as capsules with the
+Deviations: MuJoCo steps of 1 ms in place of PyBullet's 0.2 ms, legs as capsules with the
 inertias of their shapes, rotors of 0.01 kg m^2 at the joints. A leg's plane is 0.0755 m aside
 of its abduction, as in the robot's description, also for the inverse kinematics, which was told
 0.096 m. A swing is a sine in place of a spline. Which feet stand is known from the gait, not
