@@ -55,7 +55,7 @@ RECORDED = [
   (
     transitions.check_finite,
     task_with(physics=Physics(PhysicsState, broken_by.explodes)),
-    r"next_obs\[0\] is not finite first in step 1 of an episode of all actions at their upper",
+    r"next_obs\[0\] is not finite first in step 1 of an episode of actions at their upper",
   ),
   (
     transitions.check_finite,

@@ -18,8 +18,8 @@ ACTORS = (
   "random actions",
   "held actions",
   "held actions",
-  "all actions at their lower bounds",
-  "all actions at their upper bounds",
+  "actions at their lower bounds",
+  "actions at their upper bounds",
   "actions at random bounds",
   "zero actions",
 )

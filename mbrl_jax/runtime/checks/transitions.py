@@ -17,6 +17,7 @@ from mbrl_jax.types import Env
 
 SHORT, LONG = 0.2, 20_000
 """Seconds and control steps beyond which the length of an episode is remarked on."""
+_HIDDEN = "does the plant look at what is not observed?"
 _SINGLES = 4  # transitions that are looked at one by one
 _RTOL = 1e-4  # two programs may round float32 differently
 
@@ -75,9 +76,6 @@ def check_pure(env: Env, record: Record) -> Finding:
     return Finding("pure", WRONG, f"{text} {record.where(wrong)}: {_HIDDEN}")
   text = f"reward ({reward.min():.3g} to {reward.max():.3g}) and termination of the plant"
   return Finding("pure", OK, f"{text} follow from its transitions")
-
-
-_HIDDEN = "does the plant look at what is not observed?"
 
 
 def check_transforms(env: Env, record: Record) -> Finding:
