@@ -4,6 +4,7 @@
   python -m experiments.benchmark --what=peak,plan,fit --peer=mbrl --peer_python=peer/bin/python
   python -m experiments.benchmark --what=mppi --peer=pytorch_mppi --peer_python=peer/bin/python
   python -m experiments.benchmark --what=mjx --peer=hydrax --peer_python=peer/bin/python
+  python -m experiments.benchmark --what=envs --envs=hopper,ant --mjx
   python -m experiments.benchmark --what=sweep --plans=500,1000,2000 --nets=5x200x4,5x500x3
   python -m experiments.benchmark --what=sweep --setting=halfcheetah --devices=1
 
@@ -12,7 +13,8 @@ What is measured:
   plan    one PETS planning step (default: the original's cart-pole setting, 1,014 GFLOP)
   fit     one training call of the ensemble
   memory  what planning needs above the process' start, and whether new parameters compile
-  env     environment steps per second
+  env     environment steps per second, one at a time
+  envs    the same of all MuJoCo tasks in batches of 1, 64 and 1024, beside bare mujoco.rollout
   mppi    one command of MPPI on the pendulum, with the return of the episodes
   mjx     one replan of MPPI on a pendulum and a planar particle simulated by MuJoCo
   sweep   the planning step over sizes, precisions and devices
@@ -42,6 +44,7 @@ from absl import flags
 from experiments import command
 from experiments.benchmarks import (
   env,
+  envs,
   fit,
   grid,
   memory,
@@ -65,6 +68,7 @@ MEASURES: dict[str, Callable[[Report, Request], None]] = {
   "fit": fit.measure,
   "memory": memory.measure,
   "env": env.measure,
+  "envs": envs.measure,
   "mppi": mppi.measure,
   "mjx": mjx.measure,
 }

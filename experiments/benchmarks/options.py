@@ -42,7 +42,16 @@ def define(
   )
   flags.DEFINE_integer("rounds", 3, "Times that everybody takes a turn.", lower_bound=1, **here)
   flags.DEFINE_list("dtypes", list(DTYPES), "Precisions of our planning step.", **here)
-  flags.DEFINE_list("envs", ["pendulum", "cartpole"], "Tasks that --what=env steps.", **here)
+  flags.DEFINE_list(
+    "envs",
+    ["pendulum", "cartpole"],
+    "Tasks that --what=env and --what=envs step; the latter takes all if none are given.",
+    **here,
+  )
+  flags.DEFINE_bool("mjx", False, "With --what=envs: also on MJX, which compiles long.", **here)
+  flags.DEFINE_float(
+    "turn_seconds", 0.5, "With --what=envs: seconds of a turn.", lower_bound=0.001, **here
+  )
   flags.DEFINE_enum(
     "setting", "cartpole", list(SETTINGS), "The task whose PETS sizes to use.", **here
   )
@@ -109,6 +118,9 @@ def request(values: flags.FlagValues) -> Request:
     rounds=values.rounds,
     dtypes=tuple(values.dtypes),
     envs=tuple(values.envs),
+    tasks=tuple(values.envs if values["envs"].present else mbrl_jax.list_envs()),
+    mjx=values.mjx,
+    turn_seconds=values.turn_seconds,
     peer=values.peer,
     peer_python=values.peer_python,
   )

@@ -28,7 +28,10 @@ class Request:
     sizes: of the jobs with learned models.
     rounds: times that everybody takes a turn.
     dtypes: precisions of our planning step.
-    envs: tasks to step.
+    envs: tasks to step with ``env``.
+    tasks: tasks to step with ``envs``.
+    mjx: whether ``envs`` steps them on MJX, too.
+    turn_seconds: about how long a turn of ``envs`` takes.
     peer: a key of ``PEERS``, or ``"none"``.
     peer_python: interpreter in which the peer is installed.
   """
@@ -37,6 +40,9 @@ class Request:
   rounds: int = 3
   dtypes: tuple[str, ...] = ("float32",)
   envs: tuple[str, ...] = ()
+  tasks: tuple[str, ...] = ()
+  mjx: bool = False
+  turn_seconds: float = 0.5
   peer: str = "none"
   peer_python: str = sys.executable
 

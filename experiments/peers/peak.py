@@ -7,7 +7,6 @@ product in jax, which stays somewhat below.
 
 from __future__ import annotations
 
-import os
 import pathlib
 import shutil
 import subprocess
@@ -16,6 +15,8 @@ import time
 
 import jax
 import jax.numpy as jnp
+
+from experiments.peers.protocol import cores
 
 # Ten chains hide the latency of the multiply-add and fit the 16 registers of AVX2. The result
 # is returned and added up, so that the compiler cannot drop the loop.
@@ -101,9 +102,8 @@ class Peak:
     """Compiles the kernel where there is a compiler."""
     self._folder = tempfile.TemporaryDirectory()
     self._binary = _build(pathlib.Path(self._folder.name))
-    cores = _cores()
     self.source = (
-      f"C multiply-add loop, {cores} threads"
+      f"C multiply-add loop, {cores()} threads"
       if self._binary
       else "jax matmul 4096, no C compiler"
     )
@@ -112,7 +112,7 @@ class Peak:
     """Returns floating-point operations per second."""
     if self._binary is None:
       return _matmul()
-    command = [str(self._binary), str(_cores()), "20000000"]
+    command = [str(self._binary), str(cores()), "20000000"]
     return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
   def __enter__(self) -> Peak:
@@ -122,13 +122,6 @@ class Peak:
   def __exit__(self, *_: object) -> None:
     """Removes the scratch folder."""
     self._folder.cleanup()
-
-
-def _cores() -> int:
-  """Returns the cores that this process may use."""
-  return (
-    len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-  )
 
 
 def _build(folder: pathlib.Path) -> pathlib.Path | None:

@@ -56,6 +56,12 @@ def free_mib() -> float:
   return min(free)
 
 
+def cores() -> int:
+  """Returns the cores that this process may use."""
+  affinity = getattr(os, "sched_getaffinity", None)
+  return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
 def serve(jobs: dict[str, Callable[..., dict[str, Any]]]) -> None:
   """Answers requests ``{"job": name, ...arguments}`` until stdin ends.
 
