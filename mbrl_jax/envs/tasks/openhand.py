@@ -40,7 +40,8 @@ documented. The factor of 0.05, because 10 N m would throw a finger of 45 g abou
 damped by 0.01 N m s/rad, so that it does not ring. The valve's damping is 0.02 N m s/rad: the
 160 of the original means something else in PyBullet and would stop it here. Simulation
 steps of 1/480 s, not 1/960. Fingers touch the valve with their distal links only, not each
-other; the apple is a ball, with a ball's inertia.
+other; the apple is a ball, with a ball's inertia. An arm of the valve begins right below a
+finger, as in the original: which way it slips off can be a matter of rounding.
 """
 
 from __future__ import annotations

@@ -262,12 +262,18 @@ def test_ramps_are_as_high_as_the_reward_thinks(terrain, sign):
 
 
 @pytest.mark.parametrize(
-  ("terrain", "pitch"),
-  [("downslope", np.deg2rad(9)), pytest.param("rough", None, marks=pytest.mark.slow)],
+  ("terrain", "back", "steps", "pitch"),
+  [
+    ("downslope", 0.0, 300, np.deg2rad(9)),
+    pytest.param("rough", 0.0, 300, None, marks=pytest.mark.slow),
+    pytest.param("upslope", -0.4, 400, np.deg2rad(-9), marks=pytest.mark.slow),
+  ],
 )
-def test_it_walks_on_other_ground(terrain, pitch):
+def test_it_walks_on_other_ground(terrain, back, steps, pitch):
+  """Down and over blocks as it is, uphill with the feet 4 cm further back."""
   env = make_env("stochlite", "mujoco", terrain=terrain)
-  _, transitions, _ = play(env, steady(300, a12=1.0))
+  actions = steady(steps, a12=1.0, a0=back, a1=back, a2=back, a3=back)
+  _, transitions, _ = play(env, actions)
   obs = transitions.next_obs
   assert np.isfinite(obs).all() and not transitions.terminated.any() and obs[-1, 8] > 0.5
   if pitch is not None:
