@@ -11,6 +11,7 @@ import csv
 
 from absl import app, flags
 
+from experiments.peers import brax_trainers
 from mbrl_jax import make_env, to_brax
 
 
@@ -25,23 +26,24 @@ def train(name: str, *, steps: int, evaluations: int, seed: int) -> list[dict[st
     rows.append({"step": int(step), "return": float(metrics["eval/episode_reward"])})
     print(f"step {rows[-1]['step']:7d}   return {rows[-1]['return']:8.1f}", flush=True)
 
-  sac.train(
-    environment=to_brax(env),
-    num_timesteps=steps,
-    episode_length=env.spec.episode_length,
-    num_envs=8,
-    num_eval_envs=16,
-    num_evals=evaluations,
-    min_replay_size=1000,
-    max_replay_size=100_000,
-    grad_updates_per_step=8,
-    learning_rate=1e-3,
-    discounting=0.98,
-    reward_scaling=0.1,
-    deterministic_eval=True,
-    seed=seed,
-    progress_fn=progress,
-  )
+  with brax_trainers.runnable():
+    sac.train(
+      environment=to_brax(env),
+      num_timesteps=steps,
+      episode_length=env.spec.episode_length,
+      num_envs=8,
+      num_eval_envs=16,
+      num_evals=evaluations,
+      min_replay_size=1000,
+      max_replay_size=100_000,
+      grad_updates_per_step=8,
+      learning_rate=1e-3,
+      discounting=0.98,
+      reward_scaling=0.1,
+      deterministic_eval=True,
+      seed=seed,
+      progress_fn=progress,
+    )
   return rows
 
 

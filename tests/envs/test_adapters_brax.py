@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from experiments.peers import brax_trainers
 from mbrl_jax import from_brax, make_env, to_brax
 from mbrl_jax.algorithms import make_algorithm
 from mbrl_jax.algorithms.step import init_state, make_step
@@ -209,17 +210,18 @@ def test_brax_s_ppo_trains_on_ours(name):
 
   env = make_env(name, episode_length=16)
   rewards = []
-  make_policy, params, _ = ppo.train(
-    environment=to_brax(env),
-    num_timesteps=256,
-    episode_length=env.spec.episode_length,
-    num_envs=4,
-    batch_size=4,
-    num_minibatches=2,
-    unroll_length=4,
-    num_evals=2,
-    num_eval_envs=4,
-    progress_fn=lambda steps, metrics: rewards.append(metrics["eval/episode_reward"]),
-  )
+  with brax_trainers.runnable():
+    make_policy, params, _ = ppo.train(
+      environment=to_brax(env),
+      num_timesteps=256,
+      episode_length=env.spec.episode_length,
+      num_envs=4,
+      batch_size=4,
+      num_minibatches=2,
+      unroll_length=4,
+      num_evals=2,
+      num_eval_envs=4,
+      progress_fn=lambda steps, metrics: rewards.append(metrics["eval/episode_reward"]),
+    )
   action, _ = make_policy(params)(jnp.zeros(env.spec.obs_dim), jax.random.PRNGKey(0))
   assert action.shape == (1,) and np.isfinite(rewards).all() and len(rewards) == 2
