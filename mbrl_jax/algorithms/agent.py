@@ -57,6 +57,7 @@ class Agent(NamedTuple):
 
   Attributes:
     sac: the learner, over encoded observations.
+    discount: of the returns.
     init: ``(key) -> SACState``.
     act: ``(PolicyAct, obs [O], key) -> (action [A], PolicyAct, info)``; an ``ActFn``.
     update: ``(SACState, sample, key, count) -> (SACState, metrics)``: ``count`` gradient
@@ -64,6 +65,7 @@ class Agent(NamedTuple):
   """
 
   sac: SAC
+  discount: float
   init: Callable[[Key], SACState]
   act: Callable[[PolicyAct, Array, Key], tuple[Array, PolicyAct, Metrics]]
   update: Callable[..., tuple[SACState, Metrics]]
@@ -94,6 +96,7 @@ def make_agent(spec: EnvSpec, config: AgentConfig, *, value: bool = False) -> Ag
   tuning = SACTuning(config.discount, config.tau, config.learning_rate, entropy)
   return Agent(
     sac=sac,
+    discount=config.discount,
     init=lambda key: sac.init(key, tuning),
     act=lambda act, obs, key: _act(spec, sac, act, obs, key),
     update=lambda state, sample, key, count: _update(spec, sac, state, sample, key, count),

@@ -1,4 +1,4 @@
-"""SAC, MBPO and MoPAC as algorithms: when they learn, from what, and what they refuse."""
+"""SAC and what is built on it: when they learn, from what, and what they refuse."""
 
 import dataclasses
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mbrl_jax.algorithms import (
+  demorl,
   init_state,
   make_algorithm,
   make_evaluation,
@@ -17,6 +18,7 @@ from mbrl_jax.algorithms import (
   sac,
 )
 from mbrl_jax.algorithms.agent import AgentConfig
+from mbrl_jax.algorithms.lookahead import LookaheadConfig
 from mbrl_jax.algorithms.schedule import at_epoch, check_schedule
 from mbrl_jax.algorithms.world import WorldConfig
 from mbrl_jax.envs import make_env
@@ -26,10 +28,16 @@ AGENT = AgentConfig(hidden=(16, 16), batch_size=8, repeat=2, learning_rate=1e-3)
 WORLD = WorldConfig(members=3, elites=2, hidden=(16,), weight_decay=(0.0,), epochs=3)
 COMMON = {"steps": 60, "init_steps": 20, "update_every": 10, "agent": AGENT}
 IMAGINED = {**COMMON, "rollouts": 12, "epoch_length": 20, "world": WORLD}
+LOOKAHEAD = LookaheadConfig(
+  horizon=2, samples=8, policy_plans=2, iterations=2, particles=2, elites=3
+)
+AHEAD = {**COMMON, "world": WORLD, "lookahead": LOOKAHEAD}
 CONFIGS = {
   "sac": sac.Config(**COMMON),
   "mbpo": mbpo.Config(**IMAGINED, rollout_schedule=(0, 1, 1, 3)),
   "mopac": mopac.Config(**IMAGINED, rollout_schedule=(0, 500, 2, 2), copies=4),
+  "demorl": demorl.Config(**AHEAD, imagined=100),
+  "loop": demorl.LoopConfig(**AHEAD),
 }
 
 
@@ -49,6 +57,10 @@ def train(name, calls, seeds=None):
   return env, algorithm, history
 
 
+def actor(state):
+  return getattr(state.act, "policy", state.act).actor
+
+
 def moved(before, after):
   pairs = zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
   return any((np.asarray(a) != np.asarray(b)).any() for a, b in pairs)
@@ -61,8 +73,9 @@ def test_learns_from_the_end_of_the_random_steps_on(name):
   assert [int(s.steps) for s in states] == [10, 20, 30, 40]
   real = [s.learn.buffer if name == "sac" else s.learn.real for s in states]
   assert [int(b.size) for b in real] == [10, 20, 30, 40]
-  assert not moved(states[0].learn.sac.nets, states[1].learn.sac.nets) or name == "sac"
-  assert moved(states[2].act.actor, states[3].act.actor)
+  if name in ("mbpo", "mopac"):  # these wait for the first rollouts, at the end of the call
+    assert not moved(states[0].learn.sac.nets, states[1].learn.sac.nets)
+  assert moved(actor(states[2]), actor(states[3]))
   assert [float(update["ran"]) for _, update in history][2:] == [1, 1]
 
 
@@ -192,3 +205,24 @@ def test_refuses(name, changes, message):
   spec = make_env("pendulum").spec
   with pytest.raises(ValueError, match=message):
     make_algorithm(name, spec, dataclasses.replace(CONFIGS[name], **changes))
+
+
+def test_demorl_keeps_what_it_planned_and_loop_does_not():
+  _, _, history = train("demorl", 4)
+  sizes = [int(state.learn.planned.size) for state, _ in history]
+  # two elites times a horizon of two for each step after the random ones
+  assert sizes == [0, 4, 44, 84]
+  planned = history[-1][0].learn.planned.data
+  assert np.isfinite(planned.reward[:84]).all() and np.abs(planned.action[:84]).max() <= 2.0
+  _, _, history = train("loop", 4)
+  assert int(history[-1][0].learn.planned.size) == 0
+
+
+@pytest.mark.parametrize(("name", "plans"), [("demorl", False), ("loop", True)])
+def test_what_acts_in_an_evaluation(name, plans):
+  env, algorithm, history = train(name, 3)
+  act = algorithm.deploy(history[-1][0].act)
+  obs = env.reset(jax.random.key(0)).obs
+  action, after, info = jax.jit(algorithm.act)(act, obs, jax.random.key(1))
+  assert (float(info["value"]) != 0) == plans
+  assert moved(act.plan, after.plan) == plans and np.isfinite(action).all()

@@ -1,0 +1,30 @@
+"""Presets of M-DeMoRL: for each preset and task, what differs from the algorithm's defaults.
+
+``cpu`` is for two cores: small nets, few particles; ``paper`` holds the values of the released
+program, which are the same for all tasks.
+"""
+
+from __future__ import annotations
+
+CPU = {
+  "init_steps": 500,
+  "update_every": 125,
+  "agent.hidden": (64, 64),
+  "agent.repeat": 2,
+  "world.hidden": (64, 64),
+  "world.weight_decay": (5e-5,),
+  "lookahead.samples": 50,
+  "lookahead.elites": 10,
+  "lookahead.iterations": 3,
+  "lookahead.particles": 5,
+}
+"""What two cores can do in minutes."""
+
+PRESETS = {
+  "cpu": {
+    "any": {**CPU, "steps": 20_000},
+    "pendulum": {**CPU, "steps": 4000},
+    "inverted_pendulum": {**CPU, "steps": 4000},
+  },
+  "paper": {"any": {"steps": 100_000, "agent.hidden": (32, 32)}},
+}

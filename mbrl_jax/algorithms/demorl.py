@@ -1,0 +1,243 @@
+"""M-DeMoRL: mirror-descent MPC collects what soft actor-critic learns from; and LOOP.
+
+The inner loop plans a few steps ahead in a learned ensemble, from the policy's own plans and
+with the critics' value behind the horizon (``lookahead``); its action is taken. The transition
+goes to ``D_ENV``, and what the plan was expected to do, in each elite, to ``D_MPC``. The outer
+loop takes gradient steps of soft actor-critic on batches of both.
+
+``loop`` is the same with exponential weights, the planner also in evaluations, and without
+``D_MPC``: LOOP with its planner ARC. ``lookahead.pessimism`` is its offline variant's.
+
+Sources: Mishra et al. 2022, "Dynamic Mirror Descent based Model Predictive Control for
+Accelerating Robot Learning"; Sikchi, Zhou and Held 2021, "Learning Off-Policy with Online
+Planning".
+
+Deviations: this is the paper's M-DeMoRL, elite fractions and ``D_MPC``. The released code
+weighs exponentially and never fills ``D_MPC``, as ``lookahead.utility=exponential`` and
+``ratio=1`` do here. Both begin with uniform actions; the released code plans with untrained
+nets from the first step. See ``lookahead`` for the planner's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.algorithms.agent import (
+  Agent,
+  AgentConfig,
+  PolicyAct,
+  deploy,
+  make_agent,
+  start_acting,
+)
+from mbrl_jax.algorithms.imagine import imagine
+from mbrl_jax.algorithms.lookahead import Belief, LookaheadConfig, make_lookahead
+from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
+from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
+from mbrl_jax.buffers import ring
+from mbrl_jax.learners import SACState
+from mbrl_jax.ops.validate import between, choice, positive
+from mbrl_jax.types import (
+  Algorithm,
+  Array,
+  EnvSpec,
+  Key,
+  Metrics,
+  Planner,
+  PlanState,
+  TrainState,
+  Transition,
+)
+
+
+@dataclass(frozen=True)
+class Config:
+  """M-DeMoRL.
+
+  Attributes:
+    steps: environment steps of the run.
+    init_steps: uniform actions before anything is planned or learnt.
+    capacity: real transitions kept; 0: all of the run.
+    imagined: planned transitions kept.
+    update_every: environment steps between fits of the model, in one compiled call.
+    ratio: share of real transitions in a batch.
+    evaluate: what acts in evaluations: policy or planner.
+    agent, world, lookahead: see their classes.
+  """
+
+  steps: int = 20_000
+  init_steps: int = 1000
+  capacity: int = 0
+  imagined: int = 50_000
+  update_every: int = 250
+  ratio: float = 0.5
+  evaluate: str = "policy"
+  agent: AgentConfig = field(default_factory=lambda: AgentConfig(learning_rate=1e-3))
+  world: WorldConfig = field(default_factory=WorldConfig)
+  lookahead: LookaheadConfig = field(default_factory=LookaheadConfig)
+
+
+@dataclass(frozen=True)
+class LoopConfig(Config):
+  """LOOP; see M-DeMoRL's fields."""
+
+  ratio: float = 1.0
+  evaluate: str = "planner"
+  lookahead: LookaheadConfig = field(
+    default_factory=lambda: LookaheadConfig(utility="exponential")
+  )
+
+
+class Act(NamedTuple):
+  """What acting needs.
+
+  Attributes:
+    policy: see ``PolicyAct``; greedy marks an evaluation.
+    belief: what the planner plans with.
+    plan: its state.
+  """
+
+  policy: PolicyAct
+  belief: Belief
+  plan: PlanState
+
+
+class Learn(NamedTuple):
+  """What learning needs besides.
+
+  Attributes:
+    sac: the actor-critic's state.
+    world: the ensemble's.
+    real: ``D_ENV``.
+    planned: ``D_MPC``.
+    metrics: of the latest gradient step of the actor-critic.
+  """
+
+  sac: SACState
+  world: WorldState
+  real: ring.Ring
+  planned: ring.Ring
+  metrics: Metrics
+
+
+class _Parts(NamedTuple):
+  """What the functions of the algorithm are made of."""
+
+  spec: EnvSpec
+  config: Config
+  agent: Agent
+  world: World
+  planner: Planner
+
+
+def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
+  """Makes M-DeMoRL, or with ``LoopConfig`` LOOP, for a task.
+
+  Raises:
+    ValueError: sizes that are not positive or do not fit each other, shares outside 0 to 1,
+      unknown names.
+  """
+  names = ("steps", "init_steps", "imagined", "update_every")
+  positive(**{name: getattr(config, name) for name in names})
+  between(0.0, 1.0, ratio=config.ratio)
+  choice("evaluate", config.evaluate, ("policy", "planner"))
+  check_capacity(config.capacity or config.steps, config.agent.batch_size)
+  agent, world = make_agent(spec, config.agent), make_world(spec, config.world)
+  planner = make_lookahead(spec, config.lookahead, agent, world)
+  parts = _Parts(spec, config, agent, world, planner)
+  return Algorithm(
+    init=lambda key: _init(parts, key),
+    reset=lambda act: act._replace(plan=planner.init()),
+    act=lambda act, obs, key: _act(parts, act, obs, key),
+    observe=lambda state, transition: _observe(parts, state, transition),
+    update=lambda state: _update(parts, state),
+    deploy=lambda act: act._replace(policy=deploy(act.policy)),
+  )
+
+
+def _init(parts: _Parts, key: Key) -> TrainState:
+  """Makes the state of a run that has not begun, but for the rollout."""
+  config, blank, none = parts.config, blank_transition(parts.spec), jnp.zeros((), jnp.int32)
+  sac_key, world_key, key = jax.random.split(key, 3)
+  sac, world = parts.agent.init(sac_key), parts.world.init(world_key)
+  real = ring.init(config.capacity or config.steps, blank)
+  sample = lambda key: ring.sample(real, key, config.agent.batch_size)
+  metrics = parts.agent.update(sac, sample, key, none)[1]
+  belief = Belief(elite_params(world), sac.nets.actor, sac.nets.critics)
+  act = Act(start_acting(sac, config.init_steps), belief, parts.planner.init())
+  learn = Learn(sac, world, real, ring.init(config.imagined, blank), metrics)
+  return TrainState(act, learn, None, key, none)
+
+
+def _act(parts: _Parts, act: Act, obs: Array, key: Key) -> tuple[Array, Act, Metrics]:
+  """Takes the policy's action, uniform at first, or the planner's."""
+  policy_key, plan_key = jax.random.split(key)
+  chosen, policy, info = parts.agent.act(act.policy, obs, policy_key)
+  by_policy = act.policy.random > 0
+  if parts.config.evaluate == "policy":
+    by_policy |= act.policy.greedy
+
+  def look_ahead() -> tuple[Array, PlanState, Array, Array]:
+    output, plan = parts.planner.plan(act.belief, obs, act.plan, plan_key)
+    return output.action, plan, output.value, output.metrics["nonfinite"]
+
+  def follow() -> tuple[Array, PlanState, Array, Array]:
+    return chosen, act.plan, jnp.zeros(()), jnp.zeros((), jnp.int32)
+
+  action, plan, value, nonfinite = jax.lax.cond(by_policy, follow, look_ahead)
+  info = {**info, "value": value, "nonfinite": nonfinite}
+  return action, Act(policy, act.belief, plan), info
+
+
+def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainState:
+  """Stores what happened and what was planned, and takes gradient steps."""
+  config, learn, act = parts.config, state.learn, state.act
+  key, update_key, roll_key = jax.random.split(state.key, 3)
+  real = ring.add(learn.real, transition)
+  ready = act.policy.random == 0
+  planned = learn.planned
+  if config.ratio < 1:
+    elites = parts.world.dynamics.slices
+    planned = imagine(
+      parts.world.dynamics,
+      act.belief.world,
+      jnp.broadcast_to(transition.obs, (elites, *transition.obs.shape)),
+      lambda t, row, obs, key: act.plan.plan[t],
+      jnp.where(ready, config.lookahead.horizon, 0),
+      roll_key,
+      store=ring.add_many,
+      carry=planned,
+      redraw=False,
+    )
+  sac, metrics = parts.agent.update(
+    learn.sac,
+    lambda key: ring.sample_two(real, planned, key, config.agent.batch_size, config.ratio),
+    update_key,
+    jnp.where(ready, config.agent.repeat, 0),
+  )
+  belief = act.belief._replace(actor=sac.nets.actor, critics=sac.nets.critics)
+  act = act._replace(policy=act.policy._replace(actor=sac.nets.actor), belief=belief)
+  learn = Learn(sac, learn.world, real, planned, metrics)
+  return state._replace(act=act, learn=learn, key=key)
+
+
+def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
+  """Fits the ensemble, from the end of the random steps on."""
+  fit_key, key = jax.random.split(state.key)
+  learn, begun = state.learn, state.act.policy.random == 0
+  epochs = jnp.where(begun, parts.config.world.epochs, 0)
+  data, size = learn.real.data, learn.real.size
+  world, fitted = parts.world.fit(learn.world, data, size, fit_key, epochs)
+  belief = state.act.belief._replace(world=elite_params(world))
+  metrics = {
+    **learn.metrics,
+    "model_error": jnp.mean(fitted["holdout_mse"][world.elites]),
+    "fit_epochs": fitted["epochs"],
+    "ran": begun.astype(jnp.float32),
+  }
+  state = state._replace(act=state.act._replace(belief=belief), key=key)
+  return state._replace(learn=learn._replace(world=world)), metrics

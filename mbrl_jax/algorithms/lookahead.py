@@ -1,0 +1,121 @@
+"""A planner that looks a few steps ahead in the learned model, with the critics behind them.
+
+The plans start from the policy: rollouts of it compete with samples around the last plan. A
+plan is worth, on average over elites and particles::
+
+  sum_{h < H} gamma^h r_h + gamma^H min_j Q_j(s_H, pi(s_H))        # nothing after a termination
+
+Sources: Sikchi, Zhou and Held 2021, "Learning Off-Policy with Online Planning" (LOOP, whose
+planner is ARC); Mishra et al. 2022, "Dynamic Mirror Descent based Model Predictive Control for
+Accelerating Robot Learning" (M-DeMoRL).
+
+Deviations from the released codes: rewards are discounted, all steps of a plan are rewarded,
+the value is that of the state where the plan ends under the policy's mean, and terminations
+count.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from mbrl_jax.algorithms.agent import Agent
+from mbrl_jax.algorithms.world import World
+from mbrl_jax.ops.risk import mean, mean_minus_std
+from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent, policy_plans
+from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, Planner, State
+
+
+@dataclass(frozen=True)
+class LookaheadConfig:
+  """The planner inside the algorithm.
+
+  Attributes:
+    horizon: H, control steps that a plan covers.
+    samples: plans per iteration.
+    policy_plans: rollouts of the policy that compete with them.
+    iterations: mirror-descent steps per control step.
+    particles: samples of each plan's future, a multiple of world.elites.
+    utility: threshold (an elite fraction) or exponential.
+    elites: plans that threshold keeps.
+    kappa: weight of the returns of exponential, the inverse of its temperature.
+    step_size: of mirror descent; what the old distribution keeps is the rest.
+    spread: initial deviation of the plans, as a share of half the action range.
+    pessimism: how many deviations over the particles are taken from the mean return.
+  """
+
+  horizon: int = 3
+  samples: int = 100
+  policy_plans: int = 5
+  iterations: int = 5
+  particles: int = 20
+  utility: str = "threshold"
+  elites: int = 20
+  kappa: float = 1.0
+  step_size: float = 0.9
+  spread: float = 0.5
+  pessimism: float = 0.0
+
+
+class Belief(NamedTuple):
+  """What is planned with.
+
+  Attributes:
+    world: parameters of the elites, with their axis.
+    actor: of the policy.
+    critics: of the two critics.
+  """
+
+  world: Params
+  actor: Params
+  critics: Any
+
+
+def make_lookahead(
+  spec: EnvSpec, config: LookaheadConfig, agent: Agent, world: World
+) -> Planner:
+  """Makes the planner; its ``params`` are a ``Belief`` and its states observations.
+
+  Raises:
+    ValueError: sizes that are not positive or do not fit each other, an unknown utility.
+  """
+  positive(**{"lookahead.policy_plans": config.policy_plans, "lookahead.kappa": config.kappa})
+  between(0.0, float("inf"), **{"lookahead.pessimism": config.pessimism})
+  axes = Belief(world.dynamics.params_axes, None, None)
+  step = lambda params, obs, action, key: world.dynamics.step(params.world, obs, action, key)
+  dynamics = Dynamics(step, world.dynamics.slices, axes, world.dynamics.noise)
+
+  def policy(params: Belief, obs: State, key: Key) -> Array:
+    return agent.sac.act(params.actor, spec.encode(obs), key, True)
+
+  def terminal(params: Belief, obs: State, key: Key) -> Array:
+    return agent.sac.q(params.critics, spec.encode(obs), policy(params, obs, key))
+
+  search = mirror_descent(
+    config.samples,
+    utility=config.utility,
+    covariance="diagonal",
+    step_size=config.step_size,
+    temperature=1 / config.kappa,
+    effective=0.0,
+    elites=config.elites,
+    spread=config.spread,
+  )
+  evaluate = make_evaluate(
+    dynamics,
+    discount=agent.discount,
+    particles=config.particles,
+    risk=mean_minus_std(config.pessimism) if config.pessimism else mean(),
+    terminal=terminal,
+  )
+  proposal = policy_plans(dynamics, policy, horizon=config.horizon, count=config.policy_plans)
+  return make_planner(
+    search,
+    evaluate,
+    horizon=config.horizon,
+    action_low=spec.action_low,
+    action_high=spec.action_high,
+    iterations=config.iterations,
+    proposals=[proposal],
+  )
