@@ -42,22 +42,22 @@ _TASKS = {
   "inverted_pendulum": "inverted_pendulum",
   "walker2d": "walker2d",
   # Game-MBRL
+  "peg_insertion": "peg_insertion",
   "point_mass": "point_mass",
   "reacher_7dof": "reacher_7dof",
-  "peg_insertion": "peg_insertion",
   "hand_pen": "hand_pen",
   "dclaw_turn": "dclaw",
   "dclaw_screw": "dclaw",
   "dkitty_orient": "dkitty",
-  # M-DeMoRL
-  "stochlite": "stochlite",
-  "leg2r": "leg2r",
   # PDDM
   "baoding": "baoding",
   "cube": "cube",
   "dclaw_turn_pddm": "dclaw_pddm",
   # dexterous-gym
   "pen_spin": "pen_spin",
+  # M-DeMoRL
+  "leg2r": "leg2r",
+  "stochlite": "stochlite",
   # MoPAC
   "openhand_gaiting": "openhand",
   "openhand_valve": "openhand",

@@ -18,7 +18,9 @@ def choice(argument: str, value: Any, valid: Iterable[Any]) -> Any:
   if value in valid:
     return value
   folded = {str(v).lower(): v for v in valid}
-  matches = difflib.get_close_matches(str(value).lower(), folded, n=len(folded) or 1, cutoff=0.4)
+  matches = difflib.get_close_matches(
+    str(value).lower(), folded, n=len(folded) or 1, cutoff=0.4
+  )
   near = [folded[match] for match in matches]
   hint = f" Did you mean {near[0]!r}?" if near else ""
   listed = ", ".join(repr(v) for v in [*near, *(v for v in valid if v not in near)])
