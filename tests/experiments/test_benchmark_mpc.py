@@ -43,8 +43,8 @@ def test_torch_steps_the_pendulum_of_the_episodes():
 
 
 def test_pendulum_of_the_episodes_is_the_environment():
-  from mbrl_jax.envs.tasks import pendulum
   from mbrl_jax.envs.physics import PhysicsState
+  from mbrl_jax.envs.tasks import pendulum
 
   for state in STATES:
     after, reward = swingup.advance(state, 5.0)
