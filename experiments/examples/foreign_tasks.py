@@ -23,9 +23,19 @@ def gymnasium_pendulum(episode_length: int = 200) -> Env:
   return from_gymnasium("Pendulum-v1", reward=reward, episode_length=episode_length)
 
 
-def playground_cartpole(name: str = "CartpoleBalance", episode_length: int = 1000) -> Env:
-  """Makes one of Playground's cart-poles (CartpoleBalance, CartpoleSwingup)."""
-  return from_playground(name, reward=cartpole_reward, episode_length=episode_length)
+def playground_cartpole(
+  name: str = "CartpoleBalance", episode_length: int = 1000, ctrl_dt: float = 0.01
+) -> Env:
+  """Makes one of Playground's cart-poles (CartpoleBalance, CartpoleSwingup).
+
+  Args:
+    name: in Playground's registry.
+    episode_length: control steps.
+    ctrl_dt: seconds of a control step, a multiple of 0.01.
+  """
+  return from_playground(
+    name, reward=cartpole_reward, episode_length=episode_length, ctrl_dt=ctrl_dt
+  )
 
 
 def cartpole_reward(obs: Array, action: Array, next_obs: Array) -> Array:
