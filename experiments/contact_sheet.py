@@ -1,6 +1,6 @@
 """Draws one picture of all tasks, each after a few random steps, with names beneath.
 
-  python -m experiments.contact_sheet
+  python -m experiments.contact_sheet            writes experiments/results/tasks.png
   python -m experiments.contact_sheet --env ant hopper my_task.py:make_task --out=three.png
   python -m experiments.contact_sheet --steps=0        the initial states
 
@@ -40,7 +40,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     (whole, "seed", 0, "Seed of states and actions.", 0),
     (whole, "columns", 6, "Pictures side by side.", 1),
     (whole, "width", 360, "Pixels of a picture across.", 32),
-    (text, "out", OUT, "PNG file."),
+    (text, "out", None, f"PNG file. Default: {OUT}, or tasks.png with --env."),
   ):
     flag(name, default, meaning, *bound, flag_values=values)
 
@@ -52,6 +52,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
       raise command.UsageError(f"--{group}.{name}: the tasks are drawn as they are.")
   console = rich.console.Console(highlight=False, soft_wrap=True)
   names = options.env or list_envs()
+  for name in names:
+    tasks.settings(name)  # refuses what does not exist before any is drawn
   size, tiles, failed = (options.width, round(options.width * 9 / 16)), [], []
   for name in names:
     try:
@@ -60,7 +62,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
       console.print(f"{name}: {error}", style="bold red", markup=False)
       tiles.append(excuse(f"{error}", size))
       failed.append(name)
-  path = write(Path(options.out), sheet(tiles, names, min(options.columns, len(names))))
+  out = options.out or ("tasks.png" if options.env else OUT)
+  path = write(Path(out), sheet(tiles, names, min(options.columns, len(names))))
   told = f"wrote {path}: {len(tiles)} tasks, {path.stat().st_size / 1024:.0f} KiB"
   console.print(told, markup=False)
   return 1 if failed else 0

@@ -19,6 +19,7 @@ from mbrl_jax.runtime import gl_worker
 _COLOURS = ("#8a8f98", "#29568f", "#d9732b", "#33a05c", "#7a4fa3", "#b03a48")
 _BACKGROUND = "#f3f5f8"
 _MARGIN = 0.12  # share of the drawing left free on every side
+_GROUPS = 3  # MuJoCo shows the groups below
 
 
 class Lines(NamedTuple):
@@ -46,7 +47,7 @@ def draw(
   """Draws line segments for every pose, on axes that hold all of them.
 
   Args:
-    segments: ``(pose [Q]) -> [S, 2, 2]`` end points in metres.
+    segments: ``(pose [Q]) -> [S, 2, 2]`` end points in metres; a point becomes a dot.
     poses: ``[T, Q]``; a pose that is not finite leaves its frame empty.
     width: pixels.
     height: pixels.
@@ -65,6 +66,7 @@ def draw(
   axes = figure.add_axes((0, 0, 1, 1))
   axes.set_axis_off()
   _set_limits(axes, [shape for shape in shapes if shape is not None], width / height)
+  pixel = np.ptp(axes.get_xlim()) / width
   collection = LineCollection([], linewidths=max(2.0, height / 60), capstyle="round")
   axes.add_collection(collection, autolim=False)
   paths = LineCollection([], capstyle="round", joinstyle="round")
@@ -72,7 +74,7 @@ def draw(
   dots = axes.scatter([], [], zorder=paths.get_zorder(), linewidths=0)
   frames = np.empty((len(poses), height, width, 3), np.uint8)
   for i, (shape, frame) in enumerate(zip(shapes, frames, strict=True)):
-    collection.set_segments([] if shape is None else list(shape))
+    collection.set_segments([] if shape is None else list(_long_enough(shape, pixel)))
     if shape is not None:
       collection.set_color([_COLOURS[k % len(_COLOURS)] for k in range(len(shape))])
     if lines is not None:
@@ -80,6 +82,13 @@ def draw(
     canvas.draw()
     frame[...] = np.asarray(canvas.buffer_rgba())[..., :3]
   return frames
+
+
+def _long_enough(segments: np.ndarray, pixel: float) -> np.ndarray:
+  """Makes dots of ``segments [S, 2, 2]`` that are too short to be drawn, such as points."""
+  short = np.linalg.norm(segments[:, 1] - segments[:, 0], axis=-1) < pixel
+  dots = segments.mean(1, keepdims=True) + pixel * np.array([[-0.5, 0.0], [0.5, 0.0]])
+  return np.where(short[:, None, None], dots, segments)
 
 
 def _set_paths(
@@ -112,21 +121,37 @@ def _set_limits(axes, lines: Sequence[np.ndarray], aspect: float) -> None:
 def model_segments(model: mujoco.MjModel) -> Callable[[np.ndarray], np.ndarray]:
   """Makes a drawing function for any MuJoCo model.
 
-  Every geom but planes becomes its longest axis, seen from the model's first
-  camera, or from the side (x to the right, z up) where it has none.
+  Every geom but planes becomes its longest axis and every site a dot, if MuJoCo would
+  show it, seen from the model's first camera, or from the side (x to the right, z up)
+  where it has none.
   """
   data = mujoco.MjData(model)
   view = side_view(model)
-  drawn = np.flatnonzero(model.geom_type != int(mujoco.mjtGeom.mjGEOM_PLANE))
+  planes = model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE)
+  drawn = np.flatnonzero(
+    ~planes & _shown(model, model.geom_group, model.geom_rgba, model.geom_matid)
+  )
+  sites = np.flatnonzero(_shown(model, model.site_group, model.site_rgba, model.site_matid))
 
   def segments(pose: np.ndarray) -> np.ndarray:
     gl_worker.place(model, data, pose)
     mujoco.mj_kinematics(model, data)
-    half = np.stack([_half_axis(model, data, geom) for geom in drawn])
+    half = np.array([_half_axis(model, data, geom) for geom in drawn]).reshape(-1, 3)
     centre = data.geom_xpos[drawn]
-    return np.stack([centre - half, centre + half], 1) @ view
+    geoms = np.stack([centre - half, centre + half], 1)
+    return np.concatenate([geoms, data.site_xpos[sites][:, None].repeat(2, 1)]) @ view
 
   return segments
+
+
+def _shown(
+  model: mujoco.MjModel, groups: np.ndarray, colours: np.ndarray, materials: np.ndarray
+) -> np.ndarray:
+  """Says which geoms, or sites, are neither transparent nor of a hidden group."""
+  opaque = colours[:, 3] > 0
+  if model.nmat:
+    opaque &= (materials < 0) | (model.mat_rgba[materials, 3] > 0)
+  return opaque & (groups < _GROUPS)
 
 
 def side_view(model: mujoco.MjModel) -> np.ndarray:

@@ -56,6 +56,9 @@ def test_what_cannot_be_made_is_said_and_left_empty(tmp_path, no_gl, capsys):
     command.UsageError, match=r"--env.length: the tasks are drawn as they are"
   ):
     call(dotted={"config": {}, "env": {"length": "1"}})
+  with pytest.raises(command.UsageError, match=r"--env='pendulm' is not known. Did you mean"):
+    call("--env=pendulum", "--env=pendulm", f"--out={tmp_path / 'none.png'}")
+  assert not (tmp_path / "none.png").exists()
 
 
 def test_all_tasks_are_drawn_where_none_is_named(tmp_path, no_gl, monkeypatch):

@@ -107,6 +107,20 @@ def test_any_model_can_be_drawn():
   np.testing.assert_allclose(segments([np.pi / 2]), [[[0, 0], [0, 1]]], atol=1e-6)
 
 
+def test_balls_and_sites_are_dots_and_what_is_hidden_is_not_drawn():
+  model = mujoco.MjModel.from_xml_string("""
+    <mujoco><asset><material name="glass" rgba="1 1 1 0"/></asset><worldbody>
+      <geom pos="1 0 2" size=".3"/>
+      <geom pos="7 0 0" size=".3" group="3"/> <geom pos="8 0 0" size=".3" rgba="0 0 0 0"/>
+      <geom pos="9 0 0" size=".3" material="glass"/>
+      <site pos="-1 0 1"/> <site pos="9 0 0" rgba="0 0 0 0"/>
+    </worldbody></mujoco>""")
+  dots = drawing.model_segments(model)(np.zeros(0))
+  np.testing.assert_allclose(dots.mean(1), [[1, 2], [-1, 1]], atol=1e-6)
+  frames = drawing.draw(lambda pose: dots, np.zeros((1, 0)), 90, 60)
+  assert len(np.unique(frames[0].reshape(-1, 3), axis=0)) > 2
+
+
 def test_a_pose_that_is_not_finite_leaves_its_frame_empty(cartpole):
   frames = drawing.draw(cartpole.segments, np.array([[0, 0], [np.nan, 0.0]]), 64, 48)
   assert len(np.unique(frames[0].reshape(-1, 3), axis=0)) > 1
