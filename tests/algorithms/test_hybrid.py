@@ -66,7 +66,13 @@ def moved(before, after):
   return any((np.asarray(a) != np.asarray(b)).any() for a, b in pairs)
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+# whole algorithms compile for half a minute and more
+whole = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+  "name", [name if name == "sac" else pytest.param(name, marks=whole) for name in CONFIGS]
+)
 def test_learns_from_the_end_of_the_random_steps_on(name):
   _, _, history = train(name, 4)
   states = [state for state, _ in history]
@@ -89,6 +95,7 @@ def test_the_model_is_fitted_and_rolled_out_as_the_schedules_say():
   assert moved(history[0][0].learn.world.params, history[1][0].learn.world.params)
 
 
+@whole
 def test_imagined_transitions_are_the_models():
   """The reward of a stored row is what the nets predict, not the task's."""
   _, _, history = train("mbpo", 3)
@@ -98,6 +105,7 @@ def test_imagined_transitions_are_the_models():
   assert np.isfinite(data.reward).all() and np.abs(data.reward - exact).max() > 1e-3
 
 
+@whole
 def test_seeds_by_vmap_equal_single_runs():
   _, _, several = train("mbpo", 3, seeds=[0, 5])
   _, _, single = train("mbpo", 3)
@@ -207,6 +215,7 @@ def test_refuses(name, changes, message):
     make_algorithm(name, spec, dataclasses.replace(CONFIGS[name], **changes))
 
 
+@whole
 def test_demorl_keeps_what_it_planned_and_loop_does_not():
   _, _, history = train("demorl", 4)
   sizes = [int(state.learn.planned.size) for state, _ in history]
@@ -218,6 +227,7 @@ def test_demorl_keeps_what_it_planned_and_loop_does_not():
   assert int(history[-1][0].learn.planned.size) == 0
 
 
+@whole
 @pytest.mark.parametrize(("name", "plans"), [("demorl", False), ("loop", True)])
 def test_what_acts_in_an_evaluation(name, plans):
   env, algorithm, history = train(name, 3)
