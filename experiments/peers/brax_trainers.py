@@ -14,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+_AXIS = "i"  # Brax' own name for it: one program must not mix two
+
 
 @contextlib.contextmanager
 def runnable() -> Iterator[None]:
@@ -30,6 +32,6 @@ def runnable() -> Iterator[None]:
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
   """Returns ``tree`` with a leading axis over ``devices``, a copy on each."""
-  sharding = NamedSharding(Mesh(np.array(devices), ("device",)), PartitionSpec("device"))
+  sharding = NamedSharding(Mesh(np.array(devices), (_AXIS,)), PartitionSpec(_AXIS))
   copies = lambda x: jax.device_put(jnp.stack([x] * len(devices)), sharding)
   return jax.tree.map(copies, tree)

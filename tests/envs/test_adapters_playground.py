@@ -136,8 +136,8 @@ def test_the_example_s_reward_is_playground_s(balance):
   from experiments.examples.foreign_tasks import cartpole_reward
 
   state, step = jax.jit(balance.reset)(jax.random.key(1)), jax.jit(balance.step)
-  for i in range(20):
-    state, t = step(state, jnp.array([np.sin(i)]), jax.random.key(0))
+  for i in range(40):
+    state, t = step(state, jnp.array([0.8 + 0.2 * np.sin(i)]), jax.random.key(0))
     ours = cartpole_reward(t.obs, t.action, t.next_obs)
     np.testing.assert_allclose(ours, t.reward, rtol=1e-4)
   assert t.next_obs[1] < 0.99, "it never moved"
