@@ -4,6 +4,7 @@ import threading
 import time
 from types import SimpleNamespace
 
+import jax
 import numpy as np
 
 
@@ -107,3 +108,13 @@ class Choice(Walk):
 
   def _show(self):
     return {"face": 2, "grid": np.full((2, 2), self.place)}
+
+
+def episode(env, key, steps=14):
+  """Takes random actions; returns the last state and all transitions."""
+
+  def body(state, key):
+    action = jax.random.uniform(key, (env.spec.action_dim,), minval=-1.2, maxval=1.2)
+    return env.step(state, action, key)
+
+  return jax.lax.scan(body, env.reset(key), jax.random.split(key, steps))
