@@ -1,17 +1,35 @@
 """Contracts that every registered task keeps, and what ``make_env`` refuses."""
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl_jax.envs import ActionNoise, list_envs, make_env
+from mbrl_jax.envs import ActionNoise, Task, list_envs, make_env
 from mbrl_jax.types import EnvState, Transition
 
 
+class Made(NamedTuple):
+  """A task with its functions compiled, once for all tests."""
+
+  env: Task
+  reset: Callable
+  step: Callable
+  traces: list  # one entry each time that step is traced
+
+
 @pytest.fixture(scope="module", params=list_envs())
-def env(request):
-  return make_env(request.param)
+def made(request):
+  env, traces = make_env(request.param), []
+
+  def step(*args):
+    traces.append(None)
+    return env.step(*args)
+
+  return Made(env, jax.jit(env.reset), jax.jit(step), traces)
 
 
 def test_list_is_sorted_and_complete():
@@ -19,22 +37,24 @@ def test_list_is_sorted_and_complete():
   assert {"cartpole", "linear_quadratic", "pendulum"} <= set(list_envs())
 
 
-def test_shapes_and_types(env):
-  spec = env.spec
-  state = env.reset(jax.random.key(0))
+def test_shapes_and_types(made):
+  env, spec = made.env, made.env.spec
+  state = made.reset(jax.random.key(0))
   assert isinstance(state, EnvState)
-  state, transition = env.step(state, jnp.zeros(spec.action_dim), jax.random.key(1))
+  state, transition = made.step(state, jnp.zeros(spec.action_dim), jax.random.key(1))
   assert isinstance(transition, Transition)
-  for obs in (state.obs, transition.obs, transition.next_obs, env.observe(state.physics)):
+  observed = jax.eval_shape(env.observe, state.physics)
+  for obs in (state.obs, transition.obs, transition.next_obs, observed):
     assert (obs.shape, obs.dtype) == ((spec.obs_dim,), jnp.float32)
   assert (transition.reward.shape, transition.reward.dtype) == ((), jnp.float32)
   for flag in (transition.terminated, transition.truncated):
     assert (flag.shape, flag.dtype) == ((), jnp.bool_)
   assert state.steps.dtype == jnp.int32 and state.steps == 1
-  assert env.pose(state).ndim == 1
+  assert jax.eval_shape(env.pose, state).ndim == 1
 
 
-def test_state_keeps_its_type_so_that_it_scans(env):
+def test_state_keeps_its_type_so_that_it_scans(made):
+  env = made.env
   before = jax.eval_shape(env.reset, jax.random.key(0))
   action = jnp.zeros(env.spec.action_dim)
   after = jax.eval_shape(lambda s: env.step(s, action, jax.random.key(0))[0], before)
@@ -44,66 +64,67 @@ def test_state_keeps_its_type_so_that_it_scans(env):
   assert not any(leaf.weak_type for leaf in jax.tree.leaves(before))
 
 
-def test_one_trace_serves_all_steps(env):
-  traces = []
-
-  @jax.jit
-  def step(state, action, key):
-    traces.append(None)
-    return env.step(state, action, key)
-
-  state = jax.jit(env.reset)(jax.random.key(0))
+def test_one_trace_serves_all_steps(made):
+  state, size = made.reset(jax.random.key(0)), made.env.spec.action_dim
   for i in range(3):
-    state, _ = step(state, np.full(env.spec.action_dim, 0.1 * i, np.float32), jax.random.key(i))
-  assert len(traces) == 1
+    state, _ = made.step(state, np.full(size, 0.1 * i, np.float32), jax.random.key(i))
+  # a new state and one that a step returned, actions of numpy and of jax
+  assert len(made.traces) == 1
 
 
-def test_vmap_equals_a_loop(env):
+def test_vmap_equals_a_loop(made):
   keys = jax.random.split(jax.random.key(0), 3)
-  actions = jax.random.normal(jax.random.key(1), (3, env.spec.action_dim))
-
-  def run(key, action):
-    return env.step(env.reset(key), action, key)[1]
-
-  looped = [run(k, a) for k, a in zip(keys, actions, strict=True)]
+  actions = jax.random.normal(jax.random.key(1), (3, made.env.spec.action_dim))
+  looped = [made.step(made.reset(k), a, k)[1] for k, a in zip(keys, actions, strict=True)]
   looped = jax.tree.map(lambda *x: np.stack(x), *looped)
+  batched = jax.jit(jax.vmap(lambda k, a: made.env.step(made.env.reset(k), a, k)[1]))
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
-    jax.jit(jax.vmap(run))(keys, actions),
+    batched(keys, actions),
     looped,
   )
 
 
-def test_reward_and_termination_are_functions_of_the_transition(env):
-  state, key = env.reset(jax.random.key(0)), jax.random.key(1)
-  action = 0.5 * jnp.asarray(env.spec.action_high)
-  _, t = env.step(state, action, key)
-  assert t.reward == env.spec.reward(t.obs, t.action, t.next_obs)
-  assert t.terminated == env.spec.terminated(t.obs, t.action, t.next_obs)
+def test_eager_equals_compiled():
+  for name in ("pendulum", "cartpole", "leg2r"):
+    env, key = make_env(name), jax.random.key(0)
+    action = 0.5 * jnp.asarray(env.spec.action_high)
+    run = lambda key, env=env, action=action: env.step(env.reset(key), action, key)[1]
+    jax.tree.map(
+      lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6, atol=1e-6),
+      run(key),
+      jax.jit(run)(key),
+    )
 
 
-def test_decode_inverts_target(env):
-  """On what can happen: what a task remembers follows from the rest, and may be decoded so."""
-  _, t = env.step(
-    env.reset(jax.random.key(0)), jnp.asarray(env.spec.action_high), jax.random.key(1)
-  )
-  target = env.spec.target(t.obs, t.next_obs)
-  assert target.shape == t.obs.shape
-  np.testing.assert_allclose(env.spec.decode(t.obs, target), t.next_obs, rtol=1e-5, atol=1e-5)
+def test_transitions_are_judged_and_decoded_by_the_specification(made):
+  """Decoded on what can happen: what a task remembers follows from the rest."""
+  spec, action = made.env.spec, 0.5 * jnp.asarray(made.env.spec.action_high)
+  _, t = made.step(made.reset(jax.random.key(0)), action, jax.random.key(1))
+
+  @jax.jit
+  def judge(t):
+    seen = t.obs, t.action, t.next_obs
+    target = spec.target(t.obs, t.next_obs)
+    return spec.reward(*seen), spec.terminated(*seen), target, spec.decode(t.obs, target)
+
+  reward, terminated, target, decoded = judge(t)
+  np.testing.assert_allclose(t.reward, reward, rtol=1e-5, atol=1e-5)
+  assert t.terminated == terminated and target.shape == t.obs.shape
+  np.testing.assert_allclose(decoded, t.next_obs, rtol=1e-5, atol=1e-5)
 
 
-def test_actions_are_clipped_for_the_physics_only(env):
-  state, key = env.reset(jax.random.key(0)), jax.random.key(1)
-  wild = jnp.asarray(env.spec.action_high) + 5
-  _, far = env.step(state, wild, key)
-  _, edge = env.step(state, env.spec.action_high, key)
-  np.testing.assert_array_equal(far.next_obs, edge.next_obs)
-  np.testing.assert_array_equal(far.action, wild)
+def test_actions_are_clipped_for_the_physics_only(made):
+  state, key = made.reset(jax.random.key(0)), jax.random.key(1)
+  edge = jnp.asarray(made.env.spec.action_high)
+  _, far = made.step(state, edge + 5, key)
+  np.testing.assert_array_equal(far.next_obs, made.step(state, edge, key)[1].next_obs)
+  np.testing.assert_array_equal(far.action, edge + 5)
 
 
-def test_nan_action_shows_as_nan(env):
-  action = jnp.full(env.spec.action_dim, jnp.nan)
-  _, t = jax.jit(env.step)(env.reset(jax.random.key(0)), action, jax.random.key(1))
+def test_nan_action_shows_as_nan(made):
+  action = jnp.full(made.env.spec.action_dim, jnp.nan)
+  _, t = made.step(made.reset(jax.random.key(0)), action, jax.random.key(1))
   assert np.isnan(t.reward) and np.isnan(t.next_obs).any()
 
 
