@@ -41,6 +41,15 @@ SETTINGS = [
 every_search = pytest.mark.parametrize(
   "make, iterations", [s[1:] for s in SETTINGS], ids=[s[0] for s in SETTINGS]
 )
+# What the loop around them does alike for all: two by default, the others among the slow tests.
+each_by_turns = pytest.mark.parametrize(
+  "make, iterations",
+  [
+    pytest.param(*s[1:], marks=() if s[0] in ("icem", "categorical") else pytest.mark.slow)
+    for s in SETTINGS
+  ],
+  ids=[s[0] for s in SETTINGS],
+)
 LOW, HIGH = np.float32([-1.0, -3.0]), np.float32([2.0, 0.5])
 TARGET = np.float32([1.2, -2.0])
 
@@ -111,7 +120,7 @@ def test_jit_equals_eager_and_never_retraces(make, iterations):
   np.testing.assert_allclose(eager.plan, first.plan, rtol=1e-4, atol=1e-5)
 
 
-@every_search
+@each_by_turns
 def test_the_initial_state_may_be_donated(make, iterations):
   planner = bandit_planner(make, iterations)
   plan = jax.jit(planner.plan, donate_argnums=2)
@@ -183,7 +192,7 @@ def test_nothing_finite_falls_back_to_the_shifted_plan(make, iterations):
   assert np.isfinite(recovered.value)
 
 
-@every_search
+@each_by_turns
 def test_proposals_compete(make, iterations):
   perfect = lambda params, state, plan_state, key: jnp.broadcast_to(params, (1, 4, 2))
   planner = bandit_planner(make, iterations, proposals=[perfect])
@@ -191,7 +200,7 @@ def test_proposals_compete(make, iterations):
   assert output.value == 0.0
 
 
-@every_search
+@each_by_turns
 def test_draws_any_number_of_candidates(make, iterations):
   planner = bandit_planner(make, iterations)
   for size in (1, 3, 150):
@@ -200,7 +209,7 @@ def test_draws_any_number_of_candidates(make, iterations):
     assert (plans >= LOW).all() and (plans <= HIGH).all()
 
 
-@every_search
+@each_by_turns
 def test_a_shift_of_no_step_keeps_the_plan(make, iterations):
   """Less than a knot has passed; the state has the types that a shift of one step leaves."""
   search = make()
@@ -214,7 +223,7 @@ def test_a_shift_of_no_step_keeps_the_plan(make, iterations):
   assert types(start) == types(state) == types(after) == types(search.shift(state, 1))
 
 
-@every_search
+@each_by_turns
 def test_works_on_knots(make, iterations):
   planner = bandit_planner(make, 5 * iterations, horizon=6, knots=3)
   plan, state, phases = jax.jit(planner.plan), planner.init(), []
@@ -226,7 +235,7 @@ def test_works_on_knots(make, iterations):
   assert np.sum(np.square(output.plan - TARGET)) < 0.5 * start
 
 
-@every_search
+@each_by_turns
 def test_replan_every_replays_the_plan(make, iterations):
   planner = bandit_planner(make, iterations, replan_every=3)
   plan, state, outputs = jax.jit(planner.plan), planner.init(), []
