@@ -44,7 +44,7 @@ setup(
     "cuda13": ["jax[cuda13]>=0.10"],
     "cuda12": ["jax[cuda12]>=0.10"],
     "tpu": ["jax[tpu]>=0.10"],
-    "warp": ["warp-lang>=1.18"],
+    "warp": ["mujoco-mjx[warp]"],
     "evosax": ["evosax>=0.3"],
     "export": ["flatbuffers"],
     "gymnasium": ["gymnasium[mujoco]>=1.0"],
