@@ -4,6 +4,7 @@
   python -m experiments.benchmark --what=peak,plan,fit --peer=mbrl --peer_python=peer/bin/python
   python -m experiments.benchmark --what=mppi --peer=pytorch_mppi --peer_python=peer/bin/python
   python -m experiments.benchmark --what=mjx --peer=hydrax --peer_python=peer/bin/python
+  python -m experiments.benchmark --what=sac --peer=sb3 --peer_python=peer/bin/python
   python -m experiments.benchmark --what=envs --envs=hopper,ant --mjx
   python -m experiments.benchmark --what=sweep --plans=500,1000,2000 --nets=5x200x4,5x500x3
   python -m experiments.benchmark --what=sweep --setting=halfcheetah --devices=1
@@ -17,6 +18,7 @@ What is measured:
   envs    the same of all MuJoCo tasks in batches of 1, 64 and 1024, beside bare mujoco.rollout
   mppi    one command of MPPI on the pendulum, with the return of the episodes
   mjx     one replan of MPPI on a pendulum and a planar particle simulated by MuJoCo
+  sac     gradient steps of soft actor-critic, of one seed and of eight at once
   sweep   the planning step over sizes, precisions and devices
 
 The sweep takes one axis at a time: the first value of each of --plans, --particles,
@@ -54,6 +56,7 @@ from experiments.benchmarks import (
   peak,
   picture,
   plan,
+  sac,
   sweep,
 )
 from experiments.benchmarks.report import Report, show, write
@@ -71,6 +74,7 @@ MEASURES: dict[str, Callable[[Report, Request], None]] = {
   "envs": envs.measure,
   "mppi": mppi.measure,
   "mjx": mjx.measure,
+  "sac": sac.measure,
 }
 WHAT = (*MEASURES, "sweep")
 DEFAULT = ("peak", "plan", "fit", "memory", "env")

@@ -57,6 +57,11 @@ class Job(NamedTuple):
     return trials * self.env.spec.episode_length
 
   @property
+  def checkpoint_steps(self) -> int:
+    """Environment steps between checkpoints; 0: one for each episode."""
+    return _share(self.config) if hasattr(self.config, "steps") else 0
+
+  @property
   def chunk(self) -> int:
     """Environment steps of a compiled call: the config's, or a divisor of the episode's."""
     if hasattr(self.config, "update_every"):
@@ -116,7 +121,9 @@ def make_settings(
   seeds: int,
   env_overrides: dict[str, Any],
   config_overrides: dict[str, Any],
-  **rest: Any,
+  eval_every: int | None = None,
+  eval_steps: int | None = None,
+  eval_episodes: int | None = None,
 ) -> Settings:
   """Resolves names, preset and overrides to plain data.
 
@@ -140,10 +147,29 @@ def make_settings(
     "preset": preset,
     "seed": seed,
     "seeds": seeds,
-    **rest,
+    **_evaluation(config, eval_every, eval_steps, eval_episodes),
     "env_overrides": env_overrides,
     "config": configuration.to_dict(config),
   }
+
+
+def _evaluation(
+  config: Any, every: int | None, steps: int | None, episodes: int | None
+) -> Settings:
+  """Says when to evaluate, where the command line does not."""
+  counts_steps = hasattr(config, "steps")
+  if every is None and steps is None:
+    every, steps = (0, _share(config)) if counts_steps else (5, 0)
+  return {
+    "eval_every": every or 0,
+    "eval_steps": steps or 0,
+    "eval_episodes": episodes or (10 if counts_steps else 1),
+  }
+
+
+def _share(config: Any) -> int:
+  """Returns a twentieth of a run that is counted in steps."""
+  return max(config.steps // 20, 1)
 
 
 def build(settings: Settings, devices: int = 1) -> Job:

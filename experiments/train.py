@@ -29,7 +29,8 @@ from mbrl_jax.runtime import loop, run_folder
 from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.table import read_table
 
-STORED = ("algo", "env", "physics", "preset", "seed", "seeds", "eval_every", "eval_episodes")
+EVALUATION = ("eval_every", "eval_steps", "eval_episodes")
+STORED = ("algo", "env", "physics", "preset", "seed", "seeds", *EVALUATION)
 """Flags that ``config.json`` keeps and that a resumed run takes from there."""
 
 
@@ -56,13 +57,31 @@ def define() -> None:
   )
   flags.DEFINE_integer(
     "eval_every",
-    5,
+    None,
     "Trials between evaluations in episodes of their own; 0: the training episodes are the "
-    "evaluation, as in the original PETS.",
+    "evaluation, as in the original PETS. Default: 5 where the run is counted in trials.",
     0,
   )
-  flags.DEFINE_integer("eval_episodes", 1, "Episodes of one evaluation.", 1)
-  flags.DEFINE_integer("checkpoint_every", 1, "Episodes between checkpoints.", 1)
+  flags.DEFINE_integer(
+    "eval_steps",
+    None,
+    "Environment steps between evaluations, in place of --eval_every. Default: a twentieth of "
+    "the run where it is counted in steps.",
+    0,
+  )
+  flags.DEFINE_integer(
+    "eval_episodes",
+    None,
+    "Episodes of one evaluation. Default: 10 where the run is counted in steps, else 1.",
+    1,
+  )
+  flags.DEFINE_integer(
+    "checkpoint_every",
+    None,
+    "Episodes between checkpoints. Default: 1, or with each evaluation where the run is "
+    "counted in steps.",
+    1,
+  )
   flags.DEFINE_integer("keep", 2, "Newest checkpoints to keep besides the best.", 1)
   flags.DEFINE_bool("rollouts", True, "Write all rollouts to logs.npz and logs.mat.")
   flags.DEFINE_bool("video", True, "Write a video of the last rollout.")
@@ -91,7 +110,9 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   schedule = loop.Schedule(
     total_steps=task.total_steps,
     eval_every=task.settings["eval_every"],
-    checkpoint_every=options.checkpoint_every,
+    eval_steps=task.settings["eval_steps"],
+    checkpoint_every=options.checkpoint_every or 1,
+    checkpoint_steps=0 if options.checkpoint_every else task.checkpoint_steps,
     keep=options.keep,
     keep_rollouts=options.rollouts,
   )
@@ -102,7 +123,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     folder,
     schedule,
     seeds=task.seeds,
-    evaluate=_evaluator(task, state, console) if schedule.eval_every else None,
+    evaluate=_evaluator(task, state, console) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
   )
   _finish(folder, task, outcome, console, video=options.video)

@@ -376,6 +376,8 @@ class Algorithm(NamedTuple):
     observe: see ``ObserveFn``.
     update: see ``LearnFn``.
     deploy: ``(act) -> act``, as an evaluation or a robot wants it: without exploration.
+    plans: whether an action takes a plan, which fills the machine by itself; without one,
+      evaluation episodes run side by side.
   """
 
   init: Callable[[Key], TrainState]
@@ -384,3 +386,4 @@ class Algorithm(NamedTuple):
   observe: ObserveFn
   update: LearnFn
   deploy: Callable[[Any], Any] = _identity
+  plans: bool = True

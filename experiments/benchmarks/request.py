@@ -16,6 +16,7 @@ PEERS = {
   "mbrl": ("experiments.peers.mbrl_lib", ("plan", "fit", "memory")),
   "pytorch_mppi": ("experiments.peers.pytorch_mppi", ("mppi",)),
   "hydrax": ("experiments.peers.hydrax", ("mjx",)),
+  "sb3": ("experiments.peers.sb3", ("sac",)),
 }
 """Modules of the peers' workers, and what they take part in."""
 

@@ -27,6 +27,7 @@ class AgentConfig:
     learning_rate: Adam's.
     target_entropy: of the policy, in nats of actions scaled to -1 and 1; None: minus one for
       each action.
+    precision: of the matrix products, float32 or bfloat16.
   """
 
   hidden: tuple[int, ...] = (256, 256)
@@ -36,6 +37,7 @@ class AgentConfig:
   tau: float = 5e-3
   learning_rate: float = 3e-4
   target_entropy: float | None = None
+  precision: str = "float32"
 
 
 class PolicyAct(NamedTuple):
@@ -60,8 +62,9 @@ class Agent(NamedTuple):
     discount: of the returns.
     init: ``(key) -> SACState``.
     act: ``(PolicyAct, obs [O], key) -> (action [A], PolicyAct, info)``; an ``ActFn``.
-    update: ``(SACState, sample, key, count) -> (SACState, metrics)``: ``count`` gradient
-      steps, ``[]``, each on ``sample(key)``, transitions with leaves ``[B, ...]``.
+    update: ``(SACState, sample, key, ready) -> (SACState, metrics)``: ``config.repeat``
+      gradient steps, each on ``sample(key)``, transitions with leaves ``[B, ...]``, or none
+      unless ``ready``, ``[] bool``.
   """
 
   sac: SAC
@@ -89,7 +92,12 @@ def make_agent(spec: EnvSpec, config: AgentConfig, *, value: bool = False) -> Ag
   between(0.0, 1.0, **{"agent.discount": config.discount, "agent.tau": config.tau})
   (size,) = jax.eval_shape(spec.encode, jnp.zeros(spec.obs_dim)).shape
   sac = make_sac(
-    size, spec.action_low, spec.action_high, hidden=tuple(config.hidden), value=value
+    size,
+    spec.action_low,
+    spec.action_high,
+    hidden=tuple(config.hidden),
+    value=value,
+    precision=config.precision,
   )
   entropy = config.target_entropy
   entropy = -float(spec.action_dim) if entropy is None else entropy
@@ -99,7 +107,7 @@ def make_agent(spec: EnvSpec, config: AgentConfig, *, value: bool = False) -> Ag
     discount=config.discount,
     init=lambda key: sac.init(key, tuning),
     act=lambda act, obs, key: _act(spec, sac, act, obs, key),
-    update=lambda state, sample, key, count: _update(spec, sac, state, sample, key, count),
+    update=lambda *args: _update(spec, sac, config.repeat, *args),
   )
 
 
@@ -125,7 +133,15 @@ def _act(spec, sac, act, obs, key) -> tuple[Array, PolicyAct, Metrics]:
   return action, act._replace(random=left), {"random": random.astype(jnp.float32)}
 
 
-def _update(spec, sac, state, sample, key, count) -> tuple[SACState, Metrics]:
+def _update(
+  spec: EnvSpec,
+  sac: SAC,
+  repeat: int,
+  state: SACState,
+  sample: Callable[[Key], Transition],
+  key: Key,
+  ready: Array,
+) -> tuple[SACState, Metrics]:
   """Takes gradient steps; returns the metrics of the last, zeros without any."""
 
   def encoded(key: Key) -> Transition:
@@ -137,9 +153,12 @@ def _update(spec, sac, state, sample, key, count) -> tuple[SACState, Metrics]:
     sample_key, update_key = jax.random.split(key)
     return sac.update(state, encoded(sample_key), update_key)
 
-  def body(i: Array, carry: tuple) -> tuple:
+  def step(i: Array, carry: tuple) -> tuple:
     return one(carry[0], jax.random.fold_in(key, i))
 
+  # Of the two loops the inner has a length that the compiler knows: on a GPU it runs without
+  # the host. The outer is a condition that many seeds can share.
+  steps = lambda _, carry: jax.lax.fori_loop(0, repeat, step, carry)
   shapes = jax.eval_shape(one, state, key)[1]
   none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-  return jax.lax.fori_loop(0, count, body, (state, none))
+  return jax.lax.fori_loop(0, jnp.int32(ready), steps, (state, none))

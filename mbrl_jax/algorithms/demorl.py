@@ -156,6 +156,7 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
     observe=lambda state, transition: _observe(parts, state, transition),
     update=lambda state: _update(parts, state),
     deploy=lambda act: act._replace(policy=deploy(act.policy)),
+    plans=config.evaluate == "planner",
   )
 
 
@@ -166,7 +167,7 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   sac, world = parts.agent.init(sac_key), parts.world.init(world_key)
   real = ring.init(config.capacity or config.steps, blank)
   sample = lambda key: ring.sample(real, key, config.agent.batch_size)
-  metrics = parts.agent.update(sac, sample, key, none)[1]
+  metrics = parts.agent.update(sac, sample, key, none > 0)[1]
   belief = Belief(elite_params(world), sac.nets.actor, sac.nets.critics)
   act = Act(start_acting(sac, config.init_steps), belief, parts.planner.init())
   learn = Learn(sac, world, real, ring.init(config.imagined, blank), metrics)
@@ -217,7 +218,7 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
     learn.sac,
     lambda key: ring.sample_two(real, planned, key, config.agent.batch_size, config.ratio),
     update_key,
-    jnp.where(ready, config.agent.repeat, 0),
+    ready,
   )
   belief = act.belief._replace(actor=sac.nets.actor, critics=sac.nets.critics)
   act = act._replace(policy=act.policy._replace(actor=sac.nets.actor), belief=belief)

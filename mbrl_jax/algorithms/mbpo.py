@@ -165,6 +165,7 @@ def assemble(
     observe=lambda state, transition: _observe(parts, state, transition),
     update=lambda state: _update(parts, state),
     deploy=deploy,
+    plans=False,
   )
 
 
@@ -196,7 +197,7 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   real = ring.init(config.capacity or config.steps, blank)
   model = ring.init(calls * longest(config) * config.rollouts, blank)
   sample = lambda key: ring.sample(real, key, config.agent.batch_size)
-  metrics = parts.agent.update(sac, sample, key, none)[1]
+  metrics = parts.agent.update(sac, sample, key, none > 0)[1]
   learn = Learn(sac, parts.world.init(world_key), real, model, metrics)
   return TrainState(start_acting(sac, config.init_steps), learn, None, key, none)
 
@@ -213,8 +214,7 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
     return ring.sample_two(real, learn.model, key, config.agent.batch_size, share, kept)
 
   ready = (state.act.random == 0) & ((learn.model.size > 0) | (share >= 1))
-  count = jnp.where(ready, config.agent.repeat, 0)
-  sac, metrics = parts.agent.update(learn.sac, sample, update_key, count)
+  sac, metrics = parts.agent.update(learn.sac, sample, update_key, ready)
   act = state.act._replace(actor=sac.nets.actor)
   return state._replace(
     act=act, learn=learn._replace(sac=sac, real=real, metrics=metrics), key=key

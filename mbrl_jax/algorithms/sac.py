@@ -80,6 +80,7 @@ def make_sac_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
     observe=lambda state, transition: _observe(config, agent, state, transition),
     update=_report,
     deploy=deploy,
+    plans=False,
   )
 
 
@@ -90,7 +91,7 @@ def _init(spec, config, agent: Agent, capacity: int, key) -> TrainState:
   buffer = ring.init(capacity, blank_transition(spec))
   none = jnp.zeros((), jnp.int32)
   sample = lambda key: ring.sample(buffer, key, config.agent.batch_size)
-  metrics = agent.update(sac, sample, key, none)[1]
+  metrics = agent.update(sac, sample, key, none > 0)[1]
   learn = Learn(sac, buffer, metrics, jnp.zeros(()))
   return TrainState(start_acting(sac, config.init_steps), learn, None, key, none)
 
@@ -105,7 +106,7 @@ def _observe(config, agent: Agent, state: TrainState, transition: Transition) ->
     learn.sac,
     lambda key: ring.sample(buffer, key, config.agent.batch_size),
     update_key,
-    jnp.where(ready, config.agent.repeat, 0),
+    ready,
   )
   act: PolicyAct = state.act._replace(actor=sac.nets.actor)
   learn = Learn(sac, buffer, metrics, ready.astype(jnp.float32))

@@ -171,7 +171,9 @@ def make_evaluation(
     return {"return": total, "transition": transition, "pose": pose}
 
   def evaluate(act: Any, key: Key) -> Metrics:
-    # One after the other: an episode of planning fills the machine by itself.
-    return jax.lax.map(lambda k: episode(act, k), jax.random.split(key, episodes))
+    keys = jax.random.split(key, episodes)
+    if algorithm.plans:
+      return jax.lax.map(lambda key: episode(act, key), keys)
+    return jax.vmap(episode, (None, 0))(act, keys)
 
   return jax.jit(evaluate, compiler_options=compiler_options)

@@ -31,9 +31,9 @@ import numpy as np
 import optax
 
 from mbrl_jax.networks.actor import from_bounds, gaussian, make_net, squash, to_bounds
-from mbrl_jax.networks.mlp import MLP
+from mbrl_jax.networks.mlp import MLP, PRECISIONS
 from mbrl_jax.ops.noise import normal
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.types import Array, Key, Metrics, Params, Transition
 
 
@@ -58,13 +58,13 @@ class Nets(NamedTuple):
 
   Attributes:
     actor: parameters of the policy's net.
-    critics: of the two critics' nets.
+    critics: of the two critics' nets, leaves ``[2, ...]``.
     value: of the net of ``V``, or ``()``.
     log_alpha: ``[]``.
   """
 
   actor: Params
-  critics: tuple[Params, Params]
+  critics: Params
   value: Params
   log_alpha: Array
 
@@ -81,7 +81,7 @@ class SACState(NamedTuple):
   """
 
   nets: Nets
-  target_critics: tuple[Params, Params]
+  target_critics: Params
   target_value: Params
   opt_state: optax.OptState
   tuning: SACTuning
@@ -103,7 +103,7 @@ class SAC(NamedTuple):
   init: Callable[[Key, SACTuning], SACState]
   update: Callable[[SACState, Transition, Key], tuple[SACState, Metrics]]
   act: Callable[[Params, Array, Key, Array], Array]
-  q: Callable[[tuple[Params, Params], Array, Array], Array]
+  q: Callable[[Params, Array, Array], Array]
   v: Callable[[Params, Array], Array]
 
 
@@ -124,6 +124,7 @@ def make_sac(
   *,
   hidden: Sequence[int] = (256, 256),
   value: bool = False,
+  precision: str = "float32",
 ) -> SAC:
   """Makes the learner.
 
@@ -132,9 +133,10 @@ def make_sac(
     action_low, action_high: bounds ``[A]``, finite.
     hidden: widths of the hidden layers of all nets.
     value: also learn ``V``.
+    precision: of the factors of the matrix products, ``"float32"`` or ``"bfloat16"``.
 
   Raises:
-    ValueError: sizes that are not positive.
+    ValueError: sizes that are not positive, an unknown precision.
 
   Example:
     >>> import jax
@@ -143,9 +145,11 @@ def make_sac(
     >>> sac.act(state.nets.actor, jax.numpy.zeros(3), jax.random.key(1), True).shape
     (1,)
   """
+  choice("precision", precision, PRECISIONS)
   positive(obs_dim=obs_dim, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
   low, high = np.float32(action_low), np.float32(action_high)
-  nets = _Nets(make_net(2 * len(low), hidden), make_net(1, hidden), low, high, value)
+  net = lambda outputs: make_net(outputs, hidden, precision)
+  nets = _Nets(net(2 * len(low)), net(1), low, high, value)
 
   def act(params: Params, obs: Array, key: Key, greedy: Array) -> Array:
     mean, log_std = gaussian(nets.actor, params, obs)
@@ -163,13 +167,13 @@ def make_sac(
 
 def _init(nets: _Nets, obs_dim: int, key: Key, tuning: SACTuning) -> SACState:
   """Draws the nets; targets begin as copies."""
-  keys = jax.random.split(key, 4)
+  actor_key, critic_key, value_key = jax.random.split(key, 3)
   obs, pair = jnp.zeros(obs_dim), jnp.zeros(obs_dim + len(nets.low))
   fresh = lambda net, key, x: net.init(key, x)["params"]
   learnt = Nets(
-    actor=fresh(nets.actor, keys[0], obs),
-    critics=(fresh(nets.critic, keys[1], pair), fresh(nets.critic, keys[2], pair)),
-    value=fresh(nets.critic, keys[3], obs) if nets.value else (),
+    actor=fresh(nets.actor, actor_key, obs),
+    critics=jax.vmap(lambda key: fresh(nets.critic, key, pair))(jax.random.split(critic_key)),
+    value=fresh(nets.critic, value_key, obs) if nets.value else (),
     log_alpha=jnp.zeros(()),
   )
   copy = lambda tree: jax.tree.map(jnp.copy, tree)
@@ -212,7 +216,7 @@ def _loss(
   going_on = jnp.where(batch.terminated, 0.0, state.tuning.discount)
   target = still(batch.reward + going_on * (next_q - alpha * next_log))
   taken = from_bounds(batch.action, nets.low, nets.high)
-  q = jnp.stack([_q(nets, critic, batch.obs, taken) for critic in learnt.critics])
+  q = _q(nets, learnt.critics, batch.obs, taken)
   q_loss = 0.5 * jnp.square(q - target).mean(1).sum()
 
   action, log = squash(*gaussian(nets.actor, learnt.actor, batch.obs), noise[1])
@@ -235,12 +239,12 @@ def _loss(
   return total, metrics
 
 
-def _q(nets: _Nets, critic: Params, obs: Array, action: Array) -> Array:
-  """Returns a critic's values ``[...]`` of actions between -1 and 1."""
+def _q(nets: _Nets, critics: Params, obs: Array, action: Array) -> Array:
+  """Returns both critics' values ``[2, ...]`` of actions between -1 and 1."""
   pair = jnp.concatenate([obs, action], -1)
-  return nets.critic.apply({"params": critic}, pair)[..., 0]
+  return jax.vmap(lambda params: nets.critic.apply({"params": params}, pair)[..., 0])(critics)
 
 
-def _least_q(nets: _Nets, critics: tuple[Params, Params], obs: Array, action: Array) -> Array:
+def _least_q(nets: _Nets, critics: Params, obs: Array, action: Array) -> Array:
   """Returns the smaller of the two critics' values."""
-  return jnp.minimum(*(_q(nets, critic, obs, action) for critic in critics))
+  return _q(nets, critics, obs, action).min(0)

@@ -22,9 +22,10 @@ LOG_STD = (-20.0, 2.0)
 """Bounds of the log-deviation."""
 
 
-def make_net(outputs: int, hidden: Sequence[int]) -> MLP:
+def make_net(outputs: int, hidden: Sequence[int], precision: str = "float32") -> MLP:
   """Makes a net of rectified linear units, as actor and critics have."""
-  return MLP((*hidden, outputs), "relu", kernel_init=nn.initializers.lecun_uniform())
+  init = nn.initializers.lecun_uniform()
+  return MLP((*hidden, outputs), "relu", precision, kernel_init=init)
 
 
 def gaussian(net: MLP, params: Params, obs: Array) -> tuple[Array, Array]:

@@ -47,16 +47,26 @@ class Schedule(NamedTuple):
     total_steps: environment steps of the whole run (of each seed).
     eval_every: trials between separate evaluations; 0: none, the training
       rollouts are the evaluation, as in the original PETS program.
+    eval_steps: environment steps between them instead, 0: ``eval_every`` counts. They take
+      place when an episode (of the first seed) ends.
     checkpoint_every: finished episodes (of the first seed) between checkpoints.
+    checkpoint_steps: environment steps between them instead, 0: ``checkpoint_every`` counts.
     keep: newest checkpoints to keep besides the best.
     keep_rollouts: write ``logs.npz`` and ``logs.mat``.
   """
 
   total_steps: int
   eval_every: int = 0
+  eval_steps: int = 0
   checkpoint_every: int = 1
+  checkpoint_steps: int = 0
   keep: int = 2
   keep_rollouts: bool = True
+
+  @property
+  def evaluates(self) -> bool:
+    """Whether there are evaluations at all."""
+    return self.eval_every > 0 or self.eval_steps > 0
 
 
 class Outcome(NamedTuple):
@@ -249,9 +259,7 @@ class _Run:
       if self.schedule.keep_rollouts:
         self.rollouts[i].add(episode)
       predictions.save(self.folder, self.seeds and self.seeds[i], row, episode)
-    before = self.records[0].episodes - sum(i == 0 for i, *_ in ended)
-    every = self.schedule.checkpoint_every
-    if self.records[0].episodes // every > before // every or self.step >= self._total:
+    if self._checkpoint_due(ended) or self.step >= self._total:
       self.save(self._score(ended, evaluated))
 
   @property
@@ -265,9 +273,7 @@ class _Run:
     self, ended: list[tuple[int, Episode, Row]], evaluate: Callable | None
   ) -> dict[int, Row]:
     """Returns each seed's evaluation, ``{}`` where none is due."""
-    every = self.schedule.eval_every
-    trials = [int(row["trial"]) for i, e, row in ended if i == 0 and not row["random"]]
-    if not every or evaluate is None or not any(trial % every == 0 for trial in trials):
+    if evaluate is None or not self._evaluation_due(ended):
       return {}
     try:
       returns = np.atleast_2d(evaluate(self.state.act, self.step))
@@ -280,15 +286,37 @@ class _Run:
       for i, r in enumerate(returns.astype(np.float64))
     }
 
+  def _evaluation_due(self, ended: list[tuple[int, Episode, Row]]) -> bool:
+    """Tells whether an episode of the first seed just now reached the next evaluation."""
+    first = [(episode, row) for i, episode, row in ended if i == 0 and not row["random"]]
+    every, steps = self.schedule.eval_every, self.schedule.eval_steps
+    if steps:
+      return _passed(steps, [episode for episode, _ in first])
+    return bool(every) and any(int(row["trial"]) % every == 0 for _, row in first)
+
+  def _checkpoint_due(self, ended: list[tuple[int, Episode, Row]]) -> bool:
+    """Tells whether the first seed's episodes just now reached the next checkpoint."""
+    first = [episode for i, episode, _ in ended if i == 0]
+    every, steps = self.schedule.checkpoint_every, self.schedule.checkpoint_steps
+    if steps:
+      return _passed(steps, first)
+    count = self.records[0].episodes
+    return count // every > (count - len(first)) // every
+
   def _score(
     self, ended: list[tuple[int, Episode, Row]], evaluated: dict[int, Row]
   ) -> float | None:
     """Returns what decides the best checkpoint: the mean over seeds of the latest return."""
-    if self.schedule.eval_every:
+    if self.schedule.evaluates:
       values = [row["eval/return"] for row in evaluated.values()]
     else:
       values = [row["return"] for _, _, row in ended if not row["random"]]
     return float(np.mean(values)) if values else None
+
+
+def _passed(every: int, episodes: list[Episode]) -> bool:
+  """Tells whether a multiple of ``every`` steps was reached during the episodes."""
+  return any(e.step // every > (e.step - e.length) // every for e in episodes)
 
 
 def _by_seed(arrays: Arrays, seeds: list[int] | None) -> list[Arrays]:

@@ -72,12 +72,14 @@ def test_losses_are_those_of_the_docstring():
   each = lambda critic, obs, a: np.array(
     [nets.critic.apply({"params": critic}, np.append(o, x))[0] for o, x in zip(obs, a)]  # noqa: B905
   )
-  least = lambda critics, obs, a: np.min([each(c, obs, a) for c in critics], 0)
+  pair = lambda critics: [jax.tree.map(lambda x, i=i: x[i], critics) for i in range(2)]
+  least = lambda critics, obs, a: np.min([each(c, obs, a) for c in pair(critics)], 0)
   next_action, next_log = pi(batch.next_obs, noise[0])
   soft = least(state.target_critics, batch.next_obs, next_action) - 0.3 * next_log
   y = batch.reward + 0.9 * ~batch.terminated * soft
   unit = from_bounds(batch.action, LOW, HIGH)
-  q_loss = sum(0.5 * np.mean((each(c, batch.obs, unit) - y) ** 2) for c in state.nets.critics)
+  error = lambda critic: 0.5 * np.mean((each(critic, batch.obs, unit) - y) ** 2)
+  q_loss = sum(map(error, pair(state.nets.critics)))
   action, log = pi(batch.obs, noise[1])
   actor_loss = np.mean(0.3 * log - least(state.nets.critics, batch.obs, action))
   v = np.array([sac.v(state.nets.value, o) for o in batch.obs])
@@ -109,9 +111,8 @@ def test_targets_follow_by_tau_and_rate_scales_the_step():
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), after.target_critics, want
   )
-  moved = jnp.abs(
-    after.nets.critics[0]["layer_1"]["bias"] - state.nets.critics[0]["layer_1"]["bias"]
-  )
+  bias = lambda state: state.nets.critics["layer_1"]["bias"]
+  moved = jnp.abs(bias(after) - bias(state))
   np.testing.assert_allclose(moved, 0.01, rtol=1e-3)  # Adam's first step is the rate itself
 
 
