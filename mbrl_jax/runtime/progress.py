@@ -108,7 +108,7 @@ def _line(step: int, row: Row, timing: Row, error: float | None, eta: float | No
   if error is not None:
     parts.append(f"model error {error:.4g}")
   if "plans_per_second" in timing:
-    parts.append(f"{timing['plans_per_second']:.1f} plans/s")
+    parts.append(f"{timing['plans_per_second']:.1f} steps/s")
   parts.append(f"{timing['seconds']:.1f} s")
   if eta is not None:
     parts.append(f"ETA {duration(eta)}")

@@ -81,7 +81,7 @@ def test_train_leaves_all_its_files_and_says_where(run):
     assert (folder / name).exists(), name
   assert list((folder / "videos").glob("last_rollout.*"))
   assert list((folder / "tensorboard").iterdir())
-  for text in ("compiled the training step in", "trial   2", "plans/s", "results", "--resume"):
+  for text in ("compiled the training step in", "trial   2", "steps/s", "results", "--resume"):
     assert text in said, text
   mat = scipy.io.loadmat(folder / "logs.mat")
   shapes = {k: mat[k].shape for k in ("observations", "actions", "rewards", "returns")}

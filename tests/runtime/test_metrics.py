@@ -92,7 +92,7 @@ def test_plain_progress_is_one_line_a_trial(tmp_path):
     "400",
     "100.25",
     "model error 0.001",
-    "55.5 plans/s",
+    "55.5 steps/s",
     "2.0 s",
     "ETA",
   ):
