@@ -10,7 +10,7 @@ import rich.progress
 from mbrl_jax.runtime.table import Row
 
 RECENT = 3
-"""Trials whose duration the estimated time of arrival is based on."""
+"""Trials, or compiled calls with several, that the estimated time of arrival is based on."""
 
 
 def duration(seconds: float) -> str:
@@ -33,7 +33,8 @@ class Progress:
     """
     self._console = console or rich.console.Console(highlight=False, soft_wrap=True)
     self._total = total
-    self._marks = [(start, time.perf_counter())]
+    self._reached = start, time.perf_counter()
+    self._marks = [self._reached]
     self._bar: rich.progress.Progress | None = None
     if self._console.is_terminal:
       self._bar = _make_bar(self._console)
@@ -51,6 +52,7 @@ class Progress:
 
   def advance(self, step: int) -> None:
     """Moves the bar to ``step``."""
+    self._reached = step, time.perf_counter()
     if self._bar:
       self._bar.update(self._task, completed=step)
 
@@ -63,12 +65,14 @@ class Progress:
       timing: its ``seconds`` and perhaps ``plans_per_second``.
       error: error of the model, where there is one.
     """
+    if step > self._reached[0]:
+      self._reached = step, time.perf_counter()
     if row["random"]:
       # Random actions take no time: they tell nothing about the trials to come.
-      self._marks = [(step, time.perf_counter())]
-    elif step > self._marks[-1][0]:
-      self._marks = [*self._marks, (step, time.perf_counter())][-RECENT - 1 :]
-    line = _line(step, row, timing, error, self._eta(step))
+      self._marks = [self._reached]
+    elif self._reached[0] > self._marks[-1][0]:  # once for all trials of a compiled call
+      self._marks = [*self._marks, self._reached][-RECENT - 1 :]
+    line = _line(step, row, timing, error, self._eta())
     self._console.print(line, markup=False)
     if self._bar:
       self._bar.update(self._task, completed=step, description=f"return {row['return']:.4g}")
@@ -78,11 +82,11 @@ class Progress:
     if self._bar:
       self._bar.stop()
 
-  def _eta(self, step: int) -> float | None:
+  def _eta(self) -> float | None:
     (first, begun), (last, ended) = self._marks[0], self._marks[-1]
     if last == first:
       return None
-    return (self._total - step) * (ended - begun) / (last - first)
+    return (self._total - last) * (ended - begun) / (last - first)
 
 
 def _make_bar(console: rich.console.Console) -> rich.progress.Progress:

@@ -80,6 +80,7 @@ def work(links):
   return repeated(jax.jit(step).lower(params, batch, jnp.zeros(0), ()).compile().as_text())
 
 
+@pytest.mark.slow
 def test_work_does_not_grow_exponentially_with_depth():
   """Without barriers five links take over 100 times the operations of three."""
   if jax.default_backend() != "cpu":

@@ -120,6 +120,7 @@ def mjx_step(cartpole):
   return physics.init, step.lower(physics.init(*STARTS[0]), np.zeros(1, np.float32)).compile()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("i", range(len(STARTS)))
 def test_mjx_follows_mujoco_on_cartpole(cartpole, mjx_step, controls, i):
   want = reference(cartpole.model, *STARTS[i], controls[i], 2)

@@ -155,6 +155,7 @@ def test_the_given_model_is_left_alone():
   np.testing.assert_array_equal(before[1], model.dof_invweight0)
 
 
+@pytest.mark.slow
 def test_slices_are_scored_as_if_alone_and_a_new_key_does_not_retrace():
   model, traces = cart(), []
 

@@ -72,6 +72,7 @@ def test_one_trace_serves_all_steps(made):
   assert len(made.traces) == 1
 
 
+@pytest.mark.slow
 def test_vmap_equals_a_loop(made):
   keys = jax.random.split(jax.random.key(0), 3)
   actions = jax.random.normal(jax.random.key(1), (3, made.env.spec.action_dim))

@@ -226,6 +226,7 @@ def test_missing_peer_is_named_with_its_command(peer, module):
   assert peer.INSTALL in str(error.value) and "--peer_python" in str(error.value)
 
 
+@pytest.mark.slow
 def test_small_run_writes_its_table(tmp_path):
   out = run("--what=peak,plan,memory", "--dtypes=float32", f"--out={tmp_path}/sub/b", *SMALL)
   assert out.returncode == 0, out.stderr[-3000:]

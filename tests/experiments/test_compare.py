@@ -58,6 +58,7 @@ def test_the_planner_s_value_is_what_the_plant_pays(name):
   assert earned == pytest.approx(float(output.value), rel=1e-3, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_seeds_begin_alike_and_step_sizes_are_swept_at_once():
   task = make_task("pendulum")
   loop = task.loop._replace(iterations=1, knots=0, horizon=4)
@@ -108,6 +109,7 @@ def test_a_small_run_writes_table_and_picture(tmp_path):
     assert text in done.stdout, text
 
 
+@pytest.mark.slow
 def test_a_small_curve_compares_step_sizes_seed_by_seed(tmp_path):
   done = run(
     "--what=samples", "--samples=2,4", "--step_sizes=0.5", "--envs=pendulum", "--seeds=2",

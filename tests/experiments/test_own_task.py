@@ -78,6 +78,7 @@ def test_it_is_rendered(crane):
   assert frames.shape == (3, 36, 64, 3) and len(np.unique(frames)) > 10
 
 
+@pytest.mark.slow
 def test_pets_trains_on_it_and_the_run_knows_its_task():
   settings = settings_of(f"{TEMPLATE}:make_crane", episode_length="10", dt="0.02")
   assert settings["env_overrides"] == {"episode_length": 10, "dt": 0.02}

@@ -91,7 +91,7 @@ def test_converges_to_the_optimum_of_a_bandit(make, iterations):
   np.testing.assert_array_equal(output.action, output.plan[0])
 
 
-@every_search
+@each_by_turns
 def test_jit_equals_eager_and_never_retraces(make, iterations):
   traces = []
 
@@ -141,7 +141,7 @@ def test_vmap_equals_a_loop(make, iterations):
     np.testing.assert_allclose(together.plan[i], alone.plan, rtol=1e-4, atol=1e-5)
 
 
-@every_search
+@each_by_turns
 def test_samples_stay_within_bounds_and_differ_between_iterations(make, iterations):
   seen = []
 
@@ -178,7 +178,7 @@ def test_non_finite_returns_never_win(make, iterations):
   assert all(np.isfinite(x).all() or x.shape == () for x in jax.tree.leaves(state.search))
 
 
-@every_search
+@each_by_turns
 def test_nothing_finite_falls_back_to_the_shifted_plan(make, iterations):
   planner, plan = compiled(make, iterations)
   nowhere = lambda p, s, plans, k: jnp.full(len(plans), jnp.nan)
