@@ -10,9 +10,12 @@ CPU = {
   "init_steps": 500,
   "update_every": 125,
   "agent.hidden": (64, 64),
-  "agent.repeat": 2,
+  "agent.repeat": 10,
   "world.hidden": (64, 64),
   "world.weight_decay": (5e-5,),
+  # An epoch of few transitions is few gradient steps: small batches make them enough.
+  "world.batch_size": 32,
+  "world.patience": 10,
   "lookahead.samples": 50,
   "lookahead.elites": 10,
   "lookahead.iterations": 3,

@@ -8,19 +8,32 @@ from __future__ import annotations
 
 SMALL = {
   "init_steps": 500,
-  "update_every": 125,
+  "update_every": 50,
   "rollouts": 1000,
   "agent.hidden": (64, 64),
-  "agent.repeat": 5,
+  "agent.repeat": 10,
   "agent.learning_rate": 1e-3,
   "world.hidden": (64, 64),
   "world.weight_decay": (5e-5,),
+  # An epoch of few transitions is few gradient steps: small batches make them enough.
+  "world.batch_size": 32,
+  "world.patience": 10,
 }
 """What two cores can do in minutes, for tasks with few dimensions."""
 
+LARGER = {
+  "steps": 20_000,
+  "update_every": 250,
+  "agent.hidden": (128, 128),
+  "world.hidden": (128, 128),
+  "world.batch_size": 128,
+  "world.patience": 5,
+}
+"""What differs for other tasks."""
+
 PRESETS = {
   "cpu": {
-    "any": {**SMALL, "steps": 20_000, "agent.repeat": 10, "agent.hidden": (128, 128)},
+    "any": {**SMALL, **LARGER},
     "pendulum": {**SMALL, "steps": 4000},
     "inverted_pendulum": {**SMALL, "steps": 4000},
   },

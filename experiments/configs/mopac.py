@@ -6,7 +6,7 @@ released program (Morgan et al. 2021, ``examples/config``), its Hopper's being t
 
 from __future__ import annotations
 
-from experiments.configs.mbpo import SMALL
+from experiments.configs.mbpo import LARGER, SMALL
 
 _CPU = {
   **SMALL,
@@ -19,7 +19,7 @@ _CPU = {
 
 PRESETS = {
   "cpu": {
-    "any": {**_CPU, "steps": 20_000, "agent.repeat": 10, "agent.hidden": (128, 128)},
+    "any": {**_CPU, **LARGER},
     "pendulum": {**_CPU, "steps": 4000},
     "inverted_pendulum": {**_CPU, "steps": 4000},
   },

@@ -242,9 +242,11 @@ class _Run:
     """Logs the episodes that a chunk ended, evaluates and saves where that is due."""
     timing = self.clock.lap()
     evaluated = self._evaluate(ended, evaluate)
+    last = {i: episode.step for i, episode, _ in ended}
     for i, episode, row in sorted(ended, key=lambda e: (e[1].step, e[0])):
       learned = {f"model/{k}": v for k, v in self.records[i].update.items()}
-      row = {**self._seed(i), **row, **learned, **evaluated.get(i, {})}
+      found = evaluated.get(i, {}) if episode.step == last[i] else {}
+      row = {**self._seed(i), **row, **learned, **found}
       self.writer.write(episode.step, row, {**self._seed(i), **timing})
       self.progress.trial(episode.step, row, timing, self.records[i].error())
       if row.get("planner/nonfinite"):
