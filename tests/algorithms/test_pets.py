@@ -110,6 +110,7 @@ def test_the_initial_state_may_be_donated():
   assert moved.steps == 1
 
 
+@pytest.mark.slow
 def test_chunks_of_steps_do_not_change_the_data(trained):
   # Everything random after the fit hangs on the key, which counts fits, not calls.
   state, _, _ = run(pendulum(), CONFIG, 2, steps=LENGTH)
@@ -120,6 +121,7 @@ def test_chunks_of_steps_do_not_change_the_data(trained):
   )
 
 
+@pytest.mark.slow
 def test_vmapped_seeds_equal_single_runs(trained):
   together, *_ = run(pendulum(), CONFIG, 4, seeds=[0, 1])
   assert together.steps.shape == (2,)
@@ -143,6 +145,7 @@ def test_evaluation_leaves_training_alone_and_repeats(trained):
   assert first["return"][0] != first["return"][1]
 
 
+@pytest.mark.slow
 def test_predictions_of_all_particles_are_reported():
   config = dataclasses.replace(CONFIG, log_predictions=True)
   _, history, _ = run(pendulum(), config, 3)
@@ -153,6 +156,7 @@ def test_predictions_of_all_particles_are_reported():
   assert prediction[:, -1].std(axis=1).min() > 0  # particles disagree
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "model, planner",
   [

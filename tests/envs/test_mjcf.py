@@ -48,6 +48,7 @@ def sled(limits='ctrlrange="-5 5"', sensor=""):
 ALL = ["tip", "speed", "shake", "effort", "clock"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("physics", ["mujoco", "mjx"])
 def test_sensors_belong_to_the_very_state(physics):
   """After a reset and after a step they are those of ``mj_forward``."""

@@ -134,6 +134,7 @@ def test_mjx_follows_mujoco_on_cartpole(cartpole, mjx_step, controls, i):
   np.testing.assert_allclose(trace, want, atol=5e-4)
 
 
+@pytest.mark.slow
 def test_mjx_shows_nan(mjx_step):
   init, step = mjx_step
   state = step(init(*STARTS[0]), np.full(1, np.nan, np.float32))

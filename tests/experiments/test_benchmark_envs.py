@@ -38,6 +38,7 @@ def test_analytic_tasks_have_no_engine_to_measure():
   assert ours_envs.Jobs().setup_envs("pendulum", 1, "mujoco", 0.001) == {"systems": []}
 
 
+@pytest.mark.slow
 def test_the_program_writes_shares(tmp_path):
   command = [sys.executable, "-m", "experiments.benchmark", "--what=envs", "--rounds=2"]
   command += ["--envs=pendulum,cartpole", "--turn_seconds=0.001", f"--out={tmp_path / 'speed'}"]

@@ -92,6 +92,7 @@ def test_planners_are_ranked_within_their_task():
   assert [row["behind"] for row in report.rank(rows)] == pytest.approx([0, 0.1, 0, 0.2])
 
 
+@pytest.mark.slow
 def test_a_small_run_writes_table_and_picture(tmp_path):
   out = tmp_path / "sub" / "planners"
   done = run(

@@ -129,6 +129,7 @@ def test_deterministic_members_follow_their_own_mean():
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("kind", "propagation"),
   [*(("PE", mode) for mode in MODES), ("DE", "TSinf"), ("D", "E"), ("P", "MM"), ("GP", "DS")],

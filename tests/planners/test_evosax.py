@@ -48,6 +48,7 @@ def test_converges_past_broken_plans_and_never_retraces(name):
   assert plan._cache_size() == 1
 
 
+@pytest.mark.slow
 @needs_evosax
 @every_strategy
 def test_other_keys_try_other_plans_within_the_bounds(name):
@@ -61,6 +62,7 @@ def test_other_keys_try_other_plans_within_the_bounds(name):
   assert search.sample(state, jax.random.key(0), 5).shape == (5, 2, 2)
 
 
+@pytest.mark.slow
 @needs_evosax
 @every_strategy
 def test_asking_and_telling_is_what_evosax_does_by_itself(name):

@@ -27,6 +27,7 @@ def run(planner, steps=12):
   return np.asarray(actions), output, plan_state
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["zero", "linear", "cubic"])
 def test_plans_over_knots_follow_a_moving_target(kind):
   knots = {"zero": 10, "linear": 8, "cubic": 6}[kind]

@@ -114,6 +114,7 @@ def transitions(env, episodes):
   return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["uniform", "near"])
 def test_bfloat16_products_choose_as_good_plans(kind, losses):
   loss = losses[kind]["bfloat16"]

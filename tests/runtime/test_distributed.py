@@ -30,6 +30,7 @@ def start(port, index):
   return subprocess.Popen(command, env=environ, text=True, **pipes)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(150)
 def test_two_processes_plan_together_as_one_does_alone():
   port = free_port()
