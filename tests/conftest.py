@@ -6,7 +6,7 @@ import pathlib
 import jax
 import pytest
 
-# Compiling takes most of the time, so programs are kept: a second run takes a fifth of the first.
+# Compiling takes most of the time: programs are kept, and a second run takes a fifth of it.
 KEPT = {
   "jax_compilation_cache_dir": pathlib.Path(__file__).parents[1] / ".pytest_cache" / "jax",
   "jax_persistent_cache_min_compile_time_secs": 0.0,
