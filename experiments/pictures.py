@@ -10,7 +10,7 @@ import rich.console
 
 from mbrl_jax.runtime import plots, video
 from mbrl_jax.runtime.run_folder import RunFolder
-from mbrl_jax.runtime.table import read_table
+from mbrl_jax.runtime.table import evaluations, read_table
 from mbrl_jax.types import Env, EnvSpec
 
 FANS = 6
@@ -25,7 +25,8 @@ def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[
     return []
   out, rows = out or folder.plots, read_table(folder.metrics)
   title = f"{folder.config()['algo']} on {spec.name}"
-  drawn = [plots.learning_curve(out / "learning_curve.png", rows, title)]
+  curve = out / "learning_curve.png"
+  drawn = [plots.learning_curve(curve, rows, title, evaluations(folder.path))]
   if plots.curves(rows, "model/mse"):
     drawn.append(plots.model_error(out / "model_error.png", rows, title))
   kept = sorted(folder.predictions.glob("*.npz")) if folder.predictions.is_dir() else []

@@ -217,14 +217,14 @@ def _results(rows: list[dict[str, float]]) -> rich.table.Table:
     "at step",
   ):
     table.add_column(name, justify="right")
-  for seed in dict.fromkeys(row.get("seed") for row in rows):
-    trials = [row for row in rows if row.get("seed") == seed and not row["random"]]
+  for seed in sorted({row.get("seed", -1) for row in rows}):
+    trials = [row for row in rows if row.get("seed", -1) == seed and not row["random"]]
     if not trials:
       continue
     best = max(trials, key=lambda row: row["return"])
     returns = [f"{row['return']:.2f}" for row in (trials[0], trials[-1], best)]
     steps = [f"{row['step']:.0f}" for row in (trials[-1], best)]
-    name = "-" if seed is None else f"{seed:.0f}"
+    name = "-" if seed < 0 else f"{seed:.0f}"
     table.add_row(name, str(len(trials)), steps[0], *returns, steps[1])
   return table
 

@@ -29,6 +29,7 @@ from mbrl_jax.runtime.records import Record, scalars
 from mbrl_jax.runtime.rollouts import Rollouts
 from mbrl_jax.runtime.run_folder import RunFolder
 from mbrl_jax.runtime.table import Row
+from mbrl_jax.runtime.watchdog import Watchdog
 from mbrl_jax.types import Metrics, TrainState
 
 
@@ -47,10 +48,11 @@ class Schedule(NamedTuple):
     total_steps: environment steps of the whole run (of each seed).
     eval_every: trials between separate evaluations; 0: none, the training
       rollouts are the evaluation, as in the original PETS program.
-    eval_steps: environment steps between them instead, 0: ``eval_every`` counts. They take
-      place when an episode (of the first seed) ends.
+    eval_steps: environment steps between them instead, after the compiled call that
+      reaches them; 0: ``eval_every`` counts.
     checkpoint_every: finished episodes (of the first seed) between checkpoints.
-    checkpoint_steps: environment steps between them instead, 0: ``checkpoint_every`` counts.
+    checkpoint_steps: environment steps between them instead, after the compiled call that
+      reaches them; 0: ``checkpoint_every`` counts.
     keep: newest checkpoints to keep besides the best.
     keep_rollouts: write ``logs.npz`` and ``logs.mat``.
   """
@@ -135,11 +137,13 @@ def _loop(run: _Run, step: Callable, evaluate: Callable | None, stop: Interrupt)
     step, compile_seconds = compile_ahead(step, run.state)
     run.progress.compiled("the training step", compile_seconds)
     run.clock = Clock()
+  watchdog = Watchdog(run.progress.note)
   while run.step < run.schedule.total_steps and not stop:
     start = time.perf_counter()
     try:
-      state, metrics = step(run.state)
-      metrics = jax.device_get(metrics)
+      with watchdog.watch():
+        state, metrics = step(run.state)
+        metrics = jax.device_get(metrics)
     except Exception as error:
       run.check_environment(error)
       raise
@@ -194,10 +198,16 @@ class _Run:
       ended += [(i, *e) for e in record.feed(self.step, steps[i], done[i], returns[i])]
       if update[i]:
         record.learned(update[i])
-    self.state, self.step = state, self.step + done.shape[1]
+    timing = self.clock.lap() if ended else {}
+    before, self.step, self.state = self.step, self.step + done.shape[1], state
     self.progress.advance(self.step)
-    if ended:
-      self._finish(ended, evaluate)
+    # Before any row is written: if it fails, resuming must take this chunk once more.
+    evaluated = self._evaluate(before, ended, evaluate)
+    self._log(ended, timing, {} if self.schedule.eval_steps else evaluated)
+    if self.schedule.eval_steps:
+      self._log_evaluations(evaluated)
+    if self._checkpoint_due(before, ended) or self.step >= self.schedule.total_steps:
+      self.save(self._score(ended, evaluated))
 
   def save(self, score: float | None = None) -> None:
     """Writes rollouts first, then the checkpoint: what it restores is always there."""
@@ -238,10 +248,10 @@ class _Run:
       f"state is checkpoint {self.step} in {self.folder.checkpoints}."
     )
 
-  def _finish(self, ended: list[tuple[int, Episode, Row]], evaluate: Callable | None) -> None:
-    """Logs the episodes that a chunk ended, evaluates and saves where that is due."""
-    timing = self.clock.lap()
-    evaluated = self._evaluate(ended, evaluate)
+  def _log(
+    self, ended: list[tuple[int, Episode, Row]], timing: Row, evaluated: dict[int, Row]
+  ) -> None:
+    """Writes down the episodes that a chunk ended, evaluations with the last of each seed."""
     last = {i: episode.step for i, episode, _ in ended}
     for i, episode, row in sorted(ended, key=lambda e: (e[1].step, e[0])):
       learned = {f"model/{k}": v for k, v in self.records[i].update.items()}
@@ -261,26 +271,26 @@ class _Run:
       if self.schedule.keep_rollouts:
         self.rollouts[i].add(episode)
       predictions.save(self.folder, self.seeds and self.seeds[i], row, episode)
-    if self._checkpoint_due(ended) or self.step >= self._total:
-      self.save(self._score(ended, evaluated))
 
-  @property
-  def _total(self) -> int:
-    return self.schedule.total_steps
+  def _log_evaluations(self, evaluated: dict[int, Row]) -> None:
+    """Writes down evaluations that belong to no episode."""
+    for i, found in evaluated.items():
+      row = {**self._seed(i), **found}
+      self.writer.evaluation(self.step, row)
+      self.progress.evaluation(self.step, row)
 
   def _seed(self, i: int) -> Row:
     return {"seed": self.seeds[i]} if self.seeds else {}
 
   def _evaluate(
-    self, ended: list[tuple[int, Episode, Row]], evaluate: Callable | None
+    self, before: int, ended: list[tuple[int, Episode, Row]], evaluate: Callable | None
   ) -> dict[int, Row]:
     """Returns each seed's evaluation, ``{}`` where none is due."""
-    if evaluate is None or not self._evaluation_due(ended):
+    if evaluate is None or not self._evaluation_due(before, ended):
       return {}
     try:
       returns = np.atleast_2d(evaluate(self.state.act, self.step))
     except Exception as error:
-      # This episode's row is not written yet: resuming must take it once more.
       self.check_environment(error, save=False)
       raise
     return {
@@ -288,22 +298,21 @@ class _Run:
       for i, r in enumerate(returns.astype(np.float64))
     }
 
-  def _evaluation_due(self, ended: list[tuple[int, Episode, Row]]) -> bool:
-    """Tells whether an episode of the first seed just now reached the next evaluation."""
-    first = [(episode, row) for i, episode, row in ended if i == 0 and not row["random"]]
+  def _evaluation_due(self, before: int, ended: list[tuple[int, Episode, Row]]) -> bool:
+    """Tells whether the steps, or a trial of the first seed, reach the next evaluation."""
     every, steps = self.schedule.eval_every, self.schedule.eval_steps
     if steps:
-      return _passed(steps, [episode for episode, _ in first])
-    return bool(every) and any(int(row["trial"]) % every == 0 for _, row in first)
+      return self.step // steps > before // steps
+    trials = [int(row["trial"]) for i, _, row in ended if i == 0 and not row["random"]]
+    return bool(every) and any(trial % every == 0 for trial in trials)
 
-  def _checkpoint_due(self, ended: list[tuple[int, Episode, Row]]) -> bool:
-    """Tells whether the first seed's episodes just now reached the next checkpoint."""
-    first = [episode for i, episode, _ in ended if i == 0]
+  def _checkpoint_due(self, before: int, ended: list[tuple[int, Episode, Row]]) -> bool:
+    """Tells whether the steps, or an episode of the first seed, reach the next checkpoint."""
     every, steps = self.schedule.checkpoint_every, self.schedule.checkpoint_steps
     if steps:
-      return _passed(steps, first)
+      return self.step // steps > before // steps
     count = self.records[0].episodes
-    return count // every > (count - len(first)) // every
+    return count // every > (count - sum(i == 0 for i, *_ in ended)) // every
 
   def _score(
     self, ended: list[tuple[int, Episode, Row]], evaluated: dict[int, Row]
@@ -314,11 +323,6 @@ class _Run:
     else:
       values = [row["return"] for _, _, row in ended if not row["random"]]
     return float(np.mean(values)) if values else None
-
-
-def _passed(every: int, episodes: list[Episode]) -> bool:
-  """Tells whether a multiple of ``every`` steps was reached during the episodes."""
-  return any(e.step // every > (e.step - e.length) // every for e in episodes)
 
 
 def _by_seed(arrays: Arrays, seeds: list[int] | None) -> list[Arrays]:

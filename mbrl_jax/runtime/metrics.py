@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 from mbrl_jax.runtime import files
-from mbrl_jax.runtime.table import Row, Table, finite
+from mbrl_jax.runtime.table import EVALUATIONS, Row, Table, finite
 
 
 class MetricsWriter:
@@ -14,7 +14,8 @@ class MetricsWriter:
 
   ``metrics.csv`` and ``metrics.jsonl`` hold what the seed decides and are equal
   byte for byte between a run and the same run resumed; what the clock decides
-  goes to ``timing.csv``. TensorBoard gets both.
+  goes to ``timing.csv``. Evaluations that no episode waits for go to
+  ``evaluations.csv``. TensorBoard gets all.
   """
 
   def __init__(self, folder: Path | str, after: int | None = None, tags: str = ""):
@@ -31,6 +32,7 @@ class MetricsWriter:
     folder = Path(folder)
     self._metrics = Table(folder / "metrics.csv", after)
     self._timing = Table(folder / "timing.csv", after)
+    self._evaluations = Table(folder / EVALUATIONS, after)
     self._lines = folder / "metrics.jsonl"
     if after is not None and self._lines.exists():
       self._cut_lines(after)
@@ -55,14 +57,22 @@ class MetricsWriter:
     self._timing.write(timing)
     with open(self._lines, "a") as file:
       file.write(json.dumps({k: finite(v) for k, v in row.items()}) + "\n")
-    for name, value in {**row, **{f"timing/{k}": v for k, v in timing.items()}}.items():
-      if name not in ("step", "seed", "timing/step", "timing/seed"):
-        self._board.add_scalar(self._tags.format(**row) + name, value, step)
-    self._board.flush()
+    self._to_board(step, row, {**row, **{f"timing/{k}": v for k, v in timing.items()}})
+
+  def evaluation(self, step: int, row: Row) -> None:
+    """Appends an evaluation to its own table."""
+    self._evaluations.write({"step": step, **row})
+    self._to_board(step, row, row)
 
   def close(self) -> None:
     """Closes the TensorBoard file; the others are closed after each row."""
     self._board.close()
+
+  def _to_board(self, step: int, row: Row, values: Row) -> None:
+    for name, value in values.items():
+      if name not in ("step", "seed", "timing/step", "timing/seed"):
+        self._board.add_scalar(self._tags.format(**row) + name, value, step)
+    self._board.flush()
 
   def _cut_lines(self, after: int) -> None:
     kept = []

@@ -31,17 +31,25 @@ def curves(rows: list[Row], column: str) -> list[tuple[np.ndarray, np.ndarray]]:
   ]
 
 
-def learning_curve(path: Path | str, rows: list[Row], title: str = "") -> Path:
+def learning_curve(
+  path: Path | str, rows: list[Row], title: str = "", evaluations: list[Row] | None = None
+) -> Path:
   """Draws the return of every trial and its running maximum, of one run.
 
   Several seeds are drawn as their mean with a band of one standard deviation.
+
+  Args:
+    path: the PNG file to write.
+    rows: trials.
+    title: over the picture.
+    evaluations: from ``table.evaluations``; ``None``: those among the trials.
   """
   figure, axes = _figure(title, "environment steps", "return of an episode")
   _draw(axes, curves(rows, "return"), "return", COLOURS[0], "o-")
   _draw(axes, curves(rows, "best"), "running maximum", COLOURS[1], "--")
-  evaluations = curves(rows, "eval/return")
-  if evaluations:
-    _draw(axes, evaluations, "evaluation", COLOURS[2], "s-")
+  evaluated = curves(rows if evaluations is None else evaluations, "eval/return")
+  if evaluated:
+    _draw(axes, evaluated, "evaluation", COLOURS[2], "s-")
   return _save(figure, axes, path)
 
 

@@ -77,6 +77,11 @@ class Progress:
     if self._bar:
       self._bar.update(self._task, completed=step, description=f"return {row['return']:.4g}")
 
+  def evaluation(self, step: int, row: Row) -> None:
+    """Reports an evaluation that belongs to no trial."""
+    mean, std = row["eval/return"], row["eval/return_std"]
+    self.note(f"{_seed(row)}eval      | steps {step:>7} | return {mean:9.2f} ± {std:.2f}")
+
   def close(self) -> None:
     """Ends the live display."""
     if self._bar:
@@ -102,9 +107,8 @@ def _make_bar(console: rich.console.Console) -> rich.progress.Progress:
 
 
 def _line(step: int, row: Row, timing: Row, error: float | None, eta: float | None) -> str:
-  seed = f"seed {row['seed']:.0f} " if "seed" in row else ""
   name = "random " if row["random"] else f"trial {row['trial']:>3.0f}"
-  parts = [f"{seed}{name}", f"steps {step:>7}", f"return {row['return']:9.2f}"]
+  parts = [f"{_seed(row)}{name}", f"steps {step:>7}", f"return {row['return']:9.2f}"]
   if "eval/return" in row:
     parts.append(f"eval {row['eval/return']:9.2f}")
   if "best" in row:
@@ -117,3 +121,7 @@ def _line(step: int, row: Row, timing: Row, error: float | None, eta: float | No
   if eta is not None:
     parts.append(f"ETA {duration(eta)}")
   return " | ".join(parts)
+
+
+def _seed(row: Row) -> str:
+  return f"seed {row['seed']:.0f} " if "seed" in row else ""

@@ -6,6 +6,7 @@ Layout::
   versions.json   versions of the packages, kind of machine
   metrics.csv, metrics.jsonl   one row an episode, equal for equal seeds
   timing.csv      seconds and rates of the same rows
+  evaluations.csv one row an evaluation, where they are counted in steps
   tensorboard/    both, for TensorBoard
   checkpoints/    see ``runtime.checkpoint``
   logs.npz, logs.mat           the rollouts, see ``runtime.rollouts``

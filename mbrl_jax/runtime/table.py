@@ -11,6 +11,9 @@ from mbrl_jax.runtime import files
 
 Row = dict[str, float]
 
+EVALUATIONS = "evaluations.csv"
+"""Table of a run's evaluations where they are counted in steps."""
+
 
 def _line(cells: list[str]) -> str:
   text = io.StringIO()
@@ -30,6 +33,20 @@ def read_table(path: Path | str) -> list[Row]:
   with open(path, newline="") as file:
     rows = list(csv.DictReader(file))
   return [{k: float(v) for k, v in row.items() if v} for row in rows]
+
+
+def evaluations(folder: Path | str) -> list[Row]:
+  """Returns the evaluations of a run: ``step``, perhaps ``seed``, ``eval/return`` and its std.
+
+  Where evaluations are counted in trials, they are columns of the trials' table.
+
+  Args:
+    folder: of the run.
+  """
+  own, trials = Path(folder) / EVALUATIONS, Path(folder) / "metrics.csv"
+  path = own if own.exists() else trials
+  rows = read_table(path) if path.exists() else []
+  return [row for row in rows if "eval/return" in row]
 
 
 class Table:

@@ -123,6 +123,10 @@ def test_an_evaluation_does_not_explore():
   a, b = (evaluate(act, jax.random.key(3))["transition"].action for _ in range(2))
   np.testing.assert_array_equal(a, b)
   assert act.random > 0 and algorithm.deploy(act).random == 0 and algorithm.deploy(act).greedy
+  apart = make_evaluation(algorithm._replace(plans=True), env, episodes=2)
+  one_by_one = apart(act, jax.random.key(3))["return"]
+  side_by_side = evaluate(act, jax.random.key(3))["return"]
+  np.testing.assert_allclose(side_by_side, one_by_one, rtol=1e-4)
 
 
 def test_mopac_improves_the_policys_plan():

@@ -15,7 +15,7 @@ from experiments.benchmarks import options
 from experiments.benchmarks.report import Report
 from experiments.command import UsageError
 from experiments.peers import hydrax as hydrax_peer
-from experiments.peers import mbrl_lib, peak, protocol, pytorch_mppi
+from experiments.peers import mbrl_lib, ours_sac, peak, protocol, pytorch_mppi, sb3
 from experiments.peers.sizes import SETTINGS, Sizes, first_obs, make_sizes, transitions
 from experiments.peers.worker import (
   ROOT,
@@ -212,7 +212,12 @@ def test_help_lists_the_flags():
 
 @pytest.mark.parametrize(
   ("peer", "module"),
-  [(mbrl_lib, "mbrl"), (pytorch_mppi, "pytorch_mppi"), (hydrax_peer, "hydrax.alg_base")],
+  [
+    (mbrl_lib, "mbrl"),
+    (pytorch_mppi, "pytorch_mppi"),
+    (hydrax_peer, "hydrax.alg_base"),
+    (sb3, "stable_baselines3"),
+  ],
 )
 def test_missing_peer_is_named_with_its_command(peer, module):
   try:
@@ -224,6 +229,13 @@ def test_missing_peer_is_named_with_its_command(peer, module):
   with pytest.raises(ImportError) as error:
     peer.Jobs().info()
   assert peer.INSTALL in str(error.value) and "--peer_python" in str(error.value)
+
+
+def test_a_turn_of_the_actor_critic_takes_its_gradient_steps_for_each_seed():
+  worker = ours_sac.Jobs()
+  worker.setup_sac(seeds=2, steps=3)  # takes a turn by itself
+  assert worker.learn()["finite"]
+  np.testing.assert_array_equal(worker.state.opt_state.count, [6, 6])
 
 
 @pytest.mark.slow

@@ -46,6 +46,18 @@ def test_initial_weights_are_a_normal_cut_off_at_two_std():
   np.testing.assert_array_equal(params["layer_0"]["bias"], 0)
 
 
+def test_bfloat16_gradient_is_near_the_exact_one_whatever_the_batch_shape():
+  x = jax.random.normal(jax.random.key(0), (3, 4, 50))
+  exact, rounded = MLP((40, 3), "relu"), MLP((40, 3), "relu", "bfloat16")
+  params = exact.init(jax.random.key(1), x)
+  loss = lambda net: lambda params, x: jnp.sum(jnp.sin(net.apply(params, x)))
+  want = jax.grad(loss(exact), (0, 1))(params, x)
+  got = jax.jit(jax.grad(loss(rounded), (0, 1)))(params, x)
+  for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+    assert a.dtype == jnp.float32 and a.shape == b.shape
+    assert 0 < np.abs(a - b).max() < 2e-2 * np.abs(b).max()
+
+
 def test_bfloat16_rounds_the_factors_only():
   x = jax.random.normal(jax.random.key(0), (6, 50))
   exact = MLP((40, 3))

@@ -95,10 +95,8 @@ def probe_algorithm(poison: int = -1, predict: bool = False) -> Algorithm:
   return Algorithm(init=init, reset=lambda a: a, act=act, observe=observe, update=update)
 
 
-def run(
-  path: Path, total: int, *, resume=False, seeds=None, eval_every=0, delay=0.0, **options
-):
-  """Trains the probe in ``path`` and returns what ``loop.train`` does."""
+def run(path: Path, total: int, *, resume=False, seeds=None, delay=0.0, when=None, **options):
+  """Trains the probe in ``path``; ``when`` are fields of ``loop.Schedule``."""
   env, algorithm = ProbeEnv(), probe_algorithm(**options)
   if seeds:
     keys = jax.vmap(jax.random.key)(jnp.array(seeds))
@@ -119,7 +117,7 @@ def run(
 
   open_folder = run_folder.open_run if resume is not False else None
   folder = open_folder(path) if open_folder else run_folder.create(path, {"algo": "probe"})
-  schedule = loop.Schedule(total_steps=total, eval_every=eval_every)
+  schedule = loop.Schedule(total_steps=total, **(when or {}))
   return loop.train(
     step, state, folder, schedule, seeds=seeds, evaluate=evaluate, resume=resume
   )
@@ -132,7 +130,7 @@ if __name__ == "__main__":
     int(sys.argv[2]),
     resume="resume" in sys.argv,
     seeds=[3, 4] if "seeds" in sys.argv else None,
-    eval_every=1 if "seeds" in sys.argv or "slow" in sys.argv else 0,
+    when={"eval_every": 1 if "seeds" in sys.argv or "slow" in sys.argv else 0},
     delay=0.05 if "slow" in sys.argv else 0.0,
   )
   print("end", done.step, done.signal, flush=True)

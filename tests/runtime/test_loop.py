@@ -18,7 +18,7 @@ import scipy.io
 
 from mbrl_jax.runtime import leaves, loop, run_folder
 from mbrl_jax.runtime.checkpoint import CheckpointError, Checkpoints
-from mbrl_jax.runtime.table import read_table
+from mbrl_jax.runtime.table import evaluations, read_table
 
 WRITTEN = ("metrics.csv", "metrics.jsonl")
 PROGRAM = Path(runtime_probe.__file__)
@@ -71,7 +71,7 @@ def test_twice_n_equals_n_restore_n(tmp_path, whole):
 
 
 def test_seeds_resume_exactly_with_their_evaluations(tmp_path):
-  seeds = {"seeds": [3, 4], "eval_every": 1}
+  seeds = {"seeds": [3, 4], "when": {"eval_every": 1}}
   runtime_probe.run(tmp_path / "whole", 28, **seeds)
   runtime_probe.run(tmp_path / "parts", 14, **seeds)
   program(tmp_path / "parts", 28, "resume", "seeds")
@@ -79,6 +79,29 @@ def test_seeds_resume_exactly_with_their_evaluations(tmp_path):
   rows = read_table(tmp_path / "whole" / "metrics.csv")
   assert {row["seed"] for row in rows} == {3, 4}
   assert len({row["return"] for row in rows}) == len(rows)
+
+
+def test_evaluations_counted_in_steps_have_their_own_table_and_resume(tmp_path):
+  """Chunks have 2 steps and episodes at most 6: the table waits for none of them."""
+  when = {"eval_steps": 10, "checkpoint_steps": 8}
+  runtime_probe.run(tmp_path / "whole", 28, when=when)
+  rows = evaluations(tmp_path / "whole")
+  assert [row["step"] for row in rows] == [10, 20]
+  assert all(set(row) == {"step", "eval/return", "eval/return_std"} for row in rows)
+  assert not any("eval/return" in row for row in read_table(tmp_path / "whole/metrics.csv"))
+  runtime_probe.run(tmp_path / "parts", 14, when=when)
+  runtime_probe.run(tmp_path / "parts", 28, when=when, resume=True)
+  assert_same_runs(tmp_path / "whole", tmp_path / "parts")
+  assert evaluations(tmp_path / "parts") == rows
+  assert [c.name for c in sorted((tmp_path / "whole/checkpoints").iterdir())][-1] == "00000028"
+
+
+def test_seeds_are_all_evaluated_whoever_ended_an_episode(tmp_path):
+  runtime_probe.run(tmp_path / "a", 8, seeds=[3, 4], when={"eval_steps": 2})
+  rows = evaluations(tmp_path / "a")
+  assert [(row["step"], row["seed"]) for row in rows] == [
+    (step, seed) for step in (2, 4, 6, 8) for seed in (3, 4)
+  ]
 
 
 def test_resuming_an_older_checkpoint_drops_what_came_later(tmp_path, whole):
@@ -138,7 +161,7 @@ def test_logs_have_the_original_keys_and_shapes(whole):
 
 
 def test_rows_say_what_happened(tmp_path):
-  runtime_probe.run(tmp_path / "run", 30, eval_every=2)
+  runtime_probe.run(tmp_path / "run", 30, when={"eval_every": 2})
   rows = read_table(tmp_path / "run" / "metrics.csv")
   assert rows[0]["random"] == 1 and "best" not in rows[0] and rows[0]["trial"] == 0
   assert [row["trial"] for row in rows[1:]] == list(range(1, len(rows)))

@@ -83,6 +83,7 @@ def test_plain_progress_is_one_line_a_trial(tmp_path):
     progress.trial(200, {"trial": 0, "random": 1, "return": 1.5}, {"seconds": 0.5})
     row = {"trial": 1, "random": 0, "return": 100.25, "best": 100.25}
     progress.trial(400, row, {"seconds": 2.0, "plans_per_second": 55.5}, 0.001)
+    progress.evaluation(450, {"seed": 3, "eval/return": 7.25, "eval/return_std": 0.5})
     progress.close()
   lines = (tmp_path / "out").read_text().splitlines()
   assert lines[0] == "compiled the training step in 12.3 s"
@@ -97,7 +98,8 @@ def test_plain_progress_is_one_line_a_trial(tmp_path):
     "ETA",
   ):
     assert part in lines[2]
-  assert len(lines) == 3 and "\x1b" not in "".join(lines)
+  assert lines[3] == "seed 3 eval      | steps     450 | return      7.25 ± 0.50"
+  assert len(lines) == 4 and "\x1b" not in "".join(lines)
 
 
 def test_terminal_progress_draws_a_bar(tmp_path):
