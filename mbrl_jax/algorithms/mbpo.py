@@ -85,6 +85,7 @@ class Learn(NamedTuple):
     real: transitions of the environment.
     model: transitions of the rollouts.
     metrics: of the latest gradient step of the actor-critic.
+    run_key: stays the same all through the run.
   """
 
   sac: SACState
@@ -92,10 +93,12 @@ class Learn(NamedTuple):
   real: ring.Ring
   model: ring.Ring
   metrics: Metrics
+  run_key: Key
 
 
-Rollouts = Callable[[Any, Params, SACState, Array, Array, Key], ring.Ring]
-"""``(model buffer, elite params, sac, starts [B, O], steps [], key) -> model buffer``."""
+Rollouts = Callable[[Any, Params, SACState, Array, Array, Key, Key], ring.Ring]
+"""``(buffer, elite params, sac, starts [B, O], steps [], key, epoch_key) -> buffer`` of what
+was imagined; ``epoch_key`` is the same for all calls of one epoch."""
 
 
 class _Parts(NamedTuple):
@@ -123,8 +126,15 @@ def branch(agent: Agent, world: World) -> Rollouts:
   """Makes rollouts of the policy itself."""
 
   def rollouts(
-    buffer: ring.Ring, params: Params, sac: SACState, starts: Array, steps: Array, key: Key
+    buffer: ring.Ring,
+    params: Params,
+    sac: SACState,
+    starts: Array,
+    steps: Array,
+    key: Key,
+    epoch_key: Key,
   ) -> ring.Ring:
+    del epoch_key
     act = start_acting(sac, 0)
     return imagine(
       world.dynamics,
@@ -198,7 +208,8 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   model = ring.init(calls * longest(config) * config.rollouts, blank)
   sample = lambda key: ring.sample(real, key, config.agent.batch_size)
   metrics = parts.agent.update(sac, sample, key, none > 0)[1]
-  learn = Learn(sac, parts.world.init(world_key), real, model, metrics)
+  run_key = jax.random.fold_in(key, 0)
+  learn = Learn(sac, parts.world.init(world_key), real, model, metrics, run_key)
   return TrainState(start_acting(sac, config.init_steps), learn, None, key, none)
 
 
@@ -240,7 +251,8 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   starts = ring.sample(learn.real, start_key, config.rollouts).obs
   steps = jnp.where(wanted, length, 0)
   params = elite_params(world)
-  model = parts.rollouts(learn.model, params, learn.sac, starts, steps, roll_key)
+  keys = roll_key, jax.random.fold_in(learn.run_key, epoch)
+  model = parts.rollouts(learn.model, params, learn.sac, starts, steps, *keys)
   metrics = {
     **learn.metrics,
     "model_error": jnp.mean(fitted["holdout_mse"][world.elites]),

@@ -18,7 +18,8 @@ with Deep Reinforcement Learning", and the released code.
 
 Deviations from the released code, which draws its noise once an epoch, starts from a copy that
 is disturbed already, averages noise that had no effect for the last action, goes on after a
-termination, clips to 1.4 times the bounds and takes ``lambda`` in units of return:
+termination, clips to 1.4 times the bounds and takes ``lambda`` in units of return. With
+``as_released`` the plans are those, see ``mopac_released``; without:
   * Each call draws its own noise, the nominal plan is undisturbed, the last action is the
     policy's, returns and stored rows end with a termination, actions keep the bounds.
   * ``lambda`` is in units of the spread of the returns of one start state.
@@ -35,6 +36,7 @@ import jax.numpy as jnp
 from mbrl_jax.algorithms import mbpo
 from mbrl_jax.algorithms.agent import Agent, AgentConfig, make_agent, start_acting
 from mbrl_jax.algorithms.imagine import imagine
+from mbrl_jax.algorithms.mopac_released import released_plan, store_all
 from mbrl_jax.algorithms.world import World, make_world
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
@@ -52,7 +54,9 @@ class Config(mbpo.Config):
   Attributes:
     copies: K, disturbed plans for each start state, the undisturbed one included.
     noise: their deviation, as a share of half the action range.
-    temperature: lambda, in units of the spread of the returns of one start state.
+    temperature: lambda, in units of the spread of the returns of one start state; as_released
+      has 1, in units of return, whatever this says.
+    as_released: plan as the released code does, with what looks like oversights in it.
   """
 
   fit_until: int = 70
@@ -63,6 +67,7 @@ class Config(mbpo.Config):
   copies: int = 100
   noise: float = 0.5
   temperature: float = 0.5
+  as_released: bool = False
 
 
 def make_mopac(spec: EnvSpec, config: Config) -> Algorithm:
@@ -79,29 +84,40 @@ def make_mopac(spec: EnvSpec, config: Config) -> Algorithm:
 
 def improved(spec: EnvSpec, config: Config, agent: Agent, world: World) -> mbpo.Rollouts:
   """Makes rollouts of improved plans."""
-  horizon = mbpo.longest(config)
+  horizon, dynamics = mbpo.longest(config), world.dynamics
+  if config.as_released:
+    sizes = (horizon, config.copies, config.noise)
+    improve = partial(released_plan, spec, agent, dynamics, *sizes)
+  else:
+    improve = lambda *args: _improve(spec, config, agent, dynamics, horizon, *args[:-1])
 
   def rollouts(
-    buffer: ring.Ring, params: Params, sac: SACState, starts: Array, steps: Array, key: Key
+    buffer: ring.Ring,
+    params: Params,
+    sac: SACState,
+    starts: Array,
+    steps: Array,
+    key: Key,
+    epoch_key: Key,
   ) -> ring.Ring:
     plan_key, deal_key, roll_key = jax.random.split(key, 3)
-    fold = lambda x: x.reshape(world.dynamics.slices, -1, *x.shape[1:])
-    keys = fold(split_keys(plan_key, (len(starts),)))
-    one = partial(_improve, spec, config, agent, world.dynamics, horizon, sac, steps)
-    over_slices = slice_mapper(world.dynamics, params)
-    plans = over_slices(jax.vmap(one, (None, 0, 0)), fold(starts), keys)
+    fold = lambda x: x.reshape(dynamics.slices, -1, *x.shape[1:])
+    keys = [fold(split_keys(k, (len(starts),))) for k in (plan_key, epoch_key)]
+    one = partial(improve, sac, steps)
+    over_slices = slice_mapper(dynamics, params)
+    plans = over_slices(jax.vmap(one, (None, 0, 0, 0)), fold(starts), *keys)
     plans = plans.reshape(len(starts), horizon, -1)
     # in another order, so that other elites execute them
     order = jax.random.permutation(deal_key, len(starts))
     plans = plans[order]
     return imagine(
-      world.dynamics,
+      dynamics,
       params,
       starts[order],
       lambda t, row, obs, key: plans[row, t],
       steps,
       roll_key,
-      store=ring.add_many,
+      store=store_all if config.as_released else ring.add_many,
       carry=buffer,
       redraw=False,
     )
