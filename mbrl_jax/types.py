@@ -246,6 +246,8 @@ class EnvSpec(NamedTuple):
     encode: observation -> features that a learned model is given.
     target: ``(obs, next_obs) -> `` what a learned model predicts, ``[O]``.
     decode: ``(obs, target) -> next_obs``, the inverse of ``target``.
+    cost: ``(obs, action, next_obs) -> []``, what a safe planner keeps within a limit, apart
+      from the reward; None: there is none.
   """
 
   name: str
@@ -259,6 +261,7 @@ class EnvSpec(NamedTuple):
   encode: Callable[[Array], Array] = _identity
   target: Callable[[Array, Array], Array] = _delta
   decode: Callable[[Array, Array], Array] = _add
+  cost: Callable[[Array, Array, Array], Array] | None = None
 
   @property
   def action_dim(self) -> int:

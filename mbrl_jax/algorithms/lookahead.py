@@ -9,6 +9,8 @@ Sources: Sikchi, Zhou and Held 2021, "Learning Off-Policy with Online Planning" 
 planner is ARC); Mishra et al. 2022, "Dynamic Mirror Descent based Model Predictive Control for
 Accelerating Robot Learning" (M-DeMoRL).
 
+With ``cost_limit`` plans whose predicted cost exceeds it come last (``safety``).
+
 Deviations from the released codes: rewards are discounted, all steps of a plan are rewarded,
 the value is that of the state where the plan ends under the policy's mean, and terminations
 count.
@@ -20,9 +22,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from mbrl_jax.algorithms.agent import Agent
+from mbrl_jax.algorithms.safety import COSTS, add_costs, start, within
 from mbrl_jax.algorithms.world import World
 from mbrl_jax.ops.risk import mean, mean_minus_std
-from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent, policy_plans
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, Planner, State
 
@@ -43,6 +46,8 @@ class LookaheadConfig:
     step_size: of mirror descent; what the old distribution keeps is the rest.
     spread: initial deviation of the plans, as a share of half the action range.
     pessimism: how many deviations over the particles are taken from the mean return.
+    cost_limit: sum of the task's cost over a plan beyond which it comes last; None: any cost.
+    cost_over: which of the particles' costs counts, worst or mean.
   """
 
   horizon: int = 3
@@ -56,6 +61,8 @@ class LookaheadConfig:
   step_size: float = 0.9
   spread: float = 0.5
   pessimism: float = 0.0
+  cost_limit: float | None = None
+  cost_over: str = "worst"
 
 
 class Belief(NamedTuple):
@@ -78,10 +85,12 @@ def make_lookahead(
   """Makes the planner; its ``params`` are a ``Belief`` and its states observations.
 
   Raises:
-    ValueError: sizes that are not positive or do not fit each other, an unknown utility.
+    ValueError: sizes that are not positive or do not fit each other, an unknown utility or
+      cost_over, a limit where the task has no cost.
   """
   positive(**{"lookahead.policy_plans": config.policy_plans, "lookahead.kappa": config.kappa})
   between(0.0, float("inf"), **{"lookahead.pessimism": config.pessimism})
+  choice("lookahead.cost_over", config.cost_over, COSTS)
   axes = Belief(world.dynamics.params_axes, None, None)
   step = lambda params, obs, action, key: world.dynamics.step(params.world, obs, action, key)
   dynamics = Dynamics(step, world.dynamics.slices, axes, world.dynamics.noise)
@@ -102,13 +111,24 @@ def make_lookahead(
     elites=config.elites,
     spread=config.spread,
   )
-  evaluate = make_evaluate(
-    dynamics,
+  # plans go on from observations; what they have cost travels with them
+  guarded, rank, before = dynamics, None, terminal
+  if config.cost_limit is not None:
+    guarded = add_costs(dynamics, spec)
+    rank = within(config.cost_limit, config.cost_over, 1 / config.kappa)
+    before = lambda params, state, key: terminal(params, state.obs, key)
+  score = make_evaluate(
+    guarded,
     discount=agent.discount,
     particles=config.particles,
     risk=mean_minus_std(config.pessimism) if config.pessimism else mean(),
-    terminal=terminal,
+    terminal=before,
+    rank=rank,
   )
+
+  def evaluate(params: Belief, obs: State, plans: Array, key: Key) -> Array:
+    return score(params, obs if rank is None else start(obs), plans, key)
+
   proposal = policy_plans(dynamics, policy, horizon=config.horizon, count=config.policy_plans)
   return make_planner(
     search,

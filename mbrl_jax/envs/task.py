@@ -186,7 +186,7 @@ def make_task(
     marks: see ``Task``.
     variants: models of the same shape as ``model`` that are simulated in its place, one
       drawn at each reset.
-    **spec: other fields of ``EnvSpec``: ``encode``, ``target``, ``decode``.
+    **spec: other fields of ``EnvSpec``: ``encode``, ``target``, ``decode``, ``cost``.
 
   Raises:
     ValueError: an unknown physics or sensor, or a model that MJX does not support, if

@@ -40,6 +40,7 @@ def make_evaluate(
   particles: int | None = None,
   risk: Callable[[Array], Array] | None = None,
   terminal: Callable[[Params, State, Key], Array] | None = None,
+  rank: Callable[[Array, State], Array] | None = None,
   map_slices: bool | None = None,
   sharding: NamedSharding | None = None,
   unroll: bool = False,
@@ -54,6 +55,8 @@ def make_evaluate(
     risk: ``(returns [P]) -> []``; default the mean. See ``ops.risk``.
     terminal: ``(params, state, key) -> []``, value of a state at the horizon;
       gets the slice's params.
+    rank: ``(returns [N], ends) -> returns [N]``, has the last word on the returns, given
+      the states in which the particles end, leaves ``[N, P, ...]``.
     map_slices: see ``rollout.slice_mapper``; slices on several devices are batched.
     sharding: over the rows ``[E, N, P/E]`` (slices, candidates, particles of a slice),
       for example ``runtime.mesh.row_sharding(mesh)``: on which devices they are rolled
@@ -92,9 +95,22 @@ def make_evaluate(
     by_plan = jnp.swapaxes(value, 0, 1).reshape(plans.shape[0], particles)
     returns = jax.vmap(risk)(by_plan)
     usable = jnp.isfinite(returns) & jnp.all(jnp.isfinite(by_plan), axis=1)
+    if rank is not None:
+      returns = rank(jnp.where(usable, returns, -jnp.inf), _by_plan(end.state, len(plans)))
+      usable &= jnp.isfinite(returns)
     return jnp.where(usable, returns, -jnp.inf)
 
   return evaluate
+
+
+def _by_plan(state: State, candidates: int) -> State:
+  """Lays leaves ``[E, N, P/E, ...]`` out as ``[N, P, ...]``, without spare candidates."""
+
+  def lay(x: Array) -> Array:
+    x = jnp.swapaxes(x[:, :candidates], 0, 1)
+    return x.reshape(candidates, -1, *x.shape[3:])
+
+  return jax.tree.map(lay, state)
 
 
 def make_predict(
