@@ -12,8 +12,10 @@ import numpy as np
 from experiments import configuration, tasks
 from experiments.command import UsageError
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
+from mbrl_jax.algorithms.demorl import preload
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.runtime.dataset import load_dataset
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
 from mbrl_jax.types import Algorithm, Env, Metrics, TrainState
@@ -72,10 +74,18 @@ class Job(NamedTuple):
   def init(self) -> TrainState:
     """Makes the state of the run before its first step."""
     start = jax.jit(lambda key: init_state(self.algorithm, self.env, key))
+    fill = lambda state, data: state
+    data = None
+    if getattr(self.config, "dataset", ""):
+      try:
+        data, fill = load_dataset(self.config.dataset, self.env.spec), jax.jit(preload)
+        jax.eval_shape(preload, jax.eval_shape(start, jax.random.key(0)), data)
+      except ValueError as error:
+        raise UsageError(str(error)) from error
     if self.seeds is None:
-      return start(jax.random.key(self.settings["seed"]))
+      return fill(start(jax.random.key(self.settings["seed"])), data)
     keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
-    state = jax.jit(jax.vmap(start))(keys)
+    state = jax.vmap(fill, (0, None))(jax.jit(jax.vmap(start))(keys), data)
     return state if self.mesh is None else shard_seeds(state, self.mesh)
 
   def step(self) -> Callable[[TrainState], tuple[TrainState, Metrics]]:

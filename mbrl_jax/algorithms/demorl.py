@@ -6,7 +6,12 @@ goes to ``D_ENV``, and what the plan was expected to do, in each elite, to ``D_M
 loop takes gradient steps of soft actor-critic on batches of both.
 
 ``loop`` is the same with exponential weights, the planner also in evaluations, and without
-``D_MPC``: LOOP with its planner ARC. ``lookahead.pessimism`` is its offline variant's.
+``D_MPC``: LOOP with its planner ARC. ``lookahead.pessimism`` is its offline variant's and
+``lookahead.cost_limit`` its safe variant's.
+
+With a ``dataset`` a run is offline: ``preload`` puts it into ``D_ENV``, where nothing is added
+later. Model and actor-critic learn from it as otherwise; the environment is stepped by the
+policy, which only shows how well it does.
 
 Sources: Mishra et al. 2022, "Dynamic Mirror Descent based Model Predictive Control for
 Accelerating Robot Learning"; Sikchi, Zhou and Held 2021, "Learning Off-Policy with Online
@@ -15,7 +20,8 @@ Planning".
 Deviations: this is the paper's M-DeMoRL, elite fractions and ``D_MPC``. The released code
 weighs exponentially and never fills ``D_MPC``, as ``lookahead.utility=exponential`` and
 ``ratio=1`` do here. Both begin with uniform actions; the released code plans with untrained
-nets from the first step. See ``lookahead`` for the planner's.
+nets from the first step. Offline the actor-critic is plain SAC, where LOOP's authors take
+learners that are made for it (from memory). See ``lookahead`` for the planner's.
 """
 
 from __future__ import annotations
@@ -66,6 +72,8 @@ class Config:
     update_every: environment steps between fits of the model, in one compiled call.
     ratio: share of real transitions in a batch.
     evaluate: what acts in evaluations: policy or planner.
+    dataset: file of transitions to learn from instead of the run's own, see
+      runtime.dataset; empty: none. It needs ratio=1.
     agent, world, lookahead: see their classes.
   """
 
@@ -76,6 +84,7 @@ class Config:
   update_every: int = 250
   ratio: float = 0.5
   evaluate: str = "policy"
+  dataset: str = ""
   agent: AgentConfig = field(default_factory=lambda: AgentConfig(learning_rate=1e-3))
   world: WorldConfig = field(default_factory=WorldConfig)
   lookahead: LookaheadConfig = field(default_factory=LookaheadConfig)
@@ -146,6 +155,11 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
   between(0.0, 1.0, ratio=config.ratio)
   choice("evaluate", config.evaluate, ("policy", "planner"))
   check_capacity(config.capacity or config.steps, config.agent.batch_size)
+  if config.dataset and config.ratio < 1:
+    raise ValueError(
+      f"dataset={config.dataset!r} needs ratio=1, got {config.ratio}: offline nothing is "
+      "planned in training, so there are no planned transitions."
+    )
   agent, world = make_agent(spec, config.agent), make_world(spec, config.world)
   planner = make_lookahead(spec, config.lookahead, agent, world)
   parts = _Parts(spec, config, agent, world, planner)
@@ -160,6 +174,22 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
   )
 
 
+def preload(state: TrainState, transitions: Transition) -> TrainState:
+  """Puts the transitions of an offline run, leaves ``[n, ...]``, into a new run's ``D_ENV``.
+
+  Raises:
+    ValueError: there are more of them than it holds.
+  """
+  real, count = state.learn.real, len(transitions.reward)
+  if count > real.capacity:
+    raise ValueError(
+      f"the dataset has {count} transitions, more than capacity={real.capacity}: "
+      f"set capacity={count}."
+    )
+  real = ring.add_many(real, transitions, jnp.ones(count, bool))
+  return state._replace(learn=state.learn._replace(real=real))
+
+
 def _init(parts: _Parts, key: Key) -> TrainState:
   """Makes the state of a run that has not begun, but for the rollout."""
   config, blank, none = parts.config, blank_transition(parts.spec), jnp.zeros((), jnp.int32)
@@ -169,7 +199,8 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   sample = lambda key: ring.sample(real, key, config.agent.batch_size)
   metrics = parts.agent.update(sac, sample, key, none > 0)[1]
   belief = Belief(elite_params(world), sac.nets.actor, sac.nets.critics)
-  act = Act(start_acting(sac, config.init_steps), belief, parts.planner.init())
+  random = 0 if config.dataset else config.init_steps
+  act = Act(start_acting(sac, random), belief, parts.planner.init())
   learn = Learn(sac, world, real, ring.init(config.imagined, blank), metrics)
   return TrainState(act, learn, None, key, none)
 
@@ -181,6 +212,8 @@ def _act(parts: _Parts, act: Act, obs: Array, key: Key) -> tuple[Array, Act, Met
   by_policy = act.policy.random > 0
   if parts.config.evaluate == "policy":
     by_policy |= act.policy.greedy
+  if parts.config.dataset:
+    by_policy |= ~act.policy.greedy
 
   def look_ahead() -> tuple[Array, PlanState, Array, Array]:
     output, plan = parts.planner.plan(act.belief, obs, act.plan, plan_key)
@@ -198,8 +231,8 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
   """Stores what happened and what was planned, and takes gradient steps."""
   config, learn, act = parts.config, state.learn, state.act
   key, update_key, roll_key = jax.random.split(state.key, 3)
-  real = ring.add(learn.real, transition)
-  ready = act.policy.random == 0
+  real = learn.real if config.dataset else ring.add(learn.real, transition)
+  ready = (act.policy.random == 0) & (real.size > 0)
   planned = learn.planned
   if config.ratio < 1:
     elites = parts.world.dynamics.slices
@@ -229,7 +262,8 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
 def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   """Fits the ensemble, from the end of the random steps on."""
   fit_key, key = jax.random.split(state.key)
-  learn, begun = state.learn, state.act.policy.random == 0
+  learn = state.learn
+  begun = (state.act.policy.random == 0) & (learn.real.size > 0)
   epochs = jnp.where(begun, parts.config.world.epochs, 0)
   data, size = learn.real.data, learn.real.size
   world, fitted = parts.world.fit(learn.world, data, size, fit_key, epochs)

@@ -1,0 +1,81 @@
+"""Offline runs of LOOP: what is read, what is refused, and that nothing is added."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments import job
+from experiments.command import UsageError
+from mbrl_jax.envs import make_env
+from mbrl_jax.runtime.dataset import load_dataset
+from mbrl_jax.types import Transition
+
+SPEC = make_env("pendulum").spec
+ROWS = {
+  "obs": np.arange(36.0).reshape(12, 3),
+  "action": np.full((12, 1), 0.5),
+  "reward": np.arange(12.0),
+  "next_obs": np.arange(36.0).reshape(12, 3) + 1,
+  "terminated": np.arange(12) == 3,
+}
+
+
+def saved(folder, **changes):
+  np.savez(folder / "data.npz", **{**ROWS, **changes})
+  return str(folder / "data.npz")
+
+
+def make(path, **changes):
+  config = {
+    "dataset": path, "steps": 40, "update_every": 10, "agent.batch_size": 4, "agent.repeat": 1,
+    "agent.hidden": (8,), "world.members": 2, "world.elites": 1, "world.hidden": (8,),
+    "world.epochs": 2, "lookahead.samples": 10, "lookahead.elites": 3,
+  }  # fmt: skip
+  settings = job.make_settings(
+    algo="loop", env="pendulum", preset="cpu", physics="auto", seed=0, seeds=1,
+    env_overrides={}, config_overrides={**config, **changes},
+  )  # fmt: skip
+  return job.build(settings)
+
+
+def test_a_dataset_fills_the_buffer_and_stays_what_it_is(tmp_path):
+  task = make(saved(tmp_path))
+  state = task.init()
+  assert int(state.learn.real.size) == 12 and int(state.act.policy.random) == 0
+  np.testing.assert_array_equal(state.learn.real.data.reward[:12], ROWS["reward"])
+  flag = jnp.zeros((), bool)
+  row = Transition(jnp.ones(3), jnp.ones(1), jnp.ones(()), jnp.ones(3), flag, flag)
+  after = jax.jit(task.algorithm.observe)(state, row)
+  jax.tree.map(np.testing.assert_array_equal, after.learn.real, state.learn.real)
+  assert float(after.learn.metrics["q_loss"]) > 0  # a gradient step was taken on it
+
+
+def test_logs_of_a_run_are_cut_to_their_lengths(tmp_path):
+  observations = np.full((2, 4, 3), np.nan)
+  observations[0], observations[1, :3] = np.arange(12).reshape(4, 3), 7
+  np.savez(
+    tmp_path / "logs.npz",
+    observations=observations,
+    actions=np.ones((2, 3, 1)),
+    rewards=np.array([[1, 2, 3], [4, 5, np.nan]]),
+    lengths=np.array([3, 2]),
+    terminated=np.array([False, True]),
+  )
+  data = load_dataset(str(tmp_path / "logs.npz"), SPEC)
+  assert data.reward.tolist() == [1, 2, 3, 4, 5]
+  assert data.terminated.tolist() == [False] * 4 + [True]
+  np.testing.assert_array_equal(data.next_obs[:2], data.obs[1:3])
+
+
+def test_refuses(tmp_path):
+  with pytest.raises(ValueError, match="there is no such file"):
+    load_dataset(str(tmp_path / "none.npz"), SPEC)
+  with pytest.raises(ValueError, match=r"action has shape \[12, 2\], expected \[12, 1\]"):
+    load_dataset(saved(tmp_path, action=np.zeros((12, 2))), SPEC)
+  with pytest.raises(ValueError, match="reward has values that are not finite"):
+    load_dataset(saved(tmp_path, reward=np.full(12, np.nan)), SPEC)
+  with pytest.raises(UsageError, match="set capacity=12"):
+    make(saved(tmp_path), capacity=5).init()
+  with pytest.raises(UsageError, match="needs ratio=1, got 0[.]5"):
+    make(saved(tmp_path), ratio=0.5)
