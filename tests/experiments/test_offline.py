@@ -77,5 +77,5 @@ def test_refuses(tmp_path):
     load_dataset(saved(tmp_path, reward=np.full(12, np.nan)), SPEC)
   with pytest.raises(UsageError, match="set capacity=12"):
     make(saved(tmp_path), capacity=5).init()
-  with pytest.raises(UsageError, match="needs ratio=1, got 0[.]5"):
+  with pytest.raises(UsageError, match="needs ratio=1"):
     make(saved(tmp_path), ratio=0.5)

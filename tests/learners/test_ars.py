@@ -1,0 +1,57 @@
+"""Augmented random search against numpy, and on a problem whose answer is known."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl_jax.learners.ars import make_ars
+
+LOW, HIGH = np.float32([-2.0, -1.0]), np.float32([2.0, 3.0])
+
+
+def test_a_step_is_that_of_numpy():
+  ars = make_ars(3, LOW, HIGH, directions=5, top=2, step_size=0.3, noise=0.1)
+  state = ars.init(jax.random.key(0))
+  rng = np.random.default_rng(0)
+  seen = rng.normal(2.0, 3.0, (40, 3)).astype(np.float32)
+  for obs in seen:
+    state = ars.see(state, obs)
+  start = rng.normal(size=(2, 3)).astype(np.float32)
+  state = state._replace(policy=state.policy._replace(weights=jnp.asarray(start)))
+  returns = np.float32([[1, 2], [9, 3], [0, 0], [4, -7], [-1, 8]])
+  after, _ = jax.jit(ars.update)(state, returns, jax.random.key(1))
+
+  d = np.asarray(state.directions)
+  sigma = np.std([9, 3, -1, 8])
+  want = start + 0.3 / (2 * sigma) * ((9 - 3) * d[1] + (-1 - 8) * d[4])
+  np.testing.assert_allclose(after.policy.weights, want, rtol=1e-5)
+  np.testing.assert_allclose(after.policy.scaling.mean, seen.mean(0), rtol=1e-4)
+  np.testing.assert_allclose(after.policy.scaling.scale, seen.std(0), rtol=1e-4)
+  assert (np.asarray(after.directions) != d).all()
+  np.testing.assert_allclose(ars.tried(state, 2).weights, start + 0.1 * d[1], rtol=1e-5)
+  np.testing.assert_allclose(ars.tried(state, 3).weights, start - 0.1 * d[1], rtol=1e-5)
+
+  unit = np.clip(want @ ((seen[0] - seen.mean(0)) / seen.std(0)), -1, 1)
+  action = LOW + (unit + 1) / 2 * (HIGH - LOW)
+  np.testing.assert_allclose(ars.act(after.policy, seen[0]), action, atol=1e-3)
+
+
+def test_finds_the_best_linear_policy():
+  best = jnp.array([[0.3, -0.2, 0.1], [0.0, 0.4, -0.3]])
+  ars = make_ars(3, LOW, HIGH, step_size=0.02, noise=0.03)
+  score = lambda policy: -jnp.square(policy.weights - best).sum()
+
+  def body(state, key):
+    trials = jax.vmap(lambda i: score(ars.tried(state, i)))(jnp.arange(16))
+    return ars.update(state, trials.reshape(8, 2), key)[0], None
+
+  state = ars.init(jax.random.key(0))
+  keys = jax.random.split(jax.random.key(1), 300)
+  state = jax.jit(lambda s: jax.lax.scan(body, s, keys)[0])(state)
+  np.testing.assert_allclose(state.policy.weights, best, atol=0.1)
+
+
+def test_refuses():
+  with pytest.raises(ValueError, match="top must lie between 1 and 4, got 5"):
+    make_ars(3, LOW, HIGH, directions=4, top=5)
