@@ -8,10 +8,12 @@ Python once for each control step, and once for all.
 from __future__ import annotations
 
 import statistics
+import time
 
 from experiments.benchmarks.report import Report
 from experiments.benchmarks.request import Request
 from experiments.peers.worker import Worker
+from mbrl_jax.runtime.progress import duration
 
 BATCHES = {"mujoco": (1, 64, 1024), "mjx": (1, 1024)}
 PATIENCE = 900.0
@@ -28,7 +30,11 @@ SHARES = {
 def measure(report: Report, request: Request) -> None:
   """Adds steps per second, their share of a bare rollout's, and compile seconds."""
   engines = ("mujoco", "mjx") if request.mjx else ("mujoco",)
-  for name in request.tasks:
+  start = time.perf_counter()
+  for i, name in enumerate(request.tasks):
+    if i:
+      left = (time.perf_counter() - start) / i * (len(request.tasks) - i)
+      print(f"{i} of {len(request.tasks)} tasks done | ETA {duration(left)}", flush=True)
     for engine in engines:
       with Worker("experiments.peers.ours_envs") as worker:
         for batch in BATCHES[engine]:
