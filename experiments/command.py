@@ -20,7 +20,6 @@ from mbrl_jax.runtime.run_folder import RunFolderError
 USAGE = 2
 """Exit status of a command that asks for what there is not."""
 
-DOTTED = re.compile(r"--?(config|env)\.([\w.]+)(?:=(.*))?", re.DOTALL)
 Dotted = dict[str, dict[str, str]]
 """``{"config": {"planner.samples": "400"}, "env": {...}}`` from the command line."""
 
@@ -35,6 +34,7 @@ def run(
   doc: str,
   more_help: Callable[[list[str]], str] = lambda argv: "",
   repeated: str | None = None,
+  groups: tuple[str, ...] = ("config", "env"),
 ) -> None:
   """Parses the command line, runs ``main`` and exits with its status.
 
@@ -45,9 +45,10 @@ def run(
     doc: the program's docstring, shown by ``--help``.
     more_help: text under the flags, from the arguments given with ``--help``.
     repeated: a flag that takes all the words that follow it: ``--runs a b c``.
+    groups: first parts of the dotted flags: ``--config.a.b=value``.
   """
   define()
-  dotted: Dotted = {"config": {}, "env": {}}
+  dotted: Dotted = {group: {} for group in groups}
 
   def parse(argv: list[str]) -> list[str]:
     if any(word in ("--help", "-help", "-h", "--helpshort") for word in argv[1:]):
@@ -91,10 +92,11 @@ def guarded(main: Callable[[], int]) -> int:
 
 
 def split(argv: list[str], dotted: Dotted) -> list[str]:
-  """Moves ``--config.a.b=value`` and ``--env.a=value`` from ``argv`` to ``dotted``."""
+  """Moves ``--config.a.b=value`` from ``argv`` to ``dotted``, whose keys may stand first."""
+  pattern = re.compile(rf"--?({'|'.join(dotted)})\.([\w.]+)(?:=(.*))?", re.DOTALL)
   rest, words = [], iter(argv)
   for word in words:
-    match = DOTTED.fullmatch(word)
+    match = pattern.fullmatch(word)
     if match is None:
       rest.append(word)
       continue

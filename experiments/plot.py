@@ -3,11 +3,16 @@
   python -m experiments.plot --runs runs/demo
   python -m experiments.plot --runs runs/a runs/b runs/c --group=config.model.kind
   python -m experiments.plot --runs runs/a runs/b --threshold=175 --out=curves.png
+  python -m experiments.plot --runs runs/a runs/b runs/c --group=algo --band=iqm
 
 One run: its learning curve, its model error and, where predictions were kept
 (--config.log_predictions=True), the particle fan of every trial, into its plots/. Several:
 one mean curve with a band of one standard deviation for each value of --group, and a
 table of the best return, of the last five trials and of the trials that --threshold took.
+
+--band=iqm draws evaluations in place of a column: the interquartile mean over all seeds of a
+group with its stratified bootstrap interval of 95 per cent, one panel for each task and one
+for all of several. The table then says how many environment steps --threshold took.
 """
 
 from __future__ import annotations
@@ -18,24 +23,40 @@ from pathlib import Path
 import rich.console
 from absl import flags
 
-from experiments import command, job, pictures, summary
+from experiments import command, curves, job, pictures, summary
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.runtime import plots, run_folder
 from mbrl_jax.runtime.table import read_table
 
 LABELS = {"return": "return of an episode", "best": "running maximum of the return"}
+BANDS = ("std", "iqm")
 
 
-def define() -> None:
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
-  flags.DEFINE_multi_string("runs", [], "Folders of runs; may be followed by several.")
-  flags.DEFINE_list("group", [], "Fields of config.json that label the curves, by commas.")
-  flags.DEFINE_float("threshold", None, "Return of which the table tells when it was reached.")
-  flags.DEFINE_string("column", "best", "Column of metrics.csv to draw of several runs.")
-  flags.DEFINE_string(
-    "out", None, "PNG file (one run: folder). Default: comparison.png, plots/."
+  here = {"flag_values": values}
+  flags.DEFINE_multi_string("runs", [], "Folders of runs; may be followed by several.", **here)
+  flags.DEFINE_list(
+    "group", [], "Fields of config.json that label the curves, by commas.", **here
   )
-  flags.DEFINE_string("title", "", "Title of the picture.")
+  flags.DEFINE_float(
+    "threshold", None, "Return of which the table tells when it was reached.", **here
+  )
+  flags.DEFINE_string(
+    "column", "best", "Column of metrics.csv to draw of several runs.", **here
+  )
+  flags.DEFINE_enum(
+    "band",
+    "std",
+    BANDS,
+    "Of several runs, std: mean and deviation of --column; iqm: interquartile mean of the "
+    "evaluations with its bootstrap interval.",
+    **here,
+  )
+  flags.DEFINE_string(
+    "out", None, "PNG file (one run: folder). Default: comparison.png, plots/.", **here
+  )
+  flags.DEFINE_string("title", "", "Title of the picture.", **here)
 
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
@@ -48,8 +69,12 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   for folder in folders:
     if not folder.metrics.exists():
       raise command.UsageError(f"{folder.path} has no metrics.csv yet: no episode has ended.")
-  alone = len(folders) == 1 and not options.group
-  drawn = _one(folders[0], options) if alone else _several(folders, options, console)
+  if options.band == "iqm":
+    drawn = _banded(folders, options, console)
+  elif len(folders) == 1 and not options.group:
+    drawn = _one(folders[0], options)
+  else:
+    drawn = _several(folders, options, console)
   for path in drawn:
     console.print(f"wrote {path}", markup=False)
   return 0
@@ -73,18 +98,38 @@ def _several(
     rows = read_table(folder.metrics)
     columns = sorted({name for row in rows for name in row} - {"step", "seed"})
     _choose(folder, "--column", options.column, columns)
-    label = _label(folder, options.group)
-    groups.setdefault(label, []).extend(plots.curves(rows, options.column))
-    returns.setdefault(label, []).extend(summary.trials(rows))
+    name = label(folder, options.group)
+    groups.setdefault(name, []).extend(plots.curves(rows, options.column))
+    returns.setdefault(name, []).extend(summary.trials(rows))
   out = Path(options.out or "comparison.png")
   rows = summary.summarise(returns, options.threshold)
   console.print(summary.show(rows, options.threshold))
-  label = LABELS.get(options.column, options.column)
-  picture = plots.comparison(out, groups, label, options.title)
+  text = LABELS.get(options.column, options.column)
+  picture = plots.comparison(out, groups, text, options.title)
   return [picture, summary.write(out.with_suffix(".csv"), rows)]
 
 
-def _label(folder: run_folder.RunFolder, group: list[str]) -> str:
+def _banded(
+  folders: list[run_folder.RunFolder], options: flags.FlagValues, console: rich.console.Console
+) -> list[Path]:
+  if options["column"].present:
+    raise command.UsageError("--column belongs to --band=std; --band=iqm draws evaluations.")
+  groups: curves.Groups = {}
+  for folder in folders:
+    groups.setdefault(label(folder, options.group), []).extend(curves.read(folder))
+  for name, group in groups.items():
+    if not group:
+      raise command.UsageError(f"Nothing of {name} has been evaluated yet.")
+  rows = curves.table(groups, options.threshold)
+  if not console.is_terminal:
+    console.width = 120  # nothing of the table is folded in a file
+  console.print(curves.show(rows, options.threshold))
+  out = Path(options.out or "comparison.png")
+  return [curves.draw(out, groups, options.title), curves.write(out.with_suffix(".csv"), rows)]
+
+
+def label(folder: run_folder.RunFolder, group: list[str]) -> str:
+  """Names the curve of a run: by fields of its config, or else by its folder."""
   if not group:
     return folder.path.name
   fields = run_folder.flat(folder.config())

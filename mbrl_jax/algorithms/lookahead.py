@@ -18,6 +18,7 @@ count.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -27,6 +28,7 @@ from mbrl_jax.algorithms.world import World
 from mbrl_jax.ops.risk import mean, mean_minus_std
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent, policy_plans
+from mbrl_jax.planners.proposals import PolicyFn
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, Planner, State
 
 
@@ -82,7 +84,37 @@ class Belief(NamedTuple):
 def make_lookahead(
   spec: EnvSpec, config: LookaheadConfig, agent: Agent, world: World
 ) -> Planner:
+  """Makes the planner of an actor-critic; see ``make_guided_planner``."""
+
+  def policy(params: Belief, obs: State, key: Key) -> Array:
+    return agent.sac.act(params.actor, spec.encode(obs), key, True)
+
+  def terminal(params: Belief, obs: State, key: Key) -> Array:
+    return agent.sac.q(params.critics, spec.encode(obs), policy(params, obs, key))
+
+  return make_guided_planner(
+    spec, config, world, policy, discount=agent.discount, terminal=terminal
+  )
+
+
+def make_guided_planner(
+  spec: EnvSpec,
+  config: LookaheadConfig,
+  world: World,
+  policy: PolicyFn,
+  *,
+  discount: float = 1.0,
+  terminal: Callable[[Belief, State, Key], Array] | None = None,
+) -> Planner:
   """Makes the planner; its ``params`` are a ``Belief`` and its states observations.
+
+  Args:
+    spec: the task.
+    config: of the planner.
+    world: the ensemble that it plans over.
+    policy: ``(belief, obs, key) -> action``, whose rollouts compete with the plans.
+    discount: of the rewards.
+    terminal: value of the observation behind the horizon; ``None``: none.
 
   Raises:
     ValueError: sizes that are not positive or do not fit each other, an unknown utility or
@@ -94,12 +126,6 @@ def make_lookahead(
   axes = Belief(world.dynamics.params_axes, None, None)
   step = lambda params, obs, action, key: world.dynamics.step(params.world, obs, action, key)
   dynamics = Dynamics(step, world.dynamics.slices, axes, world.dynamics.noise)
-
-  def policy(params: Belief, obs: State, key: Key) -> Array:
-    return agent.sac.act(params.actor, spec.encode(obs), key, True)
-
-  def terminal(params: Belief, obs: State, key: Key) -> Array:
-    return agent.sac.q(params.critics, spec.encode(obs), policy(params, obs, key))
 
   search = mirror_descent(
     config.samples,
@@ -116,10 +142,11 @@ def make_lookahead(
   if config.cost_limit is not None:
     guarded = add_costs(dynamics, spec)
     rank = within(config.cost_limit, config.cost_over, 1 / config.kappa)
-    before = lambda params, state, key: terminal(params, state.obs, key)
+    if terminal is not None:
+      before = lambda params, state, key: terminal(params, state.obs, key)
   score = make_evaluate(
     guarded,
-    discount=agent.discount,
+    discount=discount,
     particles=config.particles,
     risk=mean_minus_std(config.pessimism) if config.pessimism else mean(),
     terminal=before,

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from mbrl_jax.algorithms import demorl, mbpo, mopac, pets, sac
+from mbrl_jax.algorithms import demo_layer, demorl, mbpo, mopac, pets, sac
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Algorithm, EnvSpec
 
 _ALGORITHMS: dict[str, tuple[type, Callable[[EnvSpec, Any], Algorithm]]] = {
+  "demo_layer": (demo_layer.Config, demo_layer.make_demo_layer),
   "demorl": (demorl.Config, demorl.make_demorl),
   "loop": (demorl.LoopConfig, demorl.make_demorl),
   "mbpo": (mbpo.Config, mbpo.make_mbpo),

@@ -1,0 +1,166 @@
+r"""Trains every combination of some values, several runs side by side.
+
+  python -m experiments.sweep --algo=sac --env=pendulum --seeds=3 --logdir=runs/sweep \
+    --sweep.agent.learning_rate=3e-4,1e-3 --sweep.agent.repeat=1,2 --jobs=2
+  python -m experiments.sweep --logdir=runs/nets --sweep.model.hidden='(64,64);(200,200)'
+  python -m experiments.sweep --logdir=runs/all --sweep.algo=sac,mbpo --sweep.env=ant,hopper
+  python -m experiments.sweep --logdir=runs/noise --sweep.env.action_noise=0,0.1 --backend=ray
+
+--sweep.NAME takes the values of a field of the config, with env.NAME those of an argument of
+the task, or those of algo, env, preset or physics. They are parted by commas; commas inside
+brackets do not part, and where there is a semicolon only semicolons do. All other flags, and
+--config.NAME and --env.NAME, are those of experiments.train and go to every run. The seeds of
+a combination train together in its run.
+
+Each run has a folder below --logdir that is named by its values, and beside it a .log of what
+it said. Ctrl-C asks the runs to save and stop, a second one ends them. The same command again
+skips what is done and resumes the rest; a run that failed does not keep the others. The table
+and the curves go to sweep.csv and sweep.png.
+
+Exit status: 0 all runs are done; 1 some failed; 130 stopped by Ctrl-C, 143 by SIGTERM; 2 wrong
+usage.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import rich.console
+from absl import flags
+
+from experiments import command, job, train
+from experiments.sweeping import grid, processes, ray_tasks, report, schedule
+from mbrl_jax.runtime import run_folder
+from mbrl_jax.runtime.interrupt import Interrupt
+
+BACKENDS: dict[str, Callable[[int], schedule.Backend]] = {
+  "processes": processes.Processes,
+  "ray": ray_tasks.RayTasks,
+}
+OWN = ("logdir", "resume", "step")
+"""Flags of ``experiments.train`` that a sweep sets itself."""
+
+
+def define() -> None:
+  """Defines the flags: those of ``experiments.train``, and how to run many."""
+  train.define()
+  for name in OWN:
+    delattr(flags.FLAGS, name)
+  flags.adopt_module_key_flags(train)  # or --help would leave them out
+  flags.DEFINE_string("logdir", None, "Folder of the runs' folders (required).")
+  flags.DEFINE_integer("jobs", 1, "Runs at a time. They share cores and accelerators.", 1)
+  flags.DEFINE_enum(
+    "backend", "processes", list(BACKENDS), "What runs them; ray: a local Ray, extra 'ray'."
+  )
+
+
+def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+  """Trains all combinations; returns the exit status."""
+  console = rich.console.Console(highlight=False, soft_wrap=True)
+  if not console.is_terminal:
+    console.width = 160  # nothing of the table is folded in a file
+  # This process computes nothing: an accelerator's memory is for the runs.
+  jax.config.update("jax_platforms", "cpu")
+  folder = _folder(options)
+  cells = grid.cells(dotted, _settings_flags(options, dotted))
+  runs = [_run(folder, cell, options) for cell in cells]
+  backend = BACKENDS[options.backend](options.jobs)
+  folder.mkdir(parents=True, exist_ok=True)
+  console.print(f"{len(runs)} runs in {folder}, {options.jobs} at a time", markup=False)
+  try:
+    with Interrupt() as interrupt:
+      schedule.work(runs, backend, options.jobs, console, lambda: interrupt)
+  except KeyboardInterrupt:
+    print("killed; the same command resumes from the last checkpoints", file=sys.stderr)
+    return 128 + signal.SIGINT
+  finally:
+    backend.close()
+  _report(folder, runs, cells, console)
+  if interrupt:
+    console.print("stopped; the same command resumes", markup=False)
+    return 128 + interrupt.signal
+  return 0 if all(run.status == schedule.DONE for run in runs) else 1
+
+
+def _folder(options: flags.FlagValues) -> Path:
+  if options.logdir is None:
+    raise command.UsageError(
+      "--logdir is missing: the folder for the runs, such as runs/sweep."
+    )
+  folder = Path(options.logdir)
+  if folder.exists() and not folder.is_dir():
+    raise command.UsageError(f"--logdir={options.logdir} is a file; a sweep needs a folder.")
+  if (folder / "config.json").exists():
+    raise command.UsageError(
+      f"--logdir={options.logdir} is the folder of a run; a sweep needs one for its runs."
+    )
+  return folder
+
+
+def _settings_flags(options: flags.FlagValues, dotted: command.Dotted) -> dict[str, object]:
+  """Returns what all runs have in common of the arguments of ``job.make_settings``."""
+  for name in grid.FLAGS:
+    if name in dotted["sweep"] and options[name].present:
+      raise command.UsageError(f"--{name} and --sweep.{name} give the same; drop one.")
+  if options.seeds % options.devices:
+    raise command.UsageError(
+      f"--devices={options.devices} does not divide --seeds={options.seeds}: each device "
+      "trains its share of the seeds."
+    )
+  return {name: getattr(options, name) for name in train.STORED}
+
+
+def _run(folder: Path, cell: grid.Cell, options: flags.FlagValues) -> schedule.Run:
+  """Makes the run of a combination, checked as far as that needs no training."""
+  place = run_folder.RunFolder(folder / cell.name)
+  known = (place.path / "config.json").exists()
+  if known:
+    run_folder.check_config(place, cell.settings)
+  elif place.path.exists() and any(place.path.iterdir()):
+    raise command.UsageError(f"{place.path} is not empty and not a run: move it away.")
+  # Sizes are the same whatever simulates, and this process may lack what the runs have.
+  built = job.build({**cell.settings, "physics": "auto"})
+  words = [*_words(cell, options), f"--logdir={place.path}", *(["--resume"] if known else [])]
+  program = [sys.executable, "-m", "experiments.train", *words]
+  return schedule.Run(cell.name, place, built.total_steps, program)
+
+
+def _words(cell: grid.Cell, options: flags.FlagValues) -> list[str]:
+  """Writes the flags of a run, but for where it is."""
+  own = (*grid.FLAGS, "seed", "seeds")
+  typed = [
+    flag.serialize()
+    for flag in options.get_flags_for_module(train.__name__)
+    if flag.present and flag.name not in own
+  ]
+  values = [
+    f"--{group}.{name}={value}"
+    for group in ("config", "env")
+    for name, value in cell.dotted[group].items()
+  ]
+  return [*(f"--{name}={cell.flags[name]}" for name in own), *typed, *values]
+
+
+def _report(
+  folder: Path,
+  runs: list[schedule.Run],
+  cells: list[grid.Cell],
+  console: rich.console.Console,
+) -> None:
+  """Shows and writes what the runs came to."""
+  names = list(cells[0].values)
+  rows = report.rows(runs, {cell.name: cell.values for cell in cells})
+  console.print(report.show(rows, names))
+  drawn = report.draw(folder / "sweep.png", runs)
+  for path in filter(None, (report.write(folder / "sweep.csv", rows, names), drawn)):
+    console.print(f"wrote {path}", markup=False)
+  for line in report.failures(runs):
+    print(f"failed: {line}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+  command.run(main, define, __doc__ or "", train.more_help, groups=("sweep", "config", "env"))

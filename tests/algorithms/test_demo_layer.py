@@ -1,0 +1,106 @@
+"""The DeMo layer: each episode is a trial, all trials move the policy, evaluations use it."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl_jax.algorithms import (
+  demo_layer,
+  init_state,
+  make_algorithm,
+  make_evaluation,
+  make_step,
+)
+from mbrl_jax.algorithms.lookahead import LookaheadConfig
+from mbrl_jax.algorithms.world import WorldConfig
+from mbrl_jax.envs import make_env
+
+LENGTH = 5
+CONFIG = demo_layer.Config(
+  steps=200,
+  init_steps=7,
+  update_every=LENGTH,
+  directions=2,
+  top=1,
+  world=WorldConfig(members=2, elites=2, hidden=(8,), weight_decay=(0.0,), epochs=2),
+  lookahead=LookaheadConfig(
+    horizon=3, samples=8, policy_plans=2, iterations=2, particles=2, elites=3
+  ),
+)
+
+
+@pytest.fixture(scope="module")
+def trained():
+  env = make_env("pendulum", episode_length=LENGTH)
+  algorithm = make_algorithm("demo_layer", env.spec, CONFIG)
+  state = init_state(algorithm, env, jax.random.key(0))
+  step, history = make_step(algorithm, env, steps=LENGTH), []
+  for _ in range(7):
+    state, metrics = step(state)
+    history.append((state, jax.device_get(metrics)))
+  assert step._cache_size() == 1
+  return env, algorithm, history
+
+
+def test_trials_begin_with_the_first_episode_without_uniform_actions(trained):
+  """Seven uniform actions reach into the second episode of five steps; the third is whole."""
+  _, _, history = trained
+  assert [int(state.learn.trial) for state, _ in history] == [0, 0, 1, 2, 3, 0, 1]
+  returns = np.asarray(history[4][0].learn.returns).reshape(-1)
+  for k in range(3):
+    np.testing.assert_allclose(returns[k], history[2 + k][1]["episode_return"][-1], rtol=1e-5)
+
+
+def test_the_policy_moves_when_all_trials_are_done_and_as_random_search_says(trained):
+  _, _, history = trained
+  before, after = history[4][0].learn, history[5][0].learn
+  np.testing.assert_array_equal(before.ars.policy.weights, 0)
+  returns = np.asarray(after.returns)
+  best = int(np.argmax(returns.max(1)))
+  kept, direction = returns[best], np.asarray(before.ars.directions[best])
+  want = CONFIG.step_size / kept.std() * (kept[0] - kept[1]) * direction
+  np.testing.assert_allclose(after.ars.policy.weights, want, rtol=1e-4, atol=1e-6)
+  assert np.abs(after.ars.directions - before.ars.directions).max() > 0
+
+
+def test_each_trial_is_guided_by_its_own_policy_and_evaluations_by_the_last_moved(trained):
+  env, algorithm, history = trained
+  state = history[6][0]
+  push = CONFIG.noise * state.learn.ars.directions[0]
+  np.testing.assert_allclose(
+    state.act.belief.actor.weights, state.learn.ars.policy.weights - push, rtol=1e-5
+  )
+  deployed = algorithm.deploy(state.act)
+  np.testing.assert_array_equal(deployed.belief.actor.weights, state.learn.ars.policy.weights)
+  assert deployed.random == 0 and deployed.greedy
+  returns = make_evaluation(algorithm, env, episodes=2)(state.act, jax.random.key(1))["return"]
+  assert np.isfinite(returns).all()
+
+
+def test_the_policy_alone_evaluates_where_that_is_asked():
+  env = make_env("pendulum", episode_length=LENGTH)
+  config = dataclasses.replace(CONFIG, evaluate="policy")
+  algorithm = make_algorithm("demo_layer", env.spec, config)
+  assert not algorithm.plans
+  act = algorithm.init(jax.random.key(0)).act
+  action, _, info = algorithm.act(algorithm.deploy(act), jnp.ones(3), jax.random.key(1))
+  np.testing.assert_array_equal(action, [0.0])  # weights begin at zero
+  assert info["random"] == 0
+
+
+@pytest.mark.parametrize(
+  ("changes", "message"),
+  [
+    ({"top": 3}, "top"),
+    ({"directions": 0}, "directions"),
+    ({"evaluate": "both"}, "evaluate='both' is not known"),
+    ({"steps": 0}, "steps must be positive"),
+  ],
+)
+def test_bad_configurations_are_named(changes, message):
+  spec = make_env("pendulum").spec
+  with pytest.raises(ValueError, match=message):
+    make_algorithm("demo_layer", spec, dataclasses.replace(CONFIG, **changes))
