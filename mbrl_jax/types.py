@@ -369,6 +369,23 @@ class LearnFn(Protocol):
     """Learns if it is time to; metrics hold ``ran``, 1.0 if it was."""
 
 
+class Insight(NamedTuple):
+  """What an algorithm believes, for those who ask whether it is right.
+
+  Attributes:
+    dynamics: learned, over observations; ``None``: there is no model.
+    params: ``(TrainState) -> params`` of the dynamics.
+    q: ``(TrainState, obs [O], action [A]) -> []``, the discounted return that the critic
+      expects; ``None``: there is no critic.
+    discount: of that return.
+  """
+
+  dynamics: Dynamics | None = None
+  params: Callable[[TrainState], Params] | None = None
+  q: Callable[[TrainState, Array, Array], Array] | None = None
+  discount: float = 1.0
+
+
 class Algorithm(NamedTuple):
   """A learning system as pure functions.
 
@@ -381,6 +398,7 @@ class Algorithm(NamedTuple):
     deploy: ``(act) -> act``, as an evaluation or a robot wants it: without exploration.
     plans: whether an action takes a plan, which fills the machine by itself; without one,
       evaluation episodes run side by side.
+    insight: see ``Insight``.
   """
 
   init: Callable[[Key], TrainState]
@@ -390,3 +408,4 @@ class Algorithm(NamedTuple):
   update: LearnFn
   deploy: Callable[[Any], Any] = _identity
   plans: bool = True
+  insight: Insight = Insight()

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.learners import SAC, SACState, SACTuning, make_sac
 from mbrl_jax.ops.validate import between, positive
-from mbrl_jax.types import Array, EnvSpec, Key, Metrics, Transition
+from mbrl_jax.types import Array, EnvSpec, Key, Metrics, TrainState, Transition
 
 
 @dataclass(frozen=True)
@@ -119,6 +119,13 @@ def start_acting(state: SACState, random: int) -> PolicyAct:
 def deploy(act: PolicyAct) -> PolicyAct:
   """Returns what an evaluation or a robot acts with: the mean, from the first step on."""
   return PolicyAct(act.actor, jnp.zeros_like(act.random), jnp.ones_like(act.greedy))
+
+
+def critic(spec: EnvSpec, agent: Agent) -> Callable[[TrainState, Array, Array], Array]:
+  """Returns the ``q`` of ``Insight`` for algorithms with ``learn.sac`` in their state."""
+  return lambda state, obs, action: agent.sac.q(
+    state.learn.sac.nets.critics, spec.encode(obs), action
+  )
 
 
 def _act(spec, sac, act, obs, key) -> tuple[Array, PolicyAct, Metrics]:

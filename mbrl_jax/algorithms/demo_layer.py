@@ -35,6 +35,7 @@ from mbrl_jax.types import (
   Algorithm,
   Array,
   EnvSpec,
+  Insight,
   Key,
   Metrics,
   Planner,
@@ -157,6 +158,7 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
     update=lambda state: _update(parts, state),
     deploy=_deploy,
     plans=config.evaluate == "planner",
+    insight=Insight(world.dynamics, lambda state: elite_params(state.learn.world)),
   )
 
 

@@ -36,6 +36,7 @@ from mbrl_jax.algorithms.agent import (
   Agent,
   AgentConfig,
   PolicyAct,
+  critic,
   deploy,
   make_agent,
   start_acting,
@@ -51,6 +52,7 @@ from mbrl_jax.types import (
   Algorithm,
   Array,
   EnvSpec,
+  Insight,
   Key,
   Metrics,
   Planner,
@@ -171,6 +173,12 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
     update=lambda state: _update(parts, state),
     deploy=lambda act: act._replace(policy=deploy(act.policy)),
     plans=config.evaluate == "planner",
+    insight=Insight(
+      world.dynamics,
+      lambda state: elite_params(state.learn.world),
+      critic(spec, agent),
+      agent.discount,
+    ),
   )
 
 

@@ -24,7 +24,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.agent import Agent, AgentConfig, deploy, make_agent, start_acting
+from mbrl_jax.algorithms.agent import (
+  Agent,
+  AgentConfig,
+  critic,
+  deploy,
+  make_agent,
+  start_acting,
+)
 from mbrl_jax.algorithms.imagine import imagine
 from mbrl_jax.algorithms.schedule import at_epoch, check_schedule
 from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
@@ -36,6 +43,7 @@ from mbrl_jax.types import (
   Algorithm,
   Array,
   EnvSpec,
+  Insight,
   Key,
   Metrics,
   Params,
@@ -176,6 +184,12 @@ def assemble(
     update=lambda state: _update(parts, state),
     deploy=deploy,
     plans=False,
+    insight=Insight(
+      world.dynamics,
+      lambda state: elite_params(state.learn.world),
+      critic(spec, agent),
+      agent.discount,
+    ),
   )
 
 

@@ -18,6 +18,7 @@ from mbrl_jax.algorithms.agent import (
   Agent,
   AgentConfig,
   PolicyAct,
+  critic,
   deploy,
   make_agent,
   start_acting,
@@ -26,7 +27,7 @@ from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.validate import positive
-from mbrl_jax.types import Algorithm, Array, EnvSpec, Metrics, TrainState, Transition
+from mbrl_jax.types import Algorithm, Array, EnvSpec, Insight, Metrics, TrainState, Transition
 
 
 @dataclass(frozen=True)
@@ -81,6 +82,7 @@ def make_sac_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
     update=_report,
     deploy=deploy,
     plans=False,
+    insight=Insight(q=critic(spec, agent), discount=agent.discount),
   )
 
 

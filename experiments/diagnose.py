@@ -1,0 +1,176 @@
+"""Shows whether what a run believes is so: its model over the horizon, its spread, its critic.
+
+  python -m experiments.diagnose --run=runs/demo
+  python -m experiments.diagnose --run=runs/hopper --episodes=20 --horizon=50 --best
+
+New episodes are run with what was learned. What the algorithm has is compared with them:
+
+  model error   of the mean of the particles, over real actions, k steps after a real state
+  calibration   how often one step lies in the intervals that the particles give
+  critic        expected discounted return against the one that followed
+
+Figures go to diagnosis_*.csv and pictures to plots/ in the run folder, or to --out.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import rich.console
+from absl import flags
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from experiments import command, diagnosis, evaluate
+from mbrl_jax.runtime import plots
+from mbrl_jax.types import Insight, TrainState, Transition
+
+DOTS = 4000
+"""Steps of a critic at most that are drawn."""
+
+
+def define() -> None:
+  """Defines the flags."""
+  evaluate.define()
+  flags.adopt_module_key_flags(evaluate)
+  flags.DEFINE_integer("horizon", 30, "Control steps that the model is asked to predict.", 1)
+  flags.DEFINE_integer("starts", 200, "States from which it predicts, at most.", 1)
+  flags.DEFINE_string("out", None, "Folder to write to. Default: the run's.")
+
+
+def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+  """Diagnoses the first seed of a run; returns the exit status."""
+  command.refuse(dotted)
+  console = rich.console.Console(highlight=False, soft_wrap=True)
+  folder, task, restored = evaluate.restore(options)
+  insight = task.algorithm.insight
+  rollout, seconds = task.evaluation(options.episodes, restored.state.act)
+  console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
+  episodes, state = rollout(restored.state.act, options.seed)["transition"], restored.state
+  if task.seeds:
+    episodes, state = jax.tree.map(lambda x: x[0], (episodes, state))
+    console.print(f"of {len(task.seeds)} seeds the first is diagnosed", markup=False)
+  out = Path(options.out) if options.out else folder.path
+  (out / "plots").mkdir(parents=True, exist_ok=True)
+  written: list[Path] = []
+  if insight.dynamics is None:
+    console.print(f"{task.settings['algo']} has no model", markup=False)
+  else:
+    written += _model(options, insight, state, episodes, out, console)
+  if insight.q is None:
+    console.print(f"{task.settings['algo']} has no critic", markup=False)
+  else:
+    written += _critic(insight, state, episodes, out, console)
+  for path in written:
+    console.print(f"wrote {path}", markup=False)
+  return 0
+
+
+def _model(
+  options: flags.FlagValues,
+  insight: Insight,
+  state: TrainState,
+  episodes: Transition,
+  out: Path,
+  console: rich.console.Console,
+) -> list[Path]:
+  """Measures and draws the model's error and its calibration."""
+  horizon = min(options.horizon, int(diagnosis.lengths(episodes).max()))
+  key = jax.random.key(options.seed)
+  params = insight.params(state)
+  asked = (insight.dynamics, params, episodes, horizon, options.starts, key)
+  predicted, truth = diagnosis.predict(*asked)
+  scale = np.asarray(episodes.obs).reshape(-1, truth.shape[-1]).std(0)
+  errors = diagnosis.model_errors(predicted, truth, scale)
+  covered = diagnosis.coverage(predicted[:, 0], truth[:, 0])
+  console.print(
+    f"model error, in deviations: {errors.median[0]:.3g} after one step, "
+    f"{errors.median[-1]:.3g} after {horizon} (medians of {errors.starts} starts)",
+    markup=False,
+  )
+  middle = covered[len(covered) // 2]
+  console.print(f"central half of the predictions: holds {middle:.0%}", markup=False)
+  steps = np.arange(1, horizon + 1)
+  rows = zip(steps, errors.median, errors.upper, strict=True)
+  tables = [
+    _write(out / "diagnosis_model_error.csv", ("steps", "median", "upper"), rows),
+    _write(
+      out / "diagnosis_calibration.csv",
+      ("expected", "observed"),
+      zip(diagnosis.LEVELS, covered, strict=True),
+    ),
+  ]
+
+  def error(axes: Axes) -> None:
+    axes.fill_between(steps, errors.median, errors.upper, alpha=0.2, color=plots.COLOURS[0])
+    axes.plot(steps, errors.median, "o-", ms=3, color=plots.COLOURS[0], label="median")
+    axes.plot([], [], color=plots.COLOURS[0], alpha=0.2, lw=8, label="to the 90th percentile")
+    axes.set(xlabel="control steps ahead", ylabel="error of the mean, in deviations")
+
+  def calibration(axes: Axes) -> None:
+    axes.plot([0, 1], [0, 1], color="0.6", label="exact")
+    axes.plot(diagnosis.LEVELS, covered, "o-", color=plots.COLOURS[0], label="one step")
+    axes.set(xlabel="share of the particles in an interval", ylabel="share of what happened")
+
+  return [
+    *tables,
+    _draw(out / "plots" / "model_horizon.png", error),
+    _draw(out / "plots" / "calibration.png", calibration),
+  ]
+
+
+def _critic(
+  insight: Insight,
+  state: TrainState,
+  episodes: Transition,
+  out: Path,
+  console: rich.console.Console,
+) -> list[Path]:
+  """Measures and draws the bias of the critic."""
+  found = diagnosis.critic(insight, state, episodes)
+  bias = float(np.mean(found.expected - found.followed))
+  console.print(
+    f"critic: expects {found.expected.mean():.4g}, {found.followed.mean():.4g} followed, bias "
+    f"{bias:+.4g} (without entropy)",
+    markup=False,
+  )
+  rows = zip(found.expected, found.followed, strict=True)
+  table = _write(out / "diagnosis_critic.csv", ("expected", "followed"), rows)
+  every = -(-len(found.expected) // DOTS)
+
+  def draw(axes: Axes) -> None:
+    ends = [min(map(np.min, found)), max(map(np.max, found))]
+    axes.plot(ends, ends, color="0.6", label="exact")
+    shown = (found.followed[::every], found.expected[::every])
+    axes.plot(*shown, ".", ms=3, color=plots.COLOURS[0], label="steps")
+    axes.set(xlabel="discounted return that followed", ylabel="expected by the critic")
+
+  return [table, _draw(out / "plots" / "critic.png", draw)]
+
+
+def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[float]]) -> Path:
+  with open(path, "w", newline="", encoding="utf-8") as file:
+    table = csv.writer(file, lineterminator="\n")
+    table.writerow(head)
+    table.writerows([f"{value:.6g}" for value in row] for row in rows)
+  return path
+
+
+def _draw(path: Path, draw: Callable[[Axes], None]) -> Path:
+  figure = Figure(figsize=(6, 4.2), layout="constrained")
+  axes = figure.subplots()
+  draw(axes)
+  axes.grid(color="0.9")
+  axes.set_axisbelow(True)
+  axes.spines[["top", "right"]].set_visible(False)
+  axes.legend(frameon=False)
+  figure.savefig(path, dpi=120)
+  return path
+
+
+if __name__ == "__main__":
+  command.run(main, define, __doc__ or "")
