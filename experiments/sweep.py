@@ -37,9 +37,9 @@ from experiments.sweeping import grid, processes, ray_tasks, report, schedule
 from mbrl_jax.runtime import run_folder
 from mbrl_jax.runtime.interrupt import Interrupt
 
-BACKENDS: dict[str, Callable[[int], schedule.Backend]] = {
-  "processes": processes.Processes,
-  "ray": ray_tasks.RayTasks,
+BACKENDS: dict[str, Callable[[flags.FlagValues], schedule.Backend]] = {
+  "processes": lambda options: processes.Processes(options.jobs),
+  "ray": lambda options: ray_tasks.RayTasks(options.jobs, options.ray_address),
 }
 OWN = ("logdir", "resume", "step")
 """Flags of ``experiments.train`` that a sweep sets itself."""
@@ -54,7 +54,13 @@ def define() -> None:
   flags.DEFINE_string("logdir", None, "Folder of the runs' folders (required).")
   flags.DEFINE_integer("jobs", 1, "Runs at a time. They share cores and accelerators.", 1)
   flags.DEFINE_enum(
-    "backend", "processes", list(BACKENDS), "What runs them; ray: a local Ray, extra 'ray'."
+    "backend", "processes", list(BACKENDS), "What runs them; ray needs the extra 'ray'."
+  )
+  flags.DEFINE_string(
+    "ray_address",
+    None,
+    "A running Ray cluster (auto, or host:port) whose machines see this folder, this Python "
+    "and --logdir at the same paths. Default: a Ray of this machine alone.",
   )
 
 
@@ -65,10 +71,12 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     console.width = 160  # nothing of the table is folded in a file
   # This process computes nothing: an accelerator's memory is for the runs.
   jax.config.update("jax_platforms", "cpu")
+  if options.ray_address and options.backend != "ray":
+    raise command.UsageError("--ray_address goes with --backend=ray.")
   folder = _folder(options)
   cells = grid.cells(dotted, _settings_flags(options, dotted))
   runs = [_run(folder, cell, options) for cell in cells]
-  backend = BACKENDS[options.backend](options.jobs)
+  backend = BACKENDS[options.backend](options)
   folder.mkdir(parents=True, exist_ok=True)
   console.print(f"{len(runs)} runs in {folder}, {options.jobs} at a time", markup=False)
   try:

@@ -1,9 +1,10 @@
-"""Starts each run of a sweep as a task of Ray, on a Ray of this machine alone."""
+"""Starts each run of a sweep as a task of Ray, on a cluster or a Ray of this machine alone."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,17 +60,25 @@ class Task:
 class RayTasks:
   """Runs as Ray's tasks, one for each run."""
 
-  def __init__(self, jobs: int):
-    """Starts Ray on the loopback interface, with room for ``jobs`` tasks at once."""
+  def __init__(self, jobs: int, address: str | None = None):
+    """Joins a cluster, or starts Ray on the loopback interface.
+
+    Args:
+      jobs: tasks at once; a cluster may have room for fewer.
+      address: of the cluster; ``None``: start one, whatever an environment variable names.
+
+    Raises:
+      UsageError: Ray is not installed, or no cluster answers at the address.
+    """
     self._ray = load()
     self._variables = environment(jobs)
-    self._ray.init(
-      address="local",  # whatever cluster an environment variable names
-      _node_ip_address="127.0.0.1",
-      num_cpus=jobs,
-      include_dashboard=False,
-      log_to_driver=False,
-    )
+    if address and ":" in address:
+      _reach(address)  # Ray itself would try for minutes
+    alone = {"_node_ip_address": "127.0.0.1", "num_cpus": jobs, "include_dashboard": False}
+    try:
+      self._ray.init(address or "local", log_to_driver=False, **({} if address else alone))
+    except (ConnectionError, ValueError, RuntimeError) as error:
+      raise UsageError(f"--ray_address={address}: {' '.join(str(error).split())}") from error
     # Made here, so that Ray sends the function itself: its workers need not import us.
     self._remote = self._ray.remote(num_cpus=1, max_retries=0)(_make_work())
 
@@ -82,6 +91,15 @@ class RayTasks:
   def close(self) -> None:
     """Ends Ray."""
     self._ray.shutdown()
+
+
+def _reach(address: str) -> None:
+  """Raises a UsageError if nothing listens at ``[ray://]host:port``."""
+  host, _, port = address.removeprefix("ray://").rpartition(":")
+  try:
+    socket.create_connection((host, int(port)), timeout=5.0).close()
+  except (OSError, ValueError) as error:
+    raise UsageError(f"--ray_address={address}: {error}") from error
 
 
 def _make_work() -> Any:

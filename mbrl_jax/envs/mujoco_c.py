@@ -40,6 +40,15 @@ from mbrl_jax.envs.sensors import sensor_addresses
 from mbrl_jax.types import Array
 
 _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
+_SENSOR = mujoco.mjtSensor
+_UNSEEN = [  # what needs no acceleration, but constraints or actuation
+  int(_SENSOR.mjSENS_ACTUATORPOS),
+  int(_SENSOR.mjSENS_ACTUATORVEL),
+  int(_SENSOR.mjSENS_JOINTLIMITPOS),
+  int(_SENSOR.mjSENS_JOINTLIMITVEL),
+  int(_SENSOR.mjSENS_TENDONLIMITPOS),
+  int(_SENSOR.mjSENS_TENDONLIMITVEL),
+]
 _HUGE = 1e10  # MuJoCo itself gives up on states above this
 _LOCK = threading.Lock()  # one for all engines, because MuJoCo has one handler of warnings
 
@@ -147,14 +156,15 @@ class _Engine:
     model = self._models[0]
     size = mujoco.mj_stateSize(model, _FULL)
     self.blank = np.empty(size)
-    mujoco.mj_getState(model, mujoco.MjData(model), self.blank, _FULL)
+    self._data = mujoco.MjData(model)
+    mujoco.mj_getState(model, self._data, self.blank, _FULL)
     self._addresses = sensor_addresses(model, sensors)
     self._looks = [_look(model, sensors) for model in self._models]
     self.cuts = np.cumsum([1, model.nq, model.nv, model.na]).tolist()
     self.ends = size, 2 * size
     self.results = 2 * size + self._addresses.size
     self._threads = _cores()
-    self._pools: dict[int, tuple[mujoco.rollout.Rollout, list[mujoco.MjData]]] = {}
+    self._pool: tuple[mujoco.rollout.Rollout, list[mujoco.MjData]] | None = None
 
   def step(self, substeps: int, packed: np.ndarray, out: np.ndarray) -> None:
     """Advances states of any leading shape by one control step, see above.
@@ -187,6 +197,8 @@ class _Engine:
     self, chosen: list[int], full: np.ndarray, ctrl: np.ndarray, substeps: int
   ) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the states ``[B, S]`` after the steps and the sensors at them."""
+    if len(chosen) == 1:
+      return self._move_one(chosen[0], full[0], ctrl[0], substeps)
     models = [self._models[i] for i in chosen]
     if not self._addresses.size:
       return self._rollout(models, full, ctrl, substeps)[0][:, -1], None
@@ -199,38 +211,55 @@ class _Engine:
     values = self._rollout([self._looks[i] for i in chosen], full, ctrl, 1)[1]
     return full, values[:, -1, self._addresses]
 
+  def _move_one(
+    self, chosen: int, full: np.ndarray, ctrl: np.ndarray, substeps: int
+  ) -> tuple[np.ndarray, np.ndarray | None]:
+    """Does what ``_move`` does for one row, to the bit, without a rollout's preparations."""
+    model, look, data = self._models[chosen], self._looks[chosen], self._data
+    mujoco.mj_setState(model, data, full, _FULL)
+    data.ctrl, data.qacc_warmstart = ctrl, 0
+    if substeps:
+      mujoco.mj_step(model, data, substeps)
+    state = np.empty((1, full.size))
+    mujoco.mj_getState(model, data, state[0], _FULL)
+    if not self._addresses.size:
+      return state, None
+    if look is None:
+      mujoco.mj_forward(model, data)
+    else:
+      mujoco.mj_step1(look, data)
+    return state, data.sensordata[None, self._addresses]
+
   def _rollout(
     self, models: list[mujoco.MjModel], full: np.ndarray, ctrl: np.ndarray, steps: int
   ) -> tuple[np.ndarray, np.ndarray]:
     """Returns states ``[B, steps, S]`` after each step and the sensors that it leaves."""
     model, (rows, size) = models[0], full.shape
+    if self._pool is None:
+      data = [mujoco.MjData(self._models[0]) for _ in range(self._threads)]
+      self._pool = mujoco.rollout.Rollout(nthread=self._threads), data
+    pool, data = self._pool
     states, values = np.empty((rows, steps, size)), np.empty((rows, steps, model.nsensordata))
     controls = np.empty((rows, steps, model.nu))
     controls[:] = ctrl[:, None]
-    pool, data = self._pool(rows)
     arguments = {"skip_checks": True, "state": states, "sensordata": values}
     pool.rollout(models, data, np.ascontiguousarray(full), controls, nstep=steps, **arguments)
     return states, values
-
-  def _pool(self, rows: int) -> tuple[mujoco.rollout.Rollout, list[mujoco.MjData]]:
-    """Returns who steps so many rows: threads, or the caller where there is one row."""
-    threads = 0 if rows == 1 else self._threads
-    if threads not in self._pools:
-      data = [mujoco.MjData(self._models[0]) for _ in range(max(1, threads))]
-      self._pools[threads] = mujoco.rollout.Rollout(nthread=threads), data
-    return self._pools[threads]
 
 
 def _look(model: mujoco.MjModel, sensors: tuple[int, ...]) -> mujoco.MjModel | None:
   """Returns a model of which one step evaluates the sensors and little else.
 
-  ``None`` where they need the accelerations, and so all of a step.
+  ``None`` where they need accelerations, constraints or actuation, and so all of a step.
   """
-  stages = model.sensor_needstage[list(sensors)]
-  if model.nhistory or model.nplugin or (stages > int(mujoco.mjtStage.mjSTAGE_VEL)).any():
+  stages, kinds = (x[list(sensors)] for x in (model.sensor_needstage, model.sensor_type))
+  late = stages > int(mujoco.mjtStage.mjSTAGE_VEL)
+  if model.nhistory or model.nplugin or (late | np.isin(kinds, _UNSEEN)).any():
     return None
   model, flags = copy.copy(model), mujoco.mjtDisableBit
   model.opt.disableflags |= flags.mjDSBL_CONSTRAINT | flags.mjDSBL_CONTACT
+  model.opt.disableflags |= flags.mjDSBL_SPRING | flags.mjDSBL_DAMPER | flags.mjDSBL_EULERDAMP
+  model.opt.disableflags |= flags.mjDSBL_GRAVITY | flags.mjDSBL_ACTUATION
   model.opt.integrator = mujoco.mjtIntegrator.mjINT_EULER
   return model
 

@@ -1,11 +1,12 @@
 """Randomises ROBEL's tasks as their variants with random dynamics do.
 
 Each reset draws one of several models, made beforehand: joint damping, friction loss, gains
-of the servos, friction of all contacts, and where it applies the total mass and where the hand
-hangs. Besides, the sensors are off, evenly within a twentieth of what they measure at most.
+of the servos, friction of all contacts, and where it applies the total mass, the bumps of the
+ground and where the hand hangs. Besides, the sensors are off, evenly within a twentieth of what
+they measure at most.
 
-Deviations: ROBEL draws a new model at every reset. The uneven ground of the D'Kitty (5 cm at
-most, in a grid of 7.5 cm) is left out: its height field is slow on MJX.
+Deviations: ROBEL draws a new model at every reset. Pictures show the ground flat, whichever is
+in force.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import mujoco
 import numpy as np
 
 from mbrl_jax.envs.task import Task
+from mbrl_jax.envs.terrain import draw_bumps
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Array, Key
 
@@ -76,7 +78,7 @@ def with_random_dynamics(
 def draw(
   model: mujoco.MjModel, ranges: Ranges, joints: slice, models: int
 ) -> Iterator[mujoco.MjModel]:
-  """Yields ``models`` randomised copies of ``model``; runs on the host.
+  """Yields ``models`` randomised copies of ``model``, with bumps if it has a height field.
 
   Args:
     model: it is not changed.
@@ -99,5 +101,7 @@ def draw(
       factor = rng.uniform(*ranges.mass) / one.body_mass.sum()
       one.body_mass[:] *= factor
       one.body_inertia[:] *= factor
+    if one.nhfield:
+      draw_bumps(one, rng)
     mujoco.mj_setConst(one, mujoco.MjData(one))
     yield one

@@ -1,7 +1,7 @@
-"""Lays ground for a walker that starts at the origin and heads along x.
+"""Lays ground for a walker that starts at the origin.
 
-Boxes over the model's floor, of its default class ``ground``: few, because MJX computes the
-contacts of all pairs.
+Ramps and blocks lie ahead of it, along x: boxes over the model's floor, of its default class
+``ground``, and few, because MJX computes the contacts of all pairs. Bumps are all around it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import math
 
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from mbrl_jax.types import Array
 
@@ -18,6 +19,10 @@ BEFORE = 0.5
 RUN = 1.5
 """How far a ramp reaches along x, metres."""
 
+BUMP = 0.05
+"""How high a bump is at most, metres."""
+
+_CELL, _CELLS = 0.075, 80  # m, and how many on each side of the ground that has bumps
 _WIDE = 2.0  # m, half the width of all ground
 _LONG = 2.0  # m, half the length of the level part that a ramp leads to or comes from
 _THICK = 0.1  # m, half
@@ -74,6 +79,25 @@ def add_blocks(spec: mujoco.MjSpec) -> None:
   for i, (x, y, turn, height) in enumerate(_BLOCKS):
     quat = [math.cos(turn / 2), 0, 0, math.sin(turn / 2)]
     _add_box(spec, f"block_{i}", [0.12, 0.16, height / 2], [x, y, height / 2], quat)
+
+
+def add_bumps(spec: mujoco.MjSpec) -> None:
+  """Makes the floor a height field, 6 m wide and flat until ``draw_bumps``.
+
+  Contacts get no margin, which MJX does not know of height fields.
+  """
+  half, points = _CELL * _CELLS / 2, _CELLS + 1
+  field = spec.add_hfield(name="bumps", nrow=points, ncol=points, size=[half, half, BUMP, 0.1])
+  field.userdata = [0.0] * points**2
+  floor = spec.geom("floor")
+  floor.type, floor.hfieldname = mujoco.mjtGeom.mjGEOM_HFIELD, "bumps"
+  for geom in spec.geoms:
+    geom.margin = 0.0
+
+
+def draw_bumps(model: mujoco.MjModel, rng: np.random.Generator) -> None:
+  """Gives every corner of the cells a height of its own, evenly from 0 to ``BUMP``."""
+  model.hfield_data[:] = rng.uniform(size=model.hfield_data.size)
 
 
 def _add_box(spec: mujoco.MjSpec, name: str, size: list, pos: list, quat: list) -> None:

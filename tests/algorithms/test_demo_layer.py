@@ -45,6 +45,7 @@ def trained():
   return env, algorithm, history
 
 
+@pytest.mark.slow
 def test_trials_begin_with_the_first_episode_without_uniform_actions(trained):
   """Seven uniform actions reach into the second episode of five steps; the third is whole."""
   _, _, history = trained

@@ -85,6 +85,7 @@ def test_learns_from_the_end_of_the_random_steps_on(name):
   assert [float(update["ran"]) for _, update in history][2:] == [1, 1]
 
 
+@pytest.mark.slow
 def test_the_model_is_fitted_and_rolled_out_as_the_schedules_say():
   _, _, history = train("mbpo", 4)
   sizes = [int(state.learn.model.size) for state, _ in history]

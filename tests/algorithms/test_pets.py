@@ -52,6 +52,7 @@ def trained():
   return run(pendulum(), CONFIG, 6)
 
 
+@pytest.mark.slow
 def test_random_trials_come_first_and_fits_at_the_end_of_each_trial(trained):
   state, history, step = trained
   random = np.concatenate([h["info"]["random"] for h in history])

@@ -33,6 +33,7 @@ def test_steps_are_those_of_mujoco():
   np.testing.assert_allclose(got, want, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_substep_is_a_step():
   model, hold = cart(), np.full((3, 1), 0.7, np.float32)
   state, params = mjx_state(model, [0.3], [-0.2]), mjx_model(model)
@@ -58,6 +59,7 @@ def test_another_mass_does_not_recompile():
   assert len(traces) == 1
 
 
+@pytest.mark.slow
 def test_planning_reproduces_the_return_of_the_environment():
   task = make_mjcf(ARM, cost=COST, control_cost=0.01, keyframe="up", physics="mujoco")
   dynamics = mjx_dynamics(
@@ -106,6 +108,7 @@ def test_states_come_from_data_of_both_kinds_or_from_arrays():
   np.testing.assert_array_equal(mjx_state(mjx_model(model)).qpos, model.qpos0)
 
 
+@pytest.mark.slow
 def test_gradients_are_those_of_the_closed_form():
   """By the plan, and by the mass: system identification."""
   model, steps, dt = cart(mass=2.0), 5, 0.01
@@ -159,6 +162,7 @@ def test_nothing_constrained_needs_no_lapack():
   assert "lapack" not in jax.jit(evaluate).lower(*arguments).as_text()
 
 
+@pytest.mark.slow
 def test_a_large_batch_with_limits_ends():
   model = cart(limited=True)
   evaluate = jax.jit(make_evaluate(mjx_dynamics(model, reward=lambda o, a, n: -(n[0] ** 2))))

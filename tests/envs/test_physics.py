@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -278,25 +279,30 @@ SENSING = """
 <mujoco><option timestep="0.005" integrator="RK4"/>
   <worldbody><geom type="plane" size="5 5 .1"/>
     <body name="ball" pos="0 0 .3"><freejoint/><geom size=".1"/><site name="skin" size=".11"/>
-      <body pos=".2 0 0"><joint name="hinge" axis="0 1 0"/><geom size=".05"/></body></body>
+      <body pos=".2 0 0"><joint name="hinge" axis="0 1 0" range="-2 2"
+        limited="true" stiffness="3" damping="1"/><geom size=".05"/></body></body>
   </worldbody>
-  <actuator><motor joint="hinge"/></actuator>
+  <actuator><motor name="motor" joint="hinge" gear="5"/></actuator>
   <sensor><framepos objtype="body" objname="ball"/><subtreelinvel body="ball"/>
-    <jointvel joint="hinge"/><accelerometer site="skin"/><touch site="skin"/></sensor>
+    <jointvel joint="hinge"/><accelerometer site="skin"/><touch site="skin"/>
+    <actuatorpos actuator="motor"/>
+    <actuatorvel actuator="motor"/><jointlimitpos joint="hinge"/></sensor>
 </mujoco>"""
 
 
-@pytest.mark.parametrize("sensors", [(0, 1, 2), (0, 3, 4)])
+@pytest.mark.parametrize("sensors", [(0, 1, 2), (0, 3, 4), (1, 5, 6, 7)])
 def test_sensors_are_those_of_the_state_itself(sensors):
-  """With and without accelerations, which cost a whole step."""
+  """With and without accelerations, constraints and actuation, which cost a whole step."""
   model = mujoco.MjModel.from_xml_string(SENSING)
   physics, data = make_physics(model, 3, "mujoco", sensors), mujoco.MjData(model)
   ctrl = np.random.default_rng(2).normal(size=(40, 4, 1)).astype(np.float32)
-  step = jax.jit(jax.vmap(physics.step))
-  start = jax.vmap(lambda x: physics.init(model.qpos0, jnp.full(7, x)))
+  step, alone = jax.jit(jax.vmap(physics.step)), jax.jit(physics.step)
+  start = jax.vmap(lambda x: physics.init(model.qpos0, jnp.full(7, 8 * x)))
   state = start(np.linspace(-0.5, 0.5, 4, dtype=np.float32))
   for u in ctrl:
+    single = alone(jax.tree.map(lambda x: x[1], state), u[1])
     state = step(state, u)
+    chex.assert_trees_all_equal(single, jax.tree.map(lambda x: x[1], state))
     for row in range(4):
       data.qpos, data.qvel = state.qpos[row], state.qvel[row]
       data.ctrl, data.qacc_warmstart = u[row], 0

@@ -231,6 +231,7 @@ def test_missing_peer_is_named_with_its_command(peer, module):
   assert peer.INSTALL in str(error.value) and "--peer_python" in str(error.value)
 
 
+@pytest.mark.slow
 def test_a_turn_of_the_actor_critic_takes_its_gradient_steps_for_each_seed():
   worker = ours_sac.Jobs()
   worker.setup_sac(seeds=2, steps=3)  # takes a turn by itself

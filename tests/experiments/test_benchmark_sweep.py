@@ -168,6 +168,7 @@ def tiny():
   return grid.Cell(10, 4, 3, "2x8x2", "float32", 1).sizes(Sizes(iterations=2, points=8))
 
 
+@pytest.mark.slow
 def test_row_is_measured(tiny):
   jobs = ours_sweep.Jobs()
   assert jobs.setup(tiny, "bfloat16", 1)["compile_seconds"] > 0

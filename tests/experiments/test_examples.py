@@ -119,6 +119,7 @@ def test_an_exported_planner_needs_no_mbrl_jax(tmp_path):
   assert len(set(map(float, expected))) == 3
 
 
+@pytest.mark.slow
 def test_a_foreign_function_is_planned_over():
   before, after = foreign_dynamics.drive(steps=25, samples=48)
   assert after < 0.5 * before

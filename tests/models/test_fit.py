@@ -176,6 +176,7 @@ def test_normalizers_are_refitted_at_each_call():
   assert (result.params.targets.scale != 1).all()
 
 
+@pytest.mark.slow
 def test_holdout_keeps_each_members_best_snapshot_and_stops():
   """A rising learning rate ruins later epochs, so the best snapshot is an early one."""
   schedule = optax.adam(lambda count: jnp.where(count < 60, 1e-2, 3.0))

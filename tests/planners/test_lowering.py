@@ -73,6 +73,7 @@ def test_options_lower_for_accelerators(platform):
   check(module(search, "TSinf", platform, knots=3, interpolation="cubic", **timing))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_planning_over_mjx_lowers_for_accelerators(platform):
   check(module(cem(16, 4), "cartpole", platform))

@@ -36,7 +36,8 @@ An episode starts on stretched legs, at rest. ``variant="fixed"``: facing 0, the
 ``"random"``: facing within pi/3, the target at pi, give or take pi/3. ``"random_dynamics"``:
 random, and so are the models, see ``robel``: all joints' damping 0.1 to 0.2 Nm s/rad and
 friction loss, the servos' gain 2.8 to 3.2 Nm/rad, contact friction 0.8 to 1.2, the mass 1.6 to
-2 kg. The observed joint angles and velocities are off.
+2 kg, and the ground has bumps up to 5 cm high, in a grid of 7.5 cm. The observed joint angles
+and velocities are off.
 
 Source: Ahn et al., "ROBEL: Robotics Benchmarks for Learning with Low-Cost Robots" (2019),
 and its code, whose small bonus is one of two, not a sum. Game-MBRL uses the task.
@@ -45,6 +46,7 @@ Deviations: the torso may turn and travel without end; in ROBEL it stops at 3.14
 the way to the target. The feet touch as they do in ROBEL, knees, ankles and the corners of the
 torso as balls, and no part touches another. Friction is the same in all directions (elliptic
 cones); pyramids lie differently in MuJoCo and MJX. The bulkheads are one box of their mass.
+Over bumps the robot starts as much higher as the highest may be, not within them.
 ROBEL observes the action before it is brought within its bounds.
 """
 
@@ -62,6 +64,7 @@ from mbrl_jax.envs.physics import PhysicsState
 from mbrl_jax.envs.robel import Ranges, with_random_dynamics
 from mbrl_jax.envs.servo import servo_command
 from mbrl_jax.envs.task import Memory, Task, make_task
+from mbrl_jax.envs.terrain import BUMP, add_bumps
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.angle import arctan2
 from mbrl_jax.ops.norm import norm
@@ -112,10 +115,12 @@ def make_dkitty_orient(
   """
   validate.choice("variant", variant, VARIANTS)
   spread = 0.0 if variant == "fixed" else np.pi / 3
+  uneven = variant == "random_dynamics"
+  height = BUMP if uneven else 0.0
 
   def initial(key: Key) -> tuple[Array, Array]:
     yaw = jax.random.uniform(key, (), minval=-spread, maxval=spread)
-    return jnp.zeros(18).at[5].set(yaw), jnp.zeros(18)
+    return jnp.zeros(18).at[2].set(height).at[5].set(yaw), jnp.zeros(18)
 
   def begin(key: Key, state: PhysicsState) -> Goal:
     del state
@@ -124,7 +129,7 @@ def make_dkitty_orient(
 
   task = make_task(
     "dkitty_orient",
-    load_asset("dkitty"),
+    load_asset("dkitty", add_bumps if uneven else None),
     physics,
     dt=DT,
     episode_length=80,
@@ -139,7 +144,7 @@ def make_dkitty_orient(
     marks=lambda physics: mark(jnp.zeros(3), turned(physics.memory.target)),
     encode=robel_observation,
   )
-  if variant != "random_dynamics":
+  if not uneven:
     return task
   return with_random_dynamics(task, _RANDOM, slice(6, 18), _SPAN, models)
 

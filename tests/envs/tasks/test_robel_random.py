@@ -17,6 +17,11 @@ def claw():
   return make_env("dclaw_turn", "mujoco", variant="random_dynamics", models=5)
 
 
+@pytest.fixture(scope="module")
+def bumpy():
+  return make_env("dkitty_orient", "mujoco", variant="random_dynamics", models=2)
+
+
 def within(values, low, high):
   """Says whether values lie in a range and take up most of it."""
   values = np.asarray(values)
@@ -43,8 +48,8 @@ def test_hands_within_the_published_ranges(claw):
   np.testing.assert_array_equal(claw.model.dof_damping, 0.1)
 
 
-def test_robots_within_the_published_ranges():
-  model = make_env("dkitty_orient", "mujoco").model
+def test_robots_within_the_published_ranges(bumpy):
+  model = bumpy.model
   models = list(draw(model, dkitty._RANDOM, slice(6, 18), 20))
   damping = np.stack([m.dof_damping for m in models])
   assert within(damping[:, 6:], 0.1, 0.2) and not damping[:, :6].any()
@@ -54,6 +59,38 @@ def test_robots_within_the_published_ranges():
   ratio = models[0].body_mass.sum() / model.body_mass.sum()
   np.testing.assert_allclose(models[0].body_inertia, ratio * model.body_inertia)
   np.testing.assert_allclose(models[0].body_subtreemass[0], models[0].body_mass.sum())
+
+
+def test_the_robot_stands_on_bumps_of_the_published_height(bumpy):
+  model = bumpy.model
+  assert np.isclose(model.hfield_size[0, 0] * 2 / (model.hfield_ncol[0] - 1), 0.075)
+  for m in draw(model, dkitty._RANDOM, slice(6, 18), 3):
+    assert within(m.hfield_data * m.hfield_size[0, 2], 0, 0.05)
+  stretched = np.float32([0.284, -1, 1, -0.284, -1, 1, -0.284, -1, 1, 0.284, -1, 1])
+  states = jax.jit(jax.vmap(bumpy.reset))(jax.random.split(jax.random.key(0), 8))
+  step = jax.jit(jax.vmap(bumpy.step, (0, None, None)))
+  for _ in range(20):
+    states, t = step(states, stretched, jax.random.key(0))
+  heights = np.asarray(t.next_obs[:, 2])
+  assert (heights > -0.02).all() and (heights < 0.05).all() and np.ptp(heights) > 0.002
+  assert not t.terminated.any()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_mjx_bumps_into_the_ground_as_mujoco_does(bumpy):
+  """Edges and corners: most control steps agree to millimetres, not all."""
+  mjx = make_env("dkitty_orient", "mjx", variant="random_dynamics", models=2).physics
+  rng, state = np.random.default_rng(0), jax.jit(bumpy.reset)(jax.random.key(0))
+  step, command = jax.jit(bumpy.step), jax.jit(bumpy.command)
+  again = jax.jit(lambda q, v, i, ctrl: mjx.step(mjx.init(q, v, variant=i), ctrl).qpos)
+  errors = []
+  for _ in range(30):
+    now, action = state.physics, rng.uniform(-1, 1, 12).astype(np.float32)
+    qpos = again(now.qpos, now.qvel, now.variant, command(now, action))
+    state, _ = step(state, action, jax.random.key(0))
+    errors.append(np.abs(qpos - state.physics.qpos).max())
+  assert np.median(errors) < 1e-2 and np.max(errors) < 0.3
 
 
 def test_each_reset_draws_a_model(claw):
@@ -88,10 +125,9 @@ def test_the_reset_is_off_as_well(claw):
   assert (off[:, :19].std(0) > 0.005).all() and not off[:, 19:].any()
 
 
-def test_the_robots_sensors():
-  env = make_env("dkitty_orient", "mujoco", variant="random_dynamics", models=2)
+def test_the_robots_sensors(bumpy):
   off = np.asarray(
-    jax.vmap(lambda key: env.noise(key, jnp.zeros(49)))(
+    jax.vmap(lambda key: bumpy.noise(key, jnp.zeros(49)))(
       jax.random.split(jax.random.key(0), 500)
     )
   )
