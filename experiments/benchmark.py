@@ -5,7 +5,7 @@
   python -m experiments.benchmark --what=mppi --peer=pytorch_mppi --peer_python=peer/bin/python
   python -m experiments.benchmark --what=mjx --peer=hydrax --peer_python=peer/bin/python
   python -m experiments.benchmark --what=sac --peer=sb3 --peer_python=peer/bin/python
-  python -m experiments.benchmark --what=envs --envs=hopper,ant --mjx
+  python -m experiments.benchmark --what=envs --envs=hopper,ant --engines=mujoco,mjx
   python -m experiments.benchmark --what=sweep --plans=500,1000,2000 --nets=5x200x4,5x500x3
   python -m experiments.benchmark --what=sweep --setting=halfcheetah --devices=1
 

@@ -27,6 +27,7 @@ from mbrl_jax.runtime.table import evaluations, read_table
 
 POINTS = 200
 """Steps at most at which a curve is drawn."""
+EVALUATED = "eval/return"
 ALL = "all tasks, scaled"
 COLUMNS = ("label", "task", "seeds", "step", "iqm", "low", "high")
 REACHED = ("steps_to_threshold", "median_steps")
@@ -66,12 +67,26 @@ class Band(NamedTuple):
 
 def read(folder: RunFolder) -> list[Curve]:
   """Reads the curve of each seed of a run; none where nothing was evaluated yet."""
-  column, rows = "eval/return", evaluations(folder.path)
+  column, rows = EVALUATED, evaluations(folder.path)
   if not rows and folder.metrics.exists():
     column = "return"
     rows = [row for row in read_table(folder.metrics) if not row["random"]]
   task = str(folder.config()["env"])
   return [Curve(task, *curve) for curve in plots.curves(rows, column)]
+
+
+def read_csv(path: Path, task: str) -> list[Curve]:
+  """Reads the curve of each seed from a table of evaluations.
+
+  Raises:
+    OSError: there is no such file.
+    ValueError: a column is missing.
+  """
+  rows = read_table(path)
+  missing = {"step", "seed", EVALUATED} - set(rows[0] if rows else ())
+  if missing:
+    raise ValueError(f"has no column {', '.join(sorted(missing))}.")
+  return [Curve(task, *curve) for curve in plots.curves(rows, EVALUATED)]
 
 
 def band(strata: Sequence[Sequence[Curve]]) -> Band | None:

@@ -4,6 +4,7 @@
   python -m experiments.plot --runs runs/a runs/b runs/c --group=config.model.kind
   python -m experiments.plot --runs runs/a runs/b --threshold=175 --out=curves.png
   python -m experiments.plot --runs runs/a runs/b runs/c --group=algo --band=iqm
+  python -m experiments.plot --band=iqm --table=pendulum:a=a.csv --table=pendulum:b=b.csv
 
 One run: its learning curve, its model error and, where predictions were kept
 (--config.log_predictions=True), the particle fan of every trial, into its plots/. Several:
@@ -12,7 +13,8 @@ table of the best return, of the last five trials and of the trials that --thres
 
 --band=iqm draws evaluations in place of a column: the interquartile mean over all seeds of a
 group with its stratified bootstrap interval of 95 per cent, one panel for each task and one
-for all of several. The table then says how many environment steps --threshold took.
+for all of several. The table then says how many environment steps --threshold took. Curves
+that were not made here join them as --table=TASK:LABEL=FILE, one or more.
 """
 
 from __future__ import annotations
@@ -56,6 +58,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   flags.DEFINE_string(
     "out", None, "PNG file (one run: folder). Default: comparison.png, plots/.", **here
   )
+  flags.DEFINE_multi_string(
+    "table",
+    [],
+    "TASK:LABEL=FILE, a CSV file of evaluations (columns step, seed, eval/return) to draw with "
+    "--band=iqm; may be given several times.",
+    **here,
+  )
   flags.DEFINE_string("title", "", "Title of the picture.", **here)
 
 
@@ -63,7 +72,9 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Draws; returns the exit status."""
   command.refuse(dotted)
   console = rich.console.Console(highlight=False, soft_wrap=True)
-  if not options.runs:
+  if options.table and options.band != "iqm":
+    raise command.UsageError("--table belongs to --band=iqm.")
+  if not options.runs and not options.table:
     raise command.UsageError("--runs is missing: one or more folders of runs.")
   folders = [run_folder.open_run(path) for path in options.runs]
   for folder in folders:
@@ -117,6 +128,9 @@ def _banded(
   groups: curves.Groups = {}
   for folder in folders:
     groups.setdefault(label(folder, options.group), []).extend(curves.read(folder))
+  for text in options.table:
+    name, found = _read_table(text)
+    groups.setdefault(name, []).extend(found)
   for name, group in groups.items():
     if not group:
       raise command.UsageError(f"Nothing of {name} has been evaluated yet.")
@@ -126,6 +140,18 @@ def _banded(
   console.print(curves.show(rows, options.threshold))
   out = Path(options.out or "comparison.png")
   return [curves.draw(out, groups, options.title), curves.write(out.with_suffix(".csv"), rows)]
+
+
+def _read_table(text: str) -> tuple[str, list[curves.Curve]]:
+  """Reads the label and the curves that an entry of --table names."""
+  title, _, path = text.partition("=")
+  task, _, name = title.partition(":")
+  if not (task and name and path):
+    raise command.UsageError(f"--table takes TASK:LABEL=FILE, got {text!r}.")
+  try:
+    return name, curves.read_csv(Path(path), task)
+  except (OSError, ValueError) as error:
+    raise command.UsageError(f"--table={text}: {error}") from error
 
 
 def label(folder: run_folder.RunFolder, group: list[str]) -> str:

@@ -12,7 +12,7 @@ import time
 
 from experiments.benchmarks.report import Report
 from experiments.benchmarks.request import Request
-from experiments.peers.worker import Worker
+from experiments.peers.worker import Worker, WorkerTimeout
 from mbrl_jax.runtime.progress import duration
 
 BATCHES = {"mujoco": (1, 64, 1024), "mjx": (1, 1024)}
@@ -29,16 +29,19 @@ SHARES = {
 
 def measure(report: Report, request: Request) -> None:
   """Adds steps per second, their share of a bare rollout's, and compile seconds."""
-  engines = ("mujoco", "mjx") if request.mjx else ("mujoco",)
   start = time.perf_counter()
   for i, name in enumerate(request.tasks):
     if i:
       left = (time.perf_counter() - start) / i * (len(request.tasks) - i)
       print(f"{i} of {len(request.tasks)} tasks done | ETA {duration(left)}", flush=True)
-    for engine in engines:
+    for engine in request.engines:
       with Worker("experiments.peers.ours_envs") as worker:
         for batch in BATCHES[engine]:
-          if not _take_turns(report, request, worker, name, engine, batch):
+          try:
+            if not _take_turns(report, request, worker, name, engine, batch):
+              break
+          except WorkerTimeout as error:
+            print(f"{name} on {engine}, {batch} at once: gave up: {error}", flush=True)
             break
 
 

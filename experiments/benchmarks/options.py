@@ -9,7 +9,7 @@ from typing import Any
 from absl import flags
 
 import mbrl_jax
-from experiments.benchmarks import grid
+from experiments.benchmarks import envs, grid
 from experiments.benchmarks.request import PEERS, Request
 from experiments.command import UsageError
 from experiments.peers.sizes import SETTINGS, Sizes, make_sizes
@@ -48,7 +48,8 @@ def define(
     "Tasks that --what=env and --what=envs step; the latter takes all if none are given.",
     **here,
   )
-  flags.DEFINE_bool("mjx", False, "With --what=envs: also on MJX, which compiles long.", **here)
+  text = "What --what=envs steps tasks on: mujoco, and mjx, which compiles long."
+  flags.DEFINE_list("engines", ["mujoco"], text, **here)
   flags.DEFINE_float(
     "turn_seconds", 0.5, "With --what=envs: seconds of a turn.", lower_bound=0.001, **here
   )
@@ -82,7 +83,12 @@ def check(values: flags.FlagValues, what: Sequence[str]) -> None:
   Raises:
     UsageError: names the flag, the value and the valid ones.
   """
-  valid = {"what": what, "dtypes": DTYPES, "envs": mbrl_jax.list_envs()}
+  valid = {
+    "what": what,
+    "dtypes": DTYPES,
+    "envs": mbrl_jax.list_envs(),
+    "engines": list(envs.BATCHES),
+  }
   for name, known in valid.items():
     if not values[name].value:
       raise UsageError(f"--{name} is empty; choose among {', '.join(known)}.")
@@ -119,7 +125,7 @@ def request(values: flags.FlagValues) -> Request:
     dtypes=tuple(values.dtypes),
     envs=tuple(values.envs),
     tasks=tuple(values.envs if values["envs"].present else mbrl_jax.list_envs()),
-    mjx=values.mjx,
+    engines=tuple(values.engines),
     turn_seconds=values.turn_seconds,
     peer=values.peer,
     peer_python=values.peer_python,

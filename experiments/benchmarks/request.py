@@ -31,7 +31,7 @@ class Request:
     dtypes: precisions of our planning step.
     envs: tasks to step with ``env``.
     tasks: tasks to step with ``envs``.
-    mjx: whether ``envs`` steps them on MJX, too.
+    engines: what ``envs`` steps them on.
     turn_seconds: about how long a turn of ``envs`` takes.
     peer: a key of ``PEERS``, or ``"none"``.
     peer_python: interpreter in which the peer is installed.
@@ -42,7 +42,7 @@ class Request:
   dtypes: tuple[str, ...] = ("float32",)
   envs: tuple[str, ...] = ()
   tasks: tuple[str, ...] = ()
-  mjx: bool = False
+  engines: tuple[str, ...] = ("mujoco",)
   turn_seconds: float = 0.5
   peer: str = "none"
   peer_python: str = sys.executable

@@ -2,12 +2,13 @@
 
   python -m experiments.examples.brax_trains_ours --out=brax_pendulum.csv
 
-Writes a row for each evaluation: environment steps and mean return.
+Writes a row for each evaluation: environment steps, mean return and its deviation.
 """
 
 from __future__ import annotations
 
 import csv
+import functools
 
 from absl import app, flags
 
@@ -15,16 +16,23 @@ from experiments.peers import brax_trainers
 from mbrl_jax import make_env, to_brax
 
 
+def row(step: int, seed: int, mean: float, std: float) -> dict[str, float]:
+  """Returns a row of the table, whose columns are those of our own evaluations."""
+  print(f"step {step:7d}   return {mean:8.1f}", flush=True)
+  return {"step": step, "seed": seed, "eval/return": mean, "eval/return_std": std}
+
+
 def train(name: str, *, steps: int, evaluations: int, seed: int) -> list[dict[str, float]]:
   """Trains and returns the rows."""
+  from brax.training.agents.sac import networks
   from brax.training.agents.sac import train as sac
 
   env = make_env(name)
   rows: list[dict[str, float]] = []
 
   def progress(step: int, metrics: dict) -> None:
-    rows.append({"step": int(step), "return": float(metrics["eval/episode_reward"])})
-    print(f"step {rows[-1]['step']:7d}   return {rows[-1]['return']:8.1f}", flush=True)
+    found = (float(metrics[f"eval/episode_reward{end}"]) for end in ("", "_std"))
+    rows.append(row(int(step), seed, *found))
 
   with brax_trainers.runnable():
     sac.train(
@@ -38,8 +46,10 @@ def train(name: str, *, steps: int, evaluations: int, seed: int) -> list[dict[st
       max_replay_size=100_000,
       grad_updates_per_step=8,
       learning_rate=1e-3,
-      discounting=0.98,
-      reward_scaling=0.1,
+      discounting=0.99,
+      network_factory=functools.partial(
+        networks.make_sac_networks, hidden_layer_sizes=(64, 64)
+      ),
       deterministic_eval=True,
       seed=seed,
       progress_fn=progress,

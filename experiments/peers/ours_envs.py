@@ -16,7 +16,7 @@ from experiments.peers import protocol
 
 FEWEST, MOST = 5, 1000
 """Control steps of one turn on MuJoCo C."""
-MJX_STEPS = {1: 100, 1024: 5}
+MJX_STEPS = {1: 50, 1024: 1}
 """Control steps of one turn on MJX, by the size of the batch."""
 
 

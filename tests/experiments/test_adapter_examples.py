@@ -37,7 +37,7 @@ def test_gymnasium_s_pendulum_is_rewarded_as_ours():
 
 
 def test_tables_are_written(tmp_path):
-  rows = [{"step": 0, "return": -1.5}, {"step": 8, "return": 2.0}]
+  rows = [brax_trains_ours.row(0, 1, -1.5, 0.5), brax_trains_ours.row(8, 1, 2.0, 0.0)]
   brax_trains_ours.write(tmp_path / "table.csv", rows)
   with open(tmp_path / "table.csv", newline="") as file:
     read = list(csv.DictReader(file))
@@ -49,4 +49,4 @@ def test_tables_are_written(tmp_path):
 def test_brax_trains():
   rows = brax_trains_ours.train("pendulum", steps=2000, evaluations=2, seed=0)
   assert len(rows) == 2 and rows[0]["step"] == 0 and rows[1]["step"] >= 2000
-  assert all(-2000 < row["return"] < 0 for row in rows)
+  assert all(-2000 < row["eval/return"] < 0 for row in rows)

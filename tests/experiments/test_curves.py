@@ -174,3 +174,31 @@ def test_what_can_not_be_banded_is_one_sentence(tmp_path):
   (run / "metrics.csv").write_text("step,random,return\n100,1,1\n")
   with pytest.raises(command.UsageError, match="Nothing of a has been evaluated yet"):
     plotted(f"--runs={run}", "--band=iqm")
+
+
+def test_tables_made_elsewhere_join_the_runs(tmp_path):
+  ours = make_run(tmp_path / "a", "sac", 2)
+  theirs = make_run(tmp_path / "b", "theirs", 3, offset=5.0) / "evaluations.csv"
+  out = tmp_path / "all.png"
+  table = f"--table=pendulum:theirs={theirs}"
+  assert plotted(f"--runs={ours}", table, "--band=iqm", "--group=algo", f"--out={out}") == 0
+  rows = list(csv.DictReader(out.with_suffix(".csv").open()))
+  assert [(row["label"], row["task"], row["seeds"]) for row in rows] == [
+    ("algo sac", "pendulum", "2"),
+    ("theirs", "pendulum", "3"),
+  ]
+  assert out.stat().st_size > 5000
+
+
+@pytest.mark.parametrize(
+  ("table", "message"),
+  [
+    ("theirs.csv", "takes TASK:LABEL=FILE, got 'theirs.csv'"),
+    ("pendulum:theirs=nowhere.csv", "nowhere.csv"),
+    ("pendulum:theirs={}", "has no column eval/return, seed"),
+  ],
+)
+def test_tables_that_are_refused(tmp_path, table, message):
+  (tmp_path / "bad.csv").write_text("step\n1\n")
+  with pytest.raises(command.UsageError, match=message):
+    plotted("--band=iqm", "--table=" + table.format(tmp_path / "bad.csv"))
