@@ -1,9 +1,10 @@
 """Calls functions of the host from compiled code, once for a whole batch.
 
 On CPUs the function gets views of XLA's buffers (``buffer_callback``) and makes no jax
-array: ``jax.pure_callback`` copies its arguments in the thread pool in which it blocks and
-can wait for ever (see ``mujoco_c``). It serves on accelerators, whose programs do not wait
-in that pool. The function itself must not run jax either.
+array: ``jax.pure_callback`` copies its arguments in the very thread pool in which it blocks
+and can wait for ever on few cores once they are large (jax issues 24255 and 25861). It serves
+on accelerators, whose programs do not wait in that pool. The function itself must not run jax
+either.
 """
 
 from __future__ import annotations

@@ -9,12 +9,6 @@ MuJoCo computes in float64 and jax holds float32. Each number of the state is
 therefore carried as a float32 and the float32 remainder of its rounding, which
 keeps 48 of the 53 bits; the remainders are not shown in ``qpos`` and ``qvel``.
 
-Dead-locks: on CPU, the callback gets views of XLA's buffers (``buffer_callback``)
-and makes no jax array. ``jax.pure_callback`` copies its arguments to new arrays in
-the very thread pool in which it blocks and can wait for ever on few cores once they
-are large (jax issues 24255 and 25861); it serves only where XLA runs on an
-accelerator, whose programs do not wait in that pool.
-
 Deviations from calling ``mj_step`` in a loop: the constraint solver starts from
 zero, not from its last solution, at the first sub-step of each control step (tasks
 without active constraints do not notice).
@@ -33,8 +27,8 @@ import jax.numpy as jnp
 import mujoco
 import mujoco.rollout
 import numpy as np
-from jax.experimental.buffer_callback import buffer_callback
 
+from mbrl_jax.envs.host_call import host_call
 from mbrl_jax.envs.physics import Physics, PhysicsState
 from mbrl_jax.envs.sensors import sensor_addresses
 from mbrl_jax.types import Array
@@ -106,26 +100,14 @@ def mujoco_physics(
 
 def _call(engine: _Engine, substeps: int, packed: Array) -> Array:
   """Calls ``engine.step`` from traced code, once for all of a ``vmap``."""
-  shape = jax.ShapeDtypeStruct((engine.results,), np.float32)
-
-  def fill(context: Any, out: Any, packed: Any) -> None:
-    del context
-    engine.step(substeps, np.asarray(packed), np.asarray(out))
-
-  def fetch(packed: Any) -> np.ndarray:
-    packed = np.asarray(packed)
-    out = np.empty((*packed.shape[:-1], engine.results), np.float32)
-    engine.step(substeps, packed, out)
-    return out
-
   # MuJoCo can not start from what is NaN or huge; here the test costs nothing.
   usable = (jnp.abs(packed) < _HUGE).all()
   blank = np.zeros(packed.shape, np.float32)
   blank[: engine.blank.size] = engine.blank
-  results = jax.lax.platform_dependent(
+  (results,) = host_call(
+    lambda packed: (engine.step(substeps, packed),),
+    (jax.ShapeDtypeStruct((engine.results,), np.float32),),
     jnp.where(usable, packed, blank),
-    cpu=buffer_callback(fill, shape, vmap_method="broadcast_all"),
-    default=lambda x: jax.pure_callback(fetch, shape, x, vmap_method="broadcast_all"),
   )
   return jnp.where(usable, results, jnp.nan)
 
@@ -166,16 +148,19 @@ class _Engine:
     self._threads = _cores()
     self._pool: tuple[mujoco.rollout.Rollout, list[mujoco.MjData]] | None = None
 
-  def step(self, substeps: int, packed: np.ndarray, out: np.ndarray) -> None:
+  def step(self, substeps: int, packed: np.ndarray) -> np.ndarray:
     """Advances states of any leading shape by one control step, see above.
 
     Args:
       substeps: simulation steps; zero only evaluates the sensors.
       packed: what goes in.
-      out: is filled with what comes out.
+
+    Returns:
+      What comes out.
     """
-    size, both = self.ends
-    packed, out = packed.reshape(-1, packed.shape[-1]), out.reshape(-1, out.shape[-1])
+    (size, both), shape = self.ends, packed.shape[:-1]
+    packed = packed.reshape(-1, packed.shape[-1])
+    out = np.empty((len(packed), self.results), np.float32)
     full = np.add(packed[:, :size], packed[:, size:both], dtype=np.float64)
     ctrl = packed[:, both : both + self._models[0].nu]
     with _LOCK, _quiet:
@@ -186,6 +171,7 @@ class _Engine:
       out[:, size:both] = states - out[:, :size]
       if values is not None:
         out[:, both:] = values
+    return out.reshape(*shape, self.results)
 
   def _choose(self, packed: np.ndarray) -> list[int]:
     """Returns the number of each row's model."""
