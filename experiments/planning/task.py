@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
 from absl import flags
 
 from experiments import configuration, tasks
+from experiments.command import UsageError
 from experiments.planning.setup import parse_cost, undisturbed
 from mbrl_jax.envs.mjcf import make_mjcf
 from mbrl_jax.envs.physics import resolve_backend
@@ -47,7 +49,13 @@ def make_tasks(options: flags.FlagValues, overrides: dict[str, str], gradients: 
         "give: use --model_physics=mjx."
       )
     physics = "mjx"
-  return env, undisturbed(env if physics is None else make(physics))
+  if physics is None:
+    return env, undisturbed(env)
+  try:
+    return env, undisturbed(make(physics))
+  except (ValueError, UsageError) as error:
+    message = re.sub(r"^(--)?physics=", "--model_physics=", str(error))
+    raise UsageError(message) from error
 
 
 def _maker(options: flags.FlagValues, overrides: dict[str, Any]) -> Maker:
