@@ -14,6 +14,7 @@ from absl import logging as absl_logging
 
 from mbrl_jax.envs.adapters.failure import failure
 from mbrl_jax.runtime.checkpoint import CheckpointError
+from mbrl_jax.runtime.devices import check_platform
 from mbrl_jax.runtime.loop import Diverged, EnvironmentStopped
 from mbrl_jax.runtime.run_folder import RunFolderError
 
@@ -68,9 +69,17 @@ def run(
     # Orbax writes a page of information at each save: --verbosity=0 shows it.
     if not flags.FLAGS["verbosity"].present:
       absl_logging.set_verbosity(absl_logging.WARNING)
-    sys.exit(guarded(lambda: main(flags.FLAGS, dotted)))
+    sys.exit(guarded(lambda: _checked(main, dotted)))
 
   app.run(start, flags_parser=parse)
+
+
+def _checked(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) -> int:
+  try:
+    check_platform()
+  except ValueError as error:
+    raise UsageError(str(error)) from error
+  return main(flags.FLAGS, dotted)
 
 
 def guarded(main: Callable[[], int]) -> int:

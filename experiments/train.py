@@ -25,7 +25,8 @@ from absl import flags
 
 from experiments import command, configuration, job, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
-from mbrl_jax.runtime import loop, run_folder
+from mbrl_jax.envs.adapters.extra import import_extra
+from mbrl_jax.runtime import loop, run_folder, wandb_tracker
 from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.table import read_table
 
@@ -85,6 +86,9 @@ def define() -> None:
   flags.DEFINE_integer("keep", 2, "Newest checkpoints to keep besides the best.", 1)
   flags.DEFINE_bool("rollouts", True, "Write all rollouts to logs.npz and logs.mat.")
   flags.DEFINE_bool("video", True, "Write a video of the last rollout.")
+  flags.DEFINE_string(
+    "wandb", None, "Project of Weights & Biases that the metrics go to as well (extra 'wandb')."
+  )
   flags.DEFINE_string("compilation_cache", None, "Folder in which compiled programs are kept.")
 
 
@@ -105,6 +109,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   console = rich.console.Console(highlight=False, soft_wrap=True)
   if options.compilation_cache:
     enable_compilation_cache(options.compilation_cache)
+  if options.wandb:
+    _check_wandb()
   folder, task = open_job(options, dotted)
   console.print(f"run folder: {folder.path}", markup=False)
   schedule = loop.Schedule(
@@ -117,6 +123,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     keep_rollouts=options.rollouts,
   )
   state = task.init()
+  tracker = wandb_tracker.WandbTracker(folder, options.wandb) if options.wandb else None
   outcome = loop.train(
     task.step(),
     state,
@@ -125,9 +132,18 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     seeds=task.seeds,
     evaluate=_evaluator(task, state, console) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
+    tracker=tracker,
   )
   _finish(folder, task, outcome, console, video=options.video)
   return 130 if outcome.signal == signal.SIGINT else 0
+
+
+def _check_wandb() -> None:
+  """Refuses --wandb where it is not installed, before there is a folder."""
+  try:
+    import_extra("wandb")
+  except ImportError as error:
+    raise command.UsageError(f"--wandb: {error}") from error
 
 
 def open_job(

@@ -21,6 +21,26 @@ def has_avx512() -> bool:
     return False
 
 
+def check_platform() -> None:
+  """Starts the backend that ``JAX_PLATFORMS`` names, if it names any.
+
+  Raises:
+    ValueError: jax finds no such device; says what to install.
+  """
+  chosen = jax.config.jax_platforms
+  if not chosen:
+    return
+  try:
+    jax.devices()
+  except (RuntimeError, AssertionError) as error:
+    extra = {"cuda": "cuda13", "gpu": "cuda13", "tpu": "tpu"}.get(chosen.split(",")[0])
+    install = f", after: pip install 'mbrl_jax[{extra}]'" if extra else ""
+    raise ValueError(
+      f"JAX_PLATFORMS={chosen}: jax finds no such device. It needs one{install}; or unset the "
+      "variable."
+    ) from error
+
+
 def compiler_options(backend: str | None = None) -> dict[str, Any]:
   """Returns XLA options for ``jax.jit(..., compiler_options=...)`` on a backend.
 

@@ -23,7 +23,7 @@ from mbrl_jax.runtime.clock import Clock
 from mbrl_jax.runtime.devices import compile_ahead
 from mbrl_jax.runtime.episodes import Arrays, Episode, series
 from mbrl_jax.runtime.interrupt import Interrupt
-from mbrl_jax.runtime.metrics import MetricsWriter
+from mbrl_jax.runtime.metrics import MetricsWriter, Tracker
 from mbrl_jax.runtime.progress import Progress
 from mbrl_jax.runtime.records import Record, scalars
 from mbrl_jax.runtime.rollouts import Rollouts
@@ -97,6 +97,7 @@ def train(
   evaluate: Callable[[Any, int], np.ndarray] | None = None,
   resume: int | str | bool = False,
   progress: Progress | None = None,
+  tracker: Tracker | None = None,
 ) -> Outcome:
   """Trains until ``schedule.total_steps``, or until SIGTERM or SIGINT.
 
@@ -111,6 +112,7 @@ def train(
     resume: ``True`` continues from the newest checkpoint, or from the beginning
       where there is none yet, a number from that step; what came after it is dropped.
     progress: where to report; made here by default.
+    tracker: who is told of all metrics besides the files; closed at the end.
 
   Raises:
     Diverged: a reward, an observation, a metric of the learning or a parameter
@@ -121,7 +123,7 @@ def train(
     ValueError: the schedule makes no sense.
   """
   positive(total_steps=schedule.total_steps, checkpoint_every=schedule.checkpoint_every)
-  run = _Run(state, folder, schedule, seeds, resume)
+  run = _Run(state, folder, schedule, seeds, resume, tracker)
   run.progress = progress or Progress(schedule.total_steps, run.step)
   try:
     with Interrupt() as interrupt:
@@ -165,6 +167,7 @@ class _Run:
     schedule: Schedule,
     seeds: list[int] | None,
     resume: int | str | bool,
+    tracker: Tracker | None,
   ):
     self.folder, self.schedule, self.seeds = folder, schedule, seeds
     self.checkpoints = Checkpoints(folder.checkpoints, schedule.keep)
@@ -178,7 +181,7 @@ class _Run:
     self.saved = self.step if self.step else None
     after = self.step if resume is not False else None
     tags = "seed{seed:.0f}/" if seeds else ""
-    self.writer = MetricsWriter(folder.path, after, tags)
+    self.writer = MetricsWriter(folder.path, after, tags, tracker)
     names = seeds or [None]
     self.records = [Record(_below(f"{i}/", host)) for i in range(len(names))]
     self.rollouts = [Rollouts.load(folder.logs(name), self.step) for name in names]

@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, Protocol
 
 from mbrl_jax.runtime import files
 from mbrl_jax.runtime.table import EVALUATIONS, Row, Table, finite
+
+
+class Tracker(Protocol):
+  """Whoever else is told of the metrics, see ``wandb_tracker``."""
+
+  def log(self, step: int, values: Mapping[str, Any]) -> None:
+    """Takes scalars of an environment step."""
+
+  def close(self) -> None:
+    """Takes no more."""
 
 
 class MetricsWriter:
@@ -15,10 +27,16 @@ class MetricsWriter:
   ``metrics.csv`` and ``metrics.jsonl`` hold what the seed decides and are equal
   byte for byte between a run and the same run resumed; what the clock decides
   goes to ``timing.csv``. Evaluations that no episode waits for go to
-  ``evaluations.csv``. TensorBoard gets all.
+  ``evaluations.csv``. TensorBoard gets all, and so does a tracker.
   """
 
-  def __init__(self, folder: Path | str, after: int | None = None, tags: str = ""):
+  def __init__(
+    self,
+    folder: Path | str,
+    after: int | None = None,
+    tags: str = "",
+    tracker: Tracker | None = None,
+  ):
     """Opens the files in ``folder``.
 
     Args:
@@ -26,6 +44,7 @@ class MetricsWriter:
       after: on resuming, the restored step: later rows are dropped.
       tags: ``str.format`` pattern of a row that prefixes its TensorBoard tags,
         such as ``"seed{seed:.0f}/"``.
+      tracker: who is told as well; closed with the files.
     """
     import tensorboardX  # here, because importing it sets an environment variable
 
@@ -41,7 +60,7 @@ class MetricsWriter:
     self._board = tensorboardX.SummaryWriter(
       str(folder / "tensorboard"), purge_step=purge, filename_suffix=f".{purge or 0}"
     )
-    self._tags = tags
+    self._tags, self._tracker = tags, tracker
 
   def write(self, step: int, row: Row, timing: Row | None = None) -> None:
     """Appends a row to every file and flushes them.
@@ -65,14 +84,19 @@ class MetricsWriter:
     self._to_board(step, row, row)
 
   def close(self) -> None:
-    """Closes the TensorBoard file; the others are closed after each row."""
+    """Closes the TensorBoard file and the tracker; the others are closed after each row."""
     self._board.close()
+    if self._tracker is not None:
+      self._tracker.close()
 
   def _to_board(self, step: int, row: Row, values: Row) -> None:
+    keys, prefix = ("step", "seed", "timing/step", "timing/seed"), self._tags.format(**row)
+    values = {prefix + name: value for name, value in values.items() if name not in keys}
     for name, value in values.items():
-      if name not in ("step", "seed", "timing/step", "timing/seed"):
-        self._board.add_scalar(self._tags.format(**row) + name, value, step)
+      self._board.add_scalar(name, value, step)
     self._board.flush()
+    if self._tracker is not None:
+      self._tracker.log(step, values)
 
   def _cut_lines(self, after: int) -> None:
     kept = []

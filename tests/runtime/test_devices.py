@@ -3,6 +3,7 @@
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -139,3 +140,15 @@ def test_the_program_trains_the_same_on_two_devices_and_resumes_on_one(tmp_path)
       for name in ("seed", "step", "return", "model/loss", "eval/return"):
         if name in row:
           np.testing.assert_allclose(row[name], other[name], rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+  ("platforms", "message"),
+  [("tpu", r"JAX_PLATFORMS=tpu: .*pip install 'mbrl_jax\[tpu\]'"), ("abacus", "or unset")],
+)
+def test_a_device_that_is_not_there(platforms, message):
+  command = [sys.executable, "-m", "experiments.train", "--algo=sac", "--env=pendulum"]
+  variables = ENVIRON | {"JAX_PLATFORMS": platforms}
+  done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True)
+  assert done.returncode == 2 and re.search(message, done.stderr), done.stderr
+  assert "Traceback" not in done.stderr
