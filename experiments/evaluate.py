@@ -22,11 +22,16 @@ from mbrl_jax.runtime.checkpoint import Checkpoints, Restored
 
 def define() -> None:
   """Defines the flags."""
-  flags.DEFINE_string("run", None, "Folder of the run to evaluate (required).")
+  define_choice()
   flags.DEFINE_integer("episodes", 10, "Episodes to run (of each trained seed).", 1)
+  flags.DEFINE_integer("seed", 0, "Seed of the evaluation.", 0)
+
+
+def define_choice() -> None:
+  """Defines the flags that say what ``restore`` restores."""
+  flags.DEFINE_string("run", None, "Folder of the run (required).")
   flags.DEFINE_integer("step", None, "Checkpoint to restore. Default: the newest.")
   flags.DEFINE_bool("best", False, "Restore the checkpoint with the best return.")
-  flags.DEFINE_integer("seed", 0, "Seed of the evaluation.", 0)
 
 
 def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, Restored]:

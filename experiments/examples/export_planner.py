@@ -1,18 +1,12 @@
 """Exports a planner to files that another process runs without mbrl_jax.
 
   python -m experiments.examples.export_planner --out=/tmp/planner
-  python experiments/examples/load_planner.py /tmp/planner
-
-`jax.export` keeps the compiled planner as portable bytes for CPU, CUDA and TPU. A plan state is
-handed over as a flat list of arrays, so whoever loads it needs no class of ours, only jax:
-
-  planner.bin    the program (jax.export, StableHLO inside)
-  planner.npz    the arrays that an episode begins with, by name
-  planner.json   name, shape and dtype of every input and output, in their order
+  python experiments/examples/load_exported.py /tmp/planner
 
 Inputs are the model's parameters, the measured state, the plan state and the two words of a
-random key; outputs are the action and the next plan state. Parameters and the searches' floats
-are inputs like any other: new ones need no new export.
+random key; outputs are the action and what changes of the plan state. Parameters and the
+searches' floats are inputs like any other: new ones need no new export. The files are those of
+``runtime.portable``; ``experiments.export`` writes them for what a run has learned.
 """
 
 from __future__ import annotations
@@ -26,46 +20,21 @@ from absl import flags
 
 from experiments import command
 from experiments.examples.system_identification import TRUE, make_pendulum_planner
-from mbrl_jax.runtime import files
+from mbrl_jax.runtime import portable
 from mbrl_jax.types import Planner
-
-PLATFORMS = ("cpu", "cuda", "tpu")
-
-
-def flatten(planner: Planner, params: Any, state: Any) -> tuple:
-  """Returns `call(*arrays) -> (action, *plan_state)` and its first inputs, `name -> array`."""
-  key = jax.random.key_data(jax.random.key(0, impl="threefry2x32"))
-  example = {"params": params, "state": state, "plan_state": planner.init(), "key": key}
-  paths, tree = jax.tree.flatten_with_path(example)
-  names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in paths]
-
-  def call(*arrays: jax.Array) -> tuple[jax.Array, ...]:
-    given = jax.tree.unflatten(tree, arrays)
-    key = jax.random.wrap_key_data(given["key"], impl="threefry2x32")
-    output, after = planner.plan(given["params"], given["state"], given["plan_state"], key)
-    return output.action, *jax.tree.leaves(after)
-
-  return call, dict(zip(names, (np.asarray(leaf) for _, leaf in paths), strict=True))
 
 
 def export(planner: Planner, params: Any, state: Any, folder: Path) -> None:
   """Writes the three files for a planner, example parameters and an example state."""
-  call, inputs = flatten(planner, params, state)
-  shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in inputs.values()]
-  exported = jax.export.export(jax.jit(call), platforms=PLATFORMS)(*shapes)
-  names = ["action", *(name for name in inputs if name.startswith("plan_state."))]
-  describe = lambda name, x: {"name": name, "shape": list(x.shape), "dtype": str(x.dtype)}
-  folder.mkdir(parents=True, exist_ok=True)
-  (folder / "planner.bin").write_bytes(exported.serialize())
-  np.savez(folder / "planner.npz", **inputs)
-  files.write_json(
-    folder / "planner.json",
-    {
-      "platforms": PLATFORMS,
-      "inputs": [describe(*item) for item in inputs.items()],
-      "outputs": [describe(*item) for item in zip(names, exported.out_avals, strict=True)],
-    },
-  )
+
+  def plan(given: dict[str, Any]) -> dict[str, Any]:
+    parts = (given[name] for name in ("params", "state", "plan_state", "key"))
+    output, after = planner.plan(*parts)
+    return {"action": output.action, "plan_state": after}
+
+  key = jax.random.key(0, impl="threefry2x32")
+  inputs = {"params": params, "state": state, "plan_state": planner.init(), "key": key}
+  portable.export(plan, inputs, folder, "planner")
 
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:

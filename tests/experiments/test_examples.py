@@ -104,7 +104,7 @@ def test_an_exported_planner_needs_no_mbrl_jax(tmp_path):
     sys.executable,
     "-c",
     BLOCKED,
-    str(EXAMPLES / "load_planner.py"),
+    str(EXAMPLES / "load_exported.py"),
     str(tmp_path),
     "3",
   ]

@@ -1,0 +1,92 @@
+"""Exports what a run has learned, to act without mbrl_jax: policy, or planner with its model.
+
+  python -m experiments.export --run=runs/demo
+  python -m experiments.export --run=runs/hopper --best --out=policy
+  python experiments/examples/load_exported.py policy
+
+Writes policy.bin, a program for CPU, CUDA and TPU that needs only jax and flatbuffers,
+policy.npz with its arrays by name, and policy.json with names, shapes and what they are. The
+program is one control step, (act, obs, key) -> (action, what has changed of act), without
+exploration: obs is the task's observation, action lies within the task's bounds. The arrays
+begin an episode; the file experiments/examples/load_exported.py is a loader to copy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import jax
+import rich.console
+from absl import flags
+
+import mbrl_jax
+from experiments import command, evaluate, job
+from mbrl_jax.ops.validate import choice
+from mbrl_jax.runtime import portable
+from mbrl_jax.runtime.checkpoint import Restored
+
+
+def define() -> None:
+  """Defines the flags."""
+  evaluate.define_choice()
+  flags.adopt_module_key_flags(evaluate)
+  flags.DEFINE_integer("seed", None, "Trained seed, of a run of several. Default: its first.")
+  flags.DEFINE_string("out", None, "Folder to write to. Default: exported/ in the run's.")
+
+
+def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+  """Exports; returns the exit status."""
+  command.refuse(dotted)
+  console = rich.console.Console(highlight=False, soft_wrap=True)
+  folder, task, restored = evaluate.restore(options)
+  out = Path(options.out) if options.out else folder.path / "exported"
+  algorithm, spec = task.algorithm, task.env.spec
+  seed, act = _choose(task, restored, options.seed)
+  key = jax.random.key(0, impl="threefry2x32")
+
+  def control(given: dict[str, Any]) -> dict[str, Any]:
+    action, act, _ = algorithm.act(given["act"], given["obs"], given["key"])
+    return {"action": action, "act": act}
+
+  obs = jax.jit(task.env.reset)(jax.random.key(0)).obs
+  about = {
+    "algo": task.settings["algo"],
+    "env": task.settings["env"],
+    "trained_seed": seed,
+    "step": restored.step,
+    "dt": spec.dt,
+    "action_low": [float(x) for x in spec.action_low],
+    "action_high": [float(x) for x in spec.action_high],
+    "mbrl_jax": mbrl_jax.__version__,
+  }
+  inputs = {"act": algorithm.reset(algorithm.deploy(act)), "key": key, "obs": obs}
+  try:
+    apart = portable.export(control, inputs, out, "policy", about)
+  except ImportError as error:
+    hint = "jax.export writes with flatbuffers: pip install 'mbrl_jax[export]'."
+    raise command.UsageError(hint) from error
+  except ValueError as error:
+    text = f"{task.settings['algo']} cannot be exported: {' '.join(str(error).split())}"
+    raise command.UsageError(text) from error
+  for path in sorted(out.glob("policy.*")):
+    console.print(f"wrote {path} ({path.stat().st_size / 1024:.1f} KiB)", markup=False)
+  console.print(f"the exported action differs by {apart:.2g} from the run's own", markup=False)
+  return 0
+
+
+def _choose(task: job.Job, restored: Restored, seed: int | None) -> tuple[int, Any]:
+  """Returns the number of a trained seed and what it acts with."""
+  trained = task.seeds or [task.settings["seed"]]
+  seed = trained[0] if seed is None else seed
+  try:
+    choice("--seed", seed, trained)
+  except ValueError as error:
+    raise command.UsageError(str(error)) from error
+  if not task.seeds:
+    return seed, restored.state.act
+  return seed, jax.tree.map(lambda x: x[trained.index(seed)], restored.state.act)
+
+
+if __name__ == "__main__":
+  command.run(main, define, __doc__ or "")

@@ -1,0 +1,131 @@
+"""What is exported of a run acts as the run does, in a process without mbrl_jax."""
+
+import json
+import subprocess
+import sys
+from types import SimpleNamespace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from test_examples import BLOCKED, EXAMPLES
+
+from experiments import command, export, job
+from mbrl_jax.runtime import portable, run_folder
+from mbrl_jax.runtime.checkpoint import Checkpoints
+
+pytest.importorskip("flatbuffers")
+
+SMALL = {
+  "sac": {"agent.hidden": "8,8"},
+  "pets": {
+    "trials": "1",
+    "model.hidden": "8",
+    "model.weight_decay": "1e-4",
+    "model.members": "2",
+    "planner.samples": "10",
+    "planner.elites": "2",
+    "planner.horizon": "3",
+    "planner.particles": "2",
+  },
+}
+
+
+def saved(path, algo, seeds=1):
+  """Makes the folder of a run that has learned nothing yet."""
+  settings = job.make_settings(
+    algo=algo,
+    env="pendulum",
+    preset="cpu",
+    physics="auto",
+    seed=3,
+    seeds=seeds,
+    env_overrides={},
+    config_overrides=SMALL[algo],
+  )
+  folder, task = run_folder.create(path, settings), job.build(settings)
+  state = task.init()
+  Checkpoints(folder.checkpoints).save(7, state)
+  return task, state
+
+
+@pytest.fixture(scope="module")
+def policy(tmp_path_factory):
+  """A run of two seeds, its task and its state."""
+  path = tmp_path_factory.mktemp("policy") / "run"
+  return path, *saved(path, "sac", seeds=2)
+
+
+def exported(run, **given):
+  """Calls the program in this process; returns the folder that it wrote to."""
+  out = run / "exported"
+  defaults = {"run": str(run), "step": None, "best": False, "seed": None, "out": str(out)}
+  options = SimpleNamespace(**{**defaults, **given})
+  assert export.main(options, {"config": {}, "env": {}}) == 0
+  return out
+
+
+def act_alone(folder, steps):
+  """Returns the actions of the loader in a process that can import nothing of ours."""
+  command = [sys.executable, "-c", BLOCKED, str(EXAMPLES / "load_exported.py"), str(folder)]
+  done = subprocess.run([*command, str(steps)], capture_output=True, text=True, check=False)
+  assert done.returncode == 0, done.stderr[-2000:]
+  return np.float32(done.stdout.split())
+
+
+def act_here(task, act, steps):
+  """Returns the actions of the algorithm itself."""
+  obs, actions = jax.jit(task.env.reset)(jax.random.key(0)).obs, []
+  act, step = task.algorithm.reset(task.algorithm.deploy(act)), jax.jit(task.algorithm.act)
+  for i in range(steps):
+    key = jax.random.wrap_key_data(np.uint32([0, i]), impl="threefry2x32")
+    action, act, _ = step(act, obs, key)
+    actions.append(float(action[0]))
+  return np.float32(actions)
+
+
+def test_a_policy_of_one_of_two_seeds(policy):
+  path, task, state = policy
+  folder = exported(path, seed=4)
+  act = jax.tree.map(lambda x: x[1], state.act)
+  np.testing.assert_allclose(act_alone(folder, 2), act_here(task, act, 2), rtol=1e-6)
+  about = json.loads((folder / "policy.json").read_text())
+  assert (about["algo"], about["env"], about["step"]) == ("sac", "pendulum", 7)
+  assert about["trained_seed"] == 4 and about["action_high"] == [2.0]
+  assert [entry["name"] for entry in about["outputs"]][-1] == "action"
+  assert not any("actor" in entry["name"] for entry in about["outputs"]), "handed on as it is"
+  with pytest.raises(command.UsageError, match=r"--seed=5 is not known.* 3, 4\."):
+    exported(path, seed=5)
+
+
+@pytest.mark.slow
+def test_a_planner_with_its_model_and_its_plan(tmp_path):
+  task, state = saved(tmp_path / "run", "pets")
+  folder = exported(tmp_path / "run")
+  alone = act_alone(folder, 3)
+  np.testing.assert_allclose(alone, act_here(task, state.act, 3), rtol=1e-5)
+  assert len(set(alone.tolist())) == 3
+
+
+def test_keys_are_words_and_what_is_handed_on_is_no_output():
+  inputs = {"key": jax.random.key(1), "kept": jnp.ones(2), "count": jnp.zeros((), jnp.int32)}
+
+  def function(given):
+    drawn = jax.random.uniform(given["key"])
+    return {"drawn": drawn, "kept": given["kept"], "count": given["count"] + 1}
+
+  call, arrays, names = portable.flatten(function, inputs)
+  assert names == ["count", "drawn"] and list(arrays) == ["count", "kept", "key"]
+  assert arrays["key"].dtype == np.uint32
+  count, drawn = call(*arrays.values())
+  assert count == 1 and drawn == jax.random.uniform(jax.random.key(1))
+
+
+def test_what_cannot_be_exported_is_said(policy, monkeypatch):
+  def refuse(*_):
+    raise ValueError("a call of the host\nin it")
+
+  monkeypatch.setattr(portable, "export", refuse)
+  with pytest.raises(command.UsageError, match="sac cannot be exported: a call of the host in"):
+    exported(policy[0])
