@@ -7,6 +7,8 @@ New episodes are run with what was learned. What the algorithm has is compared w
 
   model error   of the mean of the particles, over real actions, k steps after a real state
   calibration   how often one step lies in the intervals that the particles give
+  plans         the return that the model expects of a plan against that of carrying it out
+  weights       effective sample size of the search, where it weighs its samples
   critic        expected discounted return against the one that followed
 
 Figures go to diagnosis_*.csv and pictures to plots/ in the run folder, or to --out.
@@ -20,17 +22,20 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import rich.console
+import scipy.stats
 from absl import flags
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from rich.console import Console
 
-from experiments import command, diagnosis, evaluate
+from experiments import command, diagnosis, evaluate, job
 from mbrl_jax.runtime import plots
 from mbrl_jax.types import Insight, TrainState, Transition
 
 DOTS = 4000
-"""Steps of a critic at most that are drawn."""
+"""Points of a picture at most."""
+PLANNED = 3
+"""Episodes at most in which plans are made: each action takes one."""
 
 
 def define() -> None:
@@ -45,7 +50,7 @@ def define() -> None:
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Diagnoses the first seed of a run; returns the exit status."""
   command.refuse(dotted)
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = Console(highlight=False, soft_wrap=True)
   folder, task, restored = evaluate.restore(options)
   insight = task.algorithm.insight
   rollout, seconds = task.evaluation(options.episodes, restored.state.act)
@@ -61,6 +66,10 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     console.print(f"{task.settings['algo']} has no model", markup=False)
   else:
     written += _model(options, insight, state, episodes, out, console)
+  if insight.planned is None:
+    console.print(f"{task.settings['algo']} does not plan", markup=False)
+  else:
+    written += _plans(options, task, state, out, console)
   if insight.q is None:
     console.print(f"{task.settings['algo']} has no critic", markup=False)
   else:
@@ -76,7 +85,7 @@ def _model(
   state: TrainState,
   episodes: Transition,
   out: Path,
-  console: rich.console.Console,
+  console: Console,
 ) -> list[Path]:
   """Measures and draws the model's error and its calibration."""
   horizon = min(options.horizon, int(diagnosis.lengths(episodes).max()))
@@ -123,12 +132,53 @@ def _model(
   ]
 
 
+def _plans(
+  options: flags.FlagValues, task: job.Job, state: TrainState, out: Path, console: Console
+) -> list[Path]:
+  """Measures and draws what plans are worth, and how many samples a search listens to."""
+  asked = {"episodes": min(options.episodes, PLANNED), "starts": options.starts}
+  key = jax.random.key(options.seed)
+  try:
+    found = diagnosis.plans(task.algorithm, task.env, state, key=key, **asked)
+  except ValueError as error:
+    console.print(f"plans: {error}", markup=False)
+    return []
+  ranks = scipy.stats.spearmanr(found.predicted, found.true).statistic
+  bias = float(np.mean(found.predicted - found.true))
+  console.print(
+    f"plans: {found.predicted.mean():.4g} expected, {found.true.mean():.4g} carried out, bias "
+    f"{bias:+.4g}, rank correlation {ranks:.2f} ({len(found.true)} plans)",
+    markup=False,
+  )
+  rows = zip(found.predicted, found.true, strict=True)
+  written = [_write(out / "diagnosis_plans.csv", ("expected", "carried_out"), rows)]
+  labels = "return when carried out", "expected by the model"
+  scatter = lambda axes: _scatter(axes, found.true, found.predicted, labels, "plans")
+  written.append(_draw(out / "plots" / "plans.png", scatter))
+  if found.ess is None:
+    console.print("the search keeps elites and has no weights", markup=False)
+    return written
+  low, middle, high = np.quantile(found.ess, (0.1, 0.5, 0.9))
+  console.print(
+    f"effective sample size: {middle:.3g} in the median, {low:.3g} to {high:.3g} in 8 of 10",
+    markup=False,
+  )
+
+  def histogram(axes: Axes) -> None:
+    axes.hist(found.ess, 30, color=plots.COLOURS[0], label="plans")
+    axes.set(xlabel="effective sample size of the last update", ylabel="plans")
+
+  table = out / "diagnosis_ess.csv"
+  written.append(_write(table, ("effective_samples",), found.ess[:, None]))
+  return [*written, _draw(out / "plots" / "ess.png", histogram)]
+
+
 def _critic(
   insight: Insight,
   state: TrainState,
   episodes: Transition,
   out: Path,
-  console: rich.console.Console,
+  console: Console,
 ) -> list[Path]:
   """Measures and draws the bias of the critic."""
   found = diagnosis.critic(insight, state, episodes)
@@ -140,16 +190,21 @@ def _critic(
   )
   rows = zip(found.expected, found.followed, strict=True)
   table = _write(out / "diagnosis_critic.csv", ("expected", "followed"), rows)
-  every = -(-len(found.expected) // DOTS)
+  labels = "discounted return that followed", "expected by the critic"
+  scatter = lambda axes: _scatter(axes, found.followed, found.expected, labels, "steps")
+  return [table, _draw(out / "plots" / "critic.png", scatter)]
 
-  def draw(axes: Axes) -> None:
-    ends = [min(map(np.min, found)), max(map(np.max, found))]
-    axes.plot(ends, ends, color="0.6", label="exact")
-    shown = (found.followed[::every], found.expected[::every])
-    axes.plot(*shown, ".", ms=3, color=plots.COLOURS[0], label="steps")
-    axes.set(xlabel="discounted return that followed", ylabel="expected by the critic")
 
-  return [table, _draw(out / "plots" / "critic.png", draw)]
+def _scatter(
+  axes: Axes, happened: np.ndarray, expected: np.ndarray, labels: tuple[str, str], name: str
+) -> None:
+  """Draws what was expected over what happened, at most ``DOTS`` of them."""
+  every = -(-len(expected) // DOTS)
+  ends = [min(happened.min(), expected.min()), max(happened.max(), expected.max())]
+  axes.plot(ends, ends, color="0.6", label="exact")
+  shown = happened[::every], expected[::every]
+  axes.plot(*shown, ".", ms=3, color=plots.COLOURS[0], label=name)
+  axes.set(xlabel=labels[0], ylabel=labels[1])
 
 
 def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[float]]) -> Path:

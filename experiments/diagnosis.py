@@ -1,19 +1,31 @@
 """Numbers that tell whether what an algorithm believes is so.
 
-All of them are taken on episodes ``Transition`` with leaves ``[E, T, ...]``, of which only the
-first ``lengths [E]`` steps count.
+Those of models and critics are taken on episodes ``Transition`` with leaves ``[E, T, ...]``, of
+which only the first ``lengths [E]`` steps count.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.planners.evaluate import make_predict
-from mbrl_jax.types import Dynamics, Insight, Key, Params, TrainState, Transition
+from mbrl_jax.planners.evaluate import make_evaluate, make_predict
+from mbrl_jax.types import (
+  Algorithm,
+  Array,
+  Dynamics,
+  Env,
+  EnvState,
+  Insight,
+  Key,
+  Params,
+  TrainState,
+  Transition,
+)
 
 PARTICLES = 40
 """Samples of a prediction at least."""
@@ -46,6 +58,20 @@ class Critic(NamedTuple):
 
   expected: np.ndarray
   followed: np.ndarray
+
+
+class Plans(NamedTuple):
+  """Plans as an algorithm makes them while it collects, one entry for each.
+
+  Attributes:
+    predicted: sum of the rewards that the model expects of the plan ``[n]``.
+    true: of the environment, when the plan is carried out from the same state ``[n]``.
+    ess: effective sample size of the search's last update ``[n]``, ``None`` where it has none.
+  """
+
+  predicted: np.ndarray
+  true: np.ndarray
+  ess: np.ndarray | None
 
 
 def lengths(episodes: Transition) -> np.ndarray:
@@ -125,6 +151,79 @@ def coverage(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
   ties = (predicted == truth[:, None]).mean(1)
   middle = np.abs(below + 0.5 * ties - 0.5)
   return np.array([np.mean(middle <= level / 2) for level in LEVELS])
+
+
+def plans(
+  algorithm: Algorithm, env: Env, state: TrainState, *, episodes: int, starts: int, key: Key
+) -> Plans:
+  """Carries plans out, and asks the model what it expects of them.
+
+  Args:
+    algorithm: one that plans.
+    env: its task.
+    state: what it has learned.
+    episodes: to act in, as while it collects: by the planner.
+    starts: plans to take at most, drawn from all that begin with the action that was taken.
+    key: typed key.
+
+  Raises:
+    ValueError: no plan was made: all actions were random.
+  """
+  episodes_key, draw_key, key = jax.random.split(key, 3)
+  collect = jax.jit(lambda keys: jax.lax.map(_planned_episode(algorithm, env, state), keys))
+  seen, plans, ess, made = collect(jax.random.split(episodes_key, episodes))
+  rows = np.argwhere(np.asarray(made))
+  if not len(rows):
+    raise ValueError("no plan was made: the run still takes random actions.")
+  order = np.asarray(jax.random.permutation(draw_key, len(rows)))[:starts]
+  chosen = jax.tree.map(lambda x: x[tuple(rows[order].T)], (seen, plans))
+  dynamics, params = algorithm.insight.dynamics, algorithm.insight.params(state)
+  particles = -(-PARTICLES // dynamics.slices) * dynamics.slices
+  score = make_evaluate(dynamics, particles=particles)
+
+  def compare(row: tuple[tuple[EnvState, Array], Key]) -> tuple[Array, Array]:
+    (start, plan), key = row
+    return score(params, start.obs, plan[None], key)[0], _carry_out(env, start, plan, key)
+
+  keys = jax.random.split(key, len(order))
+  predicted, true = jax.jit(lambda *x: jax.lax.map(compare, x))(chosen, keys)
+  ess = None if ess is None else np.asarray(ess)[tuple(rows[order].T)]
+  return Plans(np.asarray(predicted), np.asarray(true), ess)
+
+
+def _planned_episode(algorithm: Algorithm, env: Env, state: TrainState) -> Callable:
+  """Returns ``key -> (states, plans [T, H, A], ess [T], made [T])`` of one episode."""
+
+  def step(carry: tuple[EnvState, Any, Array], key: Key) -> tuple:
+    seen, act, over = carry
+    act_key, step_key = jax.random.split(key)
+    action, act, _ = algorithm.act(act, seen.obs, act_key)
+    planned = algorithm.insight.planned(act)
+    after, transition = env.step(seen, action, step_key)
+    made = jnp.all(planned.plan[0] == action) & ~over
+    over = over | transition.terminated | transition.truncated
+    ess = getattr(planned.search, "ess", None)
+    return (after, act, over), (seen, planned.plan, ess, made)
+
+  def episode(key: Key) -> tuple:
+    reset_key, key = jax.random.split(key)
+    start = env.reset(reset_key), algorithm.reset(state.act), jnp.zeros((), bool)
+    return jax.lax.scan(step, start, jax.random.split(key, env.spec.episode_length))[1]
+
+  return episode
+
+
+def _carry_out(env: Env, start: EnvState, plan: Array, key: Key) -> Array:
+  """Returns the rewards ``[]`` of ``plan [H, A]`` until the task terminates."""
+
+  def step(carry: tuple[EnvState, Array], row: tuple[Array, Key]) -> tuple:
+    seen, alive = carry
+    after, transition = env.step(seen, *row)
+    reward = jnp.where(alive, transition.reward, 0.0)
+    return (after, alive & ~transition.terminated), reward
+
+  carry = start, jnp.ones((), bool)
+  return jax.lax.scan(step, carry, (plan, jax.random.split(key, len(plan))))[1].sum()
 
 
 def critic(insight: Insight, state: TrainState, episodes: Transition) -> Critic:

@@ -158,7 +158,11 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
     update=lambda state: _update(parts, state),
     deploy=_deploy,
     plans=config.evaluate == "planner",
-    insight=Insight(world.dynamics, lambda state: elite_params(state.learn.world)),
+    insight=Insight(
+      world.dynamics,
+      lambda state: elite_params(state.learn.world),
+      planned=lambda act: act.plan,
+    ),
   )
 
 

@@ -178,6 +178,7 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
       lambda state: elite_params(state.learn.world),
       critic(spec, agent),
       agent.discount,
+      lambda act: act.plan,
     ),
   )
 

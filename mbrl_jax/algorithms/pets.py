@@ -121,7 +121,7 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
     observe=_observe,
     update=lambda state: _update(spec, config, model, optimizer, state),
     deploy=lambda act: act._replace(random=jnp.zeros_like(act.random)),
-    insight=Insight(dynamics, lambda state: state.act.params),
+    insight=Insight(dynamics, lambda state: state.act.params, planned=lambda act: act.plan),
   )
 
 

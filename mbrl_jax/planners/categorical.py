@@ -34,7 +34,14 @@ import jax.numpy as jnp
 from mbrl_jax.ops.validate import between, choice
 from mbrl_jax.planners.mirror_descent import DIVERGENCES
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import Utility, average, centre, check_utility, weigh
+from mbrl_jax.planners.utility import (
+  Utility,
+  average,
+  centre,
+  check_utility,
+  effective_size,
+  weigh,
+)
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -49,6 +56,8 @@ class CategoricalState(NamedTuple):
     effective: wanted effective sample size as a share of the samples, ``[]``; above 0 it
       sets the temperature anew in each update.
     forget: share of the uniform distribution that each shift brings back, ``[]``.
+    ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``; of the expected
+      utility, which has no weights, all samples.
   """
 
   probabilities: Array
@@ -58,6 +67,7 @@ class CategoricalState(NamedTuple):
   temperature: Array
   effective: Array
   forget: Array
+  ess: Array
 
 
 def categorical(
@@ -103,7 +113,8 @@ def categorical(
     raise ValueError("utility='expected' needs divergence='euclidean', got 'kl'.")
 
   def init(low: Array, high: Array) -> CategoricalState:
-    floats = [jnp.asarray(x, jnp.float32) for x in (step_size, temperature, effective, forget)]
+    floats = step_size, temperature, effective, forget, samples
+    floats = [jnp.asarray(x, jnp.float32) for x in floats]
     uniform = jnp.full((*low.shape, categories), 1.0 / categories, jnp.float32)
     return CategoricalState(uniform, low, high, *floats)
 
@@ -118,7 +129,7 @@ def categorical(
       return _tilt(state, _shares(state, plans, centre(returns)))
     floats = {"temperature": state.temperature, "effective": state.effective}
     plans, weights, temperature = weigh(utility, plans, returns, elites=elites, **floats)
-    state = state._replace(temperature=temperature)
+    state = state._replace(temperature=temperature, ess=effective_size(weights))
     shares = _shares(state, plans, weights)
     if divergence == "euclidean":
       return _tilt(state, shares - state.probabilities)

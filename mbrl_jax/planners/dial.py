@@ -29,7 +29,7 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import average
+from mbrl_jax.planners.utility import average, effective_size
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -43,6 +43,7 @@ class DIALState(NamedTuple):
     iteration: ``i``, ``[]`` int32.
     temperature: in standard deviations of the returns, ``[]``.
     iteration_decay, horizon_decay: see the module, ``[]``.
+    ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``.
   """
 
   mean: Array
@@ -53,6 +54,7 @@ class DIALState(NamedTuple):
   temperature: Array
   iteration_decay: Array
   horizon_decay: Array
+  ess: Array
 
 
 def dial(
@@ -79,9 +81,8 @@ def dial(
   between(0.0, 1.0, iteration_decay=iteration_decay, horizon_decay=horizon_decay)
 
   def init(low: Array, high: Array) -> DIALState:
-    floats = [
-      jnp.asarray(x, jnp.float32) for x in (temperature, iteration_decay, horizon_decay)
-    ]
+    floats = temperature, iteration_decay, horizon_decay, samples
+    floats = [jnp.asarray(x, jnp.float32) for x in floats]
     std, none = spread * (high - low) / 2, jnp.zeros((), jnp.int32)
     return DIALState((low + high) / 2, std, low, high, none, *floats)
 
@@ -95,8 +96,8 @@ def dial(
     finite = returns > -jnp.inf
     std = jnp.std(returns, where=finite)
     weights = jax.nn.softmax(returns / (jnp.maximum(std, 1e-6) * state.temperature))
-    mean = average(weights, plans)
-    return state._replace(mean=mean, iteration=state.iteration + 1)
+    mean, ess = average(weights, plans), effective_size(weights)
+    return state._replace(mean=mean, iteration=state.iteration + 1, ess=ess)
 
   def shift(state: DIALState, steps: int) -> DIALState:
     mean = shift_plan(state.mean, steps, state.mean[-1])

@@ -46,7 +46,14 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import Utility, average, centre, check_utility, weigh
+from mbrl_jax.planners.utility import (
+  Utility,
+  average,
+  centre,
+  check_utility,
+  effective_size,
+  weigh,
+)
 from mbrl_jax.types import Array, Key, Search
 
 COVARIANCES = ("fixed", "diagonal", "full")
@@ -69,6 +76,8 @@ class MirrorDescentState(NamedTuple):
     effective: wanted effective sample size as a share of the samples, ``[]``; above 0 it
       sets the temperature anew in each update.
     forget: share of the initial covariance that each shift brings back, ``[]``.
+    ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``; of the expected
+      utility, which has no weights, all samples.
   """
 
   mean: Array
@@ -80,6 +89,7 @@ class MirrorDescentState(NamedTuple):
   temperature: Array
   effective: Array
   forget: Array
+  ess: Array
 
 
 def mirror_descent(
@@ -138,7 +148,8 @@ def mirror_descent(
 
   def init(low: Array, high: Array) -> MirrorDescentState:
     initial = jnp.square(spread * (high - low) / 2)
-    floats = [jnp.asarray(x, jnp.float32) for x in (step_size, temperature, effective, forget)]
+    floats = step_size, temperature, effective, forget, samples
+    floats = [jnp.asarray(x, jnp.float32) for x in floats]
     start = jnp.diag(initial.ravel()) if full else initial
     return MirrorDescentState((low + high) / 2, start, low, high, initial, *floats)
 
@@ -158,7 +169,7 @@ def mirror_descent(
       return _step(state, direction, divergence)
     floats = {"temperature": state.temperature, "effective": state.effective}
     plans, weights, temperature = weigh(utility, plans, returns, elites=elites, **floats)
-    state = state._replace(temperature=temperature)
+    state = state._replace(temperature=temperature, ess=effective_size(weights))
     if divergence == "euclidean":
       direction = average(weights, plans) - state.mean
       return _step(state, direction, divergence)

@@ -31,7 +31,7 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import coloured_normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import average, choose_temperature
+from mbrl_jax.planners.utility import average, choose_temperature, effective_size
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -47,6 +47,7 @@ class MPPIState(NamedTuple):
     exponent: spectral exponent of the noise, ``[]``.
     effective: wanted effective sample size as a share of the samples, ``[]``;
       0: the temperature stays as it is.
+    ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``.
   """
 
   mean: Array
@@ -57,6 +58,7 @@ class MPPIState(NamedTuple):
   base: Array
   exponent: Array
   effective: Array
+  ess: Array
 
 
 def mppi(
@@ -86,7 +88,8 @@ def mppi(
   between(0.0, 1.0, effective=effective, base=base)
 
   def init(low: Array, high: Array) -> MPPIState:
-    floats = [jnp.asarray(x, jnp.float32) for x in (temperature, base, exponent, effective)]
+    floats = temperature, base, exponent, effective, samples
+    floats = [jnp.asarray(x, jnp.float32) for x in floats]
     return MPPIState((low + high) / 2, spread * (high - low) / 2, low, high, *floats)
 
   def sample(state: MPPIState, key: Key, size: int) -> Array:
@@ -97,7 +100,8 @@ def mppi(
     charge = jnp.einsum("nha,ha->n", plans, state.mean / jnp.square(state.std))
     lam = choose_temperature(returns, state.temperature, state.effective)
     weights = jax.nn.softmax(returns / lam - state.base * charge)
-    return state._replace(mean=average(weights, plans), temperature=lam)
+    moved, ess = average(weights, plans), effective_size(weights)
+    return state._replace(mean=moved, temperature=lam, ess=ess)
 
   def shift(state: MPPIState, steps: int) -> MPPIState:
     return state._replace(mean=shift_plan(state.mean, steps, state.mean[-1]))

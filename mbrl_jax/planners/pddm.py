@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import average
+from mbrl_jax.planners.utility import average, effective_size
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -38,6 +38,7 @@ class PDDMState(NamedTuple):
     low, high: bounds, ``[H, A]``.
     kappa: weight of the returns, per unit of return, ``[]``.
     beta: smoothing, ``[]``; 1 is none.
+    ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``.
   """
 
   mean: Array
@@ -47,6 +48,7 @@ class PDDMState(NamedTuple):
   high: Array
   kappa: Array
   beta: Array
+  ess: Array
 
 
 def pddm(
@@ -74,7 +76,7 @@ def pddm(
 
   def init(low: Array, high: Array) -> PDDMState:
     middle = (low + high) / 2
-    floats = jnp.asarray(kappa, jnp.float32), jnp.asarray(beta, jnp.float32)
+    floats = [jnp.asarray(x, jnp.float32) for x in (kappa, beta, samples)]
     return PDDMState(middle, spread * (high - low) / 2, middle[0], low, high, *floats)
 
   def sample(state: PDDMState, key: Key, size: int) -> Array:
@@ -87,7 +89,7 @@ def pddm(
 
   def update(state: PDDMState, plans: Array, returns: Array) -> PDDMState:
     weights = jax.nn.softmax(state.kappa * returns)
-    return state._replace(mean=average(weights, plans))
+    return state._replace(mean=average(weights, plans), ess=effective_size(weights))
 
   def shift(state: PDDMState, steps: int) -> PDDMState:
     mean = shift_plan(state.mean, steps, state.mean[-1])

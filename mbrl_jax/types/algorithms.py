@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from mbrl_jax.types.arrays import Array, Key, Metrics, Params
 from mbrl_jax.types.environments import Transition
-from mbrl_jax.types.planning import Dynamics
+from mbrl_jax.types.planning import Dynamics, PlanState
 
 
 class TrainState(NamedTuple):
@@ -58,12 +58,14 @@ class Insight(NamedTuple):
     q: ``(TrainState, obs [O], action [A]) -> []``, the discounted return that the critic
       expects; ``None``: there is no critic.
     discount: of that return.
+    planned: ``(act) -> PlanState`` after an action; ``None``: it does not plan.
   """
 
   dynamics: Dynamics | None = None
   params: Callable[[TrainState], Params] | None = None
   q: Callable[[TrainState, Array, Array], Array] | None = None
   discount: float = 1.0
+  planned: Callable[[Any], PlanState] | None = None
 
 
 class Algorithm(NamedTuple):

@@ -11,7 +11,16 @@ import numpy as np
 import pytest
 
 from experiments import diagnosis
-from mbrl_jax.types import Dynamics, Insight, Transition
+from mbrl_jax import cem, dial, make_evaluate, make_planner, mirror_descent, mppi, pddm
+from mbrl_jax.types import (
+  Algorithm,
+  Dynamics,
+  EnvSpec,
+  EnvState,
+  Insight,
+  TrainState,
+  Transition,
+)
 
 ROOT = Path(__file__).parents[2]
 NOISE = 0.2
@@ -136,3 +145,94 @@ def test_the_program_draws_what_there_is(tmp_path):
   assert [row["steps"] for row in rows] == [str(k) for k in range(1, 8)]
   for name in ("model_horizon", "calibration", "critic"):
     assert (run / "plots" / f"{name}.png").stat().st_size > 5000
+
+
+class Line:
+  """A point on a line that is moved by the action and rewarded for where it gets to."""
+
+  spec = EnvSpec(
+    name="line",
+    obs_dim=1,
+    action_low=np.full(1, -1.0, np.float32),
+    action_high=np.full(1, 1.0, np.float32),
+    dt=1.0,
+    episode_length=6,
+    reward=lambda obs, action, next_obs: -jnp.abs(next_obs[0]),
+    terminated=lambda obs, action, next_obs: next_obs[0] > 3.0,
+  )
+
+  def reset(self, key):
+    obs = jax.random.uniform(key, (1,), minval=-2.0, maxval=2.0)
+    return EnvState(None, obs, jnp.zeros((), jnp.int32))
+
+  def step(self, state, action, key):
+    obs, steps = state.obs + action, state.steps + 1
+    reward = self.spec.reward(state.obs, action, obs)
+    ended = self.spec.terminated(state.obs, action, obs)
+    row = Transition(state.obs, action, reward, obs, ended, steps >= 6)
+    return EnvState(None, obs, steps), row
+
+
+def planning(search, offset=0.0, random=False):
+  """An algorithm that plans 4 steps ahead in a model of ``Line`` that is off by ``offset``."""
+
+  def step(params, obs, action, key):
+    next_obs = obs + action + offset
+    judge = obs, action, next_obs
+    return next_obs, Line.spec.reward(*judge), Line.spec.terminated(*judge)
+
+  bounds = {"action_low": Line.spec.action_low, "action_high": Line.spec.action_high}
+  planner = make_planner(search, make_evaluate(Dynamics(step)), horizon=4, **bounds)
+
+  def act(plan_state, obs, key):
+    output, plan_state = planner.plan(None, obs, plan_state, key)
+    action = jax.random.uniform(key, (1,)) if random else output.action
+    return action, plan_state, {}
+
+  insight = Insight(Dynamics(step), lambda state: None, planned=lambda act: act)
+  rest = {"init": None, "reset": lambda act: act, "observe": None, "update": None}
+  algorithm = Algorithm(act=act, insight=insight, **rest)
+  return algorithm, TrainState(planner.init(), None, None, None, None)
+
+
+def planned(*arguments, starts=10, **options):
+  algorithm, state = planning(*arguments, **options)
+  asked = {"episodes": 3, "starts": starts, "key": jax.random.key(0)}
+  return diagnosis.plans(algorithm, Line(), state, **asked)
+
+
+def test_plans_of_the_right_model_are_worth_what_it_expects():
+  found = planned(mppi(32))
+  assert found.true.shape == found.predicted.shape == found.ess.shape == (10,)
+  np.testing.assert_allclose(found.predicted, found.true, atol=1e-5)
+  assert np.ptp(found.true) > 0.1
+  assert (found.ess >= 1).all() and (found.ess <= 32).all() and np.ptp(found.ess) > 0.1
+
+
+def test_plans_of_a_wrong_model_are_not():
+  found = planned(cem(32, 4), offset=1.0)
+  assert np.abs(found.predicted - found.true).mean() > 1.0
+  assert found.ess is None
+
+
+def test_all_plans_there_are_are_the_most():
+  assert len(planned(cem(8, 2), starts=1000).true) == 3 * 6
+
+
+def test_random_actions_are_no_plans():
+  with pytest.raises(ValueError, match="no plan was made"):
+    planned(cem(8, 2), random=True)
+
+
+@pytest.mark.parametrize(
+  "search", [mppi(8), pddm(8), dial(8), mirror_descent(8, elites=2, effective=0.0)]
+)
+def test_effective_sizes_lie_between_one_plan_and_all(search):
+  low, high = -np.ones((3, 1), np.float32), np.ones((3, 1), np.float32)
+  state = search.init(low, high)
+  assert state.ess == 8
+  plans = search.sample(state, jax.random.key(0), 8)
+  assert search.update(state, plans, jnp.zeros(8)).ess == pytest.approx(8, rel=1e-4)
+  best = jnp.where(jnp.arange(8) == 3, 0.0, -1e9)
+  # relative to the spread of the returns, DIAL's temperature never listens to one alone
+  assert search.update(state, plans, best).ess == pytest.approx(1, rel=1e-3)
