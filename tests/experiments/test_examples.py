@@ -14,6 +14,7 @@ from experiments.examples import (
   export_planner,
   foreign_dynamics,
   randomised_models,
+  slow_pendulum,
   system_identification,
   temperature_sweep,
 )
@@ -117,6 +118,14 @@ def test_an_exported_planner_needs_no_mbrl_jax(tmp_path):
     expected.append(output.action[0])
   np.testing.assert_array_equal(np.float32(done.stdout.split()), expected)
   assert len(set(map(float, expected))) == 3
+
+
+def test_the_slow_pendulum_costs_beyond_its_speed_and_pays_as_the_other():
+  task, other = slow_pendulum.slow_pendulum(speed=5.0), make_env("pendulum")
+  costs = [task.spec.cost(None, None, np.float32([1, 0, v])) for v in (-5.1, -4.9, 4.9, 5.1)]
+  assert costs == [1, 0, 0, 1]
+  judge = np.float32([1, 0, 6]), np.float32([1]), np.float32([1, 0, 6])
+  assert task.spec.reward(*judge) == other.spec.reward(*judge)
 
 
 @pytest.mark.slow
