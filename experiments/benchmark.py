@@ -106,15 +106,17 @@ def main(values: flags.FlagValues, dotted: command.Dotted) -> int:
 
 
 def _measure(values: flags.FlagValues, request: Request, console: rich.console.Console) -> None:
-  """Measures all but the sweep."""
+  """Measures all but the sweep; what was measured is written even if the rest fails."""
   report = Report()
-  for what in values.what:
-    if what in MEASURES:
-      MEASURES[what](report, request)
-  if report.rows:
-    show(report, console)
-    for path in write(report, request.sizes, values.out):
-      console.print(path, markup=False)
+  try:
+    for what in values.what:
+      if what in MEASURES:
+        MEASURES[what](report, request)
+  finally:
+    if report.rows:
+      show(report, console)
+      for path in write(report, request.sizes, values.out):
+        console.print(path, markup=False)
 
 
 def _sweep(
