@@ -225,14 +225,12 @@ def _panel(
   axes: Axes, task: str, labelled: dict[str, tuple[Band, int]], labels: list[str]
 ) -> None:
   """Draws the bands of one task; a label has the same colour in every panel."""
-  for label, (found, seeds) in labelled.items():
+  for label, (found, _) in labelled.items():
     index = labels.index(label)
     colour = plots.COLOURS[index % len(plots.COLOURS)]
     style = ["-", "--", ":"][index // len(plots.COLOURS) % 3]
     marker = "o" if len(found.steps) == 1 else None
-    axes.plot(
-      found.steps, found.middle, style, marker=marker, color=colour, label=f"{label} ({seeds})"
-    )
+    axes.plot(found.steps, found.middle, style, marker=marker, color=colour, label=label)
     axes.fill_between(found.steps, found.low, found.high, color=colour, alpha=0.2, linewidth=0)
   axes.set(title=task, xlabel="environment steps", ylabel="return, interquartile mean")
   axes.grid(color="0.9")
