@@ -22,13 +22,15 @@ def has_avx512() -> bool:
 
 
 def check_platform() -> None:
-  """Starts the backend that ``JAX_PLATFORMS`` names, if it names any.
+  """Starts the backend that ``JAX_PLATFORMS`` names, if it names any but the CPU.
+
+  That one is always there, and how many devices it is may still have to be said.
 
   Raises:
     ValueError: jax finds no such device; says what to install.
   """
   chosen = jax.config.jax_platforms
-  if not chosen:
+  if not chosen or chosen == "cpu":
     return
   try:
     jax.devices()
