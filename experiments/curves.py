@@ -149,9 +149,13 @@ def draw(path: Path, groups: Groups, title: str = "") -> Path:
     for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
       handles.setdefault(label, handle)
   if handles:
+    seeds = {}  # of each label, in its first panel
+    for labelled in found.values():
+      seeds = {label: count for label, (_, count) in labelled.items()} | seeds
+    names = [f"{label} ({seeds[label]})" for label in handles]
     # Below the panels: labels say the values of a sweep and may be long.
     figure.legend(
-      handles.values(), handles, loc="outside lower center", frameon=False, fontsize="small"
+      handles.values(), names, loc="outside lower center", frameon=False, fontsize="small"
     )
   path.parent.mkdir(parents=True, exist_ok=True)
   figure.savefig(path, dpi=120)

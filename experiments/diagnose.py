@@ -103,7 +103,12 @@ def _model(
   )
   middle = covered[len(covered) // 2]
   console.print(f"central half of the predictions: holds {middle:.0%}", markup=False)
-  steps = np.arange(1, horizon + 1)
+  return _write_model(out, errors, covered)
+
+
+def _write_model(out: Path, errors: diagnosis.ModelErrors, covered: np.ndarray) -> list[Path]:
+  """Writes and draws the model's errors ``[H]`` and what its intervals hold ``[L]``."""
+  steps = np.arange(1, len(errors.median) + 1)
   rows = zip(steps, errors.median, errors.upper, strict=True)
   tables = [
     _write(out / "diagnosis_model_error.csv", ("steps", "median", "upper"), rows),
@@ -150,11 +155,8 @@ def _plans(
     f"{bias:+.4g}, rank correlation {ranks:.2f} ({len(found.true)} plans)",
     markup=False,
   )
-  rows = zip(found.predicted, found.true, strict=True)
-  written = [_write(out / "diagnosis_plans.csv", ("expected", "carried_out"), rows)]
-  labels = "return when carried out", "expected by the model"
-  scatter = lambda axes: _scatter(axes, found.true, found.predicted, labels, "plans")
-  written.append(_draw(out / "plots" / "plans.png", scatter))
+  columns, labels = ("expected", "carried_out"), ("expected by the model", "when carried out")
+  written = _compare(out, "plans", found.predicted, found.true, columns, labels)
   if found.ess is None:
     console.print("the search keeps elites and has no weights", markup=False)
     return written
@@ -188,23 +190,34 @@ def _critic(
     f"{bias:+.4g} (without entropy)",
     markup=False,
   )
-  rows = zip(found.expected, found.followed, strict=True)
-  table = _write(out / "diagnosis_critic.csv", ("expected", "followed"), rows)
-  labels = "discounted return that followed", "expected by the critic"
-  scatter = lambda axes: _scatter(axes, found.followed, found.expected, labels, "steps")
-  return [table, _draw(out / "plots" / "critic.png", scatter)]
+  columns, labels = (
+    ("expected", "followed"),
+    ("expected by the critic", "that followed, discounted"),
+  )
+  return _compare(out, "critic", found.expected, found.followed, columns, labels)
 
 
-def _scatter(
-  axes: Axes, happened: np.ndarray, expected: np.ndarray, labels: tuple[str, str], name: str
-) -> None:
-  """Draws what was expected over what happened, at most ``DOTS`` of them."""
+def _compare(
+  out: Path,
+  name: str,
+  expected: np.ndarray,
+  happened: np.ndarray,
+  columns: tuple[str, str],
+  labels: tuple[str, str],
+) -> list[Path]:
+  """Writes two columns of returns ``[n]``, and draws at most ``DOTS`` of one over the other."""
   every = -(-len(expected) // DOTS)
   ends = [min(happened.min(), expected.min()), max(happened.max(), expected.max())]
-  axes.plot(ends, ends, color="0.6", label="exact")
-  shown = happened[::every], expected[::every]
-  axes.plot(*shown, ".", ms=3, color=plots.COLOURS[0], label=name)
-  axes.set(xlabel=labels[0], ylabel=labels[1])
+
+  def scatter(axes: Axes) -> None:
+    axes.plot(ends, ends, color="0.6", label="exact")
+    shown = happened[::every], expected[::every]
+    axes.plot(*shown, ".", ms=3, color=plots.COLOURS[0], label=name)
+    axes.set(xlabel=f"return {labels[1]}", ylabel=f"return {labels[0]}")
+
+  rows = zip(expected, happened, strict=True)
+  table = _write(out / f"diagnosis_{name}.csv", columns, rows)
+  return [table, _draw(out / "plots" / f"{name}.png", scatter)]
 
 
 def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[float]]) -> Path:

@@ -56,6 +56,17 @@ def define() -> None:
   flags.DEFINE_integer(
     "step", None, "With --resume: continue from this checkpoint; what came later is dropped."
   )
+  _define_schedule()
+  flags.DEFINE_bool("rollouts", True, "Write all rollouts to logs.npz and logs.mat.")
+  flags.DEFINE_bool("video", True, "Write a video of the last rollout.")
+  flags.DEFINE_string(
+    "wandb", None, "Project of Weights & Biases that the metrics go to as well (extra 'wandb')."
+  )
+  flags.DEFINE_string("compilation_cache", None, "Folder in which compiled programs are kept.")
+
+
+def _define_schedule() -> None:
+  """Defines the flags that say when a run is evaluated and saved."""
   flags.DEFINE_integer(
     "eval_every",
     None,
@@ -84,12 +95,6 @@ def define() -> None:
     1,
   )
   flags.DEFINE_integer("keep", 2, "Newest checkpoints to keep besides the best.", 1)
-  flags.DEFINE_bool("rollouts", True, "Write all rollouts to logs.npz and logs.mat.")
-  flags.DEFINE_bool("video", True, "Write a video of the last rollout.")
-  flags.DEFINE_string(
-    "wandb", None, "Project of Weights & Biases that the metrics go to as well (extra 'wandb')."
-  )
-  flags.DEFINE_string("compilation_cache", None, "Folder in which compiled programs are kept.")
 
 
 def more_help(argv: list[str]) -> str:
@@ -123,7 +128,6 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     keep_rollouts=options.rollouts,
   )
   state = task.init()
-  tracker = wandb_tracker.WandbTracker(folder, options.wandb) if options.wandb else None
   outcome = loop.train(
     task.step(),
     state,
@@ -132,7 +136,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     seeds=task.seeds,
     evaluate=_evaluator(task, state, console) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
-    tracker=tracker,
+    tracker=_tracker(folder, options.wandb) if options.wandb else None,
   )
   _finish(folder, task, outcome, console, video=options.video)
   return 130 if outcome.signal == signal.SIGINT else 0
@@ -143,6 +147,13 @@ def _check_wandb() -> None:
   try:
     import_extra("wandb")
   except ImportError as error:
+    raise command.UsageError(f"--wandb: {error}") from error
+
+
+def _tracker(folder: run_folder.RunFolder, project: str) -> wandb_tracker.WandbTracker:
+  try:
+    return wandb_tracker.WandbTracker(folder, project)
+  except ValueError as error:
     raise command.UsageError(f"--wandb: {error}") from error
 
 

@@ -53,6 +53,14 @@ def define(
   flags.DEFINE_float(
     "turn_seconds", 0.5, "With --what=envs: seconds of a turn.", lower_bound=0.001, **here
   )
+  _define_sizes(here)
+  flags.DEFINE_string(
+    "out", "experiments/results/benchmark", "Result files, without suffix.", **here
+  )
+
+
+def _define_sizes(here: Mapping[str, Any]) -> None:
+  """Defines the flags that say how large the jobs are; ``here``: where flags go."""
   flags.DEFINE_enum(
     "setting", "cartpole", list(SETTINGS), "The task whose PETS sizes to use.", **here
   )
@@ -71,9 +79,6 @@ def define(
   flags.DEFINE_list("devices", None, "Devices that a sweep uses. Default: 1,2.", **here)
   flags.DEFINE_float(
     "row_seconds", 120.0, "When to give a sweep's row up.", lower_bound=1.0, **here
-  )
-  flags.DEFINE_string(
-    "out", "experiments/results/benchmark", "Result files, without suffix.", **here
   )
 
 

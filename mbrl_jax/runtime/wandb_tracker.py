@@ -8,7 +8,7 @@ from typing import Any
 
 from mbrl_jax.envs.adapters.extra import import_extra
 from mbrl_jax.runtime import files
-from mbrl_jax.runtime.run_folder import RunFolder, RunFolderError
+from mbrl_jax.runtime.run_folder import RunFolder
 
 STEP = "environment_steps"
 """What all curves are drawn over."""
@@ -26,7 +26,7 @@ class WandbTracker:
 
     Raises:
       ImportError: W&B is not installed; says how to install it.
-      RunFolderError: W&B refuses, such as without a key.
+      ValueError: W&B refuses, such as without a key; says why.
     """
     wandb = import_extra("wandb")
     known = folder.path / "wandb.json"
@@ -40,7 +40,8 @@ class WandbTracker:
         config=folder.config(),
       )
     except wandb.Error as error:
-      raise RunFolderError(f"--wandb={project}: {' '.join(str(error).split())}") from error
+      reason = " ".join(str(error).split())
+      raise ValueError(f"W&B refuses the project {project!r}: {reason}") from error
     files.write_json(known, {"id": self._run.id})
     self._run.define_metric(STEP)
     self._run.define_metric("*", step_metric=STEP)

@@ -234,5 +234,4 @@ def test_effective_sizes_lie_between_one_plan_and_all(search):
   plans = search.sample(state, jax.random.key(0), 8)
   assert search.update(state, plans, jnp.zeros(8)).ess == pytest.approx(8, rel=1e-4)
   best = jnp.where(jnp.arange(8) == 3, 0.0, -1e9)
-  # relative to the spread of the returns, DIAL's temperature never listens to one alone
   assert search.update(state, plans, best).ess == pytest.approx(1, rel=1e-3)

@@ -74,8 +74,9 @@ def test_a_refusal_is_one_sentence(wandb, folder):
     raise wandb.Error("no key\nlog in")
 
   wandb.init = refuse
-  with pytest.raises(run_folder.RunFolderError, match=r"^--wandb=p: no key log in$"):
-    WandbTracker(folder, "p")
+  with pytest.raises(command.UsageError) as error:
+    train._tracker(folder, "p")
+  assert str(error.value) == "--wandb: W&B refuses the project 'p': no key log in"
 
 
 def test_without_the_extra_nothing_is_begun(monkeypatch, tmp_path):
