@@ -77,12 +77,18 @@ def export(
 def flatten(
   function: Callable[[dict[str, Any]], dict[str, Any]], inputs: dict[str, Any]
 ) -> tuple[Callable[..., tuple], dict[str, np.ndarray], list[str]]:
-  """Returns ``call(*arrays) -> arrays``, what to call it with and the outputs' names.
+  """Makes a function of pytrees one of arrays.
 
-  Inputs that are handed on as they are, such as parameters, are not among the outputs.
+  Args:
+    function: see ``export``.
+    inputs: see ``export``; every leaf is an array.
+
+  Returns:
+    ``call(*arrays) -> arrays``, what to call it with by name, and the outputs' names. Inputs
+    that are handed on as they are, such as parameters, are not among the outputs.
   """
-  paths, tree = jax.tree.flatten_with_path(inputs)
-  keyed = [jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for _, leaf in paths]
+  leaves, tree = jax.tree.flatten(inputs)
+  keyed = [jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
 
   def run(*arrays: jax.Array) -> dict[str, Any]:
     wrap = lambda x, is_key: jax.random.wrap_key_data(x, impl=_IMPL) if is_key else x
@@ -94,7 +100,12 @@ def flatten(
   given = set(jaxpr.jaxpr.invars)
   names = sorted(shapes)  # as jax sorts dictionaries
   kept = [n for n, v in zip(names, jaxpr.jaxpr.outvars, strict=True) if _is_new(v, given)]
-  return lambda *arrays: tuple(run(*arrays)[name] for name in kept), arrays, kept
+
+  def call(*arrays: jax.Array) -> tuple[jax.Array, ...]:
+    outputs = run(*arrays)
+    return tuple(outputs[name] for name in kept)
+
+  return call, arrays, kept
 
 
 def _is_new(variable: Any, given: set) -> bool:

@@ -111,14 +111,19 @@ def test_a_planner_with_its_model_and_its_plan(tmp_path):
 def test_keys_are_words_and_what_is_handed_on_is_no_output():
   inputs = {"key": jax.random.key(1), "kept": jnp.ones(2), "count": jnp.zeros((), jnp.int32)}
 
+  traced = []
+
   def function(given):
+    traced.append(1)
     drawn = jax.random.uniform(given["key"])
     return {"drawn": drawn, "kept": given["kept"], "count": given["count"] + 1}
 
   call, arrays, names = portable.flatten(function, inputs)
   assert names == ["count", "drawn"] and list(arrays) == ["count", "kept", "key"]
   assert arrays["key"].dtype == np.uint32
+  traced.clear()
   count, drawn = call(*arrays.values())
+  assert traced == [1], "once for all outputs"
   assert count == 1 and drawn == jax.random.uniform(jax.random.key(1))
 
 
