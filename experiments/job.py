@@ -36,6 +36,8 @@ class Job(NamedTuple):
     env: the task.
     algorithm: what learns it.
     mesh: devices among which the seeds are split, ``None``: all on one.
+    runs: how many with these seeds ``step`` and ``evaluation`` are for, see
+      ``loop.train_together``.
   """
 
   settings: Settings
@@ -43,12 +45,18 @@ class Job(NamedTuple):
   env: Env
   algorithm: Algorithm
   mesh: jax.sharding.Mesh | None = None
+  runs: int = 1
 
   @property
   def seeds(self) -> list[int] | None:
     """Numbers of the seeds of a run that has several, else ``None``."""
     first, count = self.settings["seed"], self.settings["seeds"]
     return list(range(first, first + count)) if count > 1 else None
+
+  @property
+  def width(self) -> int | None:
+    """Length of the leading axis of states, ``None`` where they have none."""
+    return None if self.runs == 1 and self.seeds is None else self.runs * len(self.seeds or [0])
 
   @property
   def total_steps(self) -> int:
@@ -91,10 +99,10 @@ class Job(NamedTuple):
   def step(self) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
     """Makes the compiled training step."""
     make = lambda **options: make_step(self.algorithm, self.env, steps=self.chunk, **options)
-    options, seeds = compiler_options(), self.seeds and len(self.seeds)
+    options = compiler_options()
     if self.mesh is None:
-      return make(seeds=seeds, compiler_options=options)
-    share = make(seeds=seeds // self.mesh.shape["seeds"])
+      return make(seeds=self.width, compiler_options=options)
+    share = make(seeds=self.width // self.mesh.shape["seeds"])
     return over_seeds(share, self.mesh, compiler_options=options)
 
   def evaluation(self, episodes: int, act: Any) -> tuple[Any, float]:
@@ -102,10 +110,10 @@ class Job(NamedTuple):
 
     Returns:
       ``(act, seed) -> metrics`` as ``make_evaluation`` gives them, with a leading
-      ``[S]`` for a run of several seeds, and the seconds it took to compile.
+      ``[width]``, and the seconds it took to compile.
     """
     options = compiler_options()
-    if self.seeds is None:
+    if self.width is None:
       rollout = make_evaluation(
         self.algorithm, self.env, episodes=episodes, compiler_options=options
       )
@@ -116,9 +124,14 @@ class Job(NamedTuple):
         rollout = jax.jit(several, compiler_options=options)
       else:
         rollout = over_seeds(several, self.mesh, compiler_options=options)
-      keys = lambda seed: jax.random.split(jax.random.key(seed), len(self.seeds))
+      keys = lambda seed: jax.numpy.tile(self._evaluation_keys(seed), self.runs)
     compiled, seconds = compile_ahead(rollout, act, keys(0))
     return lambda act, seed: jax.device_get(compiled(act, keys(seed))), seconds
+
+  def _evaluation_keys(self, seed: int) -> jax.Array:
+    """Returns what decides an evaluation of each seed: the same in every run of several."""
+    key = jax.random.key(seed)
+    return key[None] if self.seeds is None else jax.random.split(key, len(self.seeds))
 
 
 def make_settings(

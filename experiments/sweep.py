@@ -10,7 +10,10 @@ r"""Trains every combination of some values, several runs side by side.
 the task, or those of algo, env, preset or physics. They are parted by commas; commas inside
 brackets do not part, and where there is a semicolon only semicolons do. All other flags, and
 --config.NAME and --env.NAME, are those of experiments.train and go to every run. The seeds of
-a combination train together in its run.
+a combination train together in its run; and combinations that differ in nothing but numbers
+that are data of the compiled program, such as most learning rates, train as one, up to
+--together of them in a process, each into its own folder (not bit for bit as alone:
+--together=1 for that).
 
 Each run has a folder below --logdir that is named by its values, and beside it a .log of what
 it said. Ctrl-C asks the runs to save and stop, a second one ends them. The same command again
@@ -33,7 +36,7 @@ import rich.console
 from absl import flags
 
 from experiments import command, job, train
-from experiments.sweeping import grid, processes, ray_tasks, report, schedule
+from experiments.sweeping import grid, processes, programs, ray_tasks, report, schedule
 from mbrl_jax.runtime import run_folder
 from mbrl_jax.runtime.interrupt import Interrupt
 
@@ -52,7 +55,13 @@ def define() -> None:
     delattr(flags.FLAGS, name)
   flags.adopt_module_key_flags(train)  # or --help would leave them out
   flags.DEFINE_string("logdir", None, "Folder of the runs' folders (required).")
-  flags.DEFINE_integer("jobs", 1, "Runs at a time. They share cores and accelerators.", 1)
+  flags.DEFINE_integer("jobs", 1, "Processes at a time. They share cores and accelerators.", 1)
+  flags.DEFINE_integer(
+    "together",
+    8,
+    "Combinations that one process trains at once at most, where their programs are the same.",
+    1,
+  )
   flags.DEFINE_enum(
     "backend", "processes", list(BACKENDS), "What runs them; ray needs the extra 'ray'."
   )
@@ -75,13 +84,21 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     raise command.UsageError("--ray_address goes with --backend=ray.")
   folder = _folder(options)
   cells = grid.cells(dotted, _settings_flags(options, dotted))
-  runs = [_run(folder, cell, options) for cell in cells]
+  tasks = [_task(folder, cell) for cell in cells]
+  runs = [
+    schedule.Run(cell.name, _place(folder, cell), task.total_steps)
+    for cell, task in zip(cells, tasks, strict=True)
+  ]
   backend = BACKENDS[options.backend](options)
   folder.mkdir(parents=True, exist_ok=True)
-  console.print(f"{len(runs)} runs in {folder}, {options.jobs} at a time", markup=False)
+  console.print(
+    f"{len(runs)} runs in {folder}, {options.jobs} processes at a time", markup=False
+  )
+  _say_done(runs, console)
+  jobs = _jobs(runs, cells, tasks, options)
   try:
     with Interrupt() as interrupt:
-      schedule.work(runs, backend, options.jobs, console, lambda: interrupt)
+      schedule.work(jobs, backend, options.jobs, console, lambda: interrupt)
   except KeyboardInterrupt:
     print("killed; the same command resumes from the last checkpoints", file=sys.stderr)
     return 128 + signal.SIGINT
@@ -122,35 +139,83 @@ def _settings_flags(options: flags.FlagValues, dotted: command.Dotted) -> dict[s
   return {name: getattr(options, name) for name in train.STORED}
 
 
-def _run(folder: Path, cell: grid.Cell, options: flags.FlagValues) -> schedule.Run:
-  """Makes the run of a combination, checked as far as that needs no training."""
-  place = run_folder.RunFolder(folder / cell.name)
-  known = (place.path / "config.json").exists()
-  if known:
+def _place(folder: Path, cell: grid.Cell) -> run_folder.RunFolder:
+  return run_folder.RunFolder(folder / cell.name)
+
+
+def _task(folder: Path, cell: grid.Cell) -> job.Job:
+  """Builds the job of a combination, checked as far as that needs no training."""
+  place = _place(folder, cell)
+  if (place.path / "config.json").exists():
     run_folder.check_config(place, cell.settings)
   elif place.path.exists() and any(place.path.iterdir()):
     raise command.UsageError(f"{place.path} is not empty and not a run: move it away.")
   # Sizes are the same whatever simulates, and this process may lack what the runs have.
-  built = job.build({**cell.settings, "physics": "auto"})
-  words = [*_words(cell, options), f"--logdir={place.path}", *(["--resume"] if known else [])]
-  program = [sys.executable, "-m", "experiments.train", *words]
-  return schedule.Run(cell.name, place, built.total_steps, program)
+  return job.build({**cell.settings, "physics": "auto"})._replace(settings=cell.settings)
 
 
-def _words(cell: grid.Cell, options: flags.FlagValues) -> list[str]:
-  """Writes the flags of a run, but for where it is."""
-  own = (*grid.FLAGS, "seed", "seeds")
-  typed = [
-    flag.serialize()
-    for flag in options.get_flags_for_module(train.__name__)
-    if flag.present and flag.name not in own
+def _say_done(runs: list[schedule.Run], console: rich.console.Console) -> None:
+  for run in runs:
+    if run.complete:
+      run.status = schedule.DONE
+      console.print(f"done before   {run.name}", markup=False)
+
+
+def _jobs(
+  runs: list[schedule.Run],
+  cells: list[grid.Cell],
+  tasks: list[job.Job],
+  options: flags.FlagValues,
+) -> list[schedule.Job]:
+  """Makes the processes for what is not done: those that share a program share one."""
+  # Weights & Biases knows one run a process, and devices are shared by a run's own seeds.
+  most = 1 if options.wandb or options.devices > 1 else options.together
+  left = {
+    run.name: (run, cell, task)
+    for run, cell, task in zip(runs, cells, tasks, strict=True)
+    if run.status != schedule.DONE
+  }
+  grouped = programs.same([(run, task) for run, _, task in left.values()], most)
+  return [
+    _joint(group, [left[run.name][1] for run in group], options)
+    if len(group) > 1
+    else _lone(group[0], left[group[0].name][1], options)
+    for group in grouped
   ]
-  values = [
+
+
+def _lone(run: schedule.Run, cell: grid.Cell, options: flags.FlagValues) -> schedule.Job:
+  own = (*grid.FLAGS, "seed", "seeds")
+  words = [f"--{name}={cell.flags[name]}" for name in own] + _typed(options)
+  words += [
     f"--{group}.{name}={value}"
     for group in ("config", "env")
     for name, value in cell.dotted[group].items()
   ]
-  return [*(f"--{name}={cell.flags[name]}" for name in own), *typed, *values]
+  known = (run.folder.path / "config.json").exists()
+  words += [f"--logdir={run.folder.path}", *(["--resume"] if known else [])]
+  return schedule.Job([run], [sys.executable, "-m", "experiments.train", *words], run.log)
+
+
+def _joint(
+  runs: list[schedule.Run], cells: list[grid.Cell], options: flags.FlagValues
+) -> schedule.Job:
+  for run, cell in zip(runs, cells, strict=True):
+    if not run.folder.path.exists():
+      run_folder.create(run.folder.path, cell.settings)
+  words = ["--runs", *(str(run.folder.path) for run in runs), *_typed(options)]
+  program = [sys.executable, "-m", "experiments.sweeping.together", *words]
+  log = runs[0].log.with_name(f"{runs[0].name}_and_{len(runs) - 1}_more.log")
+  return schedule.Job(runs, program, log)
+
+
+def _typed(options: flags.FlagValues) -> list[str]:
+  """Writes the flags that were typed, but for those that a run's settings hold."""
+  return [
+    flag.serialize()
+    for flag in options.get_flags_for_module(train.__name__)
+    if flag.present and flag.name not in (*grid.FLAGS, "seed", "seeds")
+  ]
 
 
 def _report(

@@ -118,15 +118,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     _check_wandb()
   folder, task = open_job(options, dotted)
   console.print(f"run folder: {folder.path}", markup=False)
-  schedule = loop.Schedule(
-    total_steps=task.total_steps,
-    eval_every=task.settings["eval_every"],
-    eval_steps=task.settings["eval_steps"],
-    checkpoint_every=options.checkpoint_every or 1,
-    checkpoint_steps=0 if options.checkpoint_every else task.checkpoint_steps,
-    keep=options.keep,
-    keep_rollouts=options.rollouts,
-  )
+  schedule = make_schedule(options, task)
   state = task.init()
   outcome = loop.train(
     task.step(),
@@ -134,11 +126,11 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     folder,
     schedule,
     seeds=task.seeds,
-    evaluate=_evaluator(task, state, console) if schedule.evaluates else None,
+    evaluate=make_evaluator(task, state.act, console) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
     tracker=_tracker(folder, options.wandb) if options.wandb else None,
   )
-  _finish(folder, task, outcome, console, video=options.video)
+  finish(folder, task, outcome, console, video=options.video)
   return 130 if outcome.signal == signal.SIGINT else 0
 
 
@@ -194,18 +186,31 @@ def _settings(
   return settings
 
 
-def _evaluator(
-  task: job.Job, state: Any, console: rich.console.Console
+def make_schedule(options: flags.FlagValues, task: job.Job) -> loop.Schedule:
+  """Says when a run is evaluated and saved."""
+  return loop.Schedule(
+    total_steps=task.total_steps,
+    eval_every=task.settings["eval_every"],
+    eval_steps=task.settings["eval_steps"],
+    checkpoint_every=options.checkpoint_every or 1,
+    checkpoint_steps=0 if options.checkpoint_every else task.checkpoint_steps,
+    keep=options.keep,
+    keep_rollouts=options.rollouts,
+  )
+
+
+def make_evaluator(
+  task: job.Job, act: Any, console: rich.console.Console
 ) -> Callable[[Any, int], np.ndarray]:
   """Compiles evaluation rollouts whose randomness depends on seed and step alone."""
-  rollout, seconds = task.evaluation(task.settings["eval_episodes"], state.act)
+  rollout, seconds = task.evaluation(task.settings["eval_episodes"], act)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
   # Far from the seeds of training, so that no evaluation repeats a training episode.
   base = 1_000_003 * (task.settings["seed"] + 1)
   return lambda act, step: job.returns(rollout(act, (base + step) % 2**31))
 
 
-def _finish(
+def finish(
   folder: run_folder.RunFolder,
   task: job.Job,
   outcome: loop.Outcome,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import rich.console
 import rich.progress
@@ -54,7 +54,6 @@ class Run:
     name: what a table calls it.
     folder: where it is.
     total_steps: environment steps after which it is done.
-    command: what starts or resumes it.
     status: how it stands.
     reason: the last line of one that failed.
   """
@@ -62,20 +61,23 @@ class Run:
   name: str
   folder: RunFolder
   total_steps: int
-  command: Sequence[str]
   status: str = WAITING
   reason: str = ""
 
   @property
   def log(self) -> Path:
     """The file of what the run said."""
-    return self.folder.path.with_name(f"{self.folder.path.name}.log")
+    return log_of(self.folder)
+
+  @property
+  def saved(self) -> int:
+    """Step of the newest checkpoint, 0 without any."""
+    return next(reversed(Checkpoints(self.folder.checkpoints).steps()), 0)
 
   @property
   def complete(self) -> bool:
     """Whether its last step is saved, whoever trained it."""
-    steps = Checkpoints(self.folder.checkpoints).steps()
-    return bool(steps) and steps[-1] >= self.total_steps
+    return self.saved >= self.total_steps
 
   @property
   def step(self) -> int:
@@ -83,47 +85,63 @@ class Run:
     return self.total_steps if self.status == DONE else facts.last_step(self.folder)
 
 
+class Job(NamedTuple):
+  """One process: a run, or several that train as one.
+
+  Attributes:
+    runs: that it trains.
+    command: what starts or resumes them.
+    log: where what it says goes.
+  """
+
+  runs: Sequence[Run]
+  command: Sequence[str]
+  log: Path
+
+
+def log_of(folder: RunFolder) -> Path:
+  """Returns the file of what a run says, beside its folder."""
+  return folder.path.with_name(f"{folder.path.name}.log")
+
+
 def work(
-  runs: Sequence[Run],
+  jobs: Sequence[Job],
   backend: Backend,
-  jobs: int,
+  most: int,
   console: rich.console.Console,
   stop: Callable[[], object],
 ) -> None:
   """Brings every run to its end; their ``status`` says how that went.
 
   Args:
-    runs: those that are complete are only marked.
+    jobs: none of their runs is complete.
     backend: what starts them.
-    jobs: how many at a time.
+    most: how many jobs at a time.
     console: told of the progress.
     stop: asked all the time; true asks the running ones to save and starts no others.
   """
-  for run in runs:
-    if run.complete:
-      run.status = DONE
-      console.print(f"done before   {run.name}", markup=False)
-  waiting = [run for run in runs if run.status != DONE]
-  running: dict[str, tuple[Run, Handle, float]] = {}
-  show, asked = _Display(runs, console), False
+  waiting = list(jobs)
+  running: dict[Path, tuple[Job, Handle, float]] = {}
+  show, asked = _Display([run for job in jobs for run in job.runs], console), False
   try:
     while running or (waiting and not stop()):
       if stop() and not asked:
         asked = True
-        show.line(f"stopping: {len(running)} runs save; again to kill them")
+        show.line(f"stopping: {_count(running)} runs save; again to kill them")
         for _, handle, _ in running.values():
           handle.stop()
-      while waiting and len(running) < jobs and not stop():
-        run = waiting.pop(0)
-        show.line(f"start         {run.name}")
-        running[run.name] = run, backend.start(run.command, run.log), time.perf_counter()
-      for name, (run, handle, begun) in list(running.items()):
+      while waiting and len(running) < most and not stop():
+        job = waiting.pop(0)
+        show.line(f"start         {' + '.join(run.name for run in job.runs)}")
+        running[job.log] = job, backend.start(job.command, job.log), time.perf_counter()
+      for log, (job, handle, begun) in list(running.items()):
         status = handle.poll()
         if status is not None:
-          del running[name]
-          _end(run, status, stop())
-          show.ended(run, time.perf_counter() - begun)
-      show.update(len(running))
+          del running[log]
+          for run in job.runs:
+            _end(run, status, stop())
+            show.ended(run, time.perf_counter() - begun)
+      show.update(_count(running))
       time.sleep(GLANCE)
   finally:
     for _, handle, _ in running.values():
@@ -137,6 +155,10 @@ def last_line(log: Path) -> str:
     return ""
   lines = log.read_text(errors="replace").splitlines()
   return next((line.strip() for line in reversed(lines) if line.strip()), "")
+
+
+def _count(running: Mapping[Path, tuple[Job, Handle, float]]) -> int:
+  return sum(len(job.runs) for job, _, _ in running.values())
 
 
 def _end(run: Run, status: int, stopping: object) -> None:

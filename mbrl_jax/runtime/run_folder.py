@@ -112,9 +112,15 @@ def create(path: Path | str, config: dict[str, Any]) -> RunFolder:
       "or choose another --logdir."
     )
   path.mkdir(parents=True, exist_ok=True)
-  files.write_json(path / "versions.json", versions())
+  folder = RunFolder(path)
+  write_versions(folder)
   files.write_json(path / "config.json", config)
-  return RunFolder(path)
+  return folder
+
+
+def write_versions(folder: RunFolder) -> None:
+  """Writes ``versions.json`` of this process: where the run begins."""
+  files.write_json(folder.path / "versions.json", versions())
 
 
 def open_run(path: Path | str) -> RunFolder:

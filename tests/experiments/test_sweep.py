@@ -97,10 +97,11 @@ class FakeRun:
 
 
 def worked(folder, ends, jobs=2, stop=lambda: False):
-  runs = [schedule.Run(n, RunFolder(folder / n), 100, [n]) for n in ends]
+  runs = [schedule.Run(n, RunFolder(folder / n), 100) for n in ends]
   backend, said = Fake(ends), io.StringIO()
   console = rich.console.Console(file=said, width=200, soft_wrap=True)
-  schedule.work(runs, backend, jobs, console, stop)
+  work = [schedule.Job([run], [run.name], run.log) for run in runs]
+  schedule.work(work, backend, jobs, console, stop)
   return runs, backend, said.getvalue()
 
 
@@ -173,15 +174,25 @@ def test_a_run_that_fails_does_not_keep_the_others(tmp_path):
   assert report.failures(runs) == [f"b: error: it broke (all of it: {tmp_path / 'b.log'})"]
 
 
-def test_the_same_command_again_skips_what_is_done(tmp_path):
+def test_a_run_is_done_when_its_last_step_is_saved(tmp_path):
   worked(tmp_path, {"a": (0, 100, ""), "b": (1, 40, "error")})
-  runs = [schedule.Run(n, RunFolder(tmp_path / n), 100, [n]) for n in "ab"]
+  runs = [schedule.Run(n, RunFolder(tmp_path / n), 100) for n in "ab"]
+  assert [run.saved for run in runs] == [100, 40]
   assert [run.complete for run in runs] == [True, False]
-  backend = Fake({"b": (0, 99, "")})
+  runs, *_ = worked(tmp_path, {"b": (0, 99, "")})
+  assert runs[0].status == "stopped"  # with status 0, but not at its end
+
+
+def test_runs_of_one_process_end_each_in_its_way(tmp_path):
+  runs = [schedule.Run(n, RunFolder(tmp_path / n), 100) for n in "ab"]
+  (runs[1].folder.checkpoints / "00000100").mkdir(parents=True)
+  runs[0].log.write_text("it diverged\n")
+  backend = Fake({"both": (1, 0, "")})
   console = rich.console.Console(file=io.StringIO())
-  schedule.work(runs, backend, 1, console, lambda: False)
-  assert backend.started == ["b"]
-  assert runs[1].status == "stopped"  # with status 0, but not at its end
+  work = [schedule.Job(runs, ["both"], tmp_path / "both.log")]
+  schedule.work(work, backend, 1, console, lambda: False)
+  assert [run.status for run in runs] == ["failed", "done"]
+  assert runs[0].reason == "it diverged"
 
 
 def test_a_sweep_that_is_stopped_asks_its_runs_and_starts_no_others(tmp_path):
@@ -195,7 +206,7 @@ def test_a_sweep_that_is_stopped_asks_its_runs_and_starts_no_others(tmp_path):
 
 def test_the_eta_is_that_of_the_steps_left(tmp_path, monkeypatch):
   clock = iter([0.0, 10.0])
-  runs = [schedule.Run(n, RunFolder(tmp_path / n), 100, [n]) for n in "abc"]
+  runs = [schedule.Run(n, RunFolder(tmp_path / n), 100) for n in "abc"]
   console = rich.console.Console(file=io.StringIO())
   monkeypatch.setattr(schedule.time, "perf_counter", lambda: next(clock))
   display = schedule._Display(runs, console)

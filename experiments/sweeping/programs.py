@@ -1,0 +1,62 @@
+"""Finds the combinations of a sweep whose program is the same: they can train as one."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from typing import Any
+
+import jax
+
+from experiments import job
+from experiments.configuration import fields
+from experiments.sweeping.schedule import Run
+from mbrl_jax.algorithms.step import init_state, make_evaluation
+from mbrl_jax.runtime.run_folder import flat
+
+Pair = tuple[Run, job.Job]
+"""A run and what it trains."""
+
+
+def same(runs: Sequence[Pair], most: int) -> list[list[Run]]:
+  """Groups runs that differ in nothing but numbers of their training state.
+
+  Args:
+    runs: each with what it trains.
+    most: members of a group at most.
+  """
+  found: list[list[Run]] = []
+  for alike in _groups(runs, lambda pair: (pair[0].saved, _shape(pair[1]))):
+    # Lowering takes seconds, which a combination of its own kind can spare.
+    alone = len(alike) == 1 or most == 1
+    for group in [alike] if alone else _groups(alike, lambda pair: _program(pair[1])):
+      members = [run for run, _ in group]
+      found += [members[i : i + most] for i in range(0, len(members), most)]
+  return found
+
+
+def _groups(pairs: Iterable[Pair], key: Callable[[Pair], Hashable]) -> list[list[Pair]]:
+  """Groups pairs by a key, both in the order in which they come."""
+  found: dict[Hashable, list[Pair]] = {}
+  for pair in pairs:
+    found.setdefault(key(pair), []).append(pair)
+  return list(found.values())
+
+
+def _shape(task: job.Job) -> str:
+  """Returns all settings but the config's floats: where these differ, programs do."""
+  floats = [name for name, field in fields(task.config).items() if field.type is float]
+  config = {k: v for k, v in flat(task.settings["config"]).items() if k not in floats}
+  return json.dumps({**task.settings, "config": config}, sort_keys=True)
+
+
+def _program(task: job.Job) -> str:
+  """Returns a digest of the compiled step and evaluation of one seed, constants included."""
+  lone = task._replace(settings={**task.settings, "seeds": 1}, mesh=None)
+  key = jax.random.key(0)
+  state = jax.eval_shape(lambda key: init_state(task.algorithm, task.env, key), key)
+  evaluation = make_evaluation(task.algorithm, task.env)
+  lowered: list[Any] = [lone.step().lower(state), evaluation.lower(state.act, key)]
+  text = "".join(program.as_text() for program in lowered) + str(jax.tree.structure(state))
+  return hashlib.sha256(text.encode()).hexdigest()

@@ -1,0 +1,90 @@
+"""Trains runs of one sweep whose program is the same as one, each into its own folder.
+
+``experiments.sweep`` starts this program. Each run says in its own log how it goes, and each
+can be resumed alone. A run that diverges ends; the others go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+import jax
+import rich.console
+from absl import flags
+
+from experiments import command, job, train
+from experiments.sweeping.schedule import log_of
+from mbrl_jax.runtime import loop, run_folder
+from mbrl_jax.runtime.devices import enable_compilation_cache
+from mbrl_jax.runtime.together import join
+
+
+def define() -> None:
+  """Defines the flags: those of ``experiments.train``, and which runs."""
+  train.define()
+  flags.DEFINE_multi_string("runs", [], "Folders of the runs.")
+
+
+def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+  """Trains all runs; returns the exit status."""
+  command.refuse(dotted)
+  if options.compilation_cache:
+    enable_compilation_cache(options.compilation_cache)
+  folders = [run_folder.open_run(path) for path in options.runs]
+  with _consoles(folders) as consoles:
+    for folder in folders:
+      if not folder.checkpoints.exists():  # made by a process that does not train
+        run_folder.write_versions(folder)
+    tasks = [job.build(folder.config()) for folder in folders]
+    return _train(options, folders, tasks, consoles)
+
+
+def _train(
+  options: flags.FlagValues,
+  folders: list[run_folder.RunFolder],
+  tasks: list[job.Job],
+  consoles: list[rich.console.Console],
+) -> int:
+  together = tasks[0]._replace(runs=len(tasks))
+  schedule = train.make_schedule(options, together)
+  states = [task.init() for task in tasks]
+  act = jax.eval_shape(lambda: join(states, together.seeds)).act
+  outcomes = loop.train_together(
+    together.step(),
+    states,
+    folders,
+    schedule,
+    seeds=together.seeds,
+    evaluate=train.make_evaluator(together, act, consoles[0]) if schedule.evaluates else None,
+    resume=True,
+    consoles=consoles,
+  )
+  for folder, task, outcome, console in zip(folders, tasks, outcomes, consoles, strict=True):
+    if outcome.signal is not None or outcome.step >= schedule.total_steps:
+      train.finish(folder, task, outcome, console, video=options.video)
+  stopped = outcomes[0].signal
+  if stopped is not None:
+    return 130 if stopped == signal.SIGINT else 0
+  return 0 if all(outcome.step >= schedule.total_steps for outcome in outcomes) else 1
+
+
+@contextlib.contextmanager
+def _consoles(folders: list[run_folder.RunFolder]) -> Iterator[list[rich.console.Console]]:
+  """Opens the log of each run; all of them hear of what ends this program."""
+  with contextlib.ExitStack() as stack:
+    files = [stack.enter_context(open(log_of(folder), "a", buffering=1)) for folder in folders]
+    consoles = [
+      rich.console.Console(file=file, highlight=False, soft_wrap=True) for file in files
+    ]
+    try:
+      yield consoles
+    except Exception as error:
+      for console in consoles:
+        console.print(f"error: {error}", markup=False)
+      raise
+
+
+if __name__ == "__main__":
+  command.run(main, define, __doc__ or "", repeated="runs")

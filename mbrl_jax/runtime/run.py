@@ -1,0 +1,263 @@
+"""Books one run: its state, what is written about it, and when it is evaluated and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import rich.console
+
+from mbrl_jax.envs.adapters.failure import failure
+from mbrl_jax.runtime import nonfinite, predictions
+from mbrl_jax.runtime.checkpoint import Checkpoints
+from mbrl_jax.runtime.clock import Clock
+from mbrl_jax.runtime.episodes import Arrays, Episode, series
+from mbrl_jax.runtime.metrics import MetricsWriter, Tracker
+from mbrl_jax.runtime.progress import Progress
+from mbrl_jax.runtime.records import Record, scalars
+from mbrl_jax.runtime.rollouts import Rollouts
+from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.table import Row
+from mbrl_jax.types import Metrics, TrainState
+
+
+class Diverged(RuntimeError):
+  """Training met a number that is not finite; the message names it and what to load."""
+
+
+class EnvironmentStopped(RuntimeError):
+  """The environment failed; the message says of what, and where the run was saved."""
+
+
+class Schedule(NamedTuple):
+  """When what happens.
+
+  Attributes:
+    total_steps: environment steps of the whole run (of each seed).
+    eval_every: trials between separate evaluations; 0: none, the training
+      rollouts are the evaluation, as in the original PETS program.
+    eval_steps: environment steps between them instead, after the compiled call that
+      reaches them; 0: ``eval_every`` counts.
+    checkpoint_every: finished episodes (of the first seed) between checkpoints.
+    checkpoint_steps: environment steps between them instead, after the compiled call that
+      reaches them; 0: ``checkpoint_every`` counts.
+    keep: newest checkpoints to keep besides the best.
+    keep_rollouts: write ``logs.npz`` and ``logs.mat``.
+  """
+
+  total_steps: int
+  eval_every: int = 0
+  eval_steps: int = 0
+  checkpoint_every: int = 1
+  checkpoint_steps: int = 0
+  keep: int = 2
+  keep_rollouts: bool = True
+
+  @property
+  def evaluates(self) -> bool:
+    """Whether there are evaluations at all."""
+    return self.eval_every > 0 or self.eval_steps > 0
+
+
+class Run:
+  """The state of a run with everything that is written about it."""
+
+  def __init__(
+    self,
+    state: TrainState,
+    folder: RunFolder,
+    schedule: Schedule,
+    seeds: list[int] | None,
+    resume: int | str | bool,
+    tracker: Tracker | None = None,
+    console: rich.console.Console | None = None,
+  ):
+    """Starts a run, or continues one; the arguments are those of ``loop.train``."""
+    self.folder, self.schedule, self.seeds = folder, schedule, seeds
+    self.checkpoints = Checkpoints(folder.checkpoints, schedule.keep)
+    self.born_nan = set(nonfinite.nan_leaves(state))
+    self.state, self.step, host = state, 0, {}
+    # A run that was killed before its first checkpoint starts over.
+    if resume is not False and (resume is not True or self.checkpoints.steps()):
+      chosen = None if resume is True else resume
+      self.state, host, self.step = self.checkpoints.restore(state, chosen)
+      self.checkpoints.discard_after(self.step)
+    self.saved = self.step if self.step else None
+    after = self.step if resume is not False else None
+    tags = "seed{seed:.0f}/" if seeds else ""
+    self.writer = MetricsWriter(folder.path, after, tags, tracker)
+    names = seeds or [None]
+    self.records = [Record(_below(f"{i}/", host)) for i in range(len(names))]
+    self.rollouts = [Rollouts.load(folder.logs(name), self.step) for name in names]
+    self.clock = Clock()
+    self.progress = Progress(schedule.total_steps, self.step, console)
+
+  def note(self, text: str) -> None:
+    """Says something."""
+    self.progress.note(text)
+
+  def compiled(self, what: str, seconds: float) -> None:
+    """Says how long a compilation took; the clock starts after it."""
+    self.progress.compiled(what, seconds)
+    self.clock = Clock()
+
+  def take(
+    self, state: TrainState, metrics: Metrics, seconds: float, evaluate: Callable | None
+  ) -> None:
+    """Books one chunk: checks it, logs the episodes that ended, saves where due."""
+    steps = _by_seed(series(metrics), self.seeds)
+    done, returns = np.atleast_2d(metrics["done"]), np.atleast_2d(metrics["episode_return"])
+    update = [scalars(u) for u in _by_seed(metrics["update"], self.seeds)]
+    self._check(state, steps, [u for u in update if u])
+    self.clock.add(seconds, steps, learned=any(update))
+    ended: list[tuple[int, Episode, Row]] = []
+    for i, record in enumerate(self.records):
+      ended += [(i, *e) for e in record.feed(self.step, steps[i], done[i], returns[i])]
+      if update[i]:
+        record.learned(update[i])
+    timing = self.clock.lap() if ended else {}
+    before, self.step, self.state = self.step, self.step + done.shape[1], state
+    self.progress.advance(self.step)
+    # Before any row is written: if it fails, resuming must take this chunk once more.
+    evaluated = self._evaluate(before, ended, evaluate)
+    self._log(ended, timing, {} if self.schedule.eval_steps else evaluated)
+    if self.schedule.eval_steps:
+      self._log_evaluations(evaluated)
+    if self._checkpoint_due(before, ended) or self.step >= self.schedule.total_steps:
+      self.save(self._score(ended, evaluated))
+
+  def save(self, score: float | None = None) -> None:
+    """Writes rollouts first, then the checkpoint: what it restores is always there."""
+    if self.schedule.keep_rollouts:
+      for name, rollouts in zip(self.seeds or [None], self.rollouts, strict=True):
+        if len(rollouts):
+          rollouts.save(self.folder.logs(name))
+    host = {
+      f"{i}/{k}": v for i, record in enumerate(self.records) for k, v in record.arrays().items()
+    }
+    self.checkpoints.save(self.step, self.state, host, score)
+    self.saved = self.step
+
+  def save_what_is_not(self) -> None:
+    """Saves unless the newest checkpoint is of this step."""
+    if self.saved != self.step:
+      self.save()
+
+  def close(self) -> None:
+    """Ends the display and closes the files."""
+    self.progress.close()
+    self.writer.close()
+
+  def check_environment(self, error: Exception, save: bool = True) -> None:
+    """Saves and stops if ``error`` says that the environment failed."""
+    reason = failure(error)
+    if reason is None:
+      return
+    if save:
+      self.save_what_is_not()
+    raise EnvironmentStopped(
+      f"Training stopped after step {self.step}: {reason} The newest checkpoint in "
+      f"{self.folder.checkpoints} is {'none' if self.saved is None else self.saved}."
+    ) from error
+
+  def _check(self, state: TrainState, steps: list[Arrays], updates: list[Row]) -> None:
+    """Stops before a non-finite number is stored, leaving the state before it."""
+    found = [nonfinite.first_nonfinite(arrays, {}) for arrays in steps]
+    found += [nonfinite.first_nonfinite({}, update) for update in updates]
+    found += [f"parameter {p}" for p in nonfinite.nan_leaves(state) if p not in self.born_nan]
+    broken = next((name for name in found if name), None)
+    if broken is None:
+      return
+    self.save_what_is_not()
+    raise Diverged(
+      f"Training stopped: {broken} is not finite after step {self.step}. The last finite "
+      f"state is checkpoint {self.step} in {self.folder.checkpoints}."
+    )
+
+  def _log(
+    self, ended: list[tuple[int, Episode, Row]], timing: Row, evaluated: dict[int, Row]
+  ) -> None:
+    """Writes down the episodes that a chunk ended, evaluations with the last of each seed."""
+    last = {i: episode.step for i, episode, _ in ended}
+    for i, episode, row in sorted(ended, key=lambda e: (e[1].step, e[0])):
+      learned = {f"model/{k}": v for k, v in self.records[i].update.items()}
+      found = evaluated.get(i, {}) if episode.step == last[i] else {}
+      row = {**self._seed(i), **row, **learned, **found}
+      self.writer.write(episode.step, row, {**self._seed(i), **timing})
+      self.progress.trial(episode.step, row, timing, self.records[i].error())
+      if row.get("planner/nonfinite"):
+        self.progress.note(
+          f"warning: {row['planner/nonfinite']:.0f} plans had no finite return and were ignored"
+        )
+      if row.get("planner/masked_actions"):
+        self.progress.note(
+          f"warning: {row['planner/masked_actions']:.0f} actions were not finite; the middle "
+          "of the bounds was taken"
+        )
+      if self.schedule.keep_rollouts:
+        self.rollouts[i].add(episode)
+      predictions.save(self.folder, self.seeds and self.seeds[i], row, episode)
+
+  def _log_evaluations(self, evaluated: dict[int, Row]) -> None:
+    """Writes down evaluations that belong to no episode."""
+    for i, found in evaluated.items():
+      row = {**self._seed(i), **found}
+      self.writer.evaluation(self.step, row)
+      self.progress.evaluation(self.step, row)
+
+  def _seed(self, i: int) -> Row:
+    return {"seed": self.seeds[i]} if self.seeds else {}
+
+  def _evaluate(
+    self, before: int, ended: list[tuple[int, Episode, Row]], evaluate: Callable | None
+  ) -> dict[int, Row]:
+    """Returns each seed's evaluation, ``{}`` where none is due."""
+    if evaluate is None or not self._evaluation_due(before, ended):
+      return {}
+    try:
+      returns = np.atleast_2d(evaluate(self.state.act, self.step))
+    except Exception as error:
+      self.check_environment(error, save=False)
+      raise
+    return {
+      i: {"eval/return": float(np.mean(r)), "eval/return_std": float(np.std(r))}
+      for i, r in enumerate(returns.astype(np.float64))
+    }
+
+  def _evaluation_due(self, before: int, ended: list[tuple[int, Episode, Row]]) -> bool:
+    """Tells whether the steps, or a trial of the first seed, reach the next evaluation."""
+    every, steps = self.schedule.eval_every, self.schedule.eval_steps
+    if steps:
+      return self.step // steps > before // steps
+    trials = [int(row["trial"]) for i, _, row in ended if i == 0 and not row["random"]]
+    return bool(every) and any(trial % every == 0 for trial in trials)
+
+  def _checkpoint_due(self, before: int, ended: list[tuple[int, Episode, Row]]) -> bool:
+    """Tells whether the steps, or an episode of the first seed, reach the next checkpoint."""
+    every, steps = self.schedule.checkpoint_every, self.schedule.checkpoint_steps
+    if steps:
+      return self.step // steps > before // steps
+    count = self.records[0].episodes
+    return count // every > (count - sum(i == 0 for i, *_ in ended)) // every
+
+  def _score(
+    self, ended: list[tuple[int, Episode, Row]], evaluated: dict[int, Row]
+  ) -> float | None:
+    """Returns what decides the best checkpoint: the mean over seeds of the latest return."""
+    if self.schedule.evaluates:
+      values = [row["eval/return"] for row in evaluated.values()]
+    else:
+      values = [row["return"] for _, _, row in ended if not row["random"]]
+    return float(np.mean(values)) if values else None
+
+
+def _by_seed(arrays: Arrays, seeds: list[int] | None) -> list[Arrays]:
+  """Splits the leading seed axis, where there is one, into a list."""
+  if seeds is None:
+    return [arrays]
+  return [{k: np.asarray(v)[i] for k, v in arrays.items()} for i in range(len(seeds))]
+
+
+def _below(prefix: str, arrays: Arrays) -> Arrays:
+  return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
