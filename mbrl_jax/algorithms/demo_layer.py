@@ -25,7 +25,12 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.lookahead import Belief, LookaheadConfig, make_guided_planner
+from mbrl_jax.algorithms.lookahead import (
+  Belief,
+  LookaheadConfig,
+  make_guided_planner,
+  make_tuning,
+)
 from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
 from mbrl_jax.buffers import ring
@@ -82,6 +87,7 @@ class Act(NamedTuple):
     belief: what is planned with; its actor is the policy on trial.
     moved: the policy that was last moved.
     plan: the planner's state.
+    fresh: that with which every episode begins.
     random: uniform actions still to take before, ``[]`` int32.
     greedy: whether this is an evaluation, ``[] bool``.
   """
@@ -89,6 +95,7 @@ class Act(NamedTuple):
   belief: Belief
   moved: LinearPolicy
   plan: PlanState
+  fresh: PlanState
   random: Array
   greedy: Array
 
@@ -152,7 +159,7 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
   parts = _Parts(spec, config, ars, world, planner)
   return Algorithm(
     init=lambda key: _init(parts, key),
-    reset=lambda act: act._replace(plan=planner.init()),
+    reset=lambda act: act._replace(plan=act.fresh),
     act=lambda act, obs, key: _act(parts, act, obs, key),
     observe=lambda state, transition: _observe(parts, state, transition),
     update=lambda state: _update(parts, state),
@@ -180,9 +187,11 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   config, none = parts.config, jnp.zeros((), jnp.int32)
   ars_key, world_key, key = jax.random.split(key, 3)
   ars, world = parts.ars.init(ars_key), parts.world.init(world_key)
-  belief = Belief(elite_params(world), parts.ars.tried(ars, none), ())
+  tuning = make_tuning(config.lookahead)
+  belief = Belief(elite_params(world), parts.ars.tried(ars, none), (), tuning)
   random = jnp.asarray(config.init_steps, jnp.int32)
-  act = Act(belief, ars.policy, parts.planner.init(), random, jnp.zeros((), bool))
+  plan = parts.planner.init()
+  act = Act(belief, ars.policy, plan, plan, random, jnp.zeros((), bool))
   returns = jnp.zeros((config.directions, 2))
   metrics = jax.tree.map(jnp.zeros_like, parts.ars.update(ars, returns, key)[1])
   buffer = ring.init(config.capacity or config.steps, blank_transition(parts.spec))

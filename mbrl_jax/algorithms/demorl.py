@@ -42,7 +42,7 @@ from mbrl_jax.algorithms.agent import (
   start_acting,
 )
 from mbrl_jax.algorithms.imagine import imagine
-from mbrl_jax.algorithms.lookahead import Belief, LookaheadConfig, make_lookahead
+from mbrl_jax.algorithms.lookahead import Belief, LookaheadConfig, make_lookahead, make_tuning
 from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
 from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
 from mbrl_jax.buffers import ring
@@ -110,11 +110,13 @@ class Act(NamedTuple):
     policy: see ``PolicyAct``; greedy marks an evaluation.
     belief: what the planner plans with.
     plan: its state.
+    fresh: that with which every episode begins.
   """
 
   policy: PolicyAct
   belief: Belief
   plan: PlanState
+  fresh: PlanState
 
 
 class Learn(NamedTuple):
@@ -125,6 +127,7 @@ class Learn(NamedTuple):
     world: the ensemble's.
     real: ``D_ENV``.
     planned: ``D_MPC``.
+    ratio: share of real transitions in a batch, ``[]``.
     metrics: of the latest gradient step of the actor-critic.
   """
 
@@ -132,6 +135,7 @@ class Learn(NamedTuple):
   world: WorldState
   real: ring.Ring
   planned: ring.Ring
+  ratio: Array
   metrics: Metrics
 
 
@@ -167,7 +171,7 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
   parts = _Parts(spec, config, agent, world, planner)
   return Algorithm(
     init=lambda key: _init(parts, key),
-    reset=lambda act: act._replace(plan=planner.init()),
+    reset=lambda act: act._replace(plan=act.fresh),
     act=lambda act, obs, key: _act(parts, act, obs, key),
     observe=lambda state, transition: _observe(parts, state, transition),
     update=lambda state: _update(parts, state),
@@ -207,10 +211,13 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   real = ring.init(config.capacity or config.steps, blank)
   sample = lambda key: ring.sample(real, key, config.agent.batch_size)
   metrics = parts.agent.update(sac, sample, key, none > 0)[1]
-  belief = Belief(elite_params(world), sac.nets.actor, sac.nets.critics)
+  tuning = make_tuning(config.lookahead, config.agent.discount)
+  belief = Belief(elite_params(world), sac.nets.actor, sac.nets.critics, tuning)
   random = 0 if config.dataset else config.init_steps
-  act = Act(start_acting(sac, random), belief, parts.planner.init())
-  learn = Learn(sac, world, real, ring.init(config.imagined, blank), metrics)
+  plan = parts.planner.init()
+  act = Act(start_acting(sac, random), belief, plan, plan)
+  ratio = jnp.asarray(config.ratio, jnp.float32)
+  learn = Learn(sac, world, real, ring.init(config.imagined, blank), ratio, metrics)
   return TrainState(act, learn, None, key, none)
 
 
@@ -233,7 +240,7 @@ def _act(parts: _Parts, act: Act, obs: Array, key: Key) -> tuple[Array, Act, Met
 
   action, plan, value, nonfinite = jax.lax.cond(by_policy, follow, look_ahead)
   info = {**info, "value": value, "nonfinite": nonfinite}
-  return action, Act(policy, act.belief, plan), info
+  return action, act._replace(policy=policy, plan=plan), info
 
 
 def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainState:
@@ -258,13 +265,13 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
     )
   sac, metrics = parts.agent.update(
     learn.sac,
-    lambda key: ring.sample_two(real, planned, key, config.agent.batch_size, config.ratio),
+    lambda key: ring.sample_two(real, planned, key, config.agent.batch_size, learn.ratio),
     update_key,
     ready,
   )
   belief = act.belief._replace(actor=sac.nets.actor, critics=sac.nets.critics)
   act = act._replace(policy=act.policy._replace(actor=sac.nets.actor), belief=belief)
-  learn = Learn(sac, learn.world, real, planned, metrics)
+  learn = learn._replace(sac=sac, real=real, planned=planned, metrics=metrics)
   return state._replace(act=act, learn=learn, key=key)
 
 

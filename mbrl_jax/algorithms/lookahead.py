@@ -22,10 +22,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+import jax.numpy as jnp
+
 from mbrl_jax.algorithms.agent import Agent
 from mbrl_jax.algorithms.safety import COSTS, add_costs, start, within
 from mbrl_jax.algorithms.world import World
-from mbrl_jax.ops.risk import mean, mean_minus_std
+from mbrl_jax.ops.risk import mean_minus_std
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent, policy_plans
 from mbrl_jax.planners.proposals import PolicyFn
@@ -67,6 +69,18 @@ class LookaheadConfig:
   cost_over: str = "worst"
 
 
+class LookaheadTuning(NamedTuple):
+  """Numbers that may be changed at any time.
+
+  Attributes:
+    discount: of the rewards, ``[]``.
+    pessimism: deviations over the particles that are taken from the mean return, ``[]``.
+  """
+
+  discount: Array
+  pessimism: Array
+
+
 class Belief(NamedTuple):
   """What is planned with.
 
@@ -74,11 +88,18 @@ class Belief(NamedTuple):
     world: parameters of the elites, with their axis.
     actor: of the policy.
     critics: of the two critics.
+    tuning: see its class.
   """
 
   world: Params
   actor: Params
   critics: Any
+  tuning: LookaheadTuning
+
+
+def make_tuning(config: LookaheadConfig, discount: float = 1.0) -> LookaheadTuning:
+  """Returns the numbers of a configuration."""
+  return LookaheadTuning(jnp.float32(discount), jnp.float32(config.pessimism))
 
 
 def make_lookahead(
@@ -92,9 +113,7 @@ def make_lookahead(
   def terminal(params: Belief, obs: State, key: Key) -> Array:
     return agent.sac.q(params.critics, spec.encode(obs), policy(params, obs, key))
 
-  return make_guided_planner(
-    spec, config, world, policy, discount=agent.discount, terminal=terminal
-  )
+  return make_guided_planner(spec, config, world, policy, terminal=terminal)
 
 
 def make_guided_planner(
@@ -103,7 +122,6 @@ def make_guided_planner(
   world: World,
   policy: PolicyFn,
   *,
-  discount: float = 1.0,
   terminal: Callable[[Belief, State, Key], Array] | None = None,
 ) -> Planner:
   """Makes the planner; its ``params`` are a ``Belief`` and its states observations.
@@ -113,7 +131,6 @@ def make_guided_planner(
     config: of the planner.
     world: the ensemble that it plans over.
     policy: ``(belief, obs, key) -> action``, whose rollouts compete with the plans.
-    discount: of the rewards.
     terminal: value of the observation behind the horizon; ``None``: none.
 
   Raises:
@@ -123,7 +140,7 @@ def make_guided_planner(
   positive(**{"lookahead.policy_plans": config.policy_plans, "lookahead.kappa": config.kappa})
   between(0.0, float("inf"), **{"lookahead.pessimism": config.pessimism})
   choice("lookahead.cost_over", config.cost_over, COSTS)
-  axes = Belief(world.dynamics.params_axes, None, None)
+  axes = Belief(world.dynamics.params_axes, None, None, None)
   step = lambda params, obs, action, key: world.dynamics.step(params.world, obs, action, key)
   dynamics = Dynamics(step, world.dynamics.slices, axes, world.dynamics.noise)
 
@@ -144,16 +161,16 @@ def make_guided_planner(
     rank = within(config.cost_limit, config.cost_over, 1 / config.kappa)
     if terminal is not None:
       before = lambda params, state, key: terminal(params, state.obs, key)
-  score = make_evaluate(
-    guarded,
-    discount=discount,
-    particles=config.particles,
-    risk=mean_minus_std(config.pessimism) if config.pessimism else mean(),
-    terminal=before,
-    rank=rank,
-  )
 
   def evaluate(params: Belief, obs: State, plans: Array, key: Key) -> Array:
+    score = make_evaluate(
+      guarded,
+      discount=params.tuning.discount,
+      particles=config.particles,
+      risk=mean_minus_std(params.tuning.pessimism),
+      terminal=before,
+      rank=rank,
+    )
     return score(params, obs if rank is None else start(obs), plans, key)
 
   proposal = policy_plans(dynamics, policy, horizon=config.horizon, count=config.policy_plans)

@@ -94,6 +94,7 @@ class Learn(NamedTuple):
     model: transitions of the rollouts.
     metrics: of the latest gradient step of the actor-critic.
     run_key: stays the same all through the run.
+    tuning: numbers of the rollouts.
   """
 
   sac: SACState
@@ -102,11 +103,12 @@ class Learn(NamedTuple):
   model: ring.Ring
   metrics: Metrics
   run_key: Key
+  tuning: Any
 
 
-Rollouts = Callable[[Any, Params, SACState, Array, Array, Key, Key], ring.Ring]
-"""``(buffer, elite params, sac, starts [B, O], steps [], key, epoch_key) -> buffer`` of what
-was imagined; ``epoch_key`` is the same for all calls of one epoch."""
+Rollouts = Callable[[Any, Any, Params, SACState, Array, Array, Key, Key], ring.Ring]
+"""``(tuning, buffer, elite params, sac, starts [B, O], steps [], key, epoch_key) -> buffer`` of
+what was imagined; ``epoch_key`` is the same for all calls of one epoch."""
 
 
 class _Parts(NamedTuple):
@@ -117,6 +119,7 @@ class _Parts(NamedTuple):
   agent: Agent
   world: World
   rollouts: Rollouts
+  tuning: Any
 
 
 def make_mbpo(spec: EnvSpec, config: Config) -> Algorithm:
@@ -134,6 +137,7 @@ def branch(agent: Agent, world: World) -> Rollouts:
   """Makes rollouts of the policy itself."""
 
   def rollouts(
+    tuning: tuple[()],
     buffer: ring.Ring,
     params: Params,
     sac: SACState,
@@ -142,7 +146,7 @@ def branch(agent: Agent, world: World) -> Rollouts:
     key: Key,
     epoch_key: Key,
   ) -> ring.Ring:
-    del epoch_key
+    del tuning, epoch_key
     act = start_acting(sac, 0)
     return imagine(
       world.dynamics,
@@ -160,7 +164,12 @@ def branch(agent: Agent, world: World) -> Rollouts:
 
 
 def assemble(
-  spec: EnvSpec, config: Config, agent: Agent, world: World, rollouts: Rollouts
+  spec: EnvSpec,
+  config: Config,
+  agent: Agent,
+  world: World,
+  rollouts: Rollouts,
+  tuning: Any = (),
 ) -> Algorithm:
   """Makes an algorithm that learns a policy on real and imagined transitions.
 
@@ -170,12 +179,13 @@ def assemble(
     agent: the actor-critic.
     world: the ensemble.
     rollouts: fills the buffer of imagined transitions.
+    tuning: numbers that they are handed, a tree of arrays.
 
   Raises:
     ValueError: see ``make_mbpo``.
   """
   _check(config)
-  parts = _Parts(spec, config, agent, world, rollouts)
+  parts = _Parts(spec, config, agent, world, rollouts, tuning)
   return Algorithm(
     init=lambda key: _init(parts, key),
     reset=lambda act: act,
@@ -223,7 +233,8 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   sample = lambda key: ring.sample(real, key, config.agent.batch_size)
   metrics = parts.agent.update(sac, sample, key, none > 0)[1]
   run_key = jax.random.fold_in(key, 0)
-  learn = Learn(sac, parts.world.init(world_key), real, model, metrics, run_key)
+  world, tuning = parts.world.init(world_key), jax.tree.map(jnp.asarray, parts.tuning)
+  learn = Learn(sac, world, real, model, metrics, run_key, tuning)
   return TrainState(start_acting(sac, config.init_steps), learn, None, key, none)
 
 
@@ -266,7 +277,7 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   steps = jnp.where(wanted, length, 0)
   params = elite_params(world)
   keys = roll_key, jax.random.fold_in(learn.run_key, epoch)
-  model = parts.rollouts(learn.model, params, learn.sac, starts, steps, *keys)
+  model = parts.rollouts(learn.tuning, learn.model, params, learn.sac, starts, steps, *keys)
   metrics = {
     **learn.metrics,
     "model_error": jnp.mean(fitted["holdout_mse"][world.elites]),

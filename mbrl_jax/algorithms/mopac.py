@@ -29,9 +29,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mbrl_jax.algorithms import mbpo
 from mbrl_jax.algorithms.agent import Agent, AgentConfig, make_agent, start_acting
@@ -45,6 +47,18 @@ from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners import make_evaluate
 from mbrl_jax.planners.rollout import slice_mapper, split_keys
 from mbrl_jax.types import Algorithm, Array, Dynamics, EnvSpec, Key, Params, State
+
+
+class Tuning(NamedTuple):
+  """Numbers that may be changed at any time; see ``Config``.
+
+  Attributes:
+    noise: ``[]``.
+    temperature: ``[]``.
+  """
+
+  noise: Array
+  temperature: Array
 
 
 @dataclass(frozen=True)
@@ -79,19 +93,23 @@ def make_mopac(spec: EnvSpec, config: Config) -> Algorithm:
   positive(copies=config.copies, noise=config.noise, temperature=config.temperature)
   agent = make_agent(spec, config.agent, value=True)
   world = make_world(spec, config.world)
-  return mbpo.assemble(spec, config, agent, world, improved(spec, config, agent, world))
+  tuning = Tuning(np.float32(config.noise), np.float32(config.temperature))
+  rollouts = improved(spec, config, agent, world)
+  return mbpo.assemble(spec, config, agent, world, rollouts, tuning)
 
 
 def improved(spec: EnvSpec, config: Config, agent: Agent, world: World) -> mbpo.Rollouts:
   """Makes rollouts of improved plans."""
   horizon, dynamics = mbpo.longest(config), world.dynamics
   if config.as_released:
-    sizes = (horizon, config.copies, config.noise)
-    improve = partial(released_plan, spec, agent, dynamics, *sizes)
+    plan = partial(released_plan, spec, agent, dynamics, horizon, config.copies)
+    improve = lambda tuning, *args: plan(tuning.noise, *args)
   else:
-    improve = lambda *args: _improve(spec, config, agent, dynamics, horizon, *args[:-1])
+    plan = partial(_improve, spec, agent, dynamics, horizon, config.copies)
+    improve = lambda *args: plan(*args[:-1])
 
   def rollouts(
+    tuning: Tuning,
     buffer: ring.Ring,
     params: Params,
     sac: SACState,
@@ -103,7 +121,7 @@ def improved(spec: EnvSpec, config: Config, agent: Agent, world: World) -> mbpo.
     plan_key, deal_key, roll_key = jax.random.split(key, 3)
     fold = lambda x: x.reshape(dynamics.slices, -1, *x.shape[1:])
     keys = [fold(split_keys(k, (len(starts),))) for k in (plan_key, epoch_key)]
-    one = partial(improve, sac, steps)
+    one = partial(improve, tuning, sac, steps)
     over_slices = slice_mapper(dynamics, params)
     plans = over_slices(jax.vmap(one, (None, 0, 0, 0)), fold(starts), *keys)
     plans = plans.reshape(len(starts), horizon, -1)
@@ -127,10 +145,11 @@ def improved(spec: EnvSpec, config: Config, agent: Agent, world: World) -> mbpo.
 
 def _improve(
   spec: EnvSpec,
-  config: Config,
   agent: Agent,
   dynamics: Dynamics,
   horizon: int,
+  count: int,
+  tuning: Tuning,
   sac: SACState,
   steps: Array,
   params: Params,
@@ -141,8 +160,8 @@ def _improve(
   nominal_key, noise_key, score_key = jax.random.split(key, 3)
   low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
   nominal = _policy_plan(agent, dynamics, horizon, sac, params, obs, nominal_key)
-  noise = normal(noise_key, (config.copies, *nominal.shape)).at[0].set(0.0)
-  copies = jnp.clip(nominal + config.noise * (high - low) / 2 * noise, low, high)
+  noise = normal(noise_key, (count, *nominal.shape)).at[0].set(0.0)
+  copies = jnp.clip(nominal + tuning.noise * (high - low) / 2 * noise, low, high)
   discount = sac.tuning.discount
 
   def terminal(params: Params, state: State, key: Key) -> Array:
@@ -156,10 +175,10 @@ def _improve(
   returns = evaluate(params, start, copies, score_key)
   usable = jnp.isfinite(returns)
   finite = jnp.where(usable, returns, 0.0)
-  count = jnp.maximum(usable.sum(), 1)
-  mean = finite.sum() / count
-  spread = jnp.sqrt(jnp.where(usable, jnp.square(finite - mean), 0.0).sum() / count)
-  scaled = (returns - jnp.max(returns)) / (config.temperature * jnp.maximum(spread, 1e-6))
+  known = jnp.maximum(usable.sum(), 1)
+  mean = finite.sum() / known
+  spread = jnp.sqrt(jnp.where(usable, jnp.square(finite - mean), 0.0).sum() / known)
+  scaled = (returns - jnp.max(returns)) / (tuning.temperature * jnp.maximum(spread, 1e-6))
   weights = jax.nn.softmax(jnp.where(usable, scaled, -jnp.inf))
   plan = jnp.einsum("k,kha->ha", weights, copies)
   return jnp.where(usable.any(), plan, nominal)

@@ -44,7 +44,7 @@ def released_plan(
   dynamics: Dynamics,
   horizon: int,
   copies: int,
-  noise: float,
+  noise: Array,
   sac: SACState,
   steps: Array,
   params: Params,
@@ -60,7 +60,7 @@ def released_plan(
     dynamics: one elite's.
     horizon: rows of the plan, the longest rollout.
     copies: ``K``.
-    noise: deviation as a share of half the action range.
+    noise: deviation as a share of half the action range, ``[]``.
     sac: the actor-critic's state.
     steps: ``H``, length of the rollouts at present, ``[]``; at most ``horizon``.
     params: of the elite.

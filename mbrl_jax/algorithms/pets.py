@@ -20,13 +20,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from mbrl_jax.algorithms.controller import PlannerConfig, make_controller
 from mbrl_jax.algorithms.model import FitConfig, ModelConfig, make_model
 from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.buffers import ring
-from mbrl_jax.models import as_dynamics, fit, init_optimizer
+from mbrl_jax.models import adam, as_dynamics, fit, init_optimizer
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners import make_predict
 from mbrl_jax.types import (
@@ -68,11 +67,13 @@ class Act(NamedTuple):
   Attributes:
     params: parameters of the model.
     plan: state of the planner.
+    fresh: that with which every episode begins.
     random: uniform actions still to take before planning, ``[]`` int32.
   """
 
   params: Any
   plan: PlanState
+  fresh: PlanState
   random: Array
 
 
@@ -112,11 +113,11 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
   particles = 1 if config.model.propagation == "E" else config.planner.particles
   planner = make_controller(spec, dynamics, particles, config.planner)
   is_gp = model.kind == "GP"
-  optimizer = optax.adam(config.fit.gp_learning_rate if is_gp else config.fit.learning_rate)
+  optimizer = adam(config.fit.gp_learning_rate if is_gp else config.fit.learning_rate)
   predict = make_predict(dynamics, particles=particles) if config.log_predictions else None
   return Algorithm(
     init=lambda key: _init(spec, config, model, planner, optimizer, key),
-    reset=lambda act: act._replace(plan=planner.init()),
+    reset=lambda act: act._replace(plan=act.fresh),
     act=lambda act, obs, key: _act(spec, planner, predict, act, obs, key),
     observe=_observe,
     update=lambda state: _update(spec, config, model, optimizer, state),
@@ -135,7 +136,7 @@ def _init(spec, config, model, planner, optimizer, key) -> TrainState:
   capacity = config.capacity or (config.trials + config.init_trials) * spec.episode_length
   buffer = ring.init(capacity, blank)
   return TrainState(
-    Act(params, planner.init(), random),
+    Act(params, planner.init(), planner.init(), random),
     Learn(init_optimizer(model, optimizer, params), buffer, jnp.zeros((), bool)),
     None,
     key,
@@ -161,7 +162,7 @@ def _act(spec, planner, predict, act, obs, key) -> tuple[Array, Act, Metrics]:
   info = {"value": value, "nonfinite": nonfinite, "random": random.astype(jnp.float32)}
   if predict is not None:
     info["prediction"] = predict(act.params, obs, plan.plan, predict_key)
-  return action, Act(act.params, plan, jnp.maximum(act.random - 1, 0)), info
+  return action, act._replace(plan=plan, random=jnp.maximum(act.random - 1, 0)), info
 
 
 def _observe(state: TrainState, transition: Transition) -> TrainState:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble
+from mbrl_jax.models import adam, as_dynamics, fit, init_optimizer, make_ensemble
 from mbrl_jax.models.ensemble import take_members
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Metrics, Params, Transition
@@ -105,7 +105,7 @@ def make_world(spec: EnvSpec, config: WorldConfig) -> World:
     weight_decay=decay[0] if len(decay) == 1 else decay,
     precision=config.precision,
   )
-  optimizer = optax.adam(config.learning_rate)
+  optimizer = adam(config.learning_rate)
   dynamics = as_dynamics(
     ensemble._replace(members=config.elites),
     reward=spec.reward,

@@ -60,6 +60,11 @@ def trainable_params(ensemble: Ensemble, params: Params) -> dict[str, Any]:
   return {name: getattr(params, name) for name in ensemble.trainable}
 
 
+def adam(learning_rate: float) -> optax.GradientTransformation:
+  """Returns Adam with the rate as a number in its state, ``hyperparams["learning_rate"]``."""
+  return optax.inject_hyperparams(optax.adam)(learning_rate=learning_rate)
+
+
 def init_optimizer(
   ensemble: Ensemble, optimizer: optax.GradientTransformation, params: Params
 ) -> optax.OptState:

@@ -133,8 +133,8 @@ def test_an_evaluation_does_not_explore():
 def test_mopac_improves_the_policys_plan():
   """Over a model known exactly: a point that wants to be at 0 and pays for being away."""
   env = make_env("pendulum")
-  config = dataclasses.replace(CONFIGS["mopac"], copies=64, noise=0.5, temperature=0.3)
-  agent = mopac.make_agent(env.spec, config.agent, value=True)
+  agent = mopac.make_agent(env.spec, CONFIGS["mopac"].agent, value=True)
+  tuning = mopac.Tuning(noise=0.5, temperature=0.3)
   state = agent.init(jax.random.key(0))
 
   def step(params, obs, action, key):
@@ -142,7 +142,7 @@ def test_mopac_improves_the_policys_plan():
     return next_obs, -jnp.square(next_obs[0]), jnp.zeros((), bool)
 
   improve = lambda obs, key: mopac._improve(
-    env.spec, config, agent, Dynamics(step), 4, state, jnp.int32(4), None, obs, key
+    env.spec, agent, Dynamics(step), 4, 64, tuning, state, jnp.int32(4), None, obs, key
   )
   starts = jnp.zeros((50, 3)).at[:, 0].set(jnp.linspace(-3, 3, 50))
   keys = jax.random.split(jax.random.key(1), 50)
@@ -169,10 +169,11 @@ def test_mopac_counts_nothing_after_a_termination():
   )
   plan = mopac._improve(
     env.spec,
-    dataclasses.replace(CONFIGS["mopac"], copies=4000, noise=0.1),
     agent,
     Dynamics(step),
     2,
+    4000,
+    mopac.Tuning(noise=0.1, temperature=0.5),
     state,
     jnp.int32(2),
     None,

@@ -64,8 +64,8 @@ def test_plans_are_those_of_a_plain_loop(steps):
   epoch_key = jax.random.key(7)
   plan = jax.jit(
     lambda obs: released_plan(
-      SPEC, agent, Dynamics(toy_step), LONGEST, K, NOISE,
-      sac, jnp.int32(steps), None, obs, jax.random.key(1), epoch_key,
+      SPEC, agent, Dynamics(toy_step), LONGEST, K,
+      NOISE, sac, jnp.int32(steps), None, obs, jax.random.key(1), epoch_key,
     )
   )  # fmt: skip
   eps = np.asarray(normal(epoch_key, (K, LONGEST, 1)), np.float64)
@@ -92,7 +92,7 @@ def test_a_key_stays_the_same_for_an_epoch():
   world = make_world(SPEC, WORLD).init(jax.random.key(3))
   fake = World(Dynamics(toy_step), lambda key: world, fit)
 
-  def rollouts(buffer, params, sac, starts, steps, key, epoch_key):
+  def rollouts(tuning, buffer, params, sac, starts, steps, key, epoch_key):
     draw = lambda key: jax.random.uniform(key)
     row = blank_transition(SPEC)._replace(reward=draw(epoch_key), obs=jnp.full(3, draw(key)))
     return ring.add(buffer, row)

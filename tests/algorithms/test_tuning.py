@@ -1,0 +1,88 @@
+"""Numbers that a user would tune are data: no change of one compiles another program."""
+
+from __future__ import annotations
+
+import jax
+import pytest
+
+from experiments import configuration
+from mbrl_jax.algorithms import default_config, init_state, make_algorithm, make_step
+from mbrl_jax.envs import make_env
+from mbrl_jax.planners import SEARCHES
+
+SIZES = {"world.holdout"}
+"""Shares that decide how large an array is."""
+SMALL = {
+  "update_every": 5,
+  "rollouts": 10,
+  "agent.hidden": (8,),
+  "agent.batch_size": 8,
+  "world.hidden": (8,),
+  "model.hidden": (8,),
+  "world.weight_decay": (1e-4,),
+  "model.weight_decay": (1e-4,),
+  "ratio": 0.5,
+  "copies": 4,
+  "lookahead.samples": 10,
+  "lookahead.elites": 4,
+  "planner.samples": 20,
+  "planner.elites": 4,
+}
+ENV = make_env("pendulum", episode_length=10)
+
+
+def program(algo, config):
+  """The training step as text, with its constants."""
+  algorithm = make_algorithm(algo, ENV.spec, config)
+  state = jax.eval_shape(lambda key: init_state(algorithm, ENV, key), jax.random.key(0))
+  return make_step(algorithm, ENV, steps=5).lower(state).as_text()
+
+
+def changed(config):
+  """Every float that is not a size, moved a little."""
+  fields = configuration.fields(config)
+  names = [name for name, field in fields.items() if field.type is float and name not in SIZES]
+  values = {name: 0.9 * fields[name].default or 0.1 for name in names}
+  return configuration.override(config, values), names
+
+
+def small(algo, **more):
+  config = default_config(algo)
+  known = configuration.fields(config)
+  return configuration.override(
+    config, {k: v for k, v in {**SMALL, **more}.items() if k in known}
+  )
+
+
+@pytest.mark.parametrize(
+  "algo",
+  [
+    *("sac", "mopac", "demorl", "demo_layer"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("mbpo", "loop")),
+  ],
+)
+def test_floats_of_a_config_are_no_constants_of_the_program(algo):
+  config = small(algo)
+  other, names = changed(config)
+  assert "agent.discount" in names or "step_size" in names
+  assert program(algo, config) == program(algo, other)
+
+
+@pytest.mark.parametrize(
+  "name",
+  [
+    name if name in ("cem", "mppi") else pytest.param(name, marks=pytest.mark.slow)
+    for name in SEARCHES
+  ],
+)
+def test_floats_of_every_planner_are_no_constants_of_pets(name):
+  config = small("pets", **{"planner.name": name})
+  other, names = changed(config)
+  assert "planner.alpha" in names and "fit.learning_rate" in names
+  assert program("pets", config) == program("pets", other)
+
+
+def test_sizes_are_told_apart():
+  config = small("mbpo")
+  other = configuration.override(config, {"world.holdout": 0.3})
+  assert program("mbpo", config) != program("mbpo", other)
