@@ -11,8 +11,8 @@ the task, or those of algo, env, preset or physics. They are parted by commas; c
 brackets do not part, and where there is a semicolon only semicolons do. All other flags, and
 --config.NAME and --env.NAME, are those of experiments.train and go to every run. The seeds of
 a combination train together in its run; and combinations that differ in nothing but numbers
-that are data of the compiled program, such as most learning rates, train as one, up to
---together of them in a process, each into its own folder (not bit for bit as alone:
+that are data of the compiled program, which is nearly every float of a config, train as one,
+up to --together of them in a process, each into its own folder (not bit for bit as alone:
 --together=1 for that).
 
 Each run has a folder below --logdir that is named by its values, and beside it a .log of what
@@ -175,7 +175,7 @@ def _jobs(
     for run, cell, task in zip(runs, cells, tasks, strict=True)
     if run.status != schedule.DONE
   }
-  grouped = programs.same([(run, task) for run, _, task in left.values()], most)
+  grouped = programs.same([(run, task) for run, _, task in left.values()], most, options.jobs)
   return [
     _joint(group, [left[run.name][1] for run in group], options)
     if len(group) > 1

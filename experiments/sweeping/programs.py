@@ -19,20 +19,22 @@ Pair = tuple[Run, job.Job]
 """A run and what it trains."""
 
 
-def same(runs: Sequence[Pair], most: int) -> list[list[Run]]:
+def same(runs: Sequence[Pair], most: int, jobs: int = 1) -> list[list[Run]]:
   """Groups runs that differ in nothing but numbers of their training state.
 
   Args:
     runs: each with what it trains.
     most: members of a group at most.
+    jobs: processes that share the work: as many groups are made of what would be one.
   """
+  size = lambda count: min(most, -(-count // jobs))
   found: list[list[Run]] = []
   for alike in _groups(runs, lambda pair: (pair[0].saved, _shape(pair[1]))):
     # Lowering takes seconds, which a combination of its own kind can spare.
-    alone = len(alike) == 1 or most == 1
+    alone = size(len(alike)) == 1
     for group in [alike] if alone else _groups(alike, lambda pair: _program(pair[1])):
-      members = [run for run, _ in group]
-      found += [members[i : i + most] for i in range(0, len(members), most)]
+      members, step = [run for run, _ in group], size(len(group))
+      found += [members[i : i + step] for i in range(0, len(members), step)]
   return found
 
 

@@ -13,13 +13,13 @@ from mbrl_jax.runtime.table import read_table
 TINY_FLAGS = {"env": "linear_quadratic", "preset": "cpu"}
 
 
-def grouped(folder, *words, most=8, **flags):
+def grouped(folder, *words, most=8, jobs=1, **flags):
   found = cells(*words, **{**TINY_FLAGS, **flags})
   pairs = [
     (schedule.Run(cell.name, RunFolder(folder / cell.name), 10), job.build(cell.settings))
     for cell in found
   ]
-  return [[run.name for run in group] for group in programs.same(pairs, most)]
+  return [[run.name for run in group] for group in programs.same(pairs, most, jobs)]
 
 
 def test_numbers_of_the_state_share_a_program_and_sizes_do_not(tmp_path):
@@ -47,8 +47,11 @@ def test_floats_that_the_program_holds_are_told_apart(tmp_path, monkeypatch):
 def test_a_group_has_a_size_at_most_and_one_is_not_lowered(tmp_path, monkeypatch):
   words = ["--sweep.agent.tau=0.1,0.2,0.3"]
   assert list(map(len, grouped(tmp_path, *words, most=2))) == [2, 1]
+  words = ["--sweep.agent.tau=0.1,0.2,0.3,0.4"]
+  assert list(map(len, grouped(tmp_path, *words, jobs=2))) == [2, 2]
   monkeypatch.setattr(programs, "_program", None)
-  assert list(map(len, grouped(tmp_path, *words, most=1))) == [1, 1, 1]
+  assert list(map(len, grouped(tmp_path, *words, jobs=4))) == [1, 1, 1, 1]
+  assert list(map(len, grouped(tmp_path, *words, most=1))) == [1, 1, 1, 1]
 
 
 def test_runs_that_are_not_equally_far_and_other_tasks_are_apart(tmp_path):
