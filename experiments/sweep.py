@@ -95,7 +95,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     f"{len(runs)} runs in {folder}, {options.jobs} processes at a time", markup=False
   )
   _say_done(runs, console)
-  jobs = _jobs(runs, cells, tasks, options)
+  jobs = _jobs(runs, cells, tasks, options, console)
   try:
     with Interrupt() as interrupt:
       schedule.work(jobs, backend, options.jobs, console, lambda: interrupt)
@@ -166,6 +166,7 @@ def _jobs(
   cells: list[grid.Cell],
   tasks: list[job.Job],
   options: flags.FlagValues,
+  console: rich.console.Console,
 ) -> list[schedule.Job]:
   """Makes the processes for what is not done: those that share a program share one."""
   # Weights & Biases knows one run a process, and devices are shared by a run's own seeds.
@@ -175,7 +176,9 @@ def _jobs(
     for run, cell, task in zip(runs, cells, tasks, strict=True)
     if run.status != schedule.DONE
   }
-  grouped = programs.same([(run, task) for run, _, task in left.values()], most, options.jobs)
+  grouped = programs.same(
+    [(run, task) for run, _, task in left.values()], most, options.jobs, console
+  )
   return [
     _joint(group, [left[run.name][1] for run in group], options)
     if len(group) > 1

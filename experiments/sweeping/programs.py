@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from typing import Any
 
 import jax
+import rich.console
+import rich.progress
 
 from experiments import job
 from experiments.configuration import fields
@@ -19,23 +21,35 @@ Pair = tuple[Run, job.Job]
 """A run and what it trains."""
 
 
-def same(runs: Sequence[Pair], most: int, jobs: int = 1) -> list[list[Run]]:
+def same(
+  runs: Sequence[Pair], most: int, jobs: int, console: rich.console.Console
+) -> list[list[Run]]:
   """Groups runs that differ in nothing but numbers of their training state.
 
   Args:
     runs: each with what it trains.
     most: members of a group at most.
     jobs: processes that share the work: as many groups are made of what would be one.
+    console: told of what takes long.
   """
   size = lambda count: min(most, -(-count // jobs))
   found: list[list[Run]] = []
   for alike in _groups(runs, lambda pair: (pair[0].saved, _shape(pair[1]))):
     # Lowering takes seconds, which a combination of its own kind can spare.
     alone = size(len(alike)) == 1
-    for group in [alike] if alone else _groups(alike, lambda pair: _program(pair[1])):
+    for group in [alike] if alone else _same_program(alike, console):
       members, step = [run for run, _ in group], size(len(group))
       found += [members[i : i + step] for i in range(0, len(members), step)]
   return found
+
+
+def _same_program(pairs: list[Pair], console: rich.console.Console) -> list[list[Pair]]:
+  console.print(f"comparing the programs of {len(pairs)} runs", markup=False)
+  plain = not console.is_terminal
+  watched = rich.progress.track(
+    pairs, "comparing", console=console, transient=True, disable=plain
+  )
+  return _groups(watched, lambda pair: _program(pair[1]))
 
 
 def _groups(pairs: Iterable[Pair], key: Callable[[Pair], Hashable]) -> list[list[Pair]]:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+
 import pytest
+import rich.console
 from test_sweep import TINY, cells, sweep
 
 from experiments import job
@@ -10,6 +13,7 @@ from experiments.sweeping import programs, schedule
 from mbrl_jax.runtime.run_folder import RunFolder
 from mbrl_jax.runtime.table import read_table
 
+QUIET = rich.console.Console(file=io.StringIO())
 TINY_FLAGS = {"env": "linear_quadratic", "preset": "cpu"}
 
 
@@ -19,7 +23,7 @@ def grouped(folder, *words, most=8, jobs=1, **flags):
     (schedule.Run(cell.name, RunFolder(folder / cell.name), 10), job.build(cell.settings))
     for cell in found
   ]
-  return [[run.name for run in group] for group in programs.same(pairs, most, jobs)]
+  return [[run.name for run in group] for group in programs.same(pairs, most, jobs, QUIET)]
 
 
 def test_numbers_of_the_state_share_a_program_and_sizes_do_not(tmp_path):
