@@ -59,7 +59,8 @@ def define() -> None:
   flags.DEFINE_integer(
     "together",
     8,
-    "Combinations that one process trains at once at most, where their programs are the same.",
+    "Combinations that one process trains at once at most, where their programs are the same; "
+    "with --wandb or --devices each has a process of its own.",
     1,
   )
   flags.DEFINE_enum(
@@ -95,9 +96,9 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     f"{len(runs)} runs in {folder}, {options.jobs} processes at a time", markup=False
   )
   _say_done(runs, console)
-  jobs = _jobs(runs, cells, tasks, options, console)
   try:
     with Interrupt() as interrupt:
+      jobs = _jobs(runs, cells, tasks, options, console)
       schedule.work(jobs, backend, options.jobs, console, lambda: interrupt)
   except KeyboardInterrupt:
     print("killed; the same command resumes from the last checkpoints", file=sys.stderr)
@@ -204,7 +205,7 @@ def _joint(
   runs: list[schedule.Run], cells: list[grid.Cell], options: flags.FlagValues
 ) -> schedule.Job:
   for run, cell in zip(runs, cells, strict=True):
-    if not run.folder.path.exists():
+    if not (run.folder.path / "config.json").exists():
       run_folder.create(run.folder.path, cell.settings)
   words = ["--runs", *(str(run.folder.path) for run in runs), *_typed(options)]
   program = [sys.executable, "-m", "experiments.sweeping.together", *words]

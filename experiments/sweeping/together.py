@@ -30,6 +30,8 @@ def define() -> None:
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Trains all runs; returns the exit status."""
   command.refuse(dotted)
+  if not options.runs:
+    raise command.UsageError("--runs is missing: the folders of runs that a sweep made.")
   if options.compilation_cache:
     enable_compilation_cache(options.compilation_cache)
   folders = [run_folder.open_run(path) for path in options.runs]
