@@ -48,13 +48,18 @@ def draw_predictions(source: Path, out: Path, dt: float) -> list[Path]:
   return [fan, scatter]
 
 
+def stride_of(dt: float) -> int:
+  """Returns every which control step of ``dt`` seconds is a frame."""
+  return max(1, int(1 / (FPS * dt)))
+
+
 def film(path: Path, env: Env, poses: np.ndarray, rewards: np.ndarray, title: str) -> Path:
   """Writes a video of a rollout, at its own speed, with its return so far as caption."""
   captions = [
     f"{env.spec.dt * (i + 1):.2f} s  return {total:.1f}"
     for i, total in enumerate(np.cumsum(rewards, dtype=np.float64))
   ]
-  stride = max(1, int(1 / (FPS * env.spec.dt)))
+  stride = stride_of(env.spec.dt)
   frames = video.render(env, poses[::stride], title=title, captions=captions[::stride])
   path.parent.mkdir(parents=True, exist_ok=True)
   return Path(video.write_video(path, frames, 1.0 / (stride * env.spec.dt)))

@@ -8,6 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from experiments import pictures
 from experiments.planning.control import Moment
 from mbrl_jax.runtime import files, plots, video
 from mbrl_jax.runtime.table import finite
@@ -67,15 +68,19 @@ def lines(returns: list[float], row: dict[str, float], *, dt: float) -> list[str
 def film(path: Path, env: Env, moments: Moment, title: str, trace: str | None) -> Path:
   """Films an episode with the traces of its plans; ``trace`` names a site or body."""
   dt, so_far = env.spec.dt, np.cumsum(moments.reward, dtype=np.float64)
+  stride = pictures.stride_of(dt)
   captions = [
     f"{dt * i:.2f} s   reward {reward:.3g}   return {total:.1f}"
     for i, (reward, total) in enumerate(zip(moments.reward, so_far, strict=True))
   ]
+  shown = jax.tree.map(lambda values: values[::stride], moments)
   traces = None
-  if moments.trace_poses.shape[1] > 1:
-    traces = Traces(moments.trace_poses, moments.trace_returns, trace)
-  frames = video.render(env, moments.pose, title=title, captions=captions, traces=traces)
-  return video.write_video(path, frames, 1.0 / dt)
+  if shown.trace_poses.shape[1] > 1:
+    traces = Traces(shown.trace_poses, shown.trace_returns, trace)
+  frames = video.render(
+    env, shown.pose, title=title, captions=captions[::stride], traces=traces
+  )
+  return video.write_video(path, frames, 1.0 / (stride * dt))
 
 
 def draw(
