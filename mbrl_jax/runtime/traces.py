@@ -65,8 +65,8 @@ def model_point(
 
   Args:
     model: the MuJoCo model.
-    name: a site or a body; ``None``: the last site on the last body, or that body's
-      centre of mass.
+    name: a site or a body; ``None``: the last site on the last body that moves, marks aside,
+      or that body's centre of mass.
 
   Raises:
     ValueError: ``name`` is neither a site nor a body.
@@ -102,8 +102,10 @@ def _each(point: Callable, poses: np.ndarray, size: int) -> np.ndarray:
 
 def _find(model: mujoco.MjModel, name: str | None) -> tuple[bool, int]:
   """Returns whether a point is a site, and its index."""
-  last = model.nbody - 1
   if name is None:
+    mark = model.body_mocapid[model.body_rootid] >= 0
+    moving = np.flatnonzero((model.body_weldid != 0) & ~mark)
+    last = int(moving[-1]) if len(moving) else 0
     sites = np.flatnonzero(model.site_bodyid == last)
     return (True, int(sites[-1])) if last and len(sites) else (False, last)
   sites = [model.site(i).name for i in range(model.nsite)]

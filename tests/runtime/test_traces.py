@@ -25,7 +25,13 @@ ARM = """
 RED = np.array([211, 18, 89])  # PLAN on paper
 
 
-def arm(tip='<site name="tip" pos="1 0 0"/>'):
+TIP = '<site name="tip" pos="1 0 0"/>'
+BEHIND = """</body></body>
+  <body name="wall" pos="3 0 0"><site pos="0 0 1"/></body>
+  <body name="mark" mocap="true"><site pos="0 1 0"/><body><site pos="0 2 0"/>"""
+
+
+def arm(tip=TIP):
   return mujoco.MjModel.from_xml_string(ARM.format(tip=tip))
 
 
@@ -45,6 +51,7 @@ def reddish(frame):
   [
     (arm(), None, [1, 0, 1]),
     (arm(tip=""), None, [1, 0, 0.5]),  # centre of mass of the last body
+    (arm(tip=TIP + BEHIND), None, [1, 0, 1]),  # neither of what stands nor of a mark
     (arm(), "elbow", [1, 0, 0]),
     (arm(), "upper", [0.5, 0, 0]),
     (arm(), "world", [0, 0, 5]),
