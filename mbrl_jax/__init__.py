@@ -69,6 +69,7 @@ _EXPORTS = {
     "mjx_dynamics",
     "mjx_model",
     "mjx_state",
+    "never",
     "randomise",
     "to_brax",
     "to_gymnasium",

@@ -1,4 +1,4 @@
-"""Environments of others with the reward that planning needs, as tasks for every program.
+"""Environments of others, with the functions that planning needs, as tasks for every program.
 
   python -m experiments.train --env=experiments/examples/foreign_tasks.py:gymnasium_pendulum
   python -m experiments.train --env=experiments/examples/foreign_tasks.py:playground_cartpole
@@ -13,14 +13,16 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
-from mbrl_jax import Env, from_gymnasium, from_playground, make_env
+from mbrl_jax import Env, from_gymnasium, from_playground, make_env, never
 from mbrl_jax.types import Array
 
 
 def gymnasium_pendulum(episode_length: int = 200) -> Env:
   """Makes Gymnasium's Pendulum-v1, rewarded as our pendulum, which observes the same."""
   reward = make_env("pendulum").spec.reward
-  return from_gymnasium("Pendulum-v1", reward=reward, episode_length=episode_length)
+  return from_gymnasium(
+    "Pendulum-v1", reward=reward, terminated=never, episode_length=episode_length
+  )
 
 
 def playground_cartpole(
@@ -34,7 +36,11 @@ def playground_cartpole(
     ctrl_dt: seconds of a control step, a multiple of 0.01.
   """
   return from_playground(
-    name, reward=cartpole_reward, episode_length=episode_length, ctrl_dt=ctrl_dt
+    name,
+    reward=cartpole_reward,
+    terminated=never,
+    episode_length=episode_length,
+    ctrl_dt=ctrl_dt,
   )
 
 

@@ -25,7 +25,7 @@ from mbrl_jax.algorithms.controller import PlannerConfig, make_controller
 from mbrl_jax.algorithms.model import FitConfig, ModelConfig, make_model
 from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.buffers import ring
-from mbrl_jax.models import adam, as_dynamics, fit, init_optimizer
+from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_optimizer
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners import make_predict
 from mbrl_jax.types import (
@@ -113,7 +113,8 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
   particles = 1 if config.model.propagation == "E" else config.planner.particles
   planner = make_controller(spec, dynamics, particles, config.planner)
   is_gp = model.kind == "GP"
-  optimizer = adam(config.fit.gp_learning_rate if is_gp else config.fit.learning_rate)
+  rate = config.fit.gp_learning_rate if is_gp else config.fit.learning_rate
+  optimizer = make_optimizer(rate)
   predict = make_predict(dynamics, particles=particles) if config.log_predictions else None
   return Algorithm(
     init=lambda key: _init(spec, config, model, planner, optimizer, key),

@@ -14,8 +14,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mbrl_jax.models import adam, as_dynamics, fit, init_optimizer, make_ensemble
+from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble, make_optimizer
 from mbrl_jax.models.ensemble import take_members
+from mbrl_jax.ops.judge import given
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Metrics, Params, Transition
 
@@ -92,7 +93,7 @@ def make_world(spec: EnvSpec, config: WorldConfig) -> World:
 
   Raises:
     ValueError: more elites than members, sizes that are not positive, a hold-out outside
-      0 to 0.9.
+      0 to 0.9, a task whose termination is not known as a function.
   """
   positive(**{"world.elites": config.elites, "world.epochs": config.epochs})
   between(1, config.members, **{"world.elites": config.elites})
@@ -105,11 +106,11 @@ def make_world(spec: EnvSpec, config: WorldConfig) -> World:
     weight_decay=decay[0] if len(decay) == 1 else decay,
     precision=config.precision,
   )
-  optimizer = adam(config.learning_rate)
+  optimizer = make_optimizer(config.learning_rate)
   dynamics = as_dynamics(
     ensemble._replace(members=config.elites),
     reward=spec.reward,
-    terminated=spec.terminated,
+    terminated=given(spec.terminated),
     encode=spec.encode,
     decode=spec.decode,
     learn_reward=config.learn_reward,

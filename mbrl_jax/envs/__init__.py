@@ -15,7 +15,7 @@ from mbrl_jax.envs.mjx_dynamics import mjx_dynamics
 from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics
 from mbrl_jax.envs.randomise import Randomised, randomise
 from mbrl_jax.envs.registry import list_envs, make_env
-from mbrl_jax.envs.task import Memory, Task, make_task
+from mbrl_jax.envs.task import Memory, Task, make_task, never
 from mbrl_jax.envs.tasks.linear_quadratic import (
   LinearQuadratic,
   double_integrator,
@@ -46,6 +46,7 @@ __all__ = [
   "mjx_dynamics",
   "mjx_model",
   "mjx_state",
+  "never",
   "optimal_plan",
   "optimal_return",
   "randomise",

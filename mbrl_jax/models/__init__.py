@@ -2,15 +2,15 @@
 
 from mbrl_jax.models.dynamics import as_dynamics
 from mbrl_jax.models.ensemble import make_ensemble, take_members
-from mbrl_jax.models.fit import adam, fit, init_optimizer
+from mbrl_jax.models.fit import fit, init_optimizer, make_optimizer
 from mbrl_jax.models.gp import make_gp
 
 __all__ = [
-  "adam",
   "as_dynamics",
   "fit",
   "init_optimizer",
   "make_ensemble",
   "make_gp",
+  "make_optimizer",
   "take_members",
 ]

@@ -60,7 +60,7 @@ def trainable_params(ensemble: Ensemble, params: Params) -> dict[str, Any]:
   return {name: getattr(params, name) for name in ensemble.trainable}
 
 
-def adam(learning_rate: float) -> optax.GradientTransformation:
+def make_optimizer(learning_rate: float) -> optax.GradientTransformation:
   """Returns Adam with the rate as a number in its state, ``hyperparams["learning_rate"]``."""
   return optax.inject_hyperparams(optax.adam)(learning_rate=learning_rate)
 

@@ -1,8 +1,12 @@
-"""Stands in for a reward function that nobody has given."""
+"""Stands in for rewards and terminations that nobody has given as functions."""
 
 from __future__ import annotations
 
 from typing import Any, NoReturn
+
+import jax.numpy as jnp
+
+from mbrl_jax.types import Array
 
 
 class Missing:
@@ -24,12 +28,31 @@ class Missing:
     raise ValueError(self.message)
 
 
+class Unknown:
+  """A termination function that is not known: it says that no transition terminates.
+
+  A planner goes on behind the end of an episode then; who learns from what a model imagines
+  must not, see ``given``.
+
+  Attributes:
+    message: what to tell whoever needs it.
+  """
+
+  def __init__(self, message: str):
+    self.message = message
+
+  def __call__(self, obs: Any, action: Any, next_obs: Any) -> Array:
+    """Returns false."""
+    del obs, action, next_obs
+    return jnp.zeros((), bool)
+
+
 def given(judge: Any) -> Any:
-  """Returns a reward function, checked at construction instead of at the first step.
+  """Returns a reward or termination, checked at construction instead of at the first step.
 
   Raises:
-    ValueError: it is ``Missing``; says how to give one.
+    ValueError: it is ``Missing`` or ``Unknown``; says how to give one.
   """
-  if isinstance(judge, Missing):
+  if isinstance(judge, (Missing, Unknown)):
     raise ValueError(judge.message)
   return judge

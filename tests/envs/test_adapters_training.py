@@ -15,6 +15,7 @@ from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.envs import ActionNoise
 from mbrl_jax.envs.adapters.failure import EnvironmentFailed, failure
 from mbrl_jax.envs.adapters.worker import Late, Worker
+from mbrl_jax.envs.task import never
 from mbrl_jax.runtime import loop, run_folder
 from tests.runtime.runtime_probe import probe_algorithm
 
@@ -151,6 +152,17 @@ def test_planning_needs_a_reward():
   with pytest.raises(ValueError, match=r"pass one, from_gymnasium\(env, reward=fn\)"):
     make_algorithm("pets", env.spec)
   assert make_algorithm("pets", from_gymnasium(Walk.fresh(), reward=reward).spec)
+
+
+@pytest.mark.parametrize("name", ["mbpo", "mopac", "demorl", "loop", "demo_layer"])
+def test_imagination_needs_a_termination(name):
+  spec = from_gymnasium(Walk.fresh(), reward=reward).spec
+  with pytest.raises(
+    ValueError, match=r"from_gymnasium\(env, terminated=fn\).* mbrl_jax.never"
+  ):
+    make_algorithm(name, spec)
+  known = from_gymnasium(Walk.fresh(), reward=reward, terminated=never).spec
+  assert make_algorithm(name, known) and make_algorithm("sac", spec)
 
 
 @pytest.mark.skipif("gymnasium" in sys.modules, reason="Gymnasium is installed and loaded")

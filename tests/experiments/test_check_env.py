@@ -13,7 +13,7 @@ from broken_tasks import Wrapper, point, spec_with, task_with
 from experiments import check_env as program
 from experiments import command
 from mbrl_jax.envs import Physics, PhysicsState, load_model
-from mbrl_jax.ops.judge import Missing
+from mbrl_jax.ops.judge import Missing, Unknown
 from mbrl_jax.runtime.checks import NOTE, OK, WRONG, behaviour, check_env, contract, transitions
 from mbrl_jax.runtime.checks.finding import Finding, guarded
 from mbrl_jax.runtime.checks.record import make_record
@@ -160,6 +160,16 @@ def test_a_reward_that_nobody_knows_is_a_note():
     and findings["functions"].text == "pass reward=fn"
   )
   assert not any(finding.level == WRONG for finding in findings.values())
+
+
+def test_a_termination_that_nobody_knows_is_a_note():
+  class Adapted(broken_by.HiddenTermination):
+    def __init__(self):
+      super().__init__(point())
+      self.spec = self.task.spec._replace(terminated=Unknown("pass terminated=fn"))
+
+  found = {finding.check: finding for finding in check_env(Adapted(), steps=30)}["pure"]
+  assert found.level == NOTE and found.text == "the termination is not known as a function"
 
 
 def test_a_constant_start_is_a_note():

@@ -32,8 +32,9 @@ def from_brax(
     env: a ``brax.envs.Env``, or the name of a registered one, such as ``"ant"``.
     reward: pure ``(obs [O], action [A], next_obs [O]) -> []``, the reward of simulator and
       planner alike. ``None``: the environment's own, which algorithms that plan refuse.
-    terminated: the same for termination; ``None``: the environment's ``done``, and plans
-      then go on for ever. Where only the environment is done the episode is truncated.
+    terminated: the same for termination; ``None``: the environment's ``done``; plans then
+      go on for ever, and algorithms that learn from what their model imagines refuse the
+      task. Where only the environment is done the episode is truncated.
     episode_length: control steps; Brax leaves it to the training program.
     action_low, action_high: bounds, one number or ``[A]``; Brax' environments take -1 to 1.
     action_repeat: steps of the environment in one control step; rewards are added up.
@@ -63,7 +64,7 @@ def from_brax(
     action_low=action_low,
     action_high=action_high,
     repeat=action_repeat,
-    example=f"from_brax({name!r}, reward=fn)",
+    example=f"from_brax({name!r}",
     parts=parts,
     positions=_positions,
     model=getattr(getattr(env, "sys", None), "mj_model", None),

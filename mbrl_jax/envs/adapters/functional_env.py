@@ -113,7 +113,7 @@ def make_functional(
     reward, terminated: the user's functions or ``None``.
     episode_length: control steps.
     action_low, action_high: bounds, one number or ``[A]``.
-    example: how to give a reward, for the message that says to.
+    example: the call that made it, up to its first argument, for messages.
     repeat: see ``FunctionalEnv``.
     **fields: ``positions``, ``parts`` and ``model`` of ``FunctionalEnv``.
 
@@ -134,7 +134,7 @@ def make_functional(
     dt=float(getattr(env, "dt", 1.0)) * repeat,
     episode_length=int(episode_length),
     reward=judges.reward(reward, example),
-    terminated=judges.terminated(terminated),
+    terminated=judges.terminated(terminated, example),
   )
   return FunctionalEnv(spec, env, reward=reward, terminated=terminated, repeat=repeat, **fields)
 

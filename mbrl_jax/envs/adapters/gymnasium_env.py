@@ -52,7 +52,8 @@ def from_gymnasium(
       simulator and planner alike. ``None``: the environment's own, which nobody can plan
       with: algorithms that plan refuse the task.
     terminated: the same for termination. ``None``: the environment's own; plans then go on
-      for ever. Where only the environment says that an episode is over it is truncated.
+      for ever, and algorithms that learn from what their model imagines refuse the task.
+      Where only the environment says that an episode is over it is truncated.
     episode_length: control steps; by default the environment's time limit.
     discrete: actions of a ``Discrete`` space are ``"one_hot"``, ``[n]`` within 0 and 1 of
       which the largest wins, or ``"index"``, ``[1]`` within 0 and n - 1, rounded.
@@ -82,6 +83,7 @@ def from_gymnasium(
     if isinstance(source, str) and isinstance(error.__cause__, _refusals()):
       raise ValueError(f"gymnasium.make({source!r}) fails: {error.__cause__}") from error
     raise
+  example = f"from_gymnasium({_written(source)}"
   spec = EnvSpec(
     name=name,
     obs_dim=host.obs_dim,
@@ -89,8 +91,8 @@ def from_gymnasium(
     action_high=host.actions.high,
     dt=_dt(host.probe),
     episode_length=_length(name, host.probe, episode_length),
-    reward=judges.reward(reward, f"from_gymnasium({_written(source)}, reward=fn)"),
-    terminated=judges.terminated(terminated),
+    reward=judges.reward(reward, example),
+    terminated=judges.terminated(terminated, example),
   )
   return HostEnv(spec, host, reward, terminated, replay, host.model)
 

@@ -31,8 +31,9 @@ def from_playground(
     env: an environment, or the name of a registered one, such as ``"CartpoleBalance"``.
     reward: pure ``(obs [O], action [A], next_obs [O]) -> []``, the reward of simulator and
       planner alike. ``None``: the environment's own, which algorithms that plan refuse.
-    terminated: the same for termination; ``None``: the environment's ``done``, and plans
-      then go on for ever. Where only the environment is done the episode is truncated.
+    terminated: the same for termination; ``None``: the environment's ``done``; plans then
+      go on for ever, and algorithms that learn from what their model imagines refuse the
+      task. Where only the environment is done the episode is truncated.
     episode_length: control steps, by default those of its config.
     action_low, action_high: bounds, one number or ``[A]``; Playground's environments take
       -1 to 1.
@@ -66,7 +67,7 @@ def from_playground(
     action_low=action_low,
     action_high=action_high,
     repeat=repeat,
-    example=f"from_playground({name!r}, reward=fn)",
+    example=f"from_playground({name!r}",
     parts=parts,
     positions=_positions,
     model=env.mj_model,

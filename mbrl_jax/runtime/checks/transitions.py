@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.task import never
-from mbrl_jax.ops.judge import Missing
+from mbrl_jax.ops.judge import Missing, Unknown
 from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding
 from mbrl_jax.runtime.checks.record import Record
 from mbrl_jax.types import Env
@@ -71,6 +71,8 @@ def check_pure(env: Env, record: Record) -> Finding:
     text = f"reward differs from spec.reward(obs, action, next_obs) by up to {gap:.3g}"
     return Finding("pure", WRONG, f"{text} {record.where(wrong)}: {_HIDDEN}")
   wrong = terminated != transition.terminated
+  if wrong.any() and isinstance(env.spec.terminated, Unknown):
+    return Finding("pure", NOTE, "the termination is not known as a function")
   if wrong.any():
     text = "terminated is not spec.terminated(obs, action, next_obs)"
     return Finding("pure", WRONG, f"{text} {record.where(wrong)}: {_HIDDEN}")
