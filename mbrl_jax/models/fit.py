@@ -62,7 +62,9 @@ def trainable_params(ensemble: Ensemble, params: Params) -> dict[str, Any]:
 
 def make_optimizer(learning_rate: float) -> optax.GradientTransformation:
   """Returns Adam with the rate as a number in its state, ``hyperparams["learning_rate"]``."""
-  return optax.inject_hyperparams(optax.adam)(learning_rate=learning_rate)
+  # The others stay constants: 1 - b1 would be rounded otherwise, and runs would not repeat.
+  constants = ("b1", "b2", "eps", "eps_root")
+  return optax.inject_hyperparams(optax.adam, static_args=constants)(learning_rate)
 
 
 def init_optimizer(
