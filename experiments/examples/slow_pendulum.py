@@ -1,10 +1,12 @@
 """A task with a cost, for planners that keep to a limit: a pendulum that must not spin fast.
 
   TASK=experiments/examples/slow_pendulum.py:slow_pendulum
-  python -m experiments.train --algo=loop --env=$TASK --config.lookahead.cost_limit=0
+  LIMIT="--config.lookahead.cost_limit=0 --config.lookahead.horizon=10"
+  python -m experiments.train --algo=loop --env=$TASK --env.speed=6 $LIMIT
 
 The cost of a control step is 1 beyond ``speed``; the reward is Gymnasium's and knows nothing of
-it. ``lookahead.cost_limit`` is the sum of costs that a plan may be expected to have.
+it. ``lookahead.cost_limit`` is the sum of costs that a plan may be expected to have. The horizon
+has to see early enough when to brake: the 3 steps of the preset do not.
 """
 
 from __future__ import annotations
