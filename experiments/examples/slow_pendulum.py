@@ -5,8 +5,8 @@
   python -m experiments.train --algo=loop --env=$TASK --env.speed=6 $LIMIT
 
 The cost of a control step is 1 beyond ``speed``; the reward is Gymnasium's and knows nothing of
-it. ``lookahead.cost_limit`` is the sum of costs that a plan may be expected to have. The horizon
-has to see early enough when to brake: the 3 steps of the preset do not.
+it. ``lookahead.cost_limit`` is the sum of costs that a plan may be expected to have. The
+horizon must show early enough when to brake: the preset's 3 steps do not.
 """
 
 from __future__ import annotations
