@@ -16,9 +16,10 @@ up to --together of them in a process, each into its own folder (not bit for bit
 --together=1 for that).
 
 Each run has a folder below --logdir that is named by its values, and beside it a .log of what
-it said. Ctrl-C asks the runs to save and stop, a second one ends them. The same command again
-skips what is done and resumes the rest; a run that failed does not keep the others. The table
-and the curves go to sweep.csv and sweep.png.
+it said (what a process of several says besides is in NAME_and_N_more.log). Ctrl-C asks the
+runs to save and stop, a second one ends them. The same command again skips what is done and
+resumes the rest; a run that failed does not keep the others. The table and the curves go to
+sweep.csv and sweep.png.
 
 Exit status: 0 all runs are done; 1 some failed; 130 stopped by Ctrl-C, 143 by SIGTERM; 2 wrong
 usage.
@@ -98,8 +99,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   _say_done(runs, console)
   try:
     with Interrupt() as interrupt:
-      jobs = _jobs(runs, cells, tasks, options, console)
-      schedule.work(jobs, backend, options.jobs, console, lambda: interrupt)
+      groups = _groups(runs, cells, tasks, options, console)
+      schedule.work(groups, backend, options.jobs, console, lambda: interrupt)
   except KeyboardInterrupt:
     print("killed; the same command resumes from the last checkpoints", file=sys.stderr)
     return 128 + signal.SIGINT
@@ -162,13 +163,13 @@ def _say_done(runs: list[schedule.Run], console: rich.console.Console) -> None:
       console.print(f"done before   {run.name}", markup=False)
 
 
-def _jobs(
+def _groups(
   runs: list[schedule.Run],
   cells: list[grid.Cell],
   tasks: list[job.Job],
   options: flags.FlagValues,
   console: rich.console.Console,
-) -> list[schedule.Job]:
+) -> list[schedule.Group]:
   """Makes the processes for what is not done: those that share a program share one."""
   # Weights & Biases knows one run a process, and devices are shared by a run's own seeds.
   most = 1 if options.wandb or options.devices > 1 else options.together
@@ -188,7 +189,7 @@ def _jobs(
   ]
 
 
-def _lone(run: schedule.Run, cell: grid.Cell, options: flags.FlagValues) -> schedule.Job:
+def _lone(run: schedule.Run, cell: grid.Cell, options: flags.FlagValues) -> schedule.Group:
   own = (*grid.FLAGS, "seed", "seeds")
   words = [f"--{name}={cell.flags[name]}" for name in own] + _typed(options)
   words += [
@@ -198,19 +199,19 @@ def _lone(run: schedule.Run, cell: grid.Cell, options: flags.FlagValues) -> sche
   ]
   known = (run.folder.path / "config.json").exists()
   words += [f"--logdir={run.folder.path}", *(["--resume"] if known else [])]
-  return schedule.Job([run], [sys.executable, "-m", "experiments.train", *words], run.log)
+  return schedule.Group([run], [sys.executable, "-m", "experiments.train", *words], run.log)
 
 
 def _joint(
   runs: list[schedule.Run], cells: list[grid.Cell], options: flags.FlagValues
-) -> schedule.Job:
+) -> schedule.Group:
   for run, cell in zip(runs, cells, strict=True):
     if not (run.folder.path / "config.json").exists():
       run_folder.create(run.folder.path, cell.settings)
   words = ["--runs", *(str(run.folder.path) for run in runs), *_typed(options)]
   program = [sys.executable, "-m", "experiments.sweeping.together", *words]
   log = runs[0].log.with_name(f"{runs[0].name}_and_{len(runs) - 1}_more.log")
-  return schedule.Job(runs, program, log)
+  return schedule.Group(runs, program, log)
 
 
 def _typed(options: flags.FlagValues) -> list[str]:

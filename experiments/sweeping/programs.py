@@ -29,17 +29,17 @@ def same(
   Args:
     runs: each with what it trains.
     most: members of a group at most.
-    jobs: processes that share the work: as many groups are made of what would be one.
+    jobs: processes that share the work; no group is larger than the share of one.
     console: told of what takes long.
   """
-  size = lambda count: min(most, -(-count // jobs))
+  size = min(most, -(-len(runs) // jobs))
   found: list[list[Run]] = []
   for alike in _groups(runs, lambda pair: (pair[0].saved, _shape(pair[1]))):
     # Lowering takes seconds, which a combination of its own kind can spare.
-    alone = size(len(alike)) == 1
+    alone = size == 1 or len(alike) == 1
     for group in [alike] if alone else _same_program(alike, console):
-      members, step = [run for run, _ in group], size(len(group))
-      found += [members[i : i + step] for i in range(0, len(members), step)]
+      members = [run for run, _ in group]
+      found += [members[i : i + size] for i in range(0, len(members), size)]
   return found
 
 

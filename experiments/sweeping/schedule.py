@@ -85,7 +85,7 @@ class Run:
     return self.total_steps if self.status == DONE else facts.last_step(self.folder)
 
 
-class Job(NamedTuple):
+class Group(NamedTuple):
   """One process: a run, or several that train as one.
 
   Attributes:
@@ -105,7 +105,7 @@ def log_of(folder: RunFolder) -> Path:
 
 
 def work(
-  jobs: Sequence[Job],
+  groups: Sequence[Group],
   backend: Backend,
   most: int,
   console: rich.console.Console,
@@ -114,15 +114,15 @@ def work(
   """Brings every run to its end; their ``status`` says how that went.
 
   Args:
-    jobs: none of their runs is complete.
+    groups: none of their runs is complete.
     backend: what starts them.
-    most: how many jobs at a time.
+    most: how many groups at a time.
     console: told of the progress.
     stop: asked all the time; true asks the running ones to save and starts no others.
   """
-  waiting = list(jobs)
-  running: dict[Path, tuple[Job, Handle, float]] = {}
-  show, asked = _Display([run for job in jobs for run in job.runs], console), False
+  waiting = list(groups)
+  running: dict[Path, tuple[Group, Handle, float]] = {}
+  show, asked = _Display([run for group in groups for run in group.runs], console), False
   try:
     while running or (waiting and not stop()):
       if stop() and not asked:
@@ -131,14 +131,18 @@ def work(
         for _, handle, _ in running.values():
           handle.stop()
       while waiting and len(running) < most and not stop():
-        job = waiting.pop(0)
-        show.line(f"start         {' + '.join(run.name for run in job.runs)}")
-        running[job.log] = job, backend.start(job.command, job.log), time.perf_counter()
-      for log, (job, handle, begun) in list(running.items()):
+        group = waiting.pop(0)
+        show.line(f"start         {' + '.join(run.name for run in group.runs)}")
+        running[group.log] = (
+          group,
+          backend.start(group.command, group.log),
+          time.perf_counter(),
+        )
+      for log, (group, handle, begun) in list(running.items()):
         status = handle.poll()
         if status is not None:
           del running[log]
-          for run in job.runs:
+          for run in group.runs:
             _end(run, status, stop())
             show.ended(run, time.perf_counter() - begun)
       show.update(_count(running))
@@ -157,8 +161,8 @@ def last_line(log: Path) -> str:
   return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
 
-def _count(running: Mapping[Path, tuple[Job, Handle, float]]) -> int:
-  return sum(len(job.runs) for job, _, _ in running.values())
+def _count(running: Mapping[Path, tuple[Group, Handle, float]]) -> int:
+  return sum(len(group.runs) for group, _, _ in running.values())
 
 
 def _end(run: Run, status: int, stopping: object) -> None:

@@ -31,7 +31,7 @@ from mbrl_jax.ops.risk import mean_minus_std
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent, policy_plans
 from mbrl_jax.planners.proposals import PolicyFn
-from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, Planner, State
+from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, Planner, Search, State
 
 
 @dataclass(frozen=True)
@@ -144,16 +144,6 @@ def make_guided_planner(
   step = lambda params, obs, action, key: world.dynamics.step(params.world, obs, action, key)
   dynamics = Dynamics(step, world.dynamics.slices, axes, world.dynamics.noise)
 
-  search = mirror_descent(
-    config.samples,
-    utility=config.utility,
-    covariance="diagonal",
-    step_size=config.step_size,
-    temperature=1 / config.kappa,
-    effective=0.0,
-    elites=config.elites,
-    spread=config.spread,
-  )
   # plans go on from observations; what they have cost travels with them
   guarded, rank, before = dynamics, None, terminal
   if config.cost_limit is not None:
@@ -175,11 +165,25 @@ def make_guided_planner(
 
   proposal = policy_plans(dynamics, policy, horizon=config.horizon, count=config.policy_plans)
   return make_planner(
-    search,
+    _make_search(config),
     evaluate,
     horizon=config.horizon,
     action_low=spec.action_low,
     action_high=spec.action_high,
     iterations=config.iterations,
     proposals=[proposal],
+  )
+
+
+def _make_search(config: LookaheadConfig) -> Search:
+  """Makes mirror descent on plans with a variance for each action."""
+  return mirror_descent(
+    config.samples,
+    utility=config.utility,
+    covariance="diagonal",
+    step_size=config.step_size,
+    temperature=1 / config.kappa,
+    effective=0.0,
+    elites=config.elites,
+    spread=config.spread,
   )

@@ -91,7 +91,7 @@ class Together:
     """Saves all and stops if ``error`` says that the environment failed."""
     if failure(error) is not None:
       self.save_what_is_not()
-      self._runs[0].check_environment(error)
+      self._runs[self._going[0]].check_environment(error)
 
   def close(self) -> None:
     """Ends the displays and closes the files."""

@@ -100,7 +100,7 @@ def worked(folder, ends, jobs=2, stop=lambda: False):
   runs = [schedule.Run(n, RunFolder(folder / n), 100) for n in ends]
   backend, said = Fake(ends), io.StringIO()
   console = rich.console.Console(file=said, width=200, soft_wrap=True)
-  work = [schedule.Job([run], [run.name], run.log) for run in runs]
+  work = [schedule.Group([run], [run.name], run.log) for run in runs]
   schedule.work(work, backend, jobs, console, stop)
   return runs, backend, said.getvalue()
 
@@ -189,7 +189,7 @@ def test_runs_of_one_process_end_each_in_its_way(tmp_path):
   runs[0].log.write_text("it diverged\n")
   backend = Fake({"both": (1, 0, "")})
   console = rich.console.Console(file=io.StringIO())
-  work = [schedule.Job(runs, ["both"], tmp_path / "both.log")]
+  work = [schedule.Group(runs, ["both"], tmp_path / "both.log")]
   schedule.work(work, backend, 1, console, lambda: False)
   assert [run.status for run in runs] == ["failed", "done"]
   assert runs[0].reason == "it diverged"

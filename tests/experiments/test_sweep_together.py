@@ -53,6 +53,8 @@ def test_a_group_has_a_size_at_most_and_one_is_not_lowered(tmp_path, monkeypatch
   assert list(map(len, grouped(tmp_path, *words, most=2))) == [2, 1]
   words = ["--sweep.agent.tau=0.1,0.2,0.3,0.4"]
   assert list(map(len, grouped(tmp_path, *words, jobs=2))) == [2, 2]
+  both = [*words, "--sweep.agent.batch_size=8,16"]
+  assert list(map(len, grouped(tmp_path, *both, jobs=2))) == [4, 4]
   monkeypatch.setattr(programs, "_program", None)
   assert list(map(len, grouped(tmp_path, *words, jobs=4))) == [1, 1, 1, 1]
   assert list(map(len, grouped(tmp_path, *words, most=1))) == [1, 1, 1, 1]
