@@ -15,6 +15,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+# Most of the default tests' time is XLA's: it compiles them quickly, and the longer ones as for users.
+QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false"
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses=8 --dist=loadfile
 
 .PHONY: demo test slow learning lint install clean
@@ -26,7 +28,7 @@ demo: $(VENV)/installed
 	@echo "  $(BIN)/python -m experiments.evaluate --run=$(RUN)   (or .render, .plot; all have --help)"
 
 test: $(VENV)/installed-test
-	$(PYTEST) -m "not slow and not learning"
+	$(QUICK) $(PYTEST) -m "not slow and not learning"
 
 slow: $(VENV)/installed-test
 	$(PYTEST) -m "slow and not learning"

@@ -57,8 +57,8 @@ def small(algo, **more):
 @pytest.mark.parametrize(
   "algo",
   [
-    *("sac", "mopac", "demorl", "demo_layer"),
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("mbpo", "loop")),
+    *("sac", "demo_layer"),
+    *(pytest.param(name, marks=pytest.mark.slow) for name in ("mbpo", "mopac", "demorl", "loop")),
   ],
 )
 def test_floats_of_a_config_are_no_constants_of_the_program(algo):

@@ -239,6 +239,7 @@ def start_batches(devices):
   return subprocess.Popen([sys.executable, "-c", BATCHES], env=environment, **pipes)
 
 
+@pytest.mark.slow
 def test_no_batch_hangs_and_processes_agree_bit_for_bit():
   """Two processes at once, on one and two XLA devices; a dead-lock runs out of time."""
   digests, processes = [], [start_batches(devices) for devices in (1, 2)]

@@ -48,6 +48,7 @@ def test_floats_that_the_program_holds_are_told_apart(tmp_path, monkeypatch):
   assert len(lowered) == 4
 
 
+@pytest.mark.slow
 def test_a_group_has_a_size_at_most_and_one_is_not_lowered(tmp_path, monkeypatch):
   words = ["--sweep.agent.tau=0.1,0.2,0.3"]
   assert list(map(len, grouped(tmp_path, *words, most=2))) == [2, 1]
@@ -60,6 +61,7 @@ def test_a_group_has_a_size_at_most_and_one_is_not_lowered(tmp_path, monkeypatch
   assert list(map(len, grouped(tmp_path, *words, most=1))) == [1, 1, 1, 1]
 
 
+@pytest.mark.slow
 def test_runs_that_are_not_equally_far_and_other_tasks_are_apart(tmp_path):
   (tmp_path / "tau=0.1" / "checkpoints" / "00000010").mkdir(parents=True)
   assert grouped(tmp_path, "--sweep.agent.tau=0.1,0.2,0.3") == [

@@ -116,6 +116,7 @@ def test_targets_follow_by_tau_and_rate_scales_the_step():
   np.testing.assert_allclose(moved, 0.01, rtol=1e-3)  # Adam's first step is the rate itself
 
 
+@pytest.mark.slow
 def test_temperature_finds_the_target_entropy_and_the_policy_the_best_action():
   """A bandit: reward ``-(a - 0.5)^2`` in the first action, episodes of one step."""
   sac = make_sac(1, [-1.0], [1.0], hidden=(32, 32))

@@ -55,6 +55,7 @@ class Stepped(NamedTuple):
 
   Attributes:
     token: of the next state ``[2]`` uint32.
+    action: that of the row, bit for bit what the environment was given ``[A]``.
     before: observation in which the action was taken ``[O]``.
     obs: observation after it ``[O]``.
     pose: what a renderer needs ``[Q]``.
@@ -64,6 +65,7 @@ class Stepped(NamedTuple):
   """
 
   token: np.ndarray
+  action: np.ndarray
   before: np.ndarray
   obs: np.ndarray
   pose: np.ndarray
@@ -165,11 +167,12 @@ class Host:
   def _step(self, row: Row) -> Stepped:
     if row.ended:
       pose = np.zeros(self.pose_dim)
-      return Stepped(row.token, row.obs, row.obs, pose, 0.0, False, False, False)
+      shown = row.obs, row.obs, pose
+      return Stepped(row.token, row.action, *shown, 0.0, False, False, False)
     if np.isnan(row.action).any() or np.isnan(row.obs).any():
       nan = lambda size: np.full(size, np.nan)
-      blank = nan(self.pose_dim)
-      return Stepped(row.token, row.obs, nan(self.obs_dim), blank, np.nan, False, False, False)
+      shown = row.obs, nan(self.obs_dim), nan(self.pose_dim)
+      return Stepped(row.token, row.action, *shown, np.nan, False, False, False)
     instance = self._pool.take(row.token.tobytes()) or self._restore(row)
     lost = instance is None
     token = _token(row.token, row.action)
@@ -182,7 +185,7 @@ class Host:
     else:
       self._pool.keep(token.tobytes(), instance)
     shown = before, instance.obs, instance.pose
-    return Stepped(token, *shown, reward, terminated, truncated or lost, lost)
+    return Stepped(token, row.action, *shown, reward, terminated, truncated or lost, lost)
 
   def _restore(self, row: Row) -> Instance | None:
     """Brings an instance into the state of a row, if that can be done."""

@@ -82,7 +82,9 @@ class HostEnv:
     before, action = state.physics, jnp.asarray(action, jnp.float32)
     sent = jnp.clip(action, self.spec.action_low, self.spec.action_high)
     arguments = before.seed, before.token, state.steps, before.actions, before.obs, before.ended
-    token, start, obs, pose, reward, terminated, truncated, lost = host_call(
+    # The action comes back because XLA may compute it twice, rounded differently: only what the
+    # environment was given leads to the same state again.
+    token, sent, start, obs, pose, reward, terminated, truncated, lost = host_call(
       self.host.step, self._shapes, *arguments, sent
     )
     steps = jnp.where(lost, 1, state.steps + ~before.ended)
@@ -121,12 +123,13 @@ class HostEnv:
     real = lambda *shape: jax.ShapeDtypeStruct(shape, np.float32)
     flag, token = jax.ShapeDtypeStruct((), bool), jax.ShapeDtypeStruct((2,), np.uint32)
     obs, pose = real(self.host.obs_dim), real(self.host.pose_dim)
-    return token, obs, obs, pose, real(), flag, flag, flag
+    action = real(self.spec.action_dim)
+    return token, action, obs, obs, pose, real(), flag, flag, flag
 
   def _begin(self, wanted: Array, key: Key, ended: Array) -> EnvState:
     seed = jax.random.bits(key, (), np.uint32)
     token, obs, pose = host_call(
-      self.host.reset, (self._shapes[0], *self._shapes[2:4]), wanted, seed, ended
+      self.host.reset, (self._shapes[0], *self._shapes[3:5]), wanted, seed, ended
     )
     length = self.spec.episode_length if self.replay else 0
     actions, no = jnp.zeros((length, self.spec.action_dim)), jnp.zeros((), bool)
