@@ -58,7 +58,9 @@ def small(algo, **more):
   "algo",
   [
     *("sac", "demo_layer"),
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("mbpo", "mopac", "demorl", "loop")),
+    *(
+      pytest.param(name, marks=pytest.mark.slow) for name in ("mbpo", "mopac", "demorl", "loop")
+    ),
   ],
 )
 def test_floats_of_a_config_are_no_constants_of_the_program(algo):
