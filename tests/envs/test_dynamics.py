@@ -137,6 +137,7 @@ def into_the_limit(iterations):
   return lambda force: follow(dynamics, params, state, jnp.full((4, 1), force))[1][1].sum()
 
 
+@pytest.mark.slow
 def test_reverse_gradients_want_a_single_solver_iteration():
   with pytest.raises(ValueError, match="Reverse-mode"):
     jax.eval_shape(jax.grad(into_the_limit(100)), 1.0)

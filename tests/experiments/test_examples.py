@@ -51,6 +51,7 @@ def test_an_episode_in_one_scan_is_the_loop_s(pendulum):
   np.testing.assert_allclose(rewards[1].sum(), total, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_episodes_side_by_side_are_those_alone(pendulum):
   env, planner = pendulum
   together = episodes_vmap.run(episodes=3, steps=8, seed=5)
@@ -97,6 +98,7 @@ def test_the_identified_system_swings_the_true_one_up():
   assert total > -80, "hanging still has -80"
 
 
+@pytest.mark.slow
 def test_an_exported_planner_needs_no_mbrl_jax(tmp_path):
   planner, state = system_identification.make_pendulum_planner(), np.float32([2.0, 0.0])
   params = system_identification.TRUE

@@ -70,6 +70,7 @@ def test_twice_n_equals_n_restore_n(tmp_path, whole):
   assert len(read_table(whole / "metrics.csv")) >= 8
 
 
+@pytest.mark.slow
 def test_seeds_resume_exactly_with_their_evaluations(tmp_path):
   seeds = {"seeds": [3, 4], "when": {"eval_every": 1}}
   runtime_probe.run(tmp_path / "whole", 28, **seeds)

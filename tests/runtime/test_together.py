@@ -61,7 +61,7 @@ def together(path, states, seeds=None, resume=False, schedule=SCHEDULE):
   return outcomes, folders, [log.getvalue() for log in logs]
 
 
-@pytest.mark.parametrize("seeds", [None, [0, 1]])
+@pytest.mark.parametrize("seeds", [None, pytest.param([0, 1], marks=pytest.mark.slow)])
 def test_each_is_what_it_would_be_alone(tmp_path, seeds):
   states = [state_of(seeds, offset) for offset in KEYS]
   outcomes, folders, logs = together(tmp_path, states, seeds)
