@@ -15,7 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
-# Most of the default tests' time is XLA's: it compiles them quickly, and the longer ones as for users.
+# Compiling takes most of the default tests' time: XLA does it quickly there, elsewhere as for users.
 QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false"
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses=8 --dist=loadfile
 

@@ -64,13 +64,14 @@ def test_random_trials_come_first_and_fits_at_the_end_of_each_trial(trained):
   assert step._cache_size() == 1
 
 
+@pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
 def test_transitions_are_true_and_stored_in_order(trained):
   state, history, _ = trained
   buffer, env = state.learn.buffer, pendulum()
   assert buffer.size == 30 and buffer.capacity == 40
   together = jax.tree.map(lambda *x: np.concatenate(x), *[h["transition"] for h in history])
   for stored, seen in zip(jax.tree.leaves(buffer.data), jax.tree.leaves(together), strict=True):
-    np.testing.assert_allclose(stored[:30], seen, rtol=1e-6)
+    np.testing.assert_array_equal(stored[:30], seen)
   inside = np.arange(30) % LENGTH != LENGTH - 1
   np.testing.assert_array_equal(
     together.obs[1:][inside[:-1]], together.next_obs[:-1][inside[:-1]]

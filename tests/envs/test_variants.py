@@ -108,6 +108,7 @@ def test_each_reset_draws_a_model_and_keeps_it():
   assert len(traces) == 1
 
 
+@pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
 def test_a_randomised_task_is_the_task_on_each_of_its_models():
   settings = {"count": 3, "seed": 5, "masses": (0.5, 2.0), "gains": (0.5, 2.0)}
   env, plain = make_env("hopper", randomise=settings), make_env("hopper")
@@ -127,8 +128,7 @@ def test_a_randomised_task_is_the_task_on_each_of_its_models():
     state = jax.tree.map(lambda x, row=row: x[row], states)
     state = state._replace(physics=state.physics._replace(variant=()))
     want = jax.jit(functools.partial(run, plain.vary([model])))(state)
-    close = lambda g, w, row=row: np.testing.assert_allclose(g[row], w, rtol=1e-5, atol=1e-6)
-    jax.tree.map(close, got, want)
+    jax.tree.map(lambda g, w, row=row: np.testing.assert_array_equal(g[row], w), got, want)
 
 
 def test_a_task_of_the_users_varies_by_its_own_models():

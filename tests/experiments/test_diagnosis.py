@@ -215,8 +215,9 @@ def test_plans_of_a_wrong_model_are_not():
   assert found.ess is None
 
 
+@pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
 def test_all_plans_there_are_are_the_most():
-  assert 10 < len(planned(cem(8, 2), starts=1000).true) <= 3 * 6  # episodes may end early
+  assert len(planned(cem(8, 2), starts=1000).true) == 3 * 6
 
 
 def test_random_actions_are_no_plans():

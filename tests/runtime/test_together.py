@@ -61,7 +61,8 @@ def together(path, states, seeds=None, resume=False, schedule=SCHEDULE):
   return outcomes, folders, [log.getvalue() for log in logs]
 
 
-@pytest.mark.parametrize("seeds", [None, pytest.param([0, 1], marks=pytest.mark.slow)])
+@pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
+@pytest.mark.parametrize("seeds", [None, [0, 1]])
 def test_each_is_what_it_would_be_alone(tmp_path, seeds):
   states = [state_of(seeds, offset) for offset in KEYS]
   outcomes, folders, logs = together(tmp_path, states, seeds)
@@ -77,7 +78,7 @@ def test_each_is_what_it_would_be_alone(tmp_path, seeds):
       evaluate=evaluator(width),
     )
     assert outcome.step == expected.step == 24 and outcome.signal is None
-    np.testing.assert_allclose(outcome.state.act["w"], expected.state.act["w"], rtol=1e-4)
+    np.testing.assert_allclose(outcome.state.act["w"], expected.state.act["w"], rtol=1e-5)
     for read in (lambda f: read_table(f.metrics), lambda f: evaluations(f.path)):
       rows, wanted = read(folder), read(alone)
       assert len(rows) == len(wanted) > 2
