@@ -29,8 +29,11 @@ class Malformed(Exception):
 
 
 def failed(message: str) -> EnvironmentFailed:
-  """Returns an error with a message of one line and of bearable length."""
-  message = " ".join(message.split())
+  """Returns an error whose message is one line of bearable length that XLA can quote.
+
+  XLA ends the process at characters that UTF-8 has not, and the message at a null.
+  """
+  message = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
   return EnvironmentFailed(message if len(message) <= _LONGEST else message[:_LONGEST] + "...")
 
 
@@ -42,7 +45,7 @@ def marks_failure(function: Callable) -> Callable:
     try:
       return function(*arguments)
     except EnvironmentFailed as error:
-      raise EnvironmentFailed(f"{_OPEN}{error}{_CLOSE}") from error
+      raise EnvironmentFailed(f"{_OPEN}{error}{_CLOSE}") from None
 
   return marking
 

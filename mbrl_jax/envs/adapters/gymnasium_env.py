@@ -82,7 +82,8 @@ def from_gymnasium(
   Raises:
     ImportError: Gymnasium is not installed (by id); says how to install it.
     ValueError: an unknown id or option, an action space that is neither a bounded Box nor
-      Discrete, observations without a fixed shape, no time limit, a vector environment.
+      Discrete, observations without a fixed shape, no time limit, a vector environment, a
+      reward or a termination that does not return one number or bool.
     EnvironmentFailed: it cannot be made or reset.
   """
   if timeout is not None:
@@ -95,7 +96,7 @@ def from_gymnasium(
     if isinstance(source, str) and isinstance(error.__cause__, _refusals()):
       raise ValueError(f"gymnasium.make({source!r}) fails: {error.__cause__}") from error
     raise
-  example = f"from_gymnasium({_written(source)}"
+  judged = f"from_gymnasium({_written(source)}", host.obs_dim, len(host.actions.low)
   spec = EnvSpec(
     name=name,
     obs_dim=host.obs_dim,
@@ -103,8 +104,8 @@ def from_gymnasium(
     action_high=host.actions.high,
     dt=_dt(host.probe),
     episode_length=_length(name, host.probe, episode_length),
-    reward=judges.reward(reward, example),
-    terminated=judges.terminated(terminated, example),
+    reward=judges.reward(reward, *judged),
+    terminated=judges.terminated(terminated, *judged),
   )
   return HostEnv(spec, host, reward, terminated, replay, host.model)
 

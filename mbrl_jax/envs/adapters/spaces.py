@@ -90,8 +90,8 @@ def _box(space: Any, low: Any, high: Any) -> Actions:
 
 def _bounds(space: Any, least: Any, most: Any, low: Any, high: Any) -> tuple[Any, Any]:
   """Returns the bounds that are asked for, by default the space's, of its shape."""
-  low = least if low is None else _broadcast("action_low", low, least.shape)
-  high = most if high is None else _broadcast("action_high", high, most.shape)
+  low = least if low is None else bound("action_low", low, least.shape)
+  high = most if high is None else bound("action_high", high, most.shape)
   if not ((least <= low) & (low <= high) & (high <= most)).all():
     raise ValueError(
       f"action_low must be below action_high and both within {space}, got {low.tolist()} and "
@@ -100,12 +100,17 @@ def _bounds(space: Any, least: Any, most: Any, low: Any, high: Any) -> tuple[Any
   return low, high
 
 
-def _broadcast(name: str, bound: Any, shape: tuple[int, ...]) -> np.ndarray:
+def bound(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
+  """Returns a bound that the user gave, one number or an array, as float64 of ``shape``.
+
+  Raises:
+    ValueError: it is neither; ``name`` says which.
+  """
   try:
-    return np.broadcast_to(np.asarray(bound, np.float64), shape)
+    return np.broadcast_to(np.asarray(value, np.float64), shape)
   except (TypeError, ValueError):
     raise ValueError(
-      f"{name} must be one number or an array of shape {list(shape)}, got {bound!r}."
+      f"{name} must be one number or an array of shape {list(shape)}, got {value!r}."
     ) from None
 
 
