@@ -120,11 +120,6 @@ def _maker(
     return f"gymnasium:{source}", lambda: gymnasium.make(source, **options), False
   if options:
     raise ValueError(f"{next(iter(options))!r} is an option for gymnasium.make, with an id.")
-  if hasattr(source, "num_envs"):
-    raise ValueError(
-      f"{type(source).__name__} steps several environments at once: give from_gymnasium the "
-      "id, or a function that makes one, and it makes as many as are needed."
-    )
   if hasattr(source, "step") and hasattr(source, "reset") and not inspect.isclass(source):
     known = getattr(source, "spec", None)
     name = getattr(known, "id", None) or type(getattr(source, "unwrapped", source)).__name__

@@ -120,6 +120,11 @@ class Host:
     self._worker = Worker(timeout)
     self._lock = threading.Lock()
     self.probe = self._do("being made", self._make)
+    if hasattr(self.probe, "num_envs"):
+      raise ValueError(
+        f"{name} steps several environments at once: give from_gymnasium the id, or a function "
+        "that makes one, and it makes as many as are needed."
+      )
     space = lambda name: getattr(self.probe, name, None)
     self.actions = spaces.actions(space("action_space"), discrete, action_low, action_high)
     self._space = space("observation_space")
