@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import logging
 import os
 import re
 import sys
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from absl import app, flags
 from absl import logging as absl_logging
 
-from mbrl_jax.envs.adapters.failure import failure
+from mbrl_jax.envs.adapters.failure import failure, is_no_failure
 from mbrl_jax.runtime.checkpoint import CheckpointError
 from mbrl_jax.runtime.devices import check_platform
 from mbrl_jax.runtime.loop import Diverged, EnvironmentStopped
@@ -69,6 +70,7 @@ def run(
     # Orbax writes a page of information at each save: --verbosity=0 shows it.
     if not flags.FLAGS["verbosity"].present:
       absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("jax._src.callback").addFilter(is_no_failure)  # guarded says it
     sys.exit(guarded(lambda: _checked(main, dotted)))
 
   app.run(start, flags_parser=parse)

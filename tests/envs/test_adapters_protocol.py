@@ -1,6 +1,7 @@
 """What environments return otherwise than Gymnasium's protocol says; needs no Gymnasium."""
 
 import decimal
+import logging
 import sys
 
 import jax
@@ -11,7 +12,13 @@ from fake_gymnasium import Walk
 
 from mbrl_jax import from_gymnasium
 from mbrl_jax.envs.adapters import protocol
-from mbrl_jax.envs.adapters.failure import EnvironmentFailed, failure
+from mbrl_jax.envs.adapters.failure import (
+  EnvironmentFailed,
+  failed,
+  failure,
+  is_no_failure,
+  marks_failure,
+)
 
 KEY = jax.random.key(0)
 
@@ -113,3 +120,20 @@ def test_closing_goes_on_behind_one_that_raises():
   with pytest.raises(EnvironmentFailed, match=r"Walk raised OSError \(close\): stuck"):
     env.close()
   assert len(closed) == 3
+
+
+def test_what_jax_logs_of_a_failure_can_be_left_out(caplog):
+  """Accelerators call back by ``pure_callback``, which logs what is raised."""
+  logger = logging.getLogger("jax._src.callback")
+
+  def call(error):
+    fail = marks_failure(fail_with(error))
+    with pytest.raises(Exception, match="sentence"):
+      jax.block_until_ready(jax.pure_callback(fail, jax.ShapeDtypeStruct((), np.float32), 0.0))
+    return len(caplog.records)
+
+  logger.addFilter(is_no_failure)
+  try:
+    assert call(failed("a sentence")) == 0 and call(ValueError("another sentence")) == 1
+  finally:
+    logger.removeFilter(is_no_failure)

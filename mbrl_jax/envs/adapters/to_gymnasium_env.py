@@ -98,7 +98,7 @@ class _ToGymnasium:
     if seed is not None or self._keys is None:
       self._keys = jax.random.key(int(self.np_random.integers(2**31)))
     self._state = self._reset(self._key())
-    return np.array(self._state.obs), {}
+    return np.array(self._state.obs, np.float32), {}
 
   def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool, dict]:
     """Takes one control step."""
@@ -111,7 +111,8 @@ class _ToGymnasium:
       )
     self._state, transition = self._step(self._state, action, self._key())
     t = jax.device_get(transition)
-    return np.array(t.next_obs), float(t.reward), bool(t.terminated), bool(t.truncated), {}
+    ends = bool(t.terminated), bool(t.truncated)
+    return np.array(t.next_obs, np.float32), float(t.reward), *ends, {}
 
   def render(self) -> np.ndarray | None:
     """Draws the present state, ``None`` without a render mode."""
