@@ -10,15 +10,10 @@ import numpy as np
 import pytest
 from fake_gymnasium import Walk
 
+from experiments.command import is_no_failure
 from mbrl_jax import from_gymnasium
 from mbrl_jax.envs.adapters import protocol
-from mbrl_jax.envs.adapters.failure import (
-  EnvironmentFailed,
-  failed,
-  failure,
-  is_no_failure,
-  marks_failure,
-)
+from mbrl_jax.envs.adapters.failure import EnvironmentFailed, failed, failure, marks_failure
 
 KEY = jax.random.key(0)
 
@@ -122,7 +117,7 @@ def test_closing_goes_on_behind_one_that_raises():
   assert len(closed) == 3
 
 
-def test_what_jax_logs_of_a_failure_can_be_left_out(caplog):
+def test_programs_leave_out_what_jax_logs_of_a_failure(caplog):
   """Accelerators call back by ``pure_callback``, which logs what is raised."""
   logger = logging.getLogger("jax._src.callback")
 

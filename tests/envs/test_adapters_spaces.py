@@ -52,16 +52,11 @@ def test_every_action_is_an_element_of_its_box(boxes):
   for box in boxes():
     actions = spaces.actions(box, "one_hot")
     for point in points(actions, rng):
-      assert box.contains(actions.decode(point)), (box.low, box.dtype, point)
-
-
-@pytest.mark.parametrize("kind", [np.float32, np.float64])
-def test_actions_within_a_float_box_stay_as_they_are(kind):
-  low, high = np.float32([-0.3, 1e-3]), np.float32([0.7, 1.1])
-  actions = spaces.actions(Box(low, high, kind), "one_hot")
-  drawn = np.random.default_rng(0).uniform(low, high, (100, 2)).astype(np.float32)
-  for action in (low, high, *drawn):
-    np.testing.assert_array_equal(actions.decode(action), action)
+      native = actions.decode(point)
+      assert box.contains(native), (box.low, box.dtype, point)
+      inside = ((np.ravel(box.low) <= point) & (point <= np.ravel(box.high))).all()
+      if inside and box.dtype in (np.float32, np.float64):
+        np.testing.assert_array_equal(np.ravel(native), point)
 
 
 @pytest.mark.parametrize("kind", INTEGERS)
@@ -77,7 +72,9 @@ def test_integers_are_the_nearest_ones(kind):
 
 def test_every_byte_is_within_reach():
   actions = spaces.actions(Box([0], [255], np.uint8), "one_hot")
-  assert [int(actions.decode(np.float32([i]))[0]) for i in range(256)] == list(range(256))
+  for near in (-0.4, 0.0, 0.4):
+    decoded = [int(actions.decode(np.float32([i + near]))[0]) for i in range(256)]
+    assert decoded == list(range(256))
 
 
 def test_choices_are_elements_whatever_the_numbers():
@@ -153,7 +150,7 @@ def test_harmless_deviations_are_taken_as_they_are_meant():
     flat = spaces.flatten(box, value)
     assert flat.dtype == np.float32 and flat.tolist() == [1, 0, 1]
   pair = SimpleNamespace(spaces=(Discrete(2), Box(0.0, 1.0)))
-  assert spaces.flatten(pair, [np.float64(1.0), 0.5]).tolist() == [0, 1, 0.5]
+  assert spaces.flatten(pair, [np.array([1.0]), 0.5]).tolist() == [0, 1, 0.5]
 
 
 @pytest.mark.parametrize(

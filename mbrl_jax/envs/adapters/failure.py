@@ -7,7 +7,6 @@ whose text quotes the traceback. ``failure`` finds the environment's in it.
 from __future__ import annotations
 
 import functools
-import logging
 import re
 import reprlib
 from collections.abc import Callable
@@ -57,11 +56,6 @@ def failure(error: BaseException) -> str | None:
   if found is not None:
     return found[1]
   return str(error) if isinstance(error, EnvironmentFailed) else None
-
-
-def is_no_failure(record: logging.LogRecord) -> bool:
-  """Filters logs: jax logs the traceback of every callback that raises on an accelerator."""
-  return record.exc_info is None or failure(record.exc_info[1]) is None
 
 
 def _describe(value: Any) -> str:
