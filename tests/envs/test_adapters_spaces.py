@@ -94,6 +94,8 @@ def test_choices_are_elements_whatever_the_numbers():
       "integers beyond 16,777,216.*action_low=",
     ),
     (Box([-(2**63)], [2**63 - 1], np.int64), "integers beyond 16,777,216"),
+    (Box([-(2**63)], [0], np.int64), "integers beyond 16,777,216"),
+    (Box(np.zeros(0), np.ones(0)), "must hold at least one number"),
     (Discrete(2**24 + 2), "integers beyond 16,777,216.*wrap the environment"),
     (None, "must be a Box or Discrete, got None"),
   ],

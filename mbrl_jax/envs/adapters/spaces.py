@@ -65,11 +65,13 @@ def actions(space: Any, discrete: str, low: Any = None, high: Any = None) -> Act
 def _box(space: Any, low: Any, high: Any) -> Actions:
   kind = np.dtype(getattr(space, "dtype", np.float32))
   least, most = np.asarray(space.low, kind), np.asarray(space.high, kind)
+  if not least.size:
+    raise ValueError(f"the action space must hold at least one number, got {space}.")
   low, high = _bounds(space, least, most, low, high)
   whole = kind.kind != "f"
   if whole:
     hint = "give bounds within that, action_low= and action_high=, or wrap the environment."
-    _require_whole(max(np.abs(low).max(), np.abs(high).max()), space, hint)
+    _require_whole(max(-int(low.min()), int(high.max())), space, hint)
   with np.errstate(over="ignore"):
     low, high = np.float32(low).reshape(-1), np.float32(high).reshape(-1)
   if not (np.isfinite(low) & np.isfinite(high)).all():
@@ -114,7 +116,7 @@ def bound(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
     ) from None
 
 
-def _require_whole(largest: Any, space: Any, hint: str) -> None:
+def _require_whole(largest: int, space: Any, hint: str) -> None:
   """Refuses integers that float32 rounds."""
   if largest > _WHOLE:
     raise ValueError(
