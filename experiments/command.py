@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import logging
 import os
 import re
 import sys
@@ -69,6 +70,7 @@ def run(
     # Orbax writes a page of information at each save: --verbosity=0 shows it.
     if not flags.FLAGS["verbosity"].present:
       absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("jax._src.callback").addFilter(is_no_failure)
     sys.exit(guarded(lambda: _checked(main, dotted)))
 
   app.run(start, flags_parser=parse)
@@ -80,6 +82,14 @@ def _checked(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) ->
   except ValueError as error:
     raise UsageError(str(error)) from error
   return main(flags.FLAGS, dotted)
+
+
+def is_no_failure(record: logging.LogRecord) -> bool:
+  """Filters what jax logs: on accelerators the traceback of each callback that raises.
+
+  ``guarded`` says in a sentence what an environment failed of.
+  """
+  return record.exc_info is None or failure(record.exc_info[1]) is None
 
 
 def guarded(main: Callable[[], int]) -> int:

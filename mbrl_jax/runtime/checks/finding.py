@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from mbrl_jax.envs.adapters.failure import failure
+
 OK, NOTE, WRONG = "ok", "note", "wrong"
 _LONGEST = 240  # characters of another library's message
 
@@ -30,9 +32,11 @@ def guarded(check: Callable[..., Finding], *arguments: object) -> Finding:
   try:
     return check(*arguments)
   except Exception as error:
+    name, reason = check.__name__.removeprefix("check_"), failure(error)
+    if reason is not None:
+      return Finding(name, WRONG, reason)
     message = " ".join(str(error).split())
     message = message if len(message) <= _LONGEST else message[:_LONGEST] + "..."
-    name = check.__name__.removeprefix("check_")
     return Finding(name, WRONG, f"{type(error).__name__}{_where(error)}: {message}")
 
 
