@@ -54,7 +54,9 @@ def make_mjcf(
       those of one number.
     control_cost: weight of ``|action|^2``.
     physics: ``"mjx"``, ``"mujoco"`` or ``"auto"``, see ``make_env``.
-    keyframe: name or number of the keyframe where episodes start; ``qpos0`` by default.
+    keyframe: name or number of the keyframe where episodes start, with all that it holds
+      (positions, velocities, activations, mocap bodies, time; its ctrl is what the first
+      sensors see); ``qpos0`` by default.
     dt: seconds of a control step, a multiple of the model's timestep; by default as near
       to ``CONTROL_STEP`` as such a multiple can be.
     episode_length: control steps.
@@ -79,6 +81,7 @@ def make_mjcf(
   validate.positive(episode_length=episode_length)
   validate.between(0.0, np.inf, control_cost=control_cost, initial_noise=initial_noise)
   model = load_model(path)
+  keyframe = _find_keyframe(model, keyframe)
   qpos, qvel, act = _start(model, keyframe)
   names = [n for n in list_sensors(model) if n] if callable(cost) else list(cost)
   sensors = find_sensors(model, names)
@@ -105,7 +108,7 @@ def make_mjcf(
   )
   backend = resolve_backend(physics)
   simulate = functools.partial(
-    make_physics, substeps=substeps, backend=backend, sensors=sensors
+    make_physics, substeps=substeps, backend=backend, sensors=sensors, keyframe=keyframe
   )
   return Task(
     spec=spec,
@@ -150,17 +153,22 @@ def _name(model: mujoco.MjModel, path: str | Path) -> str:
   return name if is_xml or name != "MuJoCo Model" else Path(path).stem
 
 
+def _find_keyframe(model: mujoco.MjModel, keyframe: str | int | None) -> int | None:
+  """Returns the number of a keyframe."""
+  if isinstance(keyframe, str):
+    names = [model.key(i).name for i in range(model.nkey)]
+    keyframe = names.index(validate.choice("keyframe", keyframe, filter(None, names)))
+  if keyframe is not None and not 0 <= keyframe < model.nkey:
+    raise ValueError(f"keyframe={keyframe!r}: the model has {model.nkey} keyframes, from 0.")
+  return keyframe
+
+
 def _start(
-  model: mujoco.MjModel, keyframe: str | int | None
+  model: mujoco.MjModel, keyframe: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Returns initial ``(qpos, qvel, act)``; moves mocap bodies to where they start."""
   if keyframe is None:
     return model.qpos0.copy(), np.zeros(model.nv), np.zeros(model.na)
-  names = [model.key(i).name for i in range(model.nkey)]
-  if isinstance(keyframe, str):
-    keyframe = names.index(validate.choice("keyframe", keyframe, filter(None, names)))
-  if not 0 <= keyframe < model.nkey:
-    raise ValueError(f"keyframe={keyframe!r}: the model has {model.nkey} keyframes, from 0.")
   key = model.key(keyframe)
   for body, mocap in enumerate(model.body_mocapid):
     if mocap >= 0:
