@@ -9,7 +9,6 @@ are part of the observation, so the reward, the cost's negative, is a pure funct
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from mbrl_jax.envs.action_bounds import action_bounds
 from mbrl_jax.envs.asset import named
 from mbrl_jax.envs.physics import Physics, everything, make_physics, resolve_backend
 from mbrl_jax.envs.sensors import find_sensors, list_sensors
@@ -87,7 +87,7 @@ def make_mjcf(
   sensors = find_sensors(model, names)
   sizes = [int(model.sensor_dim[i]) for i in sensors]
   judge = cost if callable(cost) else _weighted(cost, sizes)
-  low, high = _bounds(model)
+  low, high = action_bounds(model)
   substeps = _substeps(model.opt.timestep, dt)
   first = model.nq + model.nv + model.na
 
@@ -240,21 +240,6 @@ def _split(values: Array, names: list[str], sizes: list[int]) -> dict[str, Array
     name: part[0] if size == 1 else part
     for name, part, size in zip(names, parts, sizes, strict=True)
   }
-
-
-def _bounds(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the bounds of the actions, the actuators' ``ctrlrange``."""
-  if not model.nu:
-    raise ValueError("The model has no actuators: there is nothing to plan.")
-  for i, limited in enumerate(model.actuator_ctrllimited):
-    if not limited:
-      name = model.actuator(i).name or str(i)
-      raise ValueError(
-        f"The actuator {name!r} has no limits, but plans need bounds: give it a "
-        "ctrlrange='low high' in the MJCF."
-      )
-  low, high = np.float32(copy.copy(model.actuator_ctrlrange)).T
-  return low, high
 
 
 def _substeps(timestep: float, dt: float | None) -> int:

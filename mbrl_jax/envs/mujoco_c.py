@@ -36,13 +36,13 @@ from mbrl_jax.envs.sensors import sensor_addresses
 from mbrl_jax.types import Array
 
 _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
-_KINEMATIC = [  # sensors that gravity, springs, constraints and actuation do not change
-  int(getattr(mujoco.mjtSensor, f"mjSENS_{name}"))
-  for name in """VELOCIMETER GYRO MAGNETOMETER RANGEFINDER CAMPROJECTION JOINTPOS JOINTVEL
-    TENDONPOS TENDONVEL BALLQUAT BALLANGVEL FRAMEPOS FRAMEQUAT FRAMEXAXIS FRAMEYAXIS
-    FRAMEZAXIS FRAMELINVEL FRAMEANGVEL SUBTREECOM SUBTREELINVEL SUBTREEANGMOM INSIDESITE
-    GEOMDIST GEOMNORMAL GEOMFROMTO E_KINETIC CLOCK""".split()
-]
+# Sensors that gravity, springs, constraints and actuation do not change.
+_KINEMATIC = (
+  "VELOCIMETER GYRO MAGNETOMETER RANGEFINDER CAMPROJECTION JOINTPOS JOINTVEL TENDONPOS "
+  "TENDONVEL BALLQUAT BALLANGVEL FRAMEPOS FRAMEQUAT FRAMEXAXIS FRAMEYAXIS FRAMEZAXIS "
+  "FRAMELINVEL FRAMEANGVEL SUBTREECOM SUBTREELINVEL SUBTREEANGMOM INSIDESITE GEOMDIST "
+  "GEOMNORMAL GEOMFROMTO E_KINETIC CLOCK "
+)
 _HUGE = 1e10  # MuJoCo itself gives up on states above this
 _LOCK = threading.Lock()  # one for all engines, because MuJoCo has one handler of warnings
 
@@ -267,7 +267,8 @@ def _look(model: mujoco.MjModel, sensors: tuple[int, ...]) -> mujoco.MjModel | N
 
   ``None`` where one of them needs contacts, forces or accelerations, and so all of a step.
   """
-  kinematic = np.isin(model.sensor_type[list(sensors)], _KINEMATIC).all()
+  kinds = [int(getattr(mujoco.mjtSensor, f"mjSENS_{x}")) for x in _KINEMATIC.split()]
+  kinematic = np.isin(model.sensor_type[list(sensors)], kinds).all()
   if model.nhistory or model.nplugin or not kinematic:
     return None
   model, flags = copy.copy(model), mujoco.mjtDisableBit
