@@ -35,6 +35,7 @@ from mbrl_jax.envs.mjx import (
   take_model,
   unsupported,
 )
+from mbrl_jax.envs.mjx_support import find_unsupported
 from mbrl_jax.envs.physics import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.sensors import sensor_addresses
 from mbrl_jax.types import Array
@@ -166,6 +167,9 @@ def merge_batches(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _put_model(model: mujoco.MjModel) -> Any:
   """Turns a MuJoCo model into Warp's ``mjx.Model``."""
+  problem = find_unsupported(model, "Warp")
+  if problem:
+    raise ValueError(unsupported(model, problem, "Warp"))
   try:
     return import_mjx().put_model(model, impl="warp")
   except NotImplementedError as error:
