@@ -119,7 +119,10 @@ def _types(model: mujoco.MjModel) -> Iterator[str]:
         yield f"{field}='{_word(members(value))}' of actuator {_name(model, 'actuator', i)}"
   for i in np.flatnonzero(np.isin(model.sensor_type, _UNKNOWN_SENSORS)):
     kind = _word(_SENSOR(int(model.sensor_type[i])))
-    yield f"the {kind} sensor {_name(model, 'sensor', i)}"
+    kind = {"geomdist": "distance", "geomnormal": "normal", "geomfromto": "fromto"}.get(
+      kind, kind
+    )
+    yield f"the {kind} of sensor {_name(model, 'sensor', i)}"
 
 
 def _passive(model: mujoco.MjModel, fluid: bool) -> Iterator[str]:

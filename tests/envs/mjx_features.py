@@ -12,11 +12,12 @@ ARM = """
       <body name="lower" pos="0 0 -.4" {body}><joint name="b" axis="0 1 0" {other}/>
         <geom type="capsule" fromto="0 0 0 .03 .02 -.3" size=".03" mass=".5" contype="0"
           conaffinity="0"/><site name="tip" pos="0 .02 -.3"/></body></body></worldbody>
-  {tendon}{equality}<actuator>{motor}</actuator></mujoco>"""
+  {rest}{tendon}{equality}<actuator>{motor}</actuator></mujoco>"""
 BALL = """
 <mujoco model="ball"><option timestep="0.005" {option}><flag {flag}/></option>
   <worldbody><geom name="floor" type="plane" size="5 5 .1" {floor}/>
-    <body name="ball" pos="0 0 {height}">{free}<geom name="g" {shape} mass="1" {geom}/></body>
+    <body name="ball" pos="0 0 {height}">{free}<geom name="g" {shape} mass="1" {geom}/>
+      <site name="skin" size=".2"/></body>
   </worldbody>{rest}</mujoco>"""
 DEFAULTS = {
   "kind": 'axis="0 1 0"',
@@ -258,4 +259,57 @@ ALIKE = {
     {"free": '<joint type="free" damping="2" stiffness="30" armature=".3"/>'},
   ),
   "capsule": (BALL, {}, {"shape": CAPSULE}),
+}
+
+FRAMES = "".join(
+  f'<{kind} objtype="{sort}" objname="{name}" {reference}/>'
+  for kind in ("framepos", "framequat", "framexaxis", "framelinvel", "frameangvel")
+  for sort, name in (("body", "lower"), ("xbody", "lower"), ("geom", "rod"), ("site", "tip"))
+  for reference in ("", 'reftype="body" refname="upper"')
+)
+ON_SITE = "".join(
+  f'<{kind} site="tip"/>'
+  for kind in ("accelerometer", "velocimeter", "gyro", "force", "torque", "magnetometer")
+)
+SENSED = f"""{FRAMES}{ON_SITE}<jointpos joint="a"/><jointvel joint="b" cutoff=".1"/>
+  <jointactuatorfrc joint="a"/><actuatorpos actuator="m"/><actuatorvel actuator="m"/>
+  <actuatorfrc actuator="m"/><tendonpos tendon="t"/><tendonvel tendon="t"/>
+  <subtreecom body="upper"/><subtreelinvel body="upper"/><subtreeangmom body="upper"/>
+  <framelinacc objtype="body" objname="lower"/><frameangacc objtype="body" objname="lower"/>
+  <clock/>"""
+"""Sensors of the arm that MJX computes."""
+FELT = """<asset><material name="skin"/></asset><sensor><touch site="skin"/>
+  <rangefinder site="skin"/><contact geom1="g" data="found force dist pos normal"/></sensor>"""
+"""Sensors of the ball that MJX computes."""
+
+# What MJX reads wrongly or not at all: (template, feature, sensor, words of the error).
+UNREAD = {
+  "cutoff": (
+    ARM,
+    {},
+    '<framelinacc name="s" objtype="body" objname="lower" cutoff=".1"/>',
+    "cutoff for sensor 's'",
+  ),
+  "touch": (ARM, {}, '<touch name="s" site="tip"/>', "nothing can collide for sensor 's'"),
+  "force": (ARM, cord(), '<force name="s" site="tip"/>', "spatial tendons on bodies.*'s'"),
+  "ray": (ARM, {}, '<rangefinder name="s" site="tip"/>', "has no material for sensor 's'"),
+  "direction": (ARM, {}, '<rangefinder name="s" site="tip" data="dist dir"/>', "data.*'s'"),
+  "cylinder": (
+    ARM,
+    {"world": WRAP.format(DRUM)},
+    '<rangefinder name="s" site="tip"/>',
+    "rays that meet cylinders.*'s'",
+  ),
+  "gap": (BALL, {"geom": 'gap=".1"'}, '<contact name="s" geom1="g"/>', "within a gap.*'s'"),
+}
+
+# Kinds that MJX does not know; no model with one is accepted.
+UNKNOWN = {
+  "e_potential": '<e_potential name="s"/>',
+  "e_kinetic": '<e_kinetic name="s"/>',
+  "jointlimitpos": '<jointlimitpos name="s" joint="b"/>',
+  "insidesite": '<insidesite name="s" objtype="body" objname="lower" site="tip"/>',
+  "distance": '<distance name="s" body1="upper" body2="lower"/>',
+  "user": '<user name="s" dim="1"/>',
+  "interval": '<jointpos name="s" joint="a" interval=".02" nsample="2"/>',
 }

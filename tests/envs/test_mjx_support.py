@@ -5,7 +5,19 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from mjx_features import ALIKE, ARM, IGNORED, REFUSED, build
+from mjx_features import (
+  ALIKE,
+  ARM,
+  BALL,
+  FELT,
+  IGNORED,
+  REFUSED,
+  SENSED,
+  UNKNOWN,
+  UNREAD,
+  build,
+  fixed,
+)
 
 from mbrl_jax.envs import make_mjcf, make_task, mjx, mjx_dynamics, mjx_model, randomise
 from mbrl_jax.envs.mjx import import_mjx
@@ -100,6 +112,53 @@ def test_nothing_is_refused_that_mjx_simulates(name):
   assert find_unsupported(compiled(*ALIKE[name])) is None
 
 
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_sensor_that_mjx_reads_wrongly_is_refused_where_it_is_asked_for(name):
+  template, feature, sensor, message = UNREAD[name]
+  model = compiled(template, feature, {"rest": f"<sensor>{sensor}</sensor>"})
+  assert find_unsupported(model) is None
+  with pytest.raises(ValueError, match=f"MJX cannot simulate.*{message}"):
+    make_physics(model, 1, "mjx", (0,))
+  with pytest.raises(ValueError, match=message):
+    mjx_dynamics(model, reward=speed, sensors=["s"])
+  mjx_dynamics(model, reward=speed)
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_a_kind_of_sensor_that_mjx_does_not_know_is_named(name):
+  parts = {"rest": f"<sensor>{UNKNOWN[name]}</sensor>", "other": 'range="-9 9"'}
+  model = compiled(ARM, parts)
+  with pytest.raises(ValueError, match=f"MJX cannot simulate.*{name}.*sensor 's'"):
+    make_physics(model, 1, "mjx")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+  ("template", "parts"),
+  [
+    (ARM, {"rest": f"<sensor>{SENSED}</sensor>", **fixed('stiffness="9"')}),
+    (BALL, {"rest": FELT}),
+  ],
+)
+def test_mjx_reads_the_sensors_that_it_accepts(template, parts):
+  model = compiled(template, {"option": 'magnetic="1 2 3"'}, parts)
+  qpos, qvel, act, ctrl = begin(model)
+  physics, data = (
+    make_physics(model, 2, "mjx", tuple(range(model.nsensor))),
+    mujoco.MjData(model),
+  )
+  state = jax.jit(lambda: physics.step(physics.init(qpos, qvel, act), ctrl))()
+  data.qpos, data.qvel, data.ctrl = state.qpos, state.qvel, ctrl
+  data.time = state.data.time
+  mujoco.mj_forward(model, data)
+  np.testing.assert_allclose(state.sensors, data.sensordata, rtol=2e-4, atol=2e-4)
+
+
+def speed(obs, action, next_obs):
+  return next_obs[0] - obs[0]
+
+
 MOTOR = {"motor": '<motor name="m" joint="a" ctrlrange="-1 1"/>'}
 WORST = {"joint": 'stiffness="1 2 3"', "option": 'noslip_iterations="3"', **MOTOR}
 
@@ -108,10 +167,8 @@ WORST = {"joint": 'stiffness="1 2 3"', "option": 'noslip_iterations="3"', **MOTO
   "use",
   [
     lambda model: mjx_model(model),
-    lambda model: mjx_dynamics(model, reward=lambda obs, action, next_obs: obs[0]),
-    lambda model: mjx_dynamics(
-      import_mjx().put_model(model, impl="jax"), reward=lambda obs, action, next_obs: obs[0]
-    ),
+    lambda model: mjx_dynamics(model, reward=speed),
+    lambda model: mjx_dynamics(import_mjx().put_model(model, impl="jax"), reward=speed),
     lambda model: randomise(model, jax.random.key(0), 2, masses=(0.5, 2.0)),
     lambda model: make_task(
       "arm",
@@ -119,7 +176,7 @@ WORST = {"joint": 'stiffness="1 2 3"', "option": 'noslip_iterations="3"', **MOTO
       "mjx",
       dt=0.01,
       episode_length=5,
-      reward=lambda obs, action, next_obs: obs[0],
+      reward=speed,
       initial=lambda key: (jnp.zeros(2), jnp.zeros(2)),
       observe=lambda state: state.qpos,
     ),
