@@ -21,7 +21,7 @@ import rich.console
 from absl import flags
 
 from experiments import behaviour, command, evaluate, pictures, tasks
-from mbrl_jax.runtime import run_folder
+from mbrl_jax.runtime import run_folder, video
 from mbrl_jax.types import Env
 
 Film = tuple[Env, np.ndarray, np.ndarray, Path, str]
@@ -80,6 +80,7 @@ def _task_alone(options: flags.FlagValues, dotted: command.Dotted) -> Film:
   for name in dotted["config"]:
     raise command.UsageError(f"--config.{name}: nothing is learned with --env.")
   env = tasks.make(options.env, options.physics, dotted["env"])
+  _require_drawable(env)
   policy = options.policy or "random"
   episode = behaviour.run(env, policy, steps=options.steps, seed=options.seed)
   out = Path(f"{tasks.label(options.env)}_{policy}.mp4")
@@ -97,6 +98,14 @@ def _of_run(options: flags.FlagValues, dotted: command.Dotted) -> Film:
   return _fresh_episode(options) if options.rollout is None else _stored_episode(options)
 
 
+def _require_drawable(env: Env) -> None:
+  """Refuses what cannot be filmed, before an episode is run for it."""
+  try:
+    video.check_drawable(env)
+  except ValueError as error:
+    raise command.UsageError(f"There is no video: {error}") from error
+
+
 def _refuse_present(options: flags.FlagValues, names: tuple[str, ...], why: str) -> None:
   for name in names:
     if options[name].present:
@@ -105,6 +114,7 @@ def _refuse_present(options: flags.FlagValues, names: tuple[str, ...], why: str)
 
 def _fresh_episode(options: flags.FlagValues) -> Film:
   folder, task, restored = evaluate.restore(options)
+  _require_drawable(task.env)
   rollout, _ = task.evaluation(1, restored.state.act)
   metrics = rollout(restored.state.act, options.seed)
   if task.seeds:
@@ -120,6 +130,7 @@ def _fresh_episode(options: flags.FlagValues) -> Film:
 def _stored_episode(options: flags.FlagValues) -> Film:
   folder = run_folder.open_run(options.run)
   task = evaluate.job.build(folder.config())
+  _require_drawable(task.env)
   seed = task.seeds[_seed_index(options, task.seeds)] if task.seeds else None
   source = folder.logs(seed).with_suffix(".npz")
   if not source.exists():

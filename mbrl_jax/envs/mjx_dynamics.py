@@ -44,7 +44,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mbrl_jax.envs.mjx import advance, mjx_model, sense
+from mbrl_jax.envs.mjx import advance, check_sensors, mjx_model, sense
 from mbrl_jax.envs.physics import PhysicsState, everything
 from mbrl_jax.envs.sensors import find_sensors
 from mbrl_jax.envs.task import never
@@ -93,6 +93,7 @@ def mjx_dynamics(
   """
   validate.positive(substeps=substeps, slices=slices)
   asked = find_sensors(mjx_model(model), sensors)
+  check_sensors(model, asked)
 
   def look(params: Any, state: PhysicsState, ctrl: Array) -> Array:
     return observe(sense(params, state, ctrl, asked) if asked else state)

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from mbrl_jax.envs.action_bounds import action_bounds
 from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics, resolve_backend
 from mbrl_jax.envs.sensors import find_sensors
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
@@ -189,8 +190,8 @@ def make_task(
     **spec: other fields of ``EnvSpec``: ``encode``, ``target``, ``decode``, ``cost``.
 
   Raises:
-    ValueError: an unknown physics or sensor, or a model that MJX does not support, if
-      that is the physics.
+    ValueError: an unknown physics or sensor; no bounds of the actions, because an actuator
+      has no ``ctrlrange``; or a model that MJX does not support, if that is the physics.
   """
   substeps = round(dt / model.opt.timestep)
   if not np.isclose(substeps * model.opt.timestep, dt):
@@ -199,13 +200,13 @@ def make_task(
   simulate = functools.partial(
     make_physics, substeps=substeps, backend=backend, sensors=find_sensors(model, sensors)
   )
-  low, high = model.actuator_ctrlrange.T
+  low, high = action_bounds(model, action_low, action_high, commanded=command is not None)
   task = Task(
     spec=EnvSpec(
       name=name,
       obs_dim=0,
-      action_low=np.float32(low if action_low is None else action_low),
-      action_high=np.float32(high if action_high is None else action_high),
+      action_low=low,
+      action_high=high,
       dt=dt,
       episode_length=episode_length,
       reward=reward,
