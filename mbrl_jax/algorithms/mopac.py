@@ -166,12 +166,10 @@ def _improve(
 
   def terminal(params: Params, state: State, key: Key) -> Array:
     del params, key
-    # evaluate() discounts it by the longest horizon, the rollouts may be shorter
-    rest = discount ** (steps - horizon).astype(jnp.float32)
-    return rest * agent.sac.v(sac.target_value, spec.encode(state[0]))
+    return state.weight * agent.sac.v(sac.target_value, spec.encode(state.obs))
 
-  evaluate = make_evaluate(_stopping(dynamics, steps), discount=discount, terminal=terminal)
-  start = (obs, jnp.zeros((), jnp.int32))
+  evaluate = make_evaluate(_stopping(dynamics, steps, discount), terminal=terminal)
+  start = _Walk(obs, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
   returns = evaluate(params, start, copies, score_key)
   usable = jnp.isfinite(returns)
   finite = jnp.where(usable, returns, 0.0)
@@ -184,15 +182,35 @@ def _improve(
   return jnp.where(usable.any(), plan, nominal)
 
 
-def _stopping(dynamics: Dynamics, steps: Array) -> Dynamics:
-  """Makes one elite stand still, without reward, once ``steps`` steps are taken."""
+class _Walk(NamedTuple):
+  """Where a rollout that may be shorter than the plan stands.
 
-  def step(params: Params, state: State, action: Array, key: Key) -> tuple:
-    obs, t = state
-    next_obs, reward, terminated = dynamics.step(params, obs, action, key)
-    moving = t < steps
-    obs = jnp.where(moving, next_obs, obs)
-    return (obs, t + 1), jnp.where(moving, reward, 0.0), terminated & moving
+  Attributes:
+    obs: ``[O]``.
+    t: steps taken, ``[]`` int32.
+    weight: discount of the next reward, or of the value where it stands still, ``[]``.
+  """
+
+  obs: Array
+  t: Array
+  weight: Array
+
+
+def _stopping(dynamics: Dynamics, steps: Array, discount: Array) -> Dynamics:
+  """Makes one elite stand still, without reward, once ``steps`` steps are taken.
+
+  Rewards are discounted here: what is left after ``steps`` steps is the value's discount.
+  """
+
+  def step(params: Params, state: _Walk, action: Array, key: Key) -> tuple:
+    next_obs, reward, terminated = dynamics.step(params, state.obs, action, key)
+    moving = state.t < steps
+    after = _Walk(
+      jnp.where(moving, next_obs, state.obs),
+      state.t + 1,
+      jnp.where(moving, state.weight * discount, state.weight),
+    )
+    return after, jnp.where(moving, state.weight * reward, 0.0), terminated & moving
 
   return Dynamics(step, noise=dynamics.noise)
 
