@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mbrl_jax.algorithms.agent import (
   Agent,
@@ -33,7 +34,7 @@ from mbrl_jax.algorithms.agent import (
   start_acting,
 )
 from mbrl_jax.algorithms.imagine import imagine
-from mbrl_jax.algorithms.schedule import at_epoch, check_schedule
+from mbrl_jax.algorithms.schedule import at_epoch, check_schedule, floor_at_epoch
 from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
 from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
 from mbrl_jax.buffers import ring
@@ -243,11 +244,12 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
   config, learn = parts.config, state.learn
   key, update_key = jax.random.split(state.key)
   real = ring.add(learn.real, transition)
-  share = at_epoch(config.ratio_schedule, _epoch(config, state))
+  epoch, size = _epoch(config, state), config.agent.batch_size
+  share = floor_at_epoch(config.ratio_schedule, epoch, size) / np.float32(size)
   kept = _kept(config, state)
 
   def sample(key: Key) -> Transition:
-    return ring.sample_two(real, learn.model, key, config.agent.batch_size, share, kept)
+    return ring.sample_two(real, learn.model, key, size, share, kept)
 
   ready = (state.act.random == 0) & ((learn.model.size > 0) | (share >= 1))
   sac, metrics = parts.agent.update(learn.sac, sample, update_key, ready)
@@ -272,7 +274,7 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
     fit_key,
     jnp.where(fitting, config.world.epochs, 0),
   )
-  length = jnp.floor(at_epoch(config.rollout_schedule, epoch)).astype(jnp.int32)
+  length = floor_at_epoch(config.rollout_schedule, epoch)
   starts = ring.sample(learn.real, start_key, config.rollouts).obs
   steps = jnp.where(wanted, length, 0)
   params = elite_params(world)
@@ -296,6 +298,7 @@ def _epoch(config: Config, state: TrainState) -> Array:
 
 def _kept(config: Config, state: TrainState) -> Array:
   """Returns how many imagined transitions are young enough."""
-  length = jnp.floor(at_epoch(config.rollout_schedule, _epoch(config, state)))
-  calls = config.retain_epochs * config.epoch_length / config.update_every
-  return jnp.maximum(calls * length * config.rollouts, 1).astype(jnp.int32)
+  length = floor_at_epoch(config.rollout_schedule, _epoch(config, state))
+  rows = config.retain_epochs * config.epoch_length * config.rollouts  # per step of length
+  whole, rest = divmod(rows, config.update_every)
+  return jnp.maximum(length * whole + length * rest // config.update_every, 1)
