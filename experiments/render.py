@@ -106,7 +106,7 @@ def _refuse_present(options: flags.FlagValues, names: tuple[str, ...], why: str)
 def _fresh_episode(options: flags.FlagValues) -> Film:
   folder, task, restored = evaluate.restore(options)
   rollout, _ = task.evaluation(1, restored.state.act)
-  metrics = rollout(restored.state.act, options.seed)
+  metrics = rollout(restored.state.act, evaluate.episodes_key(options.seed))
   if task.seeds:
     chosen = _seed_index(options, task.seeds)
     metrics = jax.tree.map(lambda x: x[chosen], metrics)

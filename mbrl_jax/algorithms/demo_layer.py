@@ -193,7 +193,8 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   plan = parts.planner.init()
   act = Act(belief, ars.policy, plan, plan, random, jnp.zeros((), bool))
   returns = jnp.zeros((config.directions, 2))
-  metrics = jax.tree.map(jnp.zeros_like, parts.ars.update(ars, returns, key)[1])
+  shapes = jax.eval_shape(parts.ars.update, ars, returns, key)[1]
+  metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   buffer = ring.init(config.capacity or config.steps, blank_transition(parts.spec))
   fresh = none, jnp.zeros(()), jnp.zeros((), bool)
   learn = Learn(ars, returns, *fresh, world, buffer, metrics)

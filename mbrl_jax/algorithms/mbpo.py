@@ -94,7 +94,7 @@ class Learn(NamedTuple):
     real: transitions of the environment.
     model: transitions of the rollouts.
     metrics: of the latest gradient step of the actor-critic.
-    run_key: stays the same all through the run.
+    run_key: stays the same all through the run; the number of an epoch is folded into it.
     tuning: numbers of the rollouts.
   """
 
@@ -226,14 +226,13 @@ def _check(config: Config) -> None:
 def _init(parts: _Parts, key: Key) -> TrainState:
   """Makes the state of a run that has not begun, but for the rollout."""
   spec, config = parts.spec, parts.config
-  sac_key, world_key, key = jax.random.split(key, 3)
+  sac_key, world_key, key, run_key = jax.random.split(key, 4)
   sac, blank, none = parts.agent.init(sac_key), blank_transition(spec), jnp.zeros((), jnp.int32)
   calls = -(-config.retain_epochs * config.epoch_length // config.update_every)
   real = ring.init(config.capacity or config.steps, blank)
   model = ring.init(calls * longest(config) * config.rollouts, blank)
   sample = lambda key: ring.sample(real, key, config.agent.batch_size)
   metrics = parts.agent.update(sac, sample, key, none > 0)[1]
-  run_key = jax.random.fold_in(key, 0)
   world, tuning = parts.world.init(world_key), jax.tree.map(jnp.asarray, parts.tuning)
   learn = Learn(sac, world, real, model, metrics, run_key, tuning)
   return TrainState(start_acting(sac, config.init_steps), learn, None, key, none)
