@@ -31,6 +31,7 @@ from mbrl_jax.algorithms.lookahead import (
   make_guided_planner,
   make_tuning,
 )
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
 from mbrl_jax.buffers import ring
@@ -134,6 +135,7 @@ class _Parts(NamedTuple):
   planner: Planner
 
 
+@in_single_precision
 def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes the DeMo layer for a task.
 

@@ -35,6 +35,7 @@ from mbrl_jax.algorithms.agent import (
 )
 from mbrl_jax.algorithms.imagine import imagine
 from mbrl_jax.algorithms.schedule import at_epoch, check_schedule, floor_at_epoch
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
 from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
 from mbrl_jax.buffers import ring
@@ -123,6 +124,7 @@ class _Parts(NamedTuple):
   tuning: Any
 
 
+@in_single_precision
 def make_mbpo(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes MBPO for a task.
 

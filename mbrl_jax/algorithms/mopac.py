@@ -39,6 +39,7 @@ from mbrl_jax.algorithms import mbpo
 from mbrl_jax.algorithms.agent import Agent, AgentConfig, make_agent, start_acting
 from mbrl_jax.algorithms.imagine import imagine
 from mbrl_jax.algorithms.mopac_released import released_plan, store_all
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.world import World, make_world
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
@@ -84,6 +85,7 @@ class Config(mbpo.Config):
   as_released: bool = False
 
 
+@in_single_precision
 def make_mopac(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes MoPAC for a task.
 

@@ -23,6 +23,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.algorithms.controller import PlannerConfig, make_controller
 from mbrl_jax.algorithms.model import FitConfig, ModelConfig, make_model
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_optimizer
@@ -93,6 +94,7 @@ class Learn(NamedTuple):
   due: Array
 
 
+@in_single_precision
 def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes PETS for a task.
 

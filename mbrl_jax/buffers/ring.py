@@ -78,9 +78,9 @@ def sample(ring: Ring, key: Key, size: int, newest: Array | None = None) -> Any:
     newest: draw only from so many items that were added last, ``[]``; None: from all.
   """
   if newest is None:
-    rows = jax.random.randint(key, (size,), 0, ring.size)
+    rows = jax.random.randint(key, (size,), 0, ring.size, jnp.int32)
   else:
-    age = jax.random.randint(key, (size,), 0, jnp.minimum(ring.size, newest))
+    age = jax.random.randint(key, (size,), 0, jnp.minimum(ring.size, newest), jnp.int32)
     rows = (ring.cursor - 1 - age) % ring.capacity
   return jax.tree.map(lambda x: x[rows], ring.data)
 

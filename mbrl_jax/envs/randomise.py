@@ -189,7 +189,7 @@ def _draw(
     if name in ranges:
       low, high = ranges[name]
       shape = (n, counts[name])
-      factors[name] = np.float64(jax.random.uniform(one, shape, minval=low, maxval=high))
+      factors[name] = np.float64(jax.random.uniform(one, shape, jnp.float32, low, high))
   return factors
 
 

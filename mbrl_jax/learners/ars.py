@@ -29,6 +29,7 @@ import numpy as np
 from mbrl_jax.networks.actor import to_bounds
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.normalize import Normalizer, identity_normalizer, normalize
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.types import Array, Key, Metrics
 
@@ -139,7 +140,7 @@ def make_ars(
     unit = policy.weights @ normalize(policy.scaling, obs)
     return to_bounds(jnp.clip(unit, -1.0, 1.0), low, high)
 
-  return ARS(init, tried, _see, update, act)
+  return ARS(*map(single, (init, tried, _see, update, act)))
 
 
 def _see(state: ARSState, obs: Array) -> ARSState:

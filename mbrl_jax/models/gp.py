@@ -41,6 +41,7 @@ from jax.scipy.linalg import solve_triangular
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.rows import finite_rows
 from mbrl_jax.ops.normalize import Normalizer, fit_normalizer, identity_normalizer, normalize
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.types import Array
 
@@ -107,7 +108,8 @@ def make_gp(inducing: int = 200, *, jitter: float = 1e-4) -> Ensemble:
     return params._replace(posterior=_condition(params, inputs, targets, weights, jitter))
 
   init = functools.partial(_init, inducing)
-  return Ensemble(init, _apply, loss, _prepare, finish, "GP", 1, None, _TRAINABLE)
+  functions = map(single, (init, _apply, loss, _prepare, finish))
+  return Ensemble(*functions, "GP", 1, None, _TRAINABLE)
 
 
 def _init(inducing, key, inputs, targets):
