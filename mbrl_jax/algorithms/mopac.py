@@ -44,6 +44,7 @@ from mbrl_jax.algorithms.world import World, make_world
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.noise import normal
+from mbrl_jax.ops.product import einsum
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners import make_evaluate
 from mbrl_jax.planners.rollout import slice_mapper, split_keys
@@ -180,7 +181,7 @@ def _improve(
   spread = jnp.sqrt(jnp.where(usable, jnp.square(finite - mean), 0.0).sum() / known)
   scaled = (returns - jnp.max(returns)) / (tuning.temperature * jnp.maximum(spread, 1e-6))
   weights = jax.nn.softmax(jnp.where(usable, scaled, -jnp.inf))
-  plan = jnp.einsum("k,kha->ha", weights, copies)
+  plan = einsum("k,kha->ha", weights, copies)
   return jnp.where(usable.any(), plan, nominal)
 
 
