@@ -18,7 +18,7 @@ from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.runtime.dataset import load_dataset
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
-from mbrl_jax.types import Algorithm, Env, Metrics, TrainState
+from mbrl_jax.types import Algorithm, Env, Key, Metrics, TrainState
 
 LONGEST_CHUNK = 25
 """Environment steps of one compiled call at most: how long a signal may have to wait."""
@@ -109,7 +109,7 @@ class Job(NamedTuple):
     """Compiles evaluation episodes.
 
     Returns:
-      ``(act, seed) -> metrics`` as ``make_evaluation`` gives them, with a leading
+      ``(act, key) -> metrics`` as ``make_evaluation`` gives them, with a leading
       ``[width]``, and the seconds it took to compile.
     """
     options = compiler_options()
@@ -117,20 +117,19 @@ class Job(NamedTuple):
       rollout = make_evaluation(
         self.algorithm, self.env, episodes=episodes, compiler_options=options
       )
-      keys = lambda seed: jax.random.key(seed)
+      keys = lambda key: key
     else:
       several = jax.vmap(make_evaluation(self.algorithm, self.env, episodes=episodes))
       if self.mesh is None:
         rollout = jax.jit(several, compiler_options=options)
       else:
         rollout = over_seeds(several, self.mesh, compiler_options=options)
-      keys = lambda seed: jax.numpy.tile(self._evaluation_keys(seed), self.runs)
-    compiled, seconds = compile_ahead(rollout, act, keys(0))
-    return lambda act, seed: jax.device_get(compiled(act, keys(seed))), seconds
+      keys = lambda key: jax.numpy.tile(self._evaluation_keys(key), self.runs)
+    compiled, seconds = compile_ahead(rollout, act, keys(jax.random.key(0)))
+    return lambda act, key: jax.device_get(compiled(act, keys(key))), seconds
 
-  def _evaluation_keys(self, seed: int) -> jax.Array:
+  def _evaluation_keys(self, key: Key) -> Key:
     """Returns what decides an evaluation of each seed: the same in every run of several."""
-    key = jax.random.key(seed)
     return key[None] if self.seeds is None else jax.random.split(key, len(self.seeds))
 
 

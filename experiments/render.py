@@ -116,7 +116,7 @@ def _fresh_episode(options: flags.FlagValues) -> Film:
   folder, task, restored = evaluate.restore(options)
   _require_drawable(task.env)
   rollout, _ = task.evaluation(1, restored.state.act)
-  metrics = rollout(restored.state.act, options.seed)
+  metrics = rollout(restored.state.act, evaluate.episodes_key(options.seed))
   if task.seeds:
     chosen = _seed_index(options, task.seeds)
     metrics = jax.tree.map(lambda x: x[chosen], metrics)

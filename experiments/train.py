@@ -18,6 +18,7 @@ import signal
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import numpy as np
 import rich.console
 import rich.table
@@ -207,7 +208,7 @@ def make_evaluator(
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
   # Far from the seeds of training, so that no evaluation repeats a training episode.
   base = 1_000_003 * (task.settings["seed"] + 1)
-  return lambda act, step: job.returns(rollout(act, (base + step) % 2**31))
+  return lambda act, step: job.returns(rollout(act, jax.random.key((base + step) % 2**31)))
 
 
 def finish(

@@ -31,6 +31,7 @@ from mbrl_jax.algorithms.lookahead import (
   make_guided_planner,
   make_tuning,
 )
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
 from mbrl_jax.buffers import ring
@@ -134,6 +135,7 @@ class _Parts(NamedTuple):
   planner: Planner
 
 
+@in_single_precision
 def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes the DeMo layer for a task.
 
@@ -193,7 +195,8 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   plan = parts.planner.init()
   act = Act(belief, ars.policy, plan, plan, random, jnp.zeros((), bool))
   returns = jnp.zeros((config.directions, 2))
-  metrics = jax.tree.map(jnp.zeros_like, parts.ars.update(ars, returns, key)[1])
+  shapes = jax.eval_shape(parts.ars.update, ars, returns, key)[1]
+  metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   buffer = ring.init(config.capacity or config.steps, blank_transition(parts.spec))
   fresh = none, jnp.zeros(()), jnp.zeros((), bool)
   learn = Learn(ars, returns, *fresh, world, buffer, metrics)

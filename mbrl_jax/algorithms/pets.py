@@ -23,9 +23,11 @@ import jax.numpy as jnp
 
 from mbrl_jax.algorithms.controller import PlannerConfig, make_controller
 from mbrl_jax.algorithms.model import FitConfig, ModelConfig, make_model
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_optimizer
+from mbrl_jax.models.fit import FitResult
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners import make_predict
 from mbrl_jax.types import (
@@ -33,6 +35,7 @@ from mbrl_jax.types import (
   Array,
   EnvSpec,
   Insight,
+  Key,
   Metrics,
   PlanState,
   TrainState,
@@ -91,6 +94,7 @@ class Learn(NamedTuple):
   due: Array
 
 
+@in_single_precision
 def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes PETS for a task.
 
@@ -177,11 +181,10 @@ def _observe(state: TrainState, transition: Transition) -> TrainState:
 
 def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]:
   """Fits the model to all data if an episode has ended."""
-  fit_key, key = jax.random.split(state.key)
   learn, due = state.learn, state.learn.due
   data, size = learn.buffer.data, learn.buffer.size
 
-  def run(epochs: Array) -> tuple[Any, Any, Metrics]:
+  def run(key: Key, epochs: Array) -> FitResult:
     inputs = jnp.concatenate([jax.vmap(spec.encode)(data.obs), data.action], axis=1)
     return fit(
       model,
@@ -190,23 +193,26 @@ def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]
       inputs,
       jax.vmap(spec.target)(data.obs, data.next_obs),
       size,
-      fit_key,
+      key,
       optimizer=optimizer,
       epochs=epochs,
       batch_size=None if model.kind == "GP" else config.fit.batch_size,
     )
 
-  def skip() -> tuple[Any, Any, Metrics]:
-    shapes = jax.eval_shape(run, jnp.zeros((), jnp.int32)).metrics
+  def refit() -> tuple[FitResult, Key]:
+    fit_key, key = jax.random.split(state.key)
+    return run(fit_key, epochs), key
+
+  def skip() -> tuple[FitResult, Key]:
+    shapes = jax.eval_shape(run, state.key, jnp.zeros((), jnp.int32)).metrics
     metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return state.act.params, learn.opt_state, metrics
+    return FitResult(state.act.params, learn.opt_state, metrics), state.key
 
   # Under vmap both branches run: then no epochs make the fit leave all as it is.
   epochs = config.fit.gp_epochs if model.kind == "GP" else config.fit.epochs
   epochs = jnp.where(due, epochs, 0)
-  params, opt_state, metrics = jax.lax.cond(due, lambda: tuple(run(epochs)), skip)
+  # The key moves on with fits, not with calls, so that chunking changes nothing.
+  (params, opt_state, metrics), key = jax.lax.cond(due, refit, skip)
   metrics = {**metrics, "ran": due.astype(jnp.float32)}
   learn = Learn(opt_state, learn.buffer, jnp.zeros((), bool))
-  # The key moves on with fits, not with calls, so that chunking changes nothing.
-  key = jnp.where(due, key, state.key)
   return state._replace(act=state.act._replace(params=params), learn=learn, key=key), metrics

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.restart import restart
+from mbrl_jax.ops.single import narrow
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.types import (
   Algorithm,
@@ -49,7 +50,7 @@ class Rollout(NamedTuple):
 def init_state(algorithm: Algorithm, env: Env, key: Key) -> TrainState:
   """Makes the state of a run that has not begun; ``vmap`` over keys for seeds."""
   algorithm_key, env_key = jax.random.split(key)
-  rollout = Rollout(env.reset(env_key), jnp.zeros(()), jnp.zeros((), jnp.int32))
+  rollout = Rollout(env.reset(env_key), jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
   return algorithm.init(algorithm_key)._replace(rollout=rollout)
 
 
@@ -100,6 +101,7 @@ def env_step(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainSt
   action, act, info = algorithm.act(state.act, rollout.env.obs, act_key)
   action, masked = _mask(env.spec, action)
   env_state, transition = env.step(rollout.env, action, env_key)
+  transition = narrow(transition)
   state = state._replace(act=act, key=key, steps=state.steps + 1)
   state = algorithm.observe(state, transition)
 
@@ -157,6 +159,7 @@ def make_evaluation(
     act_key, env_key = jax.random.split(key)
     action, act, _ = algorithm.act(act, env_state.obs, act_key)
     env_state, transition = env.step(env_state, action, env_key)
+    transition = narrow(transition)
     pose = env.pose(env_state)
     done = transition.terminated | transition.truncated
     return (env_state, act, alive & ~done), (transition, pose, alive)

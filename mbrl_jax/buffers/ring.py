@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.types import Array, Key
@@ -77,9 +78,9 @@ def sample(ring: Ring, key: Key, size: int, newest: Array | None = None) -> Any:
     newest: draw only from so many items that were added last, ``[]``; None: from all.
   """
   if newest is None:
-    rows = jax.random.randint(key, (size,), 0, ring.size)
+    rows = jax.random.randint(key, (size,), 0, ring.size, jnp.int32)
   else:
-    age = jax.random.randint(key, (size,), 0, jnp.minimum(ring.size, newest))
+    age = jax.random.randint(key, (size,), 0, jnp.minimum(ring.size, newest), jnp.int32)
     rows = (ring.cursor - 1 - age) % ring.capacity
   return jax.tree.map(lambda x: x[rows], ring.data)
 
@@ -105,8 +106,8 @@ def sample_two(
   """
   keys = jax.random.split(key)
   a, b = sample(first, keys[0], size), sample(second, keys[1], size, newest)
-  # a margin, because 0.8 of 255 in float32 may fall short of 204
-  count = jnp.floor(size * jnp.asarray(share) + 1e-4)
+  # a margin of rounding, because 0.7 of 10 falls short of 7 in float32
+  count = jnp.floor(size * jnp.asarray(share, jnp.float32) * np.float32(1 + 2**-22))
   own = jnp.arange(size) < count
   choose = lambda x, y: jnp.where(own.reshape(-1, *(1,) * (x.ndim - 1)), x, y)
   return jax.tree.map(choose, a, b)

@@ -37,6 +37,7 @@ from mbrl_jax.envs.fence import fence
 from mbrl_jax.envs.mjx_support import find_unread, find_unsupported
 from mbrl_jax.envs.physics import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.sensors import sensor_addresses
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array
 
 
@@ -84,7 +85,7 @@ def mjx_physics(
   def step(state: PhysicsState, ctrl: Array) -> PhysicsState:
     return look(advance(model(state), state, ctrl, substeps), ctrl)
 
-  return Physics(init, step, len(models))
+  return Physics(single(init), single(step), len(models))
 
 
 def stack_models(
@@ -122,6 +123,7 @@ def take_model(stack: Any, axes: Any, index: Array) -> Any:
   return jax.tree.map(pick, axes, stack, is_leaf=lambda x: x is None)
 
 
+@single
 def mjx_model(model: Any) -> Any:
   """Turns a MuJoCo model into the ``mjx.Model`` that ``mjx_dynamics`` takes as params.
 
@@ -164,6 +166,7 @@ def check_sensors(model: Any, sensors: tuple[int, ...]) -> None:
     raise ValueError(unsupported(model, problem))
 
 
+@single
 def mjx_state(
   model: Any, source: Any = None, qvel: Any = None, act: Any = None
 ) -> PhysicsState:

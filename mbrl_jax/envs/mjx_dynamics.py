@@ -49,6 +49,7 @@ from mbrl_jax.envs.physics import PhysicsState, everything
 from mbrl_jax.envs.sensors import find_sensors
 from mbrl_jax.envs.task import never
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array, Dynamics, Key
 
 Judge = Callable[[Array, Array, Array], Array]
@@ -98,6 +99,7 @@ def mjx_dynamics(
   def look(params: Any, state: PhysicsState, ctrl: Array) -> Array:
     return observe(sense(params, state, ctrl, asked) if asked else state)
 
+  @single
   def step(
     params: Any, state: PhysicsState, action: Array, key: Key
   ) -> tuple[PhysicsState, Array, Array]:

@@ -38,6 +38,7 @@ from mbrl_jax.envs.mjx import (
 from mbrl_jax.envs.mjx_support import find_unsupported
 from mbrl_jax.envs.physics import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.sensors import sensor_addresses
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array
 
 CONTACTS = 64
@@ -88,7 +89,7 @@ def warp_physics(
     bare = state._replace(sensors=(), memory=())
     return move(bare, jnp.asarray(ctrl, jnp.float32))._replace(memory=state.memory)
 
-  return Physics(init, step, count)
+  return Physics(single(init), single(step), count)
 
 
 class _Engine(NamedTuple):

@@ -33,6 +33,7 @@ import numpy as np
 from mbrl_jax.envs.host_call import host_call
 from mbrl_jax.envs.physics import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.sensors import sensor_addresses
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array
 
 _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
@@ -99,7 +100,8 @@ def mujoco_physics(
       return state
     return state._replace(sensors=call(state, jnp.asarray(first_ctrl), 0).sensors)
 
-  return Physics(init, lambda state, ctrl: call(state, ctrl, substeps), count)
+  step = lambda state, ctrl: call(state, ctrl, substeps)
+  return Physics(single(init), single(step), count)
 
 
 def _call(engine: _Engine, substeps: int, packed: Array) -> Array:

@@ -29,6 +29,7 @@ import numpy as np
 from mbrl_jax.envs.mjx import mjx_model
 from mbrl_jax.envs.task import Task
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.stream import stream_key
 from mbrl_jax.types import Key
 
 Range = tuple[float, float]
@@ -186,7 +187,7 @@ def vary_task(task: Task, settings: Any) -> Task:
   if task.model is None:
     return task.vary(())  # which says so
   ranges = {name: settings.get(name) for name in RANGES}
-  return task.vary(draw_models(task.model, jax.random.key(seed), count, ranges))
+  return task.vary(draw_models(task.model, stream_key("models", seed), count, ranges))
 
 
 def _check(name: str, span: Any) -> Range:
@@ -227,7 +228,7 @@ def _draw(
     if name in ranges:
       low, high = ranges[name]
       shape = (n, counts[name])
-      factors[name] = np.float64(jax.random.uniform(one, shape, minval=low, maxval=high))
+      factors[name] = np.float64(jax.random.uniform(one, shape, jnp.float32, low, high))
   return factors
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from mbrl_jax.envs.action_bounds import action_bounds
 from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics, resolve_backend
 from mbrl_jax.envs.sensors import find_sensors
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
 
 
@@ -85,6 +86,7 @@ class Task:
       raise ValueError(f"The task {self.spec.name!r} has no MuJoCo model to vary.")
     return dataclasses.replace(self, physics=self.simulate(models))
 
+  @single
   def reset(self, key: Key) -> EnvState:
     """Draws an initial state, and which of several models is in force."""
     chosen, noise_key = {}, None
@@ -101,6 +103,7 @@ class Task:
       physics = physics._replace(memory=self.memory.start(memory_key, physics))
     return EnvState(physics, self._sense(physics, noise_key), jnp.zeros((), jnp.int32))
 
+  @single
   def step(self, state: EnvState, action: Array, key: Key) -> tuple[EnvState, Transition]:
     """Takes one control step; the physics is deterministic, ``key`` is for the sensors.
 
@@ -127,6 +130,7 @@ class Task:
     )
     return EnvState(physics, obs, steps), transition
 
+  @single
   def pose(self, state: EnvState) -> Array:
     """Returns the generalised positions ``[nq]`` and where to draw mocap bodies."""
     if self.marks is None:

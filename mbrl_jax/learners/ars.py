@@ -29,6 +29,8 @@ import numpy as np
 from mbrl_jax.networks.actor import to_bounds
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.normalize import Normalizer, identity_normalizer, normalize
+from mbrl_jax.ops.product import einsum, matmul
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.types import Array, Key, Metrics
 
@@ -129,17 +131,17 @@ def make_ars(
     _, best = jax.lax.top_k(returns.max(1), top)
     kept = returns[best]
     spread = jnp.maximum(kept.std(), 1e-6)
-    slope = jnp.einsum("n,nao->ao", kept[:, 0] - kept[:, 1], state.directions[best])
+    slope = einsum("n,nao->ao", kept[:, 0] - kept[:, 1], state.directions[best])
     weights = state.policy.weights + state.step_size / (top * spread) * slope
     policy = LinearPolicy(weights, _scaling(state))
     state = state._replace(policy=policy, directions=normal(key, state.directions.shape))
     return state, {"return_of_trials": returns.mean(), "spread_of_trials": spread}
 
   def act(policy: LinearPolicy, obs: Array) -> Array:
-    unit = policy.weights @ normalize(policy.scaling, obs)
+    unit = matmul(policy.weights, normalize(policy.scaling, obs))
     return to_bounds(jnp.clip(unit, -1.0, 1.0), low, high)
 
-  return ARS(init, tried, _see, update, act)
+  return ARS(*map(single, (init, tried, _see, update, act)))
 
 
 def _see(state: ARSState, obs: Array) -> ARSState:

@@ -33,6 +33,7 @@ import optax
 from mbrl_jax.networks.actor import from_bounds, gaussian, make_net, squash, to_bounds
 from mbrl_jax.networks.mlp import MLP, PRECISIONS
 from mbrl_jax.ops.noise import normal
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.types import Array, Key, Metrics, Params, Transition
 
@@ -157,11 +158,11 @@ def make_sac(
     return to_bounds(squash(mean, log_std, noise)[0], low, high)
 
   return SAC(
-    init=lambda key, tuning: _init(nets, obs_dim, key, tuning),
-    update=lambda state, batch, key: _update(nets, state, batch, key),
-    act=act,
-    q=lambda critics, obs, action: _least_q(nets, critics, obs, from_bounds(action, low, high)),
-    v=lambda params, obs: nets.critic.apply({"params": params}, obs)[..., 0],
+    init=single(lambda key, tuning: _init(nets, obs_dim, key, tuning)),
+    update=single(lambda state, batch, key: _update(nets, state, batch, key)),
+    act=single(act),
+    q=single(lambda critics, x, a: _least_q(nets, critics, x, from_bounds(a, low, high))),
+    v=single(lambda params, obs: nets.critic.apply({"params": params}, obs)[..., 0]),
   )
 
 

@@ -25,6 +25,7 @@ import optax
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.holdout import Best, holdout_error, keep_best
 from mbrl_jax.models.rows import Split, draw_rows, finite_rows, shuffle, split_rows
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.types import Array, Key, Metrics, Params
 
@@ -67,6 +68,7 @@ def make_optimizer(learning_rate: float) -> optax.GradientTransformation:
   return optax.inject_hyperparams(optax.adam, static_args=constants)(learning_rate)
 
 
+@single
 def init_optimizer(
   ensemble: Ensemble, optimizer: optax.GradientTransformation, params: Params
 ) -> optax.OptState:
@@ -74,6 +76,7 @@ def init_optimizer(
   return optimizer.init(trainable_params(ensemble, params))
 
 
+@single
 def fit(
   ensemble: Ensemble,
   params: Params,

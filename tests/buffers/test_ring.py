@@ -89,3 +89,12 @@ def test_samples_of_the_newest_items_only():
   assert set(np.asarray(draws["n"])) == {3, 4, 5}
   draws = ring.sample(buffer, jax.random.key(0), 300, jnp.int32(99))
   assert set(np.asarray(draws["n"])) == {1, 2, 3, 4, 5}
+
+
+def test_shares_of_a_batch_are_those_of_fractions():
+  """0.7 of 10 is less than 7 in float32."""
+  ones, twos = (ring.add(ring.init(1, jnp.zeros(())), jnp.full((), x)) for x in (1.0, 2.0))
+  for size in (10, 100, 255, 256):
+    draw = lambda share, n=size: ring.sample_two(ones, twos, jax.random.key(0), n, share)
+    batches = np.asarray(jax.jit(jax.vmap(draw))(jnp.float32(np.arange(101) / 100)))
+    assert (batches == 1).sum(1).tolist() == [size * k // 100 for k in range(101)]

@@ -53,7 +53,7 @@ class _ToBrax:
   def reset(self, rng: Array) -> Any:
     """Draws an initial state; ``rng`` is a typed key or, as in Brax, its data."""
     reset_key, key = jax.random.split(_typed(rng))
-    state, zero = self._env.reset(reset_key), jnp.zeros(())
+    state, zero = self._env.reset(reset_key), jnp.zeros((), jnp.float32)
     info = {"rng": jax.random.key_data(key), "truncation": zero}
     return self.State(state, state.obs, zero, zero, {}, info)
 
