@@ -1,4 +1,8 @@
-"""A ring buffer of transitions as pure functions over a pytree of arrays."""
+"""A ring buffer of transitions as pure functions over a pytree of arrays.
+
+What is not finite is never stored: one NaN would be drawn again and again, and each time reach
+every net that learns from the batch. Whoever adds counts what is left out by ``storable``.
+"""
 
 from __future__ import annotations
 
@@ -37,15 +41,23 @@ def init(capacity: int, example: Any) -> Ring:
   return Ring(data, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
 
 
+def storable(item: Any) -> Array:
+  """Tells whether all numbers of one item are finite, ``[]`` bool."""
+  floats = [x for x in jax.tree.leaves(item) if jnp.issubdtype(jnp.result_type(x), jnp.floating)]
+  return jnp.stack([jnp.isfinite(x).all() for x in floats]).all() if floats else jnp.ones((), bool)
+
+
 def add(ring: Ring, item: Any) -> Ring:
-  """Writes one item, over the oldest once the buffer is full."""
-  data = jax.tree.map(lambda rows, x: rows.at[ring.cursor].set(x), ring.data, item)
-  size = jnp.minimum(ring.size + 1, ring.capacity)
-  return Ring(data, (ring.cursor + 1) % ring.capacity, size)
+  """Writes one item, over the oldest once the buffer is full, if it is ``storable``."""
+  count = jnp.int32(storable(item))
+  row = jnp.where(count, ring.cursor, ring.capacity)  # beyond the end: dropped
+  data = jax.tree.map(lambda rows, x: rows.at[row].set(x, mode="drop"), ring.data, item)
+  size = jnp.minimum(ring.size + count, ring.capacity)
+  return Ring(data, (ring.cursor + count) % ring.capacity, size)
 
 
 def add_many(ring: Ring, items: Any, keep: Array) -> Ring:
-  """Writes the items of a batch that are to be kept, in their order.
+  """Writes the items of a batch that are to be kept and ``storable``, in their order.
 
   Args:
     ring: the buffer.
@@ -57,6 +69,7 @@ def add_many(ring: Ring, items: Any, keep: Array) -> Ring:
   """
   if len(keep) > ring.capacity:
     raise ValueError(f"{len(keep)} items do not fit a buffer of capacity={ring.capacity}.")
+  keep &= jax.vmap(storable)(items)
   place = (ring.cursor + jnp.cumsum(keep) - 1) % ring.capacity
   rows = jnp.where(keep, place, ring.capacity)  # beyond the end: dropped
   data = jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), ring.data, items)
@@ -68,7 +81,7 @@ def add_many(ring: Ring, items: Any, keep: Array) -> Ring:
 def sample(ring: Ring, key: Key, size: int, newest: Array | None = None) -> Any:
   """Draws ``size`` valid items uniformly with replacement, leaves ``[size, ...]``.
 
-  The buffer must not be empty.
+  Of an empty buffer all items are zeros.
 
   Args:
     ring: the buffer.
@@ -77,9 +90,9 @@ def sample(ring: Ring, key: Key, size: int, newest: Array | None = None) -> Any:
     newest: draw only from so many items that were added last, ``[]``; None: from all.
   """
   if newest is None:
-    rows = jax.random.randint(key, (size,), 0, ring.size)
+    rows = jax.random.randint(key, (size,), 0, jnp.maximum(ring.size, 1))
   else:
-    age = jax.random.randint(key, (size,), 0, jnp.minimum(ring.size, newest))
+    age = jax.random.randint(key, (size,), 0, jnp.clip(newest, 1, jnp.maximum(ring.size, 1)))
     rows = (ring.cursor - 1 - age) % ring.capacity
   return jax.tree.map(lambda x: x[rows], ring.data)
 
@@ -94,7 +107,7 @@ def sample_two(
 ) -> Any:
   """Draws a batch of which ``floor(size * share)`` items come from ``first``.
 
-  Neither may be empty, unless nothing is taken from it.
+  What is taken of one that is empty are zeros.
 
   Args:
     first, second: buffers of items alike.
