@@ -49,8 +49,8 @@ def init(capacity: int, example: Any, *, counted: bool = False) -> Ring:
   """
   positive(capacity=capacity)
   data = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), example)
-  none = jnp.zeros((), jnp.int32)
-  return Ring(data, none, none, none if counted else None)
+  none = lambda: jnp.zeros((), jnp.int32)  # leaves that share a buffer could not be donated
+  return Ring(data, none(), none(), none() if counted else None)
 
 
 def storable(item: Any) -> Array:

@@ -178,8 +178,6 @@ def make_ensemble(
     return denormalize(params.targets, mean), variance * jnp.square(params.targets.scale)
 
   def loss(params, inputs, targets, weights):
-    # rows that do not count may hold anything: 0 * NaN would be in the gradient
-    inputs, targets = (jnp.where(weights[..., None] > 0, x, 0.0) for x in (inputs, targets))
     mean, log_var = jax.vmap(predict, (MEMBER_AXES, 0))(params, inputs)
     wanted = normalize(params.targets, targets) if normalize_targets else targets
     squares = jnp.square(mean - wanted)
