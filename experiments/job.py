@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -14,11 +14,14 @@ from experiments.command import UsageError
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
 from mbrl_jax.algorithms.demorl import preload
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
+from mbrl_jax.envs import Task, never
+from mbrl_jax.envs.action_noise import ActionNoise
 from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.runtime import loop
 from mbrl_jax.runtime.dataset import load_dataset
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
-from mbrl_jax.types import Algorithm, Env, Key, Metrics, TrainState
+from mbrl_jax.types import Algorithm, Env, Key, TrainState
 
 LONGEST_CHUNK = 25
 """Environment steps of one compiled call at most: how long a signal may have to wait."""
@@ -60,11 +63,17 @@ class Job(NamedTuple):
 
   @property
   def total_steps(self) -> int:
-    """Environment steps of the whole run."""
+    """Environment steps of the whole run; at most, where it is counted in trials."""
     if hasattr(self.config, "steps"):
       return self.config.steps
-    trials = self.config.trials + getattr(self.config, "init_trials", 0)
-    return trials * self.env.spec.episode_length
+    return self.total_episodes * self.env.spec.episode_length
+
+  @property
+  def total_episodes(self) -> int:
+    """Episodes of the whole run, 0 where it is counted in steps."""
+    if hasattr(self.config, "steps"):
+      return 0
+    return self.config.trials + getattr(self.config, "init_trials", 0)
 
   @property
   def checkpoint_steps(self) -> int:
@@ -73,10 +82,17 @@ class Job(NamedTuple):
 
   @property
   def chunk(self) -> int:
-    """Environment steps of a compiled call: the config's, or a divisor of the episode's."""
+    """Environment steps of a compiled call: the config's, or a divisor of the episode's.
+
+    Where episodes may end early several seeds take one at a time, so that none waits for its
+    next fit while others go on, and so does a run with evaluations after so many steps.
+    """
     if hasattr(self.config, "update_every"):
       return self.config.update_every
-    length = self.env.spec.episode_length
+    every, several = self.settings["eval_steps"], self.settings["seeds"] > 1
+    if (every or several) and _may_end_early(self.env):
+      return 1
+    length = math.gcd(self.env.spec.episode_length, every)
     return max(n for n in range(1, LONGEST_CHUNK + 1) if length % n == 0)
 
   def init(self) -> TrainState:
@@ -96,14 +112,20 @@ class Job(NamedTuple):
     state = jax.vmap(fill, (0, None))(jax.jit(jax.vmap(start))(keys), data)
     return state if self.mesh is None else shard_seeds(state, self.mesh)
 
-  def step(self) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
-    """Makes the compiled training step."""
-    make = lambda **options: make_step(self.algorithm, self.env, steps=self.chunk, **options)
+  def step(self, steps: int | None = None) -> loop.Step:
+    """Makes the compiled training step, of so many environment steps or of ``chunk``."""
+    steps = self.chunk if steps is None else steps
+    make = lambda **options: make_step(self.algorithm, self.env, steps=steps, **options)
     options = compiler_options()
     if self.mesh is None:
       return make(seeds=self.width, compiler_options=options)
     share = make(seeds=self.width // self.mesh.shape["seeds"])
     return over_seeds(share, self.mesh, compiler_options=options)
+
+  def rest(self) -> tuple[int, loop.Step] | None:
+    """Makes the step of what is left at the end of a run of no whole number of chunks."""
+    left = 0 if self.total_episodes else self.total_steps % self.chunk
+    return (left, self.step(left)) if left else None
 
   def evaluation(self, episodes: int, act: Any) -> tuple[Any, float]:
     """Compiles evaluation episodes.
@@ -181,7 +203,7 @@ def _evaluation(
   """Says when to evaluate, where the command line does not."""
   counts_steps = hasattr(config, "steps")
   if every is None and steps is None:
-    every, steps = (0, _share(config)) if counts_steps else (5, 0)
+    every, steps = (0, _evaluation_share(config)) if counts_steps else (5, 0)
   return {
     "eval_every": every or 0,
     "eval_steps": steps or 0,
@@ -192,6 +214,31 @@ def _evaluation(
 def _share(config: Any) -> int:
   """Returns a twentieth of a run that is counted in steps."""
   return max(config.steps // 20, 1)
+
+
+def _evaluation_share(config: Any) -> int:
+  """Returns the share in whole compiled calls: evaluations take place between them."""
+  chunk = config.update_every
+  return min(-(-_share(config) // chunk) * chunk, config.steps)
+
+
+def check_evaluations(settings: Settings) -> None:
+  """Refuses evaluations that would not take place when they are asked for.
+
+  Raises:
+    UsageError: some evaluation would fall inside a compiled call.
+  """
+  every, config = settings["eval_steps"], settings["config"]
+  if not every or "update_every" not in config:
+    return
+  chunk, total = config["update_every"], config["steps"]
+  for moment in range(every, total + 1, every):
+    if moment % chunk and moment != total:
+      raise UsageError(
+        f"--eval_steps={every} asks for an evaluation after {moment} steps, but one compiled "
+        f"call takes --config.update_every={chunk}, and evaluations take place between calls: "
+        "choose a multiple of it."
+      )
 
 
 def build(settings: Settings, devices: int = 1) -> Job:
@@ -216,6 +263,11 @@ def build(settings: Settings, devices: int = 1) -> Job:
   except KeyError as error:
     raise UsageError(f"config.json lacks {error}; is it of this version?") from error
   return Job(settings, config, env, algorithm, mesh)
+
+
+def _may_end_early(env: Env) -> bool:
+  """Tells whether nothing says that all episodes take their full time."""
+  return not (isinstance(env, (Task, ActionNoise)) and env.spec.terminated is never)
 
 
 def _seed_mesh(seeds: int, devices: int) -> jax.sharding.Mesh | None:

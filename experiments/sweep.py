@@ -88,7 +88,12 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   cells = grid.cells(dotted, _settings_flags(options, dotted))
   tasks = [_task(folder, cell) for cell in cells]
   runs = [
-    schedule.Run(cell.name, _place(folder, cell), task.total_steps)
+    schedule.Run(
+      cell.name,
+      _place(folder, cell),
+      task.total_steps,
+      task.total_episodes * len(task.seeds or [0]),
+    )
     for cell, task in zip(cells, tasks, strict=True)
   ]
   backend = BACKENDS[options.backend](options)
@@ -152,6 +157,8 @@ def _task(folder: Path, cell: grid.Cell) -> job.Job:
     run_folder.check_config(place, cell.settings)
   elif place.path.exists() and any(place.path.iterdir()):
     raise command.UsageError(f"{place.path} is not empty and not a run: move it away.")
+  else:
+    job.check_evaluations(cell.settings)
   # Sizes are the same whatever simulates, and this process may lack what the runs have.
   return job.build({**cell.settings, "physics": "auto"})._replace(settings=cell.settings)
 

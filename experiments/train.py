@@ -78,8 +78,8 @@ def _define_schedule() -> None:
   flags.DEFINE_integer(
     "eval_steps",
     None,
-    "Environment steps between evaluations, in place of --eval_every. Default: a twentieth of "
-    "the run where it is counted in steps.",
+    "Environment steps between evaluations, in place of --eval_every; a multiple of "
+    "--config.update_every. Default: a twentieth of the run where it is counted in steps.",
     0,
   )
   flags.DEFINE_integer(
@@ -127,6 +127,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     folder,
     schedule,
     seeds=task.seeds,
+    rest=task.rest(),
     evaluate=make_evaluator(task, state.act, console) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
     tracker=_tracker(folder, options.wandb) if options.wandb else None,
@@ -184,6 +185,8 @@ def _settings(
     env_overrides={**run_folder.flat(stored.get("env_overrides", {})), **dotted["env"]},
     config_overrides={**run_folder.flat(stored.get("config", {})), **dotted["config"]},
   )
+  if not stored:
+    job.check_evaluations(settings)
   return settings
 
 
@@ -191,6 +194,7 @@ def make_schedule(options: flags.FlagValues, task: job.Job) -> loop.Schedule:
   """Says when a run is evaluated and saved."""
   return loop.Schedule(
     total_steps=task.total_steps,
+    total_episodes=task.total_episodes,
     eval_every=task.settings["eval_every"],
     eval_steps=task.settings["eval_steps"],
     checkpoint_every=options.checkpoint_every or 1,

@@ -37,7 +37,14 @@ from mbrl_jax.algorithms.imagine import imagine
 from mbrl_jax.algorithms.schedule import at_epoch, check_schedule, floor_at_epoch
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
-from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
+from mbrl_jax.algorithms.world import (
+  World,
+  WorldConfig,
+  WorldState,
+  elite_params,
+  fitted,
+  make_world,
+)
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.validate import positive
@@ -64,7 +71,7 @@ class Config:
     capacity: real transitions kept; 0: all of the run.
     update_every: environment steps between fits of the model, in one compiled call.
     epoch_length: environment steps that the schedules count as one epoch.
-    fit_until: epoch after which the model is fitted no more; -1: never.
+    fit_until: epoch after which the model is fitted no more, once it has been; -1: never.
     rollouts: start states of the rollouts after each fit, a multiple of world.elites.
     rollout_schedule: length of the rollouts over epochs, rounded down.
     ratio_schedule: share of real transitions in a batch over epochs; 1: no model.
@@ -232,7 +239,7 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   sac, blank, none = parts.agent.init(sac_key), blank_transition(spec), jnp.zeros((), jnp.int32)
   calls = -(-config.retain_epochs * config.epoch_length // config.update_every)
   real = ring.init(config.capacity or config.steps, blank)
-  model = ring.init(calls * longest(config) * config.rollouts, blank)
+  model = ring.init(calls * longest(config) * config.rollouts, blank, counted=True)
   sample = lambda key: ring.sample(real, key, config.agent.batch_size)
   metrics = parts.agent.update(sac, sample, key, none > 0)[1]
   world, tuning = parts.world.init(world_key), jax.tree.map(jnp.asarray, parts.tuning)
@@ -267,25 +274,26 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   epoch = _epoch(config, state)
   begun = state.act.random == 0
   wanted = begun & (at_epoch(config.ratio_schedule, epoch) < 1)
-  fitting = wanted & ((config.fit_until < 0) | (epoch < config.fit_until))
-  world, fitted = parts.world.fit(
+  fitting = (config.fit_until < 0) | (epoch < config.fit_until) | ~fitted(learn.world)
+  world, report = parts.world.fit(
     learn.world,
     learn.real.data,
     learn.real.size,
     fit_key,
-    jnp.where(fitting, config.world.epochs, 0),
+    jnp.where(wanted & fitting, config.world.epochs, 0),
   )
   length = floor_at_epoch(config.rollout_schedule, epoch)
   starts = ring.sample(learn.real, start_key, config.rollouts).obs
-  steps = jnp.where(wanted, length, 0)
+  steps = jnp.where(wanted & fitted(world), length, 0)
   params = elite_params(world)
   keys = roll_key, jax.random.fold_in(learn.run_key, epoch)
   model = parts.rollouts(learn.tuning, learn.model, params, learn.sac, starts, steps, *keys)
   metrics = {
     **learn.metrics,
-    "model_error": jnp.mean(fitted["holdout_mse"][world.elites]),
-    "fit_epochs": fitted["epochs"],
+    "model_error": jnp.mean(report["holdout_mse"][world.elites]),
+    "fit_epochs": report["epochs"],
     "rollout_length": length,
+    "nonfinite_imagined": model.dropped,
     "ran": begun.astype(jnp.float32),
   }
   learn = learn._replace(world=world, model=model)

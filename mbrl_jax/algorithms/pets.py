@@ -48,9 +48,9 @@ class Config:
   """PETS; the defaults are the paper's for cart-pole.
 
   Attributes:
-    trials: episodes of model-predictive control.
+    trials: episodes of model-predictive control; after them the run is over.
     init_trials: episodes of uniform actions before them.
-    capacity: transitions kept, the oldest go first; 0: as many as the run takes.
+    capacity: transitions kept, the oldest go first; 0: as many as the run can take.
     log_predictions: report every particle's prediction at each control step.
     model, fit, planner: see their classes.
   """
@@ -71,7 +71,8 @@ class Act(NamedTuple):
     params: parameters of the model.
     plan: state of the planner.
     fresh: that with which every episode begins.
-    random: uniform actions still to take before planning, ``[]`` int32.
+    random: uniform actions still to take before planning if no episode ends early,
+      ``[]`` int32.
   """
 
   params: Any
@@ -103,7 +104,8 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
       with one net, particles that do not divide among the nets) or sizes that
       are not positive.
   """
-  positive(trials=config.trials, **vars(config.fit))
+  trials = {"trials": config.trials, "init_trials": config.init_trials}
+  positive(**trials, **vars(config.fit))
   model = make_model(config.model)
   dynamics = as_dynamics(
     model,
@@ -124,10 +126,11 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
     init=lambda key: _init(spec, config, model, planner, optimizer, key),
     reset=lambda act: act._replace(plan=act.fresh),
     act=lambda act, obs, key: _act(spec, planner, predict, act, obs, key),
-    observe=_observe,
+    observe=lambda state, transition: _observe(spec, state, transition),
     update=lambda state: _update(spec, config, model, optimizer, state),
     deploy=lambda act: act._replace(random=jnp.zeros_like(act.random)),
     insight=Insight(dynamics, lambda state: state.act.params, planned=lambda act: act.plan),
+    idle=lambda state: _idle(sum(trials.values()), state),
   )
 
 
@@ -166,17 +169,34 @@ def _act(spec, planner, predict, act, obs, key) -> tuple[Array, Act, Metrics]:
   action, plan, value, nonfinite = jax.lax.cond(random, explore, exploit)
   info = {"value": value, "nonfinite": nonfinite, "random": random.astype(jnp.float32)}
   if predict is not None:
-    info["prediction"] = predict(act.params, obs, plan.plan, predict_key)
+    info["prediction"] = _predict(predict, act, plan.plan, obs, predict_key)
   return action, act._replace(plan=plan, random=jnp.maximum(act.random - 1, 0)), info
 
 
-def _observe(state: TrainState, transition: Transition) -> TrainState:
+def _predict(predict, act: Act, plan: Array, obs: Array, key) -> Array:
+  """Predicts ``[H + 1, P, O]`` from what is left of a plan that is executed; NaN behind it."""
+  age = act.plan.age
+  states = predict(act.params, obs, jnp.roll(plan, -age, axis=0), key)
+  known = jnp.arange(len(states)) < len(states) - age
+  return jnp.where(known[:, None, None], states, jnp.nan)
+
+
+def _observe(spec: EnvSpec, state: TrainState, transition: Transition) -> TrainState:
   """Stores a transition; the end of an episode makes a fit due."""
-  learn = state.learn
+  learn, act = state.learn, state.act
   done = transition.terminated | transition.truncated
-  ended = done & (state.act.random == 0)
+  # what an episode that ended early has left of its uniform actions is not taken in the next
+  random = jnp.where(done, act.random - act.random % spec.episode_length, act.random)
   buffer = ring.add(learn.buffer, transition)
-  return state._replace(learn=learn._replace(buffer=buffer, due=learn.due | ended))
+  # nobody plans with a model that has seen nothing
+  random = jnp.where(done & (buffer.size == 0), spec.episode_length, random)
+  learn = learn._replace(buffer=buffer, due=learn.due | (done & (random == 0)))
+  return state._replace(act=act._replace(random=random), learn=learn)
+
+
+def _idle(episodes: int, state: TrainState) -> Array:
+  """Waits for the fit that follows each episode, and for good after the last one."""
+  return state.learn.due | (state.rollout.episodes >= episodes)
 
 
 def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]:

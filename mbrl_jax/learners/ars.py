@@ -13,6 +13,8 @@ Source: Mania, Guy and Recht 2018, "Simple random search provides a competitive 
 reinforcement learning", algorithm 2, V2-t; from memory.
 
 Deviations:
+  * States that are not finite are not counted in, and a direction with a return that is not
+    finite comes last and moves nothing.
   * Actions are scaled and clipped to the bounds.
   * No survival bonus is taken off the rewards.
 """
@@ -128,7 +130,10 @@ def make_ars(
     return state.policy._replace(weights=state.policy.weights + push)
 
   def update(state: ARSState, returns: Array, key: Key) -> tuple[ARSState, Metrics]:
-    _, best = jax.lax.top_k(returns.max(1), top)
+    sound = jnp.isfinite(returns).all(1)
+    _, best = jax.lax.top_k(jnp.where(sound, returns.max(1), -jnp.inf), top)
+    middle = jnp.mean(returns, where=sound[:, None])
+    returns = jnp.where(sound[:, None], returns, jnp.where(sound.any(), middle, 0.0))
     kept = returns[best]
     spread = jnp.maximum(kept.std(), 1e-6)
     slope = einsum("n,nao->ao", kept[:, 0] - kept[:, 1], state.directions[best])
@@ -145,10 +150,12 @@ def make_ars(
 
 
 def _see(state: ARSState, obs: Array) -> ARSState:
-  """Counts one state in, as Welford does."""
+  """Counts one state in, as Welford does, if it is finite."""
   count, error = state.count + 1, obs - state.mean
   mean = state.mean + error / count
-  return state._replace(count=count, mean=mean, square=state.square + error * (obs - mean))
+  seen = state._replace(count=count, mean=mean, square=state.square + error * (obs - mean))
+  sound = jnp.isfinite(obs).all()
+  return jax.tree.map(lambda new, old: jnp.where(sound, new, old), seen, state)
 
 
 def _scaling(state: ARSState) -> Normalizer:

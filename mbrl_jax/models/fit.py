@@ -237,7 +237,9 @@ def _run_epoch(loop: _Loop, step, inputs, targets, split: Split, settings: Setti
   )
   if size is None:
     weights = (jnp.arange(len(inputs)) < split.train).astype(jnp.float32)
-    batch = (inputs, targets, weights)
+    # Nothing that stands behind the valid rows may reach a gradient.
+    clean = (jnp.where(weights[:, None] > 0, x, 0.0) for x in (inputs, targets))
+    batch = (*clean, weights)
     return step(loop, *(jnp.broadcast_to(x, (members, *x.shape)) for x in batch))
 
   key, shuffle_key = jax.random.split(loop.key)

@@ -43,13 +43,15 @@ def draw_rows(key: Key, members: int, columns: int, split: Split, bootstrap: boo
   """Draws each member's training rows, ``[members, columns]``.
 
   With ``bootstrap`` with replacement; otherwise each member gets every row once. Only the
-  first ``split.train`` columns count.
+  first ``split.train`` columns count; the others hold training rows, too, because what stands
+  in invalid rows may be NaN, and a weight of 0 does not keep that out of a gradient.
   """
   shape = members, columns
   if bootstrap:
     picks = jax.random.randint(key, shape, 0, jnp.maximum(split.train, 1))
   else:
-    picks = jnp.broadcast_to(jnp.arange(columns), shape)
+    picks = jnp.minimum(jnp.arange(columns), jnp.maximum(split.train - 1, 0))
+    picks = jnp.broadcast_to(picks, shape)
   return split.order[jnp.minimum(split.held + picks, len(split.order) - 1)]
 
 

@@ -224,6 +224,23 @@ def test_a_loss_that_is_never_finite_shows():
   assert_trees(np.testing.assert_array_equal, result.params.network, params.network)
 
 
+@pytest.mark.parametrize("kind", ["PE", "DE"])
+@pytest.mark.parametrize("batch_size", [32, None])
+def test_padding_that_is_not_finite_changes_nothing_without_bootstrap(kind, batch_size):
+  ensemble, params, state = start(kind)
+  size = 40  # the second batch of 32 ends in padding
+  inputs, targets = data()
+  run = lambda inputs, targets: fit(
+    ensemble, params, state, inputs, targets, size, jax.random.key(1),
+    optimizer=ADAM, epochs=2, batch_size=batch_size, bootstrap=False,
+  )  # fmt: skip
+  want = run(inputs, targets)
+  got = run(inputs.at[size:].set(jnp.nan), targets.at[size:].set(jnp.inf))
+  assert_trees(np.testing.assert_array_equal, got, want)
+  assert got.metrics["nonfinite_steps"] == 0 and got.metrics["nonfinite_rows"] == 0
+  assert (got.params.network["layer_0"]["kernel"] != params.network["layer_0"]["kernel"]).any()
+
+
 @pytest.mark.parametrize(
   ("options", "words"),
   [
