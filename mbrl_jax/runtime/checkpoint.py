@@ -6,8 +6,8 @@ One checkpoint is one folder ``checkpoints/00000400/``::
   host.npz        what the host loop must know besides (open episodes, counters)
   manifest.json   step, score, and for each leaf its shape, dtype and CRC-32
 
-It is written under a temporary name, flushed to the disk, and renamed: a folder
-with a number for a name is complete. The checksums find damage that the storage
+It is written under a temporary name, flushed to the disk, read back, and renamed: a
+folder with a number for a name is complete. The checksums find damage that the storage
 format itself lets through.
 """
 
@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import orbax.checkpoint as ocp
 
-from mbrl_jax.runtime import files, leaves
+from mbrl_jax.runtime import array_store, files, leaves
 
 SHOWN = 20
 """Differing leaves listed in one message."""
@@ -55,10 +54,6 @@ def _is_full(error: BaseException) -> bool:
       return True
     error = error.__cause__ or error.__context__
   return False
-
-
-def _handler() -> ocp.Checkpointer:
-  return ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
 
 
 class Checkpoints:
@@ -108,16 +103,22 @@ class Checkpoints:
         non-finite one is never the best.
 
     Raises:
-      CheckpointError: the disk is full; earlier checkpoints are untouched.
+      CheckpointError: the disk is full, or what was written does not read back; earlier
+        checkpoints are untouched.
     """
     self.folder.mkdir(parents=True, exist_ok=True)
     self._clean()
     temporary = self.folder / f".{step}.{os.getpid()}.tmp"
     try:
       self._write(temporary, step, state, host or {}, score)
+      self._read(temporary, state)
       self._commit(temporary, step)
+    except CheckpointError as error:
+      raise CheckpointError(
+        f"Step {step} was saved to {self.folder}, but does not read back and was dropped. "
+        f"Earlier checkpoints are intact: {self.steps() or 'none yet'}.\n{error}"
+      ) from error
     except Exception as error:
-      shutil.rmtree(temporary, ignore_errors=True)
       if not _is_full(error):
         raise
       raise CheckpointError(
@@ -125,6 +126,8 @@ class Checkpoints:
         f"was not written. Complete ones are intact: {self.steps() or 'none yet'}. "
         "Free some space and resume."
       ) from error
+    finally:
+      shutil.rmtree(temporary, ignore_errors=True)
     self._retain()
 
   def restore(self, template: Any, step: int | str | None = None) -> Restored:
@@ -141,7 +144,7 @@ class Checkpoints:
     """
     step = self._choose(step)
     try:
-      arrays, host = self._read(step, template)
+      arrays, host = self._read(self._path(step), template)
     except CheckpointError as error:
       raise CheckpointError(f"{error}\n{self._advice(step, template)}") from error
     return Restored(leaves.unflatten(template, arrays), host, step)
@@ -169,7 +172,7 @@ class Checkpoints:
     for path, array in arrays.items():
       table[path]["crc32"] = leaves.checksum(array)
     # Orbax refuses arrays without elements; the manifest alone describes them.
-    _handler().save(folder / "state", {k: x for k, x in arrays.items() if x.size})
+    array_store.save(folder / "state", {k: x for k, x in arrays.items() if x.size})
     files.write_atomic(folder / "host.npz", lambda file: np.savez(file, **host))
     finite = score is not None and np.isfinite(score)
     manifest = {"step": step, "score": float(score) if finite else None, "leaves": table}
@@ -182,6 +185,7 @@ class Checkpoints:
     if target.exists():
       os.rename(target, replaced)
     os.rename(temporary, target)
+    files.sync(self.folder)  # older ones are deleted next
     shutil.rmtree(replaced, ignore_errors=True)
 
   def _clean(self) -> None:
@@ -208,8 +212,7 @@ class Checkpoints:
       raise CheckpointError(f"There is no checkpoint of step {step}; there are {steps}.")
     return int(step)
 
-  def _read(self, step: int, template: Any) -> tuple[leaves.Leaves, dict[str, np.ndarray]]:
-    folder = self._path(step)
+  def _read(self, folder: Path, template: Any) -> tuple[leaves.Leaves, dict[str, np.ndarray]]:
     manifest = self._manifest(folder)
     wrong = leaves.differences(leaves.describe(template), manifest["leaves"])
     if wrong:
@@ -241,42 +244,33 @@ class Checkpoints:
     return manifest
 
   def _arrays(self, folder: Path, template: Any) -> leaves.Leaves:
-    expected = leaves.flatten(template)
-    full = [path for path, array in expected.items() if array.size]
+    expected = leaves.named(template)
+    empty = leaves.flatten({path: x for path, x in expected.items() if not np.size(x)})
+    full = [path for path in expected if path not in empty]
     try:
-      found = _restore_arrays(folder / "state", full)
+      found = array_store.load(folder / "state", full)
     except Exception as error:
       wrong = [path for path in full if not _loads(folder / "state", path)]
       lines = [f"{path}: cannot be read" for path in wrong]
       title = f"Checkpoint {folder} is damaged ({str(error).splitlines()[0][:200]})"
       raise CheckpointError(_listing(title, lines)) from error
-    return {k: found[k] if x.size else x for k, x in expected.items()}
+    return found | empty
 
   def _advice(self, bad: int, template: Any) -> str:
     for step in reversed(self.steps()):
       if step == bad:
         continue
       try:
-        self._read(step, template)
+        self._read(self._path(step), template)
       except CheckpointError:
         continue
       return f"The last good checkpoint is step {step}: load it with --step={step}."
     return "No other checkpoint of this run loads."
 
 
-def _restore_arrays(folder: Path, paths: list[str]) -> leaves.Leaves:
-  as_numpy = {path: ocp.RestoreArgs(restore_type=np.ndarray) for path in paths}
-  arguments = ocp.args.PyTreeRestore(restore_args=as_numpy, item=dict.fromkeys(paths, 0))
-  return {k: np.asarray(x) for k, x in _handler().restore(folder, args=arguments).items()}
-
-
 def _loads(folder: Path, path: str) -> bool:
-  as_numpy = {path: ocp.RestoreArgs(restore_type=np.ndarray)}
-  arguments = ocp.args.PyTreeRestore(
-    restore_args=as_numpy, item={path: 0}, partial_restore=True
-  )
   try:
-    _handler().restore(folder, args=arguments)
+    array_store.load(folder, [path], partial=True)
   except Exception:
     return False
   return True

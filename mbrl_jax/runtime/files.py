@@ -24,6 +24,7 @@ def write_atomic(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
       file.flush()
       os.fsync(file.fileno())
     os.replace(temporary, path)
+    sync(path.parent)
   finally:
     with contextlib.suppress(FileNotFoundError):
       temporary.unlink()
@@ -39,12 +40,17 @@ def write_json(path: Path | str, value: Any) -> None:
   write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def sync(path: Path | str) -> None:
+  """Forces a file, or the entries of a folder, to the disk."""
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
+
+
 def sync_tree(folder: Path) -> None:
   """Forces every file below ``folder``, and the folders' entries, to the disk."""
   for parent, _, names in os.walk(folder):
     for name in [".", *names]:
-      descriptor = os.open(os.path.join(parent, name), os.O_RDONLY)
-      try:
-        os.fsync(descriptor)
-      finally:
-        os.close(descriptor)
+      sync(os.path.join(parent, name))
