@@ -6,15 +6,18 @@ import contextlib
 import difflib
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 
 from absl import app, flags
 from absl import logging as absl_logging
 
+from experiments import stop
 from mbrl_jax.envs.adapters.failure import failure
 from mbrl_jax.runtime.checkpoint import CheckpointError
 from mbrl_jax.runtime.devices import check_platform
+from mbrl_jax.runtime.interrupt import end_with_parent
 from mbrl_jax.runtime.loop import Diverged, EnvironmentStopped
 from mbrl_jax.runtime.run_folder import RunFolderError
 
@@ -48,6 +51,7 @@ def run(
     repeated: a flag that takes all the words that follow it: ``--runs a b c``.
     groups: first parts of the dotted flags: ``--config.a.b=value``.
   """
+  end_with_parent()
   define()
   dotted: Dotted = {group: {} for group in groups}
 
@@ -69,7 +73,14 @@ def run(
     # Orbax writes a page of information at each save: --verbosity=0 shows it.
     if not flags.FLAGS["verbosity"].present:
       absl_logging.set_verbosity(absl_logging.WARNING)
-    sys.exit(guarded(lambda: _checked(main, dotted)))
+    if signal.getsignal(signal.SIGINT) is stop:  # from now on there is what to put away
+      signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+      sys.exit(guarded(lambda: _checked(main, dotted)))
+    except KeyboardInterrupt:
+      with contextlib.suppress(OSError):
+        sys.stdout.flush()
+      stop()
 
   app.run(start, flags_parser=parse)
 

@@ -14,8 +14,9 @@ run is saved and --resume continues it exactly. Exit status: 0 done, or stopped 
 
 from __future__ import annotations
 
+import contextlib
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ from absl import flags
 from experiments import command, configuration, job, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.adapters.extra import import_extra
-from mbrl_jax.runtime import loop, run_folder, wandb_tracker
+from mbrl_jax.runtime import lock, loop, run_folder, wandb_tracker
 from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.table import read_table
 
@@ -116,8 +117,17 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     enable_compilation_cache(options.compilation_cache)
   if options.wandb:
     _check_wandb()
-  folder, task = open_job(options, dotted)
-  console.print(f"run folder: {folder.path}", markup=False)
+  with open_job(options, dotted) as (folder, task):
+    console.print(f"run folder: {folder.path}", markup=False)
+    return _train(options, folder, task, console)
+
+
+def _train(
+  options: flags.FlagValues,
+  folder: run_folder.RunFolder,
+  task: job.Job,
+  console: rich.console.Console,
+) -> int:
   schedule = make_schedule(options, task)
   state = task.init()
   outcome = loop.train(
@@ -149,23 +159,30 @@ def _tracker(folder: run_folder.RunFolder, project: str) -> wandb_tracker.WandbT
     raise command.UsageError(f"--wandb: {error}") from error
 
 
+@contextlib.contextmanager
 def open_job(
   options: flags.FlagValues, dotted: command.Dotted
-) -> tuple[run_folder.RunFolder, job.Job]:
-  """Creates the run folder, or opens that of the run to resume, and builds its job."""
+) -> Iterator[tuple[run_folder.RunFolder, job.Job]]:
+  """Builds a job and creates its run folder, or opens the run to resume; holds the folder."""
   if options.step is not None and not options.resume:
     raise command.UsageError("--step says where to resume: add --resume.")
   if not options.resume:
     task = job.build(_settings(options, dotted, {}), options.devices)
     names = [options.algo, tasks.label(options.env), f"seed{options.seed}"]
     path = options.logdir or "runs/" + "_".join(names)
-    return run_folder.create(path, task.settings), task
+    with run_folder.new_run(path, task.settings) as folder:
+      yield folder, task
+    return
   if options.logdir is None:
     raise command.UsageError("--resume needs --logdir, the folder of the run to continue.")
   folder = run_folder.open_run(options.logdir)
   settings = _settings(options, dotted, folder.config())
   run_folder.check_config(folder, settings)
-  return folder, job.build(settings, options.devices)
+  task = job.build(settings, options.devices)
+  with lock.writing(folder.path):
+    if not folder.checkpoints.exists():  # a run that was killed before starts over
+      run_folder.write_versions(folder)
+    yield folder, task
 
 
 def _settings(

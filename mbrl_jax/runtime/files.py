@@ -5,9 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
+
+
+class RunFolderError(RuntimeError):
+  """A folder or a file of a run that cannot be used as asked; the message says what to do."""
 
 
 def write_atomic(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
@@ -38,6 +45,26 @@ def write_text(path: Path | str, text: str) -> None:
 def write_json(path: Path | str, value: Any) -> None:
   """Writes ``value`` as indented JSON to ``path`` atomically."""
   write_text(path, json.dumps(value, indent=2) + "\n")
+
+
+def read_npz(path: Path | str) -> dict[str, np.ndarray]:
+  """Reads all arrays of an ``.npz`` file.
+
+  Raises:
+    RunFolderError: it is none, or damaged; names the file and the array.
+    OSError: there is no such file.
+  """
+  with open(path, "rb") as file:
+    if not zipfile.is_zipfile(file):
+      raise RunFolderError(f"{path} is not an npz file, or is cut short.")
+    arrays, name = {}, "the list of its arrays"
+    try:
+      with np.load(path, allow_pickle=False) as stored:
+        for name in stored.files:
+          arrays[name] = stored[name]
+    except Exception as error:  # of the archive, its compression or an array's head
+      raise RunFolderError(f"{path} is damaged: {name} cannot be read.") from error
+  return arrays
 
 
 def sync(path: Path | str) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 import rich.console
 
 from mbrl_jax.ops.validate import positive
+from mbrl_jax.runtime import lock
 from mbrl_jax.runtime.devices import compile_ahead
 from mbrl_jax.runtime.interrupt import Interrupt
 from mbrl_jax.runtime.metrics import Tracker
@@ -82,11 +83,14 @@ def train(
     EnvironmentStopped: an environment on the host raised or hung. The state before the
       chunk has been saved.
     CheckpointError: no such step or a damaged checkpoint, or the disk is full.
+    RunFolderError: another process writes to the folder, or what is to be continued in it is
+      damaged.
     ValueError: the schedule makes no sense.
   """
   _check(schedule)
-  run = Run(state, folder, schedule, seeds, resume, tracker, console)
-  return _until_the_end(run, step, evaluate)
+  with lock.writing(folder.path):
+    run = Run(state, folder, schedule, seeds, resume, tracker, console)
+    return _until_the_end(run, step, evaluate)
 
 
 def train_together(
@@ -121,15 +125,16 @@ def train_together(
   Raises:
     Diverged: all did; the message is that of the last.
     EnvironmentStopped: see ``train``.
-    CheckpointError: see ``train``.
+    CheckpointError, RunFolderError: see ``train``.
     ValueError: the schedule makes no sense, or the runs are not equally far.
   """
   _check(schedule)
-  runs = [
-    Run(state, folder, schedule, seeds, resume, None, console)
-    for state, folder, console in zip(states, folders, consoles, strict=True)
-  ]
-  ended = _until_the_end(Together(runs), step, evaluate)
+  with lock.writing(*(folder.path for folder in folders)):
+    runs = [
+      Run(state, folder, schedule, seeds, resume, None, console)
+      for state, folder, console in zip(states, folders, consoles, strict=True)
+    ]
+    ended = _until_the_end(Together(runs), step, evaluate)
   return [ended._replace(state=run.state, step=run.step) for run in runs]
 
 
