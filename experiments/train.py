@@ -15,6 +15,7 @@ run is saved and --resume continues it exactly. Exit status: 0 done, or stopped 
 from __future__ import annotations
 
 import contextlib
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -176,6 +177,8 @@ def open_job(
   if options.logdir is None:
     raise command.UsageError("--resume needs --logdir, the folder of the run to continue.")
   folder = run_folder.open_run(options.logdir)
+  with job.of_file(folder):
+    job.config_of(folder.config())
   settings = _settings(options, dotted, folder.config())
   run_folder.check_config(folder, settings)
   task = job.build(settings, options.devices)
@@ -236,22 +239,24 @@ def finish(
   video: bool,
 ) -> None:
   """Draws, films, prints the results and what can be done next."""
-  resume = f"python -m experiments.train --logdir={folder.path} --resume"
+  path = shlex.quote(str(folder.path))
+  resume = f"python -m experiments.train --logdir={path} --resume"
   if outcome.signal is not None:
     name = signal.Signals(outcome.signal).name
     console.print(f"stopped by {name} at step {outcome.step}, saved.", markup=False)
     console.print(f"resume:   {resume}", markup=False)
     return
-  rows = read_table(folder.metrics) if folder.metrics.exists() else []
+  rows = read_table(folder.metrics, ("return", "random")) if folder.metrics.exists() else []
   written = pictures.draw_run(folder, task.env.spec)
   if video:
     written += pictures.film_last(folder, task.env, task.seeds, console)
   console.print(_results(rows))
-  for path in [*written, folder.metrics, *sorted(folder.path.glob("logs*"))]:
-    console.print(f"wrote     {path}", markup=False)
+  for file in [*written, folder.metrics, *sorted(folder.path.glob("logs*"))]:
+    console.print(f"wrote     {file}", markup=False)
   console.print(f"resume:   {resume}", markup=False)
   for program in ("evaluate", "render"):
-    console.print(f"{program + ':':9} python -m experiments.{program} --run={folder.path}")
+    text = f"{program + ':':9} python -m experiments.{program} --run={path}"
+    console.print(text, markup=False)
 
 
 def _results(rows: list[dict[str, float]]) -> rich.table.Table:

@@ -39,7 +39,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     for folder in folders:
       if not folder.checkpoints.exists():  # made by a process that does not train
         run_folder.write_versions(folder)
-    tasks = [job.build(folder.config()) for folder in folders]
+    tasks = [job.build_run(folder) for folder in folders]
     return _train(options, folders, tasks, consoles)
 
 

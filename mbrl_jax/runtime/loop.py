@@ -18,7 +18,7 @@ import jax
 import numpy as np
 import rich.console
 
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.ops import validate
 from mbrl_jax.runtime import lock
 from mbrl_jax.runtime.devices import compile_ahead
 from mbrl_jax.runtime.interrupt import Interrupt
@@ -69,7 +69,7 @@ def train(
     state: from ``algorithms.init_state``; on resuming, the template.
     folder: from ``run_folder.create`` or ``open_run``.
     schedule: when what happens.
-    seeds: their numbers, where leaves have a leading seed axis ``[S]``.
+    seeds: their numbers, all different, where leaves have a leading seed axis ``[S]``.
     evaluate: ``(act, step) -> returns [S, episodes]`` (``[episodes]`` without
       ``seeds``); called with the state's ``act``.
     resume: ``True`` continues from the newest checkpoint, or from the beginning
@@ -85,9 +85,9 @@ def train(
     CheckpointError: no such step or a damaged checkpoint, or the disk is full.
     RunFolderError: another process writes to the folder, or what is to be continued in it is
       damaged.
-    ValueError: the schedule makes no sense.
+    ValueError: the schedule makes no sense, or the seeds do not.
   """
-  _check(schedule)
+  _check(schedule, seeds)
   with lock.writing(folder.path):
     run = Run(state, folder, schedule, seeds, resume, tracker, console)
     return _until_the_end(run, step, evaluate)
@@ -126,9 +126,9 @@ def train_together(
     Diverged: all did; the message is that of the last.
     EnvironmentStopped: see ``train``.
     CheckpointError, RunFolderError: see ``train``.
-    ValueError: the schedule makes no sense, or the runs are not equally far.
+    ValueError: the schedule makes no sense, or the seeds, or the runs are not equally far.
   """
-  _check(schedule)
+  _check(schedule, seeds)
   with lock.writing(*(folder.path for folder in folders)):
     runs = [
       Run(state, folder, schedule, seeds, resume, None, console)
@@ -138,8 +138,14 @@ def train_together(
   return [ended._replace(state=run.state, step=run.step) for run in runs]
 
 
-def _check(schedule: Schedule) -> None:
-  positive(total_steps=schedule.total_steps, checkpoint_every=schedule.checkpoint_every)
+def _check(schedule: Schedule, numbers: list[int] | None) -> None:
+  validate.positive(
+    total_steps=schedule.total_steps, checkpoint_every=schedule.checkpoint_every
+  )
+  for number in numbers or ():
+    validate.seeds(number)
+  if len({*(numbers or ())}) < len(numbers or ()):
+    raise ValueError(f"seeds={numbers} has one twice.")
 
 
 def _until_the_end(run: Run | Together, step: Step, evaluate: Callable | None) -> Outcome:

@@ -18,7 +18,7 @@ from mbrl_jax.runtime.metrics import MetricsWriter, Tracker
 from mbrl_jax.runtime.progress import Progress
 from mbrl_jax.runtime.records import Record, scalars
 from mbrl_jax.runtime.rollouts import Rollouts
-from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.run_folder import CONFIG_CRC, RunFolder
 from mbrl_jax.runtime.table import Row
 from mbrl_jax.types import Metrics, TrainState
 
@@ -80,12 +80,14 @@ class Run:
     """Starts a run, or continues one; the arguments are those of ``loop.train``."""
     self.folder, self.schedule, self.seeds = folder, schedule, seeds
     self.checkpoints = Checkpoints(folder.checkpoints, schedule.keep)
+    self._config_crc = folder.config_crc()
     self.born_nan = set(nonfinite.nan_leaves(state))
     self.state, self.step, host = state, 0, {}
     # A run that was killed before its first checkpoint starts over.
     if resume is not False and (resume is not True or self.checkpoints.steps()):
       chosen = None if resume is True else resume
       self.state, host, self.step = self.checkpoints.restore(state, chosen)
+      folder.check_config_of(host)
     self.saved = self.step if self.step else None
     self.logs = [folder.logs(name) for name in seeds or [None]]
     self.records = [Record(_below(f"{i}/", host)) for i in range(len(self.logs))]
@@ -145,6 +147,7 @@ class Run:
     host = {
       f"{i}/{k}": v for i, record in enumerate(self.records) for k, v in record.arrays().items()
     }
+    host[CONFIG_CRC] = np.int64(self._config_crc)
     host |= {SEALS + name: np.array(seal, np.int64) for name, seal in seals.items()}
     self.checkpoints.save(self.step, self.state, host, score)
     self.saved = self.step
