@@ -135,17 +135,22 @@ def _bare(line: str) -> str:
 def _head(path: Path | str) -> tuple[list[str], list[str]]:
   """Returns the names of a table's columns and the lines below, the last one unfinished."""
   head, *lines = read_lines(Path(path))
-  names = next(csv.reader([head]), []) if lines else []
+  names = _cells(head) if lines else []
   if "step" not in names or "" in names or len({*names}) < len(names):
-    raise RunFolderError(
-      f"{path}, line 1: this is not the head of a table with a column 'step'."
-    )
+    raise RunFolderError(f"{path}, line 1: it is not the head of a table with a column 'step'.")
   return names, lines
+
+
+def _cells(line: str) -> list[str]:
+  try:
+    return next(csv.reader([line]), [])
+  except csv.Error:  # a cell of more than 128 KiB
+    return []
 
 
 def _parse(path: Path | str, number: int, line: str, names: list[str]) -> Row:
   """Reads one row."""
-  cells = next(csv.reader([line]), [])
+  cells = _cells(line)
   if len(cells) != len(names):
     raise RunFolderError(
       f"{path}, line {number}: there are {len(cells)} cells in {len(names)} columns."
