@@ -7,9 +7,10 @@
   python -m experiments.train --env=my_task.py:make_task
 
 A field of the algorithm's config is set with --config.NAME=VALUE, an argument of the task
-with --env.NAME=VALUE (such as --env.action_noise=0.1). Stop with Ctrl-C or SIGTERM: the
-run is saved and --resume continues it exactly. Exit status: 0 done, or stopped by SIGTERM;
-130 stopped by Ctrl-C; 1 training diverged or the disk is full; 2 wrong usage.
+with --env.NAME=VALUE (such as --env.action_noise=0.1). Stop with Ctrl-C, SIGTERM or SIGHUP: the
+run is saved and --resume continues it exactly. One process at a time writes to a run. Exit
+status: 0 done, or stopped by SIGTERM or SIGHUP; 130 stopped by Ctrl-C; 1 training diverged or
+the disk is full; 2 wrong usage.
 """
 
 from __future__ import annotations

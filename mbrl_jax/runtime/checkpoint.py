@@ -106,7 +106,9 @@ class Checkpoints:
       CheckpointError: the disk is full, or what was written does not read back; earlier
         checkpoints are untouched.
     """
-    self.folder.mkdir(parents=True, exist_ok=True)
+    if not self.folder.exists():
+      self.folder.mkdir(parents=True)
+      files.sync(self.folder.parent)
     self._clean()
     temporary = self.folder / f".{step}.{os.getpid()}.tmp"
     try:

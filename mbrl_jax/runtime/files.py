@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import zipfile
@@ -11,6 +12,9 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
+
+NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
+"""Errors of file systems that do not synchronise folders, and of folders not to be read."""
 
 
 class RunFolderError(RuntimeError):
@@ -68,12 +72,16 @@ def read_npz(path: Path | str) -> dict[str, np.ndarray]:
 
 
 def sync(path: Path | str) -> None:
-  """Forces a file, or the entries of a folder, to the disk."""
-  descriptor = os.open(path, os.O_RDONLY)
+  """Forces a file, or the entries of a folder where that is possible, to the disk."""
   try:
-    os.fsync(descriptor)
-  finally:
-    os.close(descriptor)
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+      os.fsync(descriptor)
+    finally:
+      os.close(descriptor)
+  except OSError as error:
+    if error.errno not in NO_SYNC or not os.path.isdir(path):
+      raise
 
 
 def sync_tree(folder: Path) -> None:

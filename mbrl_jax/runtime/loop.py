@@ -62,7 +62,7 @@ def train(
   console: rich.console.Console | None = None,
   tracker: Tracker | None = None,
 ) -> Outcome:
-  """Trains until ``schedule.total_steps``, or until SIGTERM or SIGINT.
+  """Trains until ``schedule.total_steps``, or until SIGTERM, SIGINT or SIGHUP.
 
   Args:
     step: from ``algorithms.make_step``; must not donate its argument.

@@ -174,6 +174,7 @@ def create(path: Path | str, config: dict[str, Any]) -> RunFolder:
       leftover.unlink()
     folder = RunFolder(path)
     files.write_json(path / "config.json", config)
+    files.sync(path.absolute().parent)
     write_versions(folder)
   return folder
 
