@@ -7,15 +7,18 @@ import difflib
 import logging
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable
 
 from absl import app, flags
 from absl import logging as absl_logging
 
+from experiments import stop
 from mbrl_jax.envs.adapters.failure import failure
 from mbrl_jax.runtime.checkpoint import CheckpointError
 from mbrl_jax.runtime.devices import check_platform
+from mbrl_jax.runtime.interrupt import end_with_parent
 from mbrl_jax.runtime.loop import Diverged, EnvironmentStopped
 from mbrl_jax.runtime.run_folder import RunFolderError
 
@@ -49,6 +52,7 @@ def run(
     repeated: a flag that takes all the words that follow it: ``--runs a b c``.
     groups: first parts of the dotted flags: ``--config.a.b=value``.
   """
+  end_with_parent()
   define()
   dotted: Dotted = {group: {} for group in groups}
 
@@ -71,7 +75,14 @@ def run(
     if not flags.FLAGS["verbosity"].present:
       absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("jax._src.callback").addFilter(is_no_failure)
-    sys.exit(guarded(lambda: _checked(main, dotted)))
+    if signal.getsignal(signal.SIGINT) is stop:  # from now on there is what to put away
+      signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+      sys.exit(guarded(lambda: _checked(main, dotted)))
+    except KeyboardInterrupt:
+      with contextlib.suppress(OSError):
+        sys.stdout.flush()
+      stop()
 
   app.run(start, flags_parser=parse)
 

@@ -43,9 +43,11 @@ def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, R
   if options.best and options.step is not None:
     raise command.UsageError("--best and --step exclude each other.")
   folder = run_folder.open_run(options.run)
-  task = job.build(folder.config())
+  task = job.build_run(folder)
   step = "best" if options.best else options.step
-  return folder, task, Checkpoints(folder.checkpoints).restore(task.init(), step)
+  restored = Checkpoints(folder.checkpoints).restore(task.init(), step)
+  folder.check_config_of(restored.host)
+  return folder, task, restored
 
 
 def episodes_key(seed: int) -> Key:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -16,11 +18,13 @@ from mbrl_jax.algorithms.demorl import preload
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.envs import Task, never
 from mbrl_jax.envs.action_noise import ActionNoise
+from mbrl_jax.ops import validate
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.runtime import loop
 from mbrl_jax.runtime.dataset import load_dataset
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
+from mbrl_jax.runtime.run_folder import RunFolder
 from mbrl_jax.types import Algorithm, Env, Key, TrainState
 
 LONGEST_CHUNK = 25
@@ -178,6 +182,7 @@ def make_settings(
     choice("--algo", algo, list_algorithms())
     choice("--preset", preset, configuration.presets(algo))
     positive(seeds=seeds)
+    validate.seeds(seed, seeds, "--seed")
     values = configuration.preset_values(algo, preset, env)
     config = configuration.override(default_config(algo), {**values, **config_overrides})
     env_overrides = configuration.nested(env_overrides)
@@ -251,12 +256,12 @@ def build(settings: Settings, devices: int = 1) -> Job:
   Raises:
     UsageError: names what the task or the algorithm refuses.
   """
-  mesh = _seed_mesh(settings["seeds"], devices)
   try:
+    validate.seeds(settings["seed"], settings["seeds"], "--seed")
+    mesh = _seed_mesh(settings["seeds"], devices)
     tasks.check_unchanged(settings["env"], settings)
     env = tasks.make(settings["env"], settings["physics"], settings["env_overrides"])
-    default = default_config(settings["algo"])
-    config = configuration.from_dict(default, settings["config"])
+    config = config_of(settings)
     algorithm = make_algorithm(settings["algo"], env.spec, config)
   except (ValueError, ImportError) as error:
     raise UsageError(_as_flag(str(error))) from error
@@ -268,6 +273,40 @@ def build(settings: Settings, devices: int = 1) -> Job:
 def _may_end_early(env: Env) -> bool:
   """Tells whether nothing says that all episodes take their full time."""
   return not (isinstance(env, (Task, ActionNoise)) and env.spec.terminated is never)
+
+
+def config_of(settings: Settings) -> Any:
+  """Returns the algorithm's config that settings hold.
+
+  Raises:
+    UsageError: names the field that is missing, unknown or cannot have its value.
+  """
+  try:
+    choice("--algo", settings["algo"], list_algorithms())
+    return configuration.from_dict(default_config(settings["algo"]), settings["config"])
+  except ValueError as error:
+    raise UsageError(_as_flag(str(error))) from error
+  except KeyError as error:
+    raise UsageError(f"config.json lacks {error}; is it of this version?") from error
+
+
+def build_run(folder: RunFolder) -> Job:
+  """Builds the parts of a run from its ``config.json``.
+
+  Raises:
+    UsageError: as ``build``; names the file.
+  """
+  with of_file(folder):
+    return build(folder.config())
+
+
+@contextlib.contextmanager
+def of_file(folder: RunFolder) -> Iterator[None]:
+  """Adds to a UsageError that a run's ``config.json`` says what it refuses."""
+  try:
+    yield
+  except UsageError as error:
+    raise UsageError(f"{folder.path / 'config.json'}: {error}") from error
 
 
 def _seed_mesh(seeds: int, devices: int) -> jax.sharding.Mesh | None:

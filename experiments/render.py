@@ -21,7 +21,7 @@ import rich.console
 from absl import flags
 
 from experiments import behaviour, command, evaluate, pictures, tasks
-from mbrl_jax.runtime import run_folder, video
+from mbrl_jax.runtime import rollouts, run_folder, video
 from mbrl_jax.types import Env
 
 Film = tuple[Env, np.ndarray, np.ndarray, Path, str]
@@ -129,20 +129,20 @@ def _fresh_episode(options: flags.FlagValues) -> Film:
 
 def _stored_episode(options: flags.FlagValues) -> Film:
   folder = run_folder.open_run(options.run)
-  task = evaluate.job.build(folder.config())
+  task = evaluate.job.build_run(folder)
   _require_drawable(task.env)
   seed = task.seeds[_seed_index(options, task.seeds)] if task.seeds else None
   source = folder.logs(seed).with_suffix(".npz")
   if not source.exists():
     raise command.UsageError(f"There is no {source}: no rollouts were kept.")
-  with np.load(source) as logs:
-    count = len(logs["lengths"])
-    if not -count <= options.rollout < count:
-      raise command.UsageError(f"--rollout={options.rollout} is not among the {count} stored.")
-    length = int(logs["lengths"][options.rollout])
-    poses = logs["poses"][options.rollout, :length]
-    rewards = logs["rewards"][options.rollout, :length]
-    step = int(logs["steps"][options.rollout])
+  logs = rollouts.read(source)
+  count = len(logs["lengths"])
+  if not -count <= options.rollout < count:
+    raise command.UsageError(f"--rollout={options.rollout} is not among the {count} stored.")
+  length = logs["lengths"][options.rollout]
+  poses = logs["poses"][options.rollout, :length]
+  rewards = logs["rewards"][options.rollout, :length]
+  step = int(logs["steps"][options.rollout])
   out = folder.videos / f"rollout{options.rollout % count:03d}.mp4"
   return task.env, poses, rewards, out, f"{task.env.spec.name}, step {step}"
 

@@ -7,15 +7,18 @@
   python -m experiments.train --env=my_task.py:make_task
 
 A field of the algorithm's config is set with --config.NAME=VALUE, an argument of the task
-with --env.NAME=VALUE (such as --env.action_noise=0.1). Stop with Ctrl-C or SIGTERM: the
-run is saved and --resume continues it exactly. Exit status: 0 done, or stopped by SIGTERM;
-130 stopped by Ctrl-C; 1 training diverged or the disk is full; 2 wrong usage.
+with --env.NAME=VALUE (such as --env.action_noise=0.1). Stop with Ctrl-C, SIGTERM or SIGHUP: the
+run is saved and --resume continues it exactly. One process at a time writes to a run. Exit
+status: 0 done, or stopped by SIGTERM or SIGHUP; 130 stopped by Ctrl-C; 1 training diverged or
+the disk is full; 2 wrong usage.
 """
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -27,7 +30,7 @@ from absl import flags
 from experiments import command, configuration, job, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.adapters.extra import import_extra
-from mbrl_jax.runtime import loop, run_folder, wandb_tracker
+from mbrl_jax.runtime import lock, loop, run_folder, wandb_tracker
 from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.table import read_table
 
@@ -117,8 +120,17 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     enable_compilation_cache(options.compilation_cache)
   if options.wandb:
     _check_wandb()
-  folder, task = open_job(options, dotted)
-  console.print(f"run folder: {folder.path}", markup=False)
+  with open_job(options, dotted) as (folder, task):
+    console.print(f"run folder: {folder.path}", markup=False)
+    return _train(options, folder, task, console)
+
+
+def _train(
+  options: flags.FlagValues,
+  folder: run_folder.RunFolder,
+  task: job.Job,
+  console: rich.console.Console,
+) -> int:
   schedule = make_schedule(options, task)
   state = task.init()
   outcome = loop.train(
@@ -151,23 +163,32 @@ def _tracker(folder: run_folder.RunFolder, project: str) -> wandb_tracker.WandbT
     raise command.UsageError(f"--wandb: {error}") from error
 
 
+@contextlib.contextmanager
 def open_job(
   options: flags.FlagValues, dotted: command.Dotted
-) -> tuple[run_folder.RunFolder, job.Job]:
-  """Creates the run folder, or opens that of the run to resume, and builds its job."""
+) -> Iterator[tuple[run_folder.RunFolder, job.Job]]:
+  """Builds a job and creates its run folder, or opens the run to resume; holds the folder."""
   if options.step is not None and not options.resume:
     raise command.UsageError("--step says where to resume: add --resume.")
   if not options.resume:
     task = job.build(_settings(options, dotted, {}), options.devices)
     names = [options.algo, tasks.label(options.env), f"seed{options.seed}"]
     path = options.logdir or "runs/" + "_".join(names)
-    return run_folder.create(path, task.settings), task
+    with run_folder.new_run(path, task.settings) as folder:
+      yield folder, task
+    return
   if options.logdir is None:
     raise command.UsageError("--resume needs --logdir, the folder of the run to continue.")
   folder = run_folder.open_run(options.logdir)
+  with job.of_file(folder):
+    job.config_of(folder.config())
   settings = _settings(options, dotted, folder.config())
   run_folder.check_config(folder, settings)
-  return folder, job.build(settings, options.devices)
+  task = job.build(settings, options.devices)
+  with lock.writing(folder.path):
+    if not folder.checkpoints.exists():  # a run that was killed before starts over
+      run_folder.write_versions(folder)
+    yield folder, task
 
 
 def _settings(
@@ -224,22 +245,24 @@ def finish(
   video: bool,
 ) -> None:
   """Draws, films, prints the results and what can be done next."""
-  resume = f"python -m experiments.train --logdir={folder.path} --resume"
+  path = shlex.quote(str(folder.path))
+  resume = f"python -m experiments.train --logdir={path} --resume"
   if outcome.signal is not None:
     name = signal.Signals(outcome.signal).name
     console.print(f"stopped by {name} at step {outcome.step}, saved.", markup=False)
     console.print(f"resume:   {resume}", markup=False)
     return
-  rows = read_table(folder.metrics) if folder.metrics.exists() else []
+  rows = read_table(folder.metrics, ("return", "random")) if folder.metrics.exists() else []
   written = pictures.draw_run(folder, task.env.spec)
   if video:
     written += pictures.film_last(folder, task.env, task.seeds, console)
   console.print(_results(rows))
-  for path in [*written, folder.metrics, *sorted(folder.path.glob("logs*"))]:
-    console.print(f"wrote     {path}", markup=False)
+  for file in [*written, folder.metrics, *sorted(folder.path.glob("logs*"))]:
+    console.print(f"wrote     {file}", markup=False)
   console.print(f"resume:   {resume}", markup=False)
   for program in ("evaluate", "render"):
-    console.print(f"{program + ':':9} python -m experiments.{program} --run={folder.path}")
+    text = f"{program + ':':9} python -m experiments.{program} --run={path}"
+    console.print(text, markup=False)
 
 
 def _results(rows: list[dict[str, float]]) -> rich.table.Table:

@@ -181,9 +181,9 @@ def vary_task(task: Task, settings: Any) -> Task:
   for name in settings:
     validate.choice("randomise", name, _SETTINGS)
   count, seed = (settings.get(k, d) for k, d in (("count", DEFAULT_COUNT), ("seed", 0)))
-  for name, value in (("count", count), ("seed", seed)):
-    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
-      raise ValueError(f"randomise: {name} must be a whole number, got {value!r}.")
+  if isinstance(count, bool) or not isinstance(count, int) or count < 0:
+    raise ValueError(f"randomise: count must be a whole number, got {count!r}.")
+  validate.seeds(seed, argument="randomise: seed")
   if task.model is None:
     return task.vary(())  # which says so
   ranges = {name: settings.get(name) for name in RANGES}

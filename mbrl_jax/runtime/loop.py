@@ -18,7 +18,8 @@ import jax
 import numpy as np
 import rich.console
 
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.ops import validate
+from mbrl_jax.runtime import lock
 from mbrl_jax.runtime.devices import compile_ahead
 from mbrl_jax.runtime.interrupt import Interrupt
 from mbrl_jax.runtime.metrics import Tracker
@@ -64,14 +65,14 @@ def train(
   console: rich.console.Console | None = None,
   tracker: Tracker | None = None,
 ) -> Outcome:
-  """Trains until the end that ``schedule`` sets, or until SIGTERM or SIGINT.
+  """Trains until the end that ``schedule`` sets, or until SIGTERM, SIGINT or SIGHUP.
 
   Args:
     step: from ``algorithms.make_step``; must not donate its argument.
     state: from ``algorithms.init_state``; on resuming, the template.
     folder: from ``run_folder.create`` or ``open_run``.
     schedule: when what happens.
-    seeds: their numbers, where leaves have a leading seed axis ``[S]``.
+    seeds: their numbers, all different, where leaves have a leading seed axis ``[S]``.
     rest: how many steps are left for a last call where ``schedule.total_steps`` is no
       multiple of those of ``step``, and the step that takes as many; ``None``: it is one.
     evaluate: ``(act, step) -> returns [S, episodes]`` (``[episodes]`` without
@@ -87,12 +88,15 @@ def train(
     EnvironmentStopped: an environment on the host raised or hung. The state before the
       chunk has been saved.
     CheckpointError: no such step or a damaged checkpoint, or the disk is full.
-    ValueError: the schedule makes no sense, or episodes end early with several seeds and
-      several steps in a call.
+    RunFolderError: another process writes to the folder, or what is to be continued in it is
+      damaged.
+    ValueError: the schedule makes no sense, or the seeds do not, or episodes end early with
+      several seeds and several steps in a call.
   """
-  _check(schedule)
-  run = Run(state, folder, schedule, seeds, resume, tracker, console)
-  return _until_the_end(run, step, rest, evaluate)
+  _check(schedule, seeds)
+  with lock.writing(folder.path):
+    run = Run(state, folder, schedule, seeds, resume, tracker, console)
+    return _until_the_end(run, step, rest, evaluate)
 
 
 def train_together(
@@ -129,20 +133,27 @@ def train_together(
   Raises:
     Diverged: all did; the message is that of the last.
     EnvironmentStopped: see ``train``.
-    CheckpointError: see ``train``.
-    ValueError: the schedule makes no sense, or the runs are not equally far.
+    CheckpointError, RunFolderError: see ``train``.
+    ValueError: the schedule makes no sense, or the seeds, or the runs are not equally far.
   """
-  _check(schedule)
-  runs = [
-    Run(state, folder, schedule, seeds, resume, None, console)
-    for state, folder, console in zip(states, folders, consoles, strict=True)
-  ]
-  ended = _until_the_end(Together(runs), step, rest, evaluate)
+  _check(schedule, seeds)
+  with lock.writing(*(folder.path for folder in folders)):
+    runs = [
+      Run(state, folder, schedule, seeds, resume, None, console)
+      for state, folder, console in zip(states, folders, consoles, strict=True)
+    ]
+    ended = _until_the_end(Together(runs), step, rest, evaluate)
   return [ended._replace(state=run.state, step=run.step, finished=run.finished) for run in runs]
 
 
-def _check(schedule: Schedule) -> None:
-  positive(total_steps=schedule.total_steps, checkpoint_every=schedule.checkpoint_every)
+def _check(schedule: Schedule, numbers: list[int] | None) -> None:
+  validate.positive(
+    total_steps=schedule.total_steps, checkpoint_every=schedule.checkpoint_every
+  )
+  for number in numbers or ():
+    validate.seeds(number)
+  if len({*(numbers or ())}) < len(numbers or ()):
+    raise ValueError(f"seeds={numbers} has one twice.")
 
 
 def _until_the_end(

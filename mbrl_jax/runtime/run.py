@@ -15,13 +15,17 @@ from mbrl_jax.runtime import nonfinite, predictions
 from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.clock import Clock
 from mbrl_jax.runtime.episodes import Arrays, Episode, series
+from mbrl_jax.runtime.journal import Seal
 from mbrl_jax.runtime.metrics import MetricsWriter, Tracker
 from mbrl_jax.runtime.progress import RECENT, Progress
 from mbrl_jax.runtime.records import Record, scalars
 from mbrl_jax.runtime.rollouts import Rollouts
-from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.run_folder import CONFIG_CRC, RunFolder
 from mbrl_jax.runtime.table import Row
 from mbrl_jax.types import Metrics, TrainState
+
+SEALS = "seals/"
+"""Before the names of the files that a checkpoint remembers."""
 
 
 class Diverged(RuntimeError):
@@ -82,23 +86,28 @@ class Run:
     """Starts a run, or continues one; the arguments are those of ``loop.train``."""
     self.folder, self.schedule, self.seeds = folder, schedule, seeds
     self.checkpoints = Checkpoints(folder.checkpoints, schedule.keep)
+    self._config_crc = folder.config_crc()
     self.born_nan = set(nonfinite.nan_leaves(state))
     self.state, self.step, host = state, 0, {}
     # A run that was killed before its first checkpoint starts over.
     if resume is not False and (resume is not True or self.checkpoints.steps()):
       chosen = None if resume is True else resume
       self.state, host, self.step = self.checkpoints.restore(state, chosen)
-      self.checkpoints.discard_after(self.step)
+      folder.check_config_of(host)
     self.saved = self.step if self.step else None
+    self.logs = [folder.logs(name) for name in seeds or [None]]
+    self.records = [Record(_below(f"{i}/", host)) for i in range(len(self.logs))]
+    seals = {name: Seal(*map(int, seal)) for name, seal in _below(SEALS, host).items()}
+    self.rollouts = [Rollouts.load(p, self.step, seals.get(p.name)) for p in self.logs]
     after = self.step if resume is not False else None
     tags = "seed{seed:.0f}/" if seeds else ""
-    self.writer = MetricsWriter(folder.path, after, tags, tracker)
-    names = seeds or [None]
-    self.records = [Record(_below(f"{i}/", host)) for i in range(len(names))]
-    self.rollouts = [Rollouts.load(folder.logs(name), self.step) for name in names]
     # Seeds whose episodes end early are over before the others, and stand still then.
     self.steps = [int(n) for n in np.atleast_1d(jax.device_get(self.state.steps))]
     self.recent = [collections.deque(maxlen=RECENT) for _ in self.records]
+    self.writer = MetricsWriter(folder.path, after, tags, tracker, seals)
+    # Only now that everything to continue from is known to be there.
+    self.checkpoints.discard_after(self.step)
+    self.writer.start()
     self.clock = Clock()
     self.progress = Progress(schedule.total_steps, self.step, console)
 
@@ -145,14 +154,18 @@ class Run:
       self.save(self._score(ended, evaluated))
 
   def save(self, score: float | None = None) -> None:
-    """Writes rollouts first, then the checkpoint: what it restores is always there."""
+    """Writes rollouts and rows first, then the checkpoint: what it counts on is on the disk."""
     if self.schedule.keep_rollouts:
-      for name, rollouts in zip(self.seeds or [None], self.rollouts, strict=True):
+      for path, rollouts in zip(self.logs, self.rollouts, strict=True):
         if len(rollouts):
-          rollouts.save(self.folder.logs(name))
+          rollouts.save(path)
+    seals = self.writer.sync()
+    seals |= {p.name: r.seal for p, r in zip(self.logs, self.rollouts, strict=True)}
     host = {
       f"{i}/{k}": v for i, record in enumerate(self.records) for k, v in record.arrays().items()
     }
+    host[CONFIG_CRC] = np.int64(self._config_crc)
+    host |= {SEALS + name: np.array(seal, np.int64) for name, seal in seals.items()}
     self.checkpoints.save(self.step, self.state, host, score)
     self.saved = self.step
 

@@ -208,9 +208,11 @@ def _run_worker(
     if lines is not None:
       command.append(str(Path(folder) / "traces.npz"))
       np.savez(command[-1], **lines._asdict())
+    ours, theirs = os.pipe()
     try:
       subprocess.run(
         command,
+        stdin=ours,
         env=environment,
         cwd=folder,
         check=True,
@@ -222,6 +224,9 @@ def _run_worker(
       reason = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
       logging.getLogger(__name__).info("No rendering with %s: %s %s", backend, error, reason)
       return None
+    finally:
+      os.close(ours)
+      os.close(theirs)
 
 
 def _annotate(

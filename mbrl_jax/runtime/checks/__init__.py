@@ -30,7 +30,7 @@ def check_env(
     not, the rest is left out.
 
   Raises:
-    ValueError: ``steps`` is not positive.
+    ValueError: ``steps`` is not positive, or the seed gives no key of its own.
 
   Example:
     >>> from mbrl_jax import check_env, make_env
@@ -38,6 +38,7 @@ def check_env(
     ['spec', 'shapes', 'functions', 'scan']
   """
   validate.positive(steps=steps)
+  validate.seeds(seed)
   first = contract.check_spec, contract.check_shapes, contract.check_functions
   findings = [guarded(check, env) for check in (*first, contract.check_scan)]
   if any(finding.level == WRONG for finding in findings):
