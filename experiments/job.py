@@ -208,7 +208,7 @@ def build(settings: Settings, devices: int = 1) -> Job:
   mesh = _seed_mesh(settings["seeds"], devices)
   try:
     tasks.check_unchanged(settings["env"], settings)
-    env = tasks.make(settings["env"], settings["physics"], settings["env_overrides"])
+    env = tasks.make_checked(settings["env"], settings["physics"], settings["env_overrides"])
     default = default_config(settings["algo"])
     config = configuration.from_dict(default, settings["config"])
     algorithm = make_algorithm(settings["algo"], env.spec, config)
