@@ -24,7 +24,7 @@ import rich.console
 import rich.table
 from absl import flags
 
-from experiments import command
+from experiments import command, outputs
 from experiments.comparison import episodes, report
 from experiments.comparison.tasks import LOOPS, Loop, Task, make_task
 from mbrl_jax.ops.validate import between, choice, positive
@@ -70,9 +70,9 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Compares; returns the exit status."""
   command.refuse(dotted)
   out = Path(options.out or f"experiments/results/compare_{options.what}")
-  console = rich.console.Console(highlight=False, soft_wrap=True)
-  if not console.is_terminal:
-    console.width = 120  # nothing of a table is cut off in a file
+  console = command.console(width=120)  # nothing of a table is cut off in a file
+  for suffix in (".csv", ".png"):
+    outputs.check_file(Path(f"{out}{suffix}"))
   comparison = COMPARISONS[options.what]
   try:
     tasks = [make_task(name) for name in options.envs]

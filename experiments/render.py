@@ -17,11 +17,10 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import rich.console
 from absl import flags
 
-from experiments import behaviour, command, evaluate, pictures, tasks
-from mbrl_jax.runtime import run_folder
+from experiments import behaviour, command, evaluate, outputs, pictures, tasks
+from mbrl_jax.runtime import run_folder, video
 from mbrl_jax.types import Env
 
 Film = tuple[Env, np.ndarray, np.ndarray, Path, str]
@@ -61,7 +60,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Films; returns the exit status."""
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = command.console()
   if options.env is not None:
     env, poses, rewards, out, title = _task_alone(options, dotted)
   else:
@@ -79,10 +78,10 @@ def _task_alone(options: flags.FlagValues, dotted: command.Dotted) -> Film:
   _refuse_present(options, OF_RUNS, "belongs to --run")
   for name in dotted["config"]:
     raise command.UsageError(f"--config.{name}: nothing is learned with --env.")
-  env = tasks.make(options.env, options.physics, dotted["env"])
+  env = tasks.make_checked(options.env, options.physics, dotted["env"])
   policy = options.policy or "random"
+  out = _out(options, Path(f"{tasks.label(options.env)}_{policy}.mp4"))
   episode = behaviour.run(env, policy, steps=options.steps, seed=options.seed)
-  out = Path(f"{tasks.label(options.env)}_{policy}.mp4")
   return env, episode.poses, episode.rewards, out, f"{env.spec.name}, {policy}"
 
 
@@ -103,7 +102,13 @@ def _refuse_present(options: flags.FlagValues, names: tuple[str, ...], why: str)
       raise command.UsageError(f"--{name} {why}.")
 
 
+def _out(options: flags.FlagValues, default: Path) -> Path:
+  """Returns the file to write, or one beside it whose name is not known yet."""
+  return outputs.check_file(Path(options.out or default), suffixes=video.SUFFIXES)
+
+
 def _fresh_episode(options: flags.FlagValues) -> Film:
+  _out(options, evaluate.open_run(options).videos / "step.mp4")
   folder, task, restored = evaluate.restore(options)
   rollout, _ = task.evaluation(1, restored.state.act)
   metrics = rollout(restored.state.act, options.seed)
@@ -119,6 +124,7 @@ def _fresh_episode(options: flags.FlagValues) -> Film:
 
 def _stored_episode(options: flags.FlagValues) -> Film:
   folder = run_folder.open_run(options.run)
+  _out(options, folder.videos / "rollout.mp4")
   task = evaluate.job.build(folder.config())
   seed = task.seeds[_seed_index(options, task.seeds)] if task.seeds else None
   source = folder.logs(seed).with_suffix(".npz")
