@@ -97,10 +97,11 @@ def main(values: flags.FlagValues, dotted: command.Dotted) -> int:
   for suffix in (".json", ".csv", *(["_sweep.png"] if axes else [])):
     outputs.check_file(Path(f"{values.out}{suffix}"))
   try:
+    request.check_peer()
     _measure(values, request, console)
     stopped = _sweep(values, request.sizes, axes, console) if axes else None
   except WorkerError as error:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:
     print("interrupted", file=sys.stderr)

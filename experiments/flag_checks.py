@@ -28,8 +28,9 @@ def check_values(values: flags.FlagValues) -> None:
   Raises:
     ValueError: names the first that is empty, no finite number or too large.
   """
-  if "logdir" in values and values["log_dir"].present:
-    raise ValueError("--log_dir is no flag of this program. Did you mean --logdir?")
+  if "log_dir" in values and values["log_dir"].present:  # absl's own; it would be ignored
+    near = " Did you mean --logdir?" if "logdir" in values else ""
+    raise ValueError(f"--log_dir is no flag of this program.{near}")
   for name in values:
     flag = values[name]
     if not flag.present:

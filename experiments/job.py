@@ -17,6 +17,7 @@ from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.runtime.dataset import load_dataset
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+from mbrl_jax.runtime.memory import check_fits
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
 from mbrl_jax.types import Algorithm, Env, Metrics, TrainState
 
@@ -83,13 +84,16 @@ class Job(NamedTuple):
     """Makes the state of the run before its first step."""
     start = jax.jit(lambda key: init_state(self.algorithm, self.env, key))
     fill = lambda state, data: state
+    leaves = jax.tree.leaves(jax.eval_shape(start, jax.random.key(0)))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    check_fits(size * (self.width or 1), "the training state")
     data = None
     if getattr(self.config, "dataset", ""):
       try:
         data, fill = load_dataset(self.config.dataset, self.env.spec), jax.jit(preload)
         jax.eval_shape(preload, jax.eval_shape(start, jax.random.key(0)), data)
       except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(_as_flag(str(error))) from error
     if self.seeds is None:
       return fill(start(jax.random.key(self.settings["seed"])), data)
     keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
@@ -243,4 +247,4 @@ def returns(metrics: dict[str, Any]) -> np.ndarray:
 def _as_flag(message: str) -> str:
   """Writes a validator's argument as the flag the user typed."""
   message = re.sub(r"^config='([^']*)' is", r"--config.\1 is", message)
-  return re.sub(r"^((?:model|fit|planner)\.\w+=)", r"--config.\1", message)
+  return re.sub(r"^((?:model|fit|planner)\.\w+=|dataset=)", r"--config.\1", message)

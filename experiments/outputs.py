@@ -6,6 +6,7 @@ import csv
 import errno
 import io
 import os
+import re
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ BLOCK = 4096
 
 
 def check_file(path: Path, flag: str = "--out", suffixes: Sequence[str] = ()) -> Path:
-  """Checks that a file can be written, and returns it.
+  """Checks that a file can be written, and returns it; nothing is made.
 
   Args:
     path: the file; one that exists is to be replaced.
@@ -45,6 +46,7 @@ def check_file(path: Path, flag: str = "--out", suffixes: Sequence[str] = ()) ->
   if path.exists() and not os.access(path, os.W_OK):
     raise UsageError(f"{said} cannot be written: {os.strerror(errno.EACCES)}.")
   _check_place(path.parent, said)
+  _clean(path.parent, path.stem)
   return path
 
 
@@ -56,6 +58,7 @@ def check_folder(path: Path, flag: str = "--out") -> Path:
     OSError: the disk is full.
   """
   _check_place(path, f"{flag}={path}")
+  _clean(path)
   return path
 
 
@@ -68,6 +71,24 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
   path.parent.mkdir(parents=True, exist_ok=True)
   files.write_text(path, text.getvalue())
   return path
+
+
+def _clean(folder: Path, begins: str = "") -> None:
+  """Deletes what processes that were killed left of files that they were writing."""
+  for path in folder.iterdir() if folder.is_dir() else ():
+    found = re.fullmatch(r"\.(.+)\.(\d+)\.tmp(\.\w+)?", path.name)
+    if found and found[1].startswith(begins) and not _runs(int(found[2])):
+      path.unlink(missing_ok=True)
+
+
+def _runs(process: int) -> bool:
+  try:
+    os.kill(process, 0)
+  except ProcessLookupError:
+    return False
+  except (OSError, OverflowError):  # somebody else's, or no number of a process
+    return True
+  return True
 
 
 def _check_name(path: Path, said: str) -> None:

@@ -92,6 +92,11 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
 
 
 def _one(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[Path]:
+  for name in ("threshold", "column", "title"):
+    if options[name].present:
+      raise command.UsageError(
+        f"--{name} belongs to a picture of several runs; --group=algo draws one like that."
+      )
   out = outputs.check_folder(Path(options.out) if options.out else folder.plots)
   spec = job.build(folder.config()).env.spec
   drawn = pictures.draw_run(folder, spec, out)

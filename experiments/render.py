@@ -19,7 +19,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import behaviour, command, evaluate, outputs, pictures, tasks
+from experiments import behaviour, command, evaluate, job, outputs, pictures, tasks
 from mbrl_jax.runtime import run_folder, video
 from mbrl_jax.types import Env
 
@@ -27,6 +27,8 @@ Film = tuple[Env, np.ndarray, np.ndarray, Path, str]
 """Task, poses ``[T, Q]``, rewards ``[T]``, file and title."""
 OF_RUNS = ("step", "best", "rollout", "trained_seed")
 """Flags that choose something in a run."""
+OF_FRESH = ("step", "best", "seed")
+"""Flags that choose what a new episode is run by."""
 OF_TASKS = ("steps", "physics")
 """Flags that belong to ``--env``."""
 
@@ -93,7 +95,10 @@ def _of_run(options: flags.FlagValues, dotted: command.Dotted) -> Film:
     )
   command.refuse(dotted)
   _refuse_present(options, (*OF_TASKS, "policy"), "belongs to --env")
-  return _fresh_episode(options) if options.rollout is None else _stored_episode(options)
+  if options.rollout is None:
+    return _fresh_episode(options)
+  _refuse_present(options, OF_FRESH, "belongs to a fresh episode, without --rollout")
+  return _stored_episode(options)
 
 
 def _refuse_present(options: flags.FlagValues, names: tuple[str, ...], why: str) -> None:
@@ -110,10 +115,10 @@ def _out(options: flags.FlagValues, default: Path) -> Path:
 def _fresh_episode(options: flags.FlagValues) -> Film:
   _out(options, evaluate.open_run(options).videos / "step.mp4")
   folder, task, restored = evaluate.restore(options)
+  chosen = _seed_index(options, task)
   rollout, _ = task.evaluation(1, restored.state.act)
   metrics = rollout(restored.state.act, options.seed)
   if task.seeds:
-    chosen = _seed_index(options, task.seeds)
     metrics = jax.tree.map(lambda x: x[chosen], metrics)
   transition = jax.tree.map(lambda x: x[0], metrics["transition"])
   over = transition.terminated | transition.truncated
@@ -126,7 +131,8 @@ def _stored_episode(options: flags.FlagValues) -> Film:
   folder = run_folder.open_run(options.run)
   _out(options, folder.videos / "rollout.mp4")
   task = evaluate.job.build(folder.config())
-  seed = task.seeds[_seed_index(options, task.seeds)] if task.seeds else None
+  chosen = _seed_index(options, task)
+  seed = task.seeds[chosen] if task.seeds else None
   source = folder.logs(seed).with_suffix(".npz")
   if not source.exists():
     raise command.UsageError(f"There is no {source}: no rollouts were kept.")
@@ -142,7 +148,8 @@ def _stored_episode(options: flags.FlagValues) -> Film:
   return task.env, poses, rewards, out, f"{task.env.spec.name}, step {step}"
 
 
-def _seed_index(options: flags.FlagValues, seeds: list[int]) -> int:
+def _seed_index(options: flags.FlagValues, task: job.Job) -> int:
+  seeds = task.seeds or [task.settings["seed"]]
   if options.trained_seed is None:
     return 0
   if options.trained_seed not in seeds:

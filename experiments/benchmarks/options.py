@@ -102,6 +102,8 @@ def check(values: flags.FlagValues, what: Sequence[str]) -> None:
         choice(f"--{name}", value, known)
       except ValueError as error:
         raise UsageError(str(error)) from error
+  if values.peer == "none" and values["peer_python"].present:
+    raise UsageError(f"--peer_python={values.peer_python} belongs to --peer.")
   parts = PEERS[values.peer][1] if values.peer != "none" else values.what
   if not set(parts) & set(values.what):
     raise UsageError(f"--peer={values.peer} takes part in --what={','.join(parts)} only.")
