@@ -27,6 +27,7 @@ from absl import flags
 from experiments import command, outputs
 from experiments.comparison import episodes, report
 from experiments.comparison.tasks import LOOPS, Loop, Task, make_task
+from experiments.flag_checks import check_different
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import SEARCHES, mirror_descent
 from mbrl_jax.runtime.progress import duration
@@ -74,7 +75,12 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   for suffix in (".csv", ".png"):
     outputs.check_file(Path(f"{out}{suffix}"))
   comparison = COMPARISONS[options.what]
+  for name, what in BELONGS.items():
+    if options[name].present and options.what != what:
+      raise command.UsageError(f"--{name} belongs to --what={what}.")
   try:
+    for name in ("envs", *BELONGS):
+      check_different(f"--{name}", options[name].value)
     tasks = [make_task(name) for name in options.envs]
     jobs = comparison.jobs(options)
     rows = _run(console, comparison, tasks, jobs, options, out)
@@ -187,6 +193,8 @@ def _number(flag: str, kind: Callable[[str], Any], text: str) -> Any:
     raise command.UsageError(f"{flag}={text} is no {kind.__name__}.") from error
 
 
+BELONGS = {"planners": "planners", "samples": "samples", "step_sizes": "samples"}
+"""Flags that one --what reads alone."""
 COMPARISONS = {
   "planners": Comparison(
     10, _planner_jobs, report.rank, report.planner_table, report.draw_planners

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from absl import flags
@@ -13,6 +13,13 @@ LARGEST = 2**31 - 1
 """Sizes and counts are 32-bit integers in compiled programs."""
 LARGEST_SEED = 2**32 - 1
 """A key is made of 32 bits: larger seeds would repeat smaller ones."""
+MOST = {
+  "seeds": (10_000, "each has files, rows and a compiled part of its own"),
+  "devices": (1024, "each gets a thread and buffers of its own"),
+  "iterations": (10_000, "each is compiled with a size of its own"),
+  "horizon": (100_000, "a plan is simulated step by step"),
+}
+"""The most that some counts may be, and why."""
 PLAIN = (
   (r"invalid literal for int\(\) with base 10: .*", "it takes a whole number"),
   (r"could not convert string to float: .*", "it takes a number"),
@@ -46,16 +53,41 @@ def _check(name: str, value: Any, may_be_empty: bool) -> None:
     raise ValueError(f"--{name} is empty; give it a value or leave it out.")
   if isinstance(value, float) and not abs(value) < float("inf"):
     raise ValueError(f"--{name}={value} must be a finite number.")
-  if isinstance(value, int) and "seed" in name.split("_") and value > LARGEST_SEED:
-    raise ValueError(
-      f"--{name}={value} is too large: random keys are made of 32 bits, so {LARGEST_SEED} is "
-      "the last seed."
-    )
-  elif isinstance(value, int) and value > LARGEST:
-    raise ValueError(
-      f"--{name}={value} is too large: compiled programs count with 32 bits, so {LARGEST} is "
-      "the most."
-    )
+  if not isinstance(value, int):
+    return
+  check_most(f"--{name}", value)
+  if "seed" in name.split("_"):
+    most, reason = LARGEST_SEED, "random keys are made of 32 bits"
+  else:
+    most, reason = LARGEST, "compiled programs count with 32 bits"
+  if value > most:
+    raise ValueError(f"--{name}={value} is too large: {most} is the most, since {reason}.")
+
+
+def check_most(flag: str, value: int) -> None:
+  """Refuses a count at which a program would compile or allocate for hours.
+
+  Args:
+    flag: such as ``--config.planner.iterations``, whose last part is looked up in ``MOST``.
+    value: of the flag.
+
+  Raises:
+    ValueError: names the most and the reason.
+  """
+  most, reason = MOST.get(re.split(r"[.-]", flag)[-1], (float("inf"), ""))
+  if value > most:
+    raise ValueError(f"{flag}={value} is too large: {most} is the most, since {reason}.")
+
+
+def check_different(flag: str, values: Sequence[Any]) -> None:
+  """Refuses a list that names something twice.
+
+  Raises:
+    ValueError: names the flag and the value.
+  """
+  for value in values:
+    if values.count(value) > 1:
+      raise ValueError(f"{flag} names {value} twice.")
 
 
 def check_dotted(dotted: dict[str, dict[str, str]]) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from experiments import configuration, tasks
 from experiments.command import UsageError
+from experiments.flag_checks import check_most
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
 from mbrl_jax.algorithms.demorl import preload
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
@@ -163,6 +164,14 @@ def make_settings(
     positive(seeds=seeds)
     values = configuration.preset_values(algo, preset, env)
     config = configuration.override(default_config(algo), {**values, **config_overrides})
+    for name, field in configuration.fields(config).items():
+      if field.type is int:
+        check_most(f"--config.{name}", field.default)
+    check_most("--seeds", seeds)
+    if eval_every and eval_steps:
+      raise ValueError(
+        f"--eval_every={eval_every} and --eval_steps={eval_steps} exclude each other."
+      )
     env_overrides = configuration.nested(env_overrides)
   except ValueError as error:
     raise UsageError(_as_flag(str(error))) from error

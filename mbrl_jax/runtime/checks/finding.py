@@ -29,6 +29,8 @@ def guarded(check: Callable[..., Finding], *arguments: object) -> Finding:
   """Calls a check; a task that raises is wrong, and is told where it did."""
   try:
     return check(*arguments)
+  except MemoryError:
+    raise  # which is no fault of the task's
   except fault.RAISED as error:
     if isinstance(error, KeyboardInterrupt) and not fault.blame(error):
       raise
