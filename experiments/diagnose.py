@@ -16,7 +16,6 @@ Figures go to diagnosis_*.csv and pictures to plots/ in the run folder, or to --
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from experiments import command, diagnosis, evaluate, job
+from experiments import command, diagnosis, evaluate, job, outputs
 from mbrl_jax.ops.stream import stream_key
 from mbrl_jax.runtime import plots
 from mbrl_jax.types import Insight, TrainState, Transition
@@ -51,8 +50,10 @@ def define() -> None:
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Diagnoses the first seed of a run; returns the exit status."""
   command.refuse(dotted)
-  console = Console(highlight=False, soft_wrap=True)
-  folder, task, restored = evaluate.restore(options)
+  console = command.console()
+  out = Path(options.out) if options.out else evaluate.open_run(options).path
+  outputs.check_folder(out)
+  _, task, restored = evaluate.restore(options)
   insight = task.algorithm.insight
   rollout, seconds = task.evaluation(options.episodes, restored.state.act)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
@@ -61,7 +62,6 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   if task.seeds:
     episodes, state = jax.tree.map(lambda x: x[0], (episodes, state))
     console.print(f"of {len(task.seeds)} seeds the first is diagnosed", markup=False)
-  out = Path(options.out) if options.out else folder.path
   (out / "plots").mkdir(parents=True, exist_ok=True)
   written: list[Path] = []
   if insight.dynamics is None:
@@ -223,11 +223,8 @@ def _compare(
 
 
 def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[float]]) -> Path:
-  with open(path, "w", newline="", encoding="utf-8") as file:
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(head)
-    table.writerows([f"{value:.6g}" for value in row] for row in rows)
-  return path
+  cells = ([f"{value:.6g}" for value in row] for row in rows)
+  return outputs.write_csv(path, head, (dict(zip(head, row, strict=True)) for row in cells))
 
 
 def _draw(path: Path, draw: Callable[[Axes], None]) -> Path:
@@ -238,8 +235,7 @@ def _draw(path: Path, draw: Callable[[Axes], None]) -> Path:
   axes.set_axisbelow(True)
   axes.spines[["top", "right"]].set_visible(False)
   axes.legend(frameon=False)
-  figure.savefig(path, dpi=120)
-  return path
+  return plots.write_figure(figure, path)
 
 
 if __name__ == "__main__":

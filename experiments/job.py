@@ -13,6 +13,7 @@ import numpy as np
 
 from experiments import configuration, tasks
 from experiments.command import UsageError
+from experiments.flag_checks import check_most
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
 from mbrl_jax.algorithms.demorl import preload
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
@@ -23,6 +24,7 @@ from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.runtime import loop
 from mbrl_jax.runtime.dataset import load_dataset
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+from mbrl_jax.runtime.memory import check_fits
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
 from mbrl_jax.runtime.run_folder import RunFolder
 from mbrl_jax.types import Algorithm, Env, Key, TrainState
@@ -103,13 +105,16 @@ class Job(NamedTuple):
     """Makes the state of the run before its first step."""
     start = jax.jit(lambda key: init_state(self.algorithm, self.env, key))
     fill = lambda state, data: state
+    leaves = jax.tree.leaves(jax.eval_shape(start, jax.random.key(0)))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    check_fits(size * (self.width or 1), "the training state")
     data = None
     if getattr(self.config, "dataset", ""):
       try:
         data, fill = load_dataset(self.config.dataset, self.env.spec), jax.jit(preload)
         jax.eval_shape(preload, jax.eval_shape(start, jax.random.key(0)), data)
       except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(_as_flag(str(error))) from error
     if self.seeds is None:
       return fill(start(jax.random.key(self.settings["seed"])), data)
     keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
@@ -185,6 +190,14 @@ def make_settings(
     validate.seeds(seed, seeds, "--seed")
     values = configuration.preset_values(algo, preset, env)
     config = configuration.override(default_config(algo), {**values, **config_overrides})
+    for name, field in configuration.fields(config).items():
+      if field.type is int:
+        check_most(f"--config.{name}", field.default)
+    check_most("--seeds", seeds)
+    if eval_every and eval_steps:
+      raise ValueError(
+        f"--eval_every={eval_every} and --eval_steps={eval_steps} exclude each other."
+      )
     env_overrides = configuration.nested(env_overrides)
   except ValueError as error:
     raise UsageError(_as_flag(str(error))) from error
@@ -260,7 +273,7 @@ def build(settings: Settings, devices: int = 1) -> Job:
     validate.seeds(settings["seed"], settings["seeds"], "--seed")
     mesh = _seed_mesh(settings["seeds"], devices)
     tasks.check_unchanged(settings["env"], settings)
-    env = tasks.make(settings["env"], settings["physics"], settings["env_overrides"])
+    env = tasks.make_checked(settings["env"], settings["physics"], settings["env_overrides"])
     config = config_of(settings)
     algorithm = make_algorithm(settings["algo"], env.spec, config)
   except (ValueError, ImportError) as error:
@@ -333,4 +346,4 @@ def returns(metrics: dict[str, Any]) -> np.ndarray:
 def _as_flag(message: str) -> str:
   """Writes a validator's argument as the flag the user typed."""
   message = re.sub(r"^config='([^']*)' is", r"--config.\1 is", message)
-  return re.sub(r"^((?:model|fit|planner)\.\w+=)", r"--config.\1", message)
+  return re.sub(r"^((?:model|fit|planner)\.\w+=|dataset=)", r"--config.\1", message)

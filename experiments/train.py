@@ -19,6 +19,7 @@ import contextlib
 import shlex
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -27,7 +28,7 @@ import rich.console
 import rich.table
 from absl import flags
 
-from experiments import command, configuration, job, pictures, tasks
+from experiments import command, configuration, job, outputs, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.adapters.extra import import_extra
 from mbrl_jax.runtime import lock, loop, run_folder, wandb_tracker
@@ -115,8 +116,11 @@ def more_help(argv: list[str]) -> str:
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Trains, or continues to train; returns the exit status."""
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = command.console()
+  if options.logdir:
+    outputs.check_folder(Path(options.logdir), "--logdir")
   if options.compilation_cache:
+    outputs.check_folder(Path(options.compilation_cache), "--compilation_cache")
     enable_compilation_cache(options.compilation_cache)
   if options.wandb:
     _check_wandb()

@@ -91,7 +91,10 @@ def _consoles(folders: list[run_folder.RunFolder]) -> Iterator[list[rich.console
   with contextlib.ExitStack() as stack:
     files = [stack.enter_context(open(log_of(folder), "a", buffering=1)) for folder in folders]
     consoles = [
-      rich.console.Console(file=file, highlight=False, soft_wrap=True) for file in files
+      rich.console.Console(
+        file=file, highlight=False, soft_wrap=True, markup=False, emoji=False
+      )
+      for file in files
     ]
     try:
       yield consoles

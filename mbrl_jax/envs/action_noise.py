@@ -33,16 +33,23 @@ class ActionNoise:
     std: standard deviation, one number or ``[A]``, in the actions' unit.
 
   Raises:
-    ValueError: ``std`` is negative or not finite.
+    ValueError: ``std`` is negative, not finite or of another shape.
   """
 
   env: Env
   std: Any
 
   def __post_init__(self):
-    std = np.asarray(self.std)
-    if not (np.isfinite(std) & (std >= 0)).all():
-      raise ValueError(f"action_noise must be finite and not negative, got {self.std!r}.")
+    shapes = (), (self.spec.action_dim,)
+    try:
+      std = np.asarray(self.std, float)
+    except (TypeError, ValueError):
+      std = np.full((), np.nan)
+    if std.shape not in shapes or not (np.isfinite(std) & (std >= 0)).all():
+      raise ValueError(
+        f"action_noise must be finite and not negative, one number or {shapes[1][0]}, got "
+        f"{self.std!r}."
+      )
 
   @property
   def spec(self) -> EnvSpec:

@@ -31,7 +31,9 @@ class Progress:
       start: environment steps already taken, on resuming.
       console: where to write; ``None`` is standard output.
     """
-    self._console = console or rich.console.Console(highlight=False, soft_wrap=True)
+    self._console = console or rich.console.Console(
+      highlight=False, soft_wrap=True, emoji=False
+    )
     self._total = total
     self._reached = start, time.perf_counter()
     self._marks = [self._reached]

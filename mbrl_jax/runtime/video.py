@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mbrl_jax.ops import validate
 from mbrl_jax.runtime import drawing
+from mbrl_jax.runtime.files import write_atomic
 from mbrl_jax.runtime.traces import (
   BEST,
   PLAN,
@@ -36,6 +37,8 @@ from mbrl_jax.runtime.traces import (
   widths,
 )
 
+SUFFIXES = (".mp4", ".gif", ".mov", ".mkv", ".avi")
+"""Of video files; without ffmpeg all become ``.gif``."""
 _BACKENDS = ("egl", "osmesa")
 _GIF_FPS = 20  # GIF counts time in 1/100 s, and every frame costs kilobytes
 _PALETTE_FRAMES = 8
@@ -122,7 +125,12 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float) ->
     return _write_gif(path.with_suffix(".gif"), frames, fps)
   import mediapy
 
-  mediapy.write_video(path, frames, fps=fps)
+  temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+  try:
+    mediapy.write_video(temporary, frames, fps=fps)
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
   return path
 
 
@@ -266,5 +274,6 @@ def _write_gif(path: Path, frames: np.ndarray, fps: float) -> Path:
     image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images
   )
   duration = 10 * max(2, round(100 * stride / fps))  # milliseconds
-  first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
+  settings = {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
+  write_atomic(path, lambda file: first.save(file, "GIF", **settings))
   return path
