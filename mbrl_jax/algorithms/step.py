@@ -109,7 +109,7 @@ def env_step(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainSt
   total = rollout.episode_return + transition.reward
   metrics = {
     "transition": transition,
-    "pose": env.pose(env_state),
+    "pose": narrow(env.pose(env_state)),
     "done": done,
     "episode_return": total,
     "info": {**info, "masked_actions": masked},
@@ -160,7 +160,7 @@ def make_evaluation(
     action, act, _ = algorithm.act(act, env_state.obs, act_key)
     env_state, transition = env.step(env_state, action, env_key)
     transition = narrow(transition)
-    pose = env.pose(env_state)
+    pose = narrow(env.pose(env_state))
     done = transition.terminated | transition.truncated
     return (env_state, act, alive & ~done), (transition, pose, alive)
 
