@@ -119,8 +119,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   broken = [i + 1 for i, total in enumerate(outcome.returns) if not np.isfinite(total)]
   if broken:
     print(
-      f"error: the return of episode {broken[0]} is {outcome.returns[broken[0] - 1]}: a reward of "
-      f"{setup.settings['env']} is not finite; {out / 'plan.csv'} says when.",
+      f"error: the return of episode {broken[0]} is {outcome.returns[broken[0] - 1]}: a reward "
+      f"of {setup.settings['env']} is not finite; {out / 'plan.csv'} says when.",
       file=sys.stderr,
     )
     return 1

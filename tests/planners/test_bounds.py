@@ -7,10 +7,37 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl_jax.planners import SEARCHES, cem, icem, make_evaluate, make_planner
+from mbrl_jax.planners import (
+  SEARCHES,
+  adam,
+  categorical,
+  cem,
+  dial,
+  icem,
+  make_evaluate,
+  make_planner,
+  mirror_descent,
+  mppi,
+  pddm,
+  predictive_sampling,
+  random_shooting,
+)
 from mbrl_jax.types import Dynamics
 
 STEPS, SWITCH = 60, 30
+SETTINGS = {
+  "adam": lambda: adam(8),
+  "categorical": lambda: categorical(100, categories=21),
+  "cem": lambda: cem(100, 10),
+  "dial": lambda: dial(100),
+  "icem": lambda: icem(60, 8),
+  "mirror_descent": lambda: mirror_descent(100),
+  "mppi": lambda: mppi(100, effective=0.05),
+  "pddm": lambda: pddm(100, kappa=100.0),
+  "predictive_sampling": lambda: predictive_sampling(100),
+  "random_shooting": lambda: random_shooting(400),
+}
+QUICK = ("cem", "icem", "mirror_descent")
 
 
 def drive(params, state, action, key):
@@ -23,8 +50,7 @@ def drive(params, state, action, key):
 @functools.cache
 def controlled(name):
   """Returns a jitted ``(low, high, goals [T]) -> (speeds [T], actions [T])``."""
-  make = {"cem": lambda: cem(100, 10), "icem": lambda: icem(60, 8)}.get(name, SEARCHES[name])
-  search = make()
+  search = SETTINGS[name]()
 
   @jax.jit
   def episode(low, high, goals):
@@ -50,9 +76,15 @@ def controlled(name):
   return episode
 
 
-@pytest.mark.parametrize("name", ["cem", "icem", "mppi", "dial"])
+def test_every_search_is_under_test():
+  assert set(SETTINGS) == set(SEARCHES)
+
+
+@pytest.mark.parametrize(
+  "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in SETTINGS]
+)
 def test_a_speed_is_held_wherever_zero_lies_in_the_range_of_the_throttle(name):
-  """Holding a speed of 1 takes the middle of the range, one of 0.4 a fifth; then the reverse."""
+  """Holding a speed of 1 takes the middle of the range, one of 0.4 a fifth."""
   goals = jnp.where(jnp.arange(STEPS) < SWITCH, 1.0, 0.4)
   ranges = [(0.0, 1.0), (-1.0, 0.0), (0.1, 1.1), (-1e-4, 1.0), (-1.0, 1.0), (0.0, 0.01)]
   for low, high in ranges:
@@ -74,7 +106,7 @@ def test_cem_appends_zero_where_it_lies_well_inside_and_the_middle_elsewhere():
 
 @pytest.mark.parametrize("low, high", [(0.0, 1.0), (-1.0, 1.0), (-5.0, -4.99), (10.0, 90.0)])
 def test_a_mean_on_a_bound_leaves_it(low, high):
-  """Within one replan; as samples only, every search that has a mean can be put there."""
+  """In four control steps of four iterations, from either bound."""
   search, span = cem(100, 10), high - low
   state = search.init(jnp.full((1, 1), low), jnp.full((1, 1), high))
   for bound, goal in ((low, low + 0.7 * span), (high, high - 0.7 * span)):
