@@ -7,7 +7,9 @@ import logging
 import os
 import re
 import sys
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import rich.console
 from absl import app, flags
@@ -69,6 +71,8 @@ def run(
       absl_logging.set_verbosity(absl_logging.WARNING)
     # The error of the compiled program quotes what jax would log before it.
     logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)
+    sys.unraisablehook = hushed(sys.unraisablehook)
+    threading.excepthook = hushed(threading.excepthook)
     sys.exit(guarded(lambda: _checked(main, dotted)))
 
   for stream in (sys.stdout, sys.stderr):
@@ -94,6 +98,14 @@ def _checked(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) ->
   except ValueError as error:
     raise UsageError(str(error)) from error
   return main(flags.FLAGS, dotted)
+
+
+def hushed(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+  """Returns a hook for errors in threads and at the end of Python without those of the system.
+
+  Where a disk is full, libraries that write in the background say so at length besides us.
+  """
+  return lambda told: None if isinstance(told.exc_value, OSError) else hook(told)
 
 
 def guarded(main: Callable[[], int]) -> int:
