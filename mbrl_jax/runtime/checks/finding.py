@@ -36,7 +36,7 @@ def guarded(check: Callable[..., Finding], *arguments: object) -> Finding:
       raise
     name = check.__name__.removeprefix("check_")
     text = f"{type(error).__name__}{_where(error)}: {fault.shorten(str(error))}"
-    return Finding(name, WRONG, text)
+    return Finding(name, WRONG, fault.quoted(str(error)) or text)
 
 
 def _where(error: BaseException) -> str:
