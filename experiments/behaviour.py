@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.ops.validate import choice
+from mbrl_jax.ops.validate import choice, seeds
 from mbrl_jax.runtime.devices import compile_ahead
 from mbrl_jax.types import Env
 
@@ -40,9 +40,10 @@ def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> Ep
     seed: of the initial state and of random actions.
 
   Raises:
-    ValueError: there is no such policy.
+    ValueError: there is no such policy, or the seed gives no key of its own.
   """
   choice("policy", policy, POLICIES)
+  seeds(seed)
   low, high = jnp.asarray(env.spec.action_low), jnp.asarray(env.spec.action_high)
   count = env.spec.episode_length if steps is None else steps
 

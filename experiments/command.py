@@ -6,6 +6,7 @@ import contextlib
 import logging
 import os
 import re
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -15,11 +16,12 @@ import rich.console
 from absl import app, flags
 from absl import logging as absl_logging
 
-from experiments import flag_checks
+from experiments import flag_checks, stop
 from mbrl_jax.envs.adapters.failure import failure
 from mbrl_jax.runtime.checkpoint import CheckpointError
 from mbrl_jax.runtime.devices import check_platform
 from mbrl_jax.runtime.fault import blame
+from mbrl_jax.runtime.interrupt import end_with_parent
 from mbrl_jax.runtime.loop import Diverged, EnvironmentStopped
 from mbrl_jax.runtime.run_folder import RunFolderError
 
@@ -55,6 +57,7 @@ def run(
     repeated: a flag that takes all the words that follow it: ``--runs a b c``.
     groups: first parts of the dotted flags: ``--config.a.b=value``.
   """
+  end_with_parent()
   define()
   dotted: Dotted = {group: {} for group in groups}
 
@@ -69,11 +72,17 @@ def run(
     # Orbax writes a page of information at each save: --verbosity=0 shows it.
     if not flags.FLAGS["verbosity"].present:
       absl_logging.set_verbosity(absl_logging.WARNING)
-    # The error of the compiled program quotes what jax would log before it.
-    logging.getLogger("jax._src.callback").setLevel(logging.CRITICAL)
+    logging.getLogger("jax._src.callback").addFilter(is_no_failure)
     sys.unraisablehook = hushed(sys.unraisablehook)
     threading.excepthook = hushed(threading.excepthook)
-    sys.exit(guarded(lambda: _checked(main, dotted)))
+    if signal.getsignal(signal.SIGINT) is stop:  # from now on there is what to put away
+      signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+      sys.exit(guarded(lambda: _checked(main, dotted)))
+    except KeyboardInterrupt:
+      with contextlib.suppress(OSError):
+        sys.stdout.flush()
+      stop()
 
   for stream in (sys.stdout, sys.stderr):
     stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
@@ -106,6 +115,15 @@ def hushed(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
   Where a disk is full, libraries that write in the background say so at length besides us.
   """
   return lambda told: None if isinstance(told.exc_value, OSError) else hook(told)
+
+
+def is_no_failure(record: logging.LogRecord) -> bool:
+  """Filters what jax logs: on accelerators the traceback of each callback that raises.
+
+  ``guarded`` says in a sentence what an environment, or a file of the user's, failed of.
+  """
+  error = record.exc_info and record.exc_info[1]
+  return not error or not (failure(error) or blame(error))
 
 
 def guarded(main: Callable[[], int]) -> int:

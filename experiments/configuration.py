@@ -6,12 +6,18 @@ import ast
 import dataclasses
 import importlib
 import inspect
+import math
 import re
 import types
 import typing
 from typing import Any, NamedTuple
 
 from mbrl_jax.ops.validate import choice
+
+UNREADABLE = (ValueError, TypeError, SyntaxError, ArithmeticError, RecursionError, MemoryError)
+"""What Python says of a text that is no literal, and of a number that is no float."""
+LARGEST = 2**31 - 1
+"""Compiled programs count with 32 bits."""
 
 
 class Field(NamedTuple):
@@ -66,15 +72,27 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(default: Any, values: dict[str, Any]) -> Any:
-  """Fills a config from what ``to_dict`` returned, perhaps by way of JSON."""
-  return override(default, _flatten(values))
+  """Fills a config from what ``to_dict`` returned, perhaps by way of JSON.
+
+  Raises:
+    ValueError: a field is missing, unknown, or no value of its type.
+  """
+  stored = _flatten(values)
+  config = override(default, stored)
+  for name, field in fields(config).items():
+    if name not in stored:
+      raise ValueError(f"config={name!r} is missing.")
+    value = list(field.default) if isinstance(field.default, tuple) else field.default
+    if stored[name] not in (value, field.default):
+      raise _wrong_type(name, stored[name], field.type)
+  return config
 
 
 def literal(text: str) -> Any:
   """Reads a number, bool or tuple; what is none of these stays text."""
   try:
     return ast.literal_eval(text)
-  except (ValueError, SyntaxError):
+  except UNREADABLE:
     return text
 
 
@@ -145,12 +163,20 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 def _parse(name: str, value: Any, kind: Any) -> Any:
   """Reads ``value`` as ``kind``: bool, int, float, str, a tuple of one, or None."""
   try:
-    return _convert(value, kind)
-  except (ValueError, TypeError, SyntaxError) as error:
-    expected = kind.__name__ if isinstance(kind, type) else str(kind)
-    raise ValueError(
-      f"--config.{name}={value!r} is not of the right type: expected {expected}."
-    ) from error
+    parsed = _convert(value, kind)
+  except UNREADABLE as error:
+    raise _wrong_type(name, value, kind) from error
+  for number in parsed if isinstance(parsed, tuple) else (parsed,):
+    if isinstance(number, float) and not math.isfinite(number):
+      raise ValueError(f"--config.{name}={value!r} must be finite.")
+    if isinstance(number, int) and abs(number) > LARGEST:
+      raise ValueError(f"--config.{name}={value!r} is too large: {LARGEST} is the most.")
+  return parsed
+
+
+def _wrong_type(name: str, value: Any, kind: Any) -> ValueError:
+  expected = kind.__name__ if isinstance(kind, type) else str(kind)
+  return ValueError(f"--config.{name}={value!r} is not of the right type: expected {expected}.")
 
 
 def _convert(value: Any, kind: Any) -> Any:

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 
 from experiments import outputs, statistics
 from mbrl_jax.runtime import plots
-from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.run_folder import RunFolder, RunFolderError
 from mbrl_jax.runtime.table import evaluations, read_table
 
 POINTS = 200
@@ -69,8 +69,13 @@ def read(folder: RunFolder) -> list[Curve]:
   column, rows = EVALUATED, evaluations(folder.path)
   if not rows and folder.metrics.exists():
     column = "return"
-    rows = [row for row in read_table(folder.metrics) if not row["random"]]
-  task = str(folder.config()["env"])
+    rows = [
+      row for row in read_table(folder.metrics, ("return", "random")) if not row["random"]
+    ]
+  config = folder.config()
+  if "env" not in config:
+    raise RunFolderError(f"{folder.path / 'config.json'} lacks env.")
+  task = config["env"]
   return [Curve(task, *curve) for curve in plots.curves(rows, column)]
 
 

@@ -28,6 +28,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 
 from experiments import command, diagnosis, evaluate, job, outputs
+from mbrl_jax.ops.stream import stream_key
 from mbrl_jax.runtime import plots
 from mbrl_jax.types import Insight, TrainState, Transition
 
@@ -56,7 +57,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   insight = task.algorithm.insight
   rollout, seconds = task.evaluation(options.episodes, restored.state.act)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
-  episodes, state = rollout(restored.state.act, options.seed)["transition"], restored.state
+  key = evaluate.episodes_key(options.seed)
+  episodes, state = rollout(restored.state.act, key)["transition"], restored.state
   if task.seeds:
     episodes, state = jax.tree.map(lambda x: x[0], (episodes, state))
     console.print(f"of {len(task.seeds)} seeds the first is diagnosed", markup=False)
@@ -89,7 +91,7 @@ def _model(
 ) -> list[Path]:
   """Measures and draws the model's error and its calibration."""
   horizon = min(options.horizon, int(diagnosis.lengths(episodes).max()))
-  key = jax.random.key(options.seed)
+  key = stream_key("diagnosis of the model", options.seed)
   params = insight.params(state)
   asked = (insight.dynamics, params, episodes, horizon, options.starts, key)
   predicted, truth = diagnosis.predict(*asked)
@@ -142,7 +144,7 @@ def _plans(
 ) -> list[Path]:
   """Measures and draws what plans are worth, and how many samples a search listens to."""
   asked = {"episodes": min(options.episodes, PLANNED), "starts": options.starts}
-  key = jax.random.key(options.seed)
+  key = stream_key("diagnosis of the plans", options.seed)
   try:
     found = diagnosis.plans(task.algorithm, task.env, state, key=key, **asked)
   except ValueError as error:

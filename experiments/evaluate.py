@@ -16,8 +16,10 @@ import rich.table
 from absl import flags
 
 from experiments import command, job, outputs
+from mbrl_jax.ops.stream import stream_key
 from mbrl_jax.runtime import files, run_folder
 from mbrl_jax.runtime.checkpoint import Checkpoints, Restored
+from mbrl_jax.types import Key
 
 
 def define() -> None:
@@ -46,9 +48,16 @@ def open_run(options: flags.FlagValues) -> run_folder.RunFolder:
 def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, Restored]:
   """Opens a run and restores the checkpoint that the flags choose."""
   folder = open_run(options)
-  task = job.build(folder.config())
+  task = job.build_run(folder)
   step = "best" if options.best else options.step
-  return folder, task, Checkpoints(folder.checkpoints).restore(task.init(), step)
+  restored = Checkpoints(folder.checkpoints).restore(task.init(), step)
+  folder.check_config_of(restored.host)
+  return folder, task, restored
+
+
+def episodes_key(seed: int) -> Key:
+  """Returns the key of the episodes of ``--seed``, which repeat none of any training."""
+  return stream_key("evaluation", seed)
 
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
@@ -59,7 +68,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   _, task, restored = restore(options)
   rollout, seconds = task.evaluation(options.episodes, restored.state.act)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
-  returns = np.atleast_2d(job.returns(rollout(restored.state.act, options.seed)))
+  returns = np.atleast_2d(job.returns(rollout(restored.state.act, episodes_key(options.seed))))
   table = rich.table.Table(title=f"{options.episodes} episodes at step {restored.step}")
   for name in ("trained seed", "mean", "std", "median", "min", "max"):
     table.add_column(name, justify="right")

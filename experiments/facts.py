@@ -36,8 +36,13 @@ class Facts(NamedTuple):
 
 
 def of(folder: RunFolder) -> Facts:
-  """Reads the facts of a run, finished or not."""
+  """Reads the facts of a run, finished or not.
+
+  Raises:
+    RunFolderError: a file of the run is damaged.
+  """
   config, found = folder.config(), curves.read(folder)
+  rows = read_table(folder.metrics) if folder.metrics.exists() else []
   ends = np.array([curve.values[-1] for curve in found])
   peaks = np.array([curve.values.max() for curve in found])
   known = len(found) > 0
@@ -45,7 +50,7 @@ def of(folder: RunFolder) -> Facts:
     algo=str(config.get("algo", "")),
     task=str(config.get("env", "")),
     seeds=int(config.get("seeds", 1)),
-    step=last_step(folder),
+    step=int(rows[-1]["step"]) if rows else 0,
     last=float(ends.mean()) if known else np.nan,
     spread=float(ends.std()) if known else np.nan,
     best=float(peaks.mean()) if known else np.nan,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -15,12 +17,17 @@ from experiments.flag_checks import check_most
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
 from mbrl_jax.algorithms.demorl import preload
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
+from mbrl_jax.envs import Task, never
+from mbrl_jax.envs.action_noise import ActionNoise
+from mbrl_jax.ops import validate
 from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.runtime import loop
 from mbrl_jax.runtime.dataset import load_dataset
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
 from mbrl_jax.runtime.memory import check_fits
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
-from mbrl_jax.types import Algorithm, Env, Metrics, TrainState
+from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.types import Algorithm, Env, Key, TrainState
 
 LONGEST_CHUNK = 25
 """Environment steps of one compiled call at most: how long a signal may have to wait."""
@@ -62,11 +69,17 @@ class Job(NamedTuple):
 
   @property
   def total_steps(self) -> int:
-    """Environment steps of the whole run."""
+    """Environment steps of the whole run; at most, where it is counted in trials."""
     if hasattr(self.config, "steps"):
       return self.config.steps
-    trials = self.config.trials + getattr(self.config, "init_trials", 0)
-    return trials * self.env.spec.episode_length
+    return self.total_episodes * self.env.spec.episode_length
+
+  @property
+  def total_episodes(self) -> int:
+    """Episodes of the whole run, 0 where it is counted in steps."""
+    if hasattr(self.config, "steps"):
+      return 0
+    return self.config.trials + getattr(self.config, "init_trials", 0)
 
   @property
   def checkpoint_steps(self) -> int:
@@ -75,10 +88,17 @@ class Job(NamedTuple):
 
   @property
   def chunk(self) -> int:
-    """Environment steps of a compiled call: the config's, or a divisor of the episode's."""
+    """Environment steps of a compiled call: the config's, or a divisor of the episode's.
+
+    Where episodes may end early several seeds take one at a time, so that none waits for its
+    next fit while others go on, and so does a run with evaluations after so many steps.
+    """
     if hasattr(self.config, "update_every"):
       return self.config.update_every
-    length = self.env.spec.episode_length
+    every, several = self.settings["eval_steps"], self.settings["seeds"] > 1
+    if (every or several) and _may_end_early(self.env):
+      return 1
+    length = math.gcd(self.env.spec.episode_length, every)
     return max(n for n in range(1, LONGEST_CHUNK + 1) if length % n == 0)
 
   def init(self) -> TrainState:
@@ -101,20 +121,26 @@ class Job(NamedTuple):
     state = jax.vmap(fill, (0, None))(jax.jit(jax.vmap(start))(keys), data)
     return state if self.mesh is None else shard_seeds(state, self.mesh)
 
-  def step(self) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
-    """Makes the compiled training step."""
-    make = lambda **options: make_step(self.algorithm, self.env, steps=self.chunk, **options)
+  def step(self, steps: int | None = None) -> loop.Step:
+    """Makes the compiled training step, of so many environment steps or of ``chunk``."""
+    steps = self.chunk if steps is None else steps
+    make = lambda **options: make_step(self.algorithm, self.env, steps=steps, **options)
     options = compiler_options()
     if self.mesh is None:
       return make(seeds=self.width, compiler_options=options)
     share = make(seeds=self.width // self.mesh.shape["seeds"])
     return over_seeds(share, self.mesh, compiler_options=options)
 
+  def rest(self) -> tuple[int, loop.Step] | None:
+    """Makes the step of what is left at the end of a run of no whole number of chunks."""
+    left = 0 if self.total_episodes else self.total_steps % self.chunk
+    return (left, self.step(left)) if left else None
+
   def evaluation(self, episodes: int, act: Any) -> tuple[Any, float]:
     """Compiles evaluation episodes.
 
     Returns:
-      ``(act, seed) -> metrics`` as ``make_evaluation`` gives them, with a leading
+      ``(act, key) -> metrics`` as ``make_evaluation`` gives them, with a leading
       ``[width]``, and the seconds it took to compile.
     """
     options = compiler_options()
@@ -122,20 +148,19 @@ class Job(NamedTuple):
       rollout = make_evaluation(
         self.algorithm, self.env, episodes=episodes, compiler_options=options
       )
-      keys = lambda seed: jax.random.key(seed)
+      keys = lambda key: key
     else:
       several = jax.vmap(make_evaluation(self.algorithm, self.env, episodes=episodes))
       if self.mesh is None:
         rollout = jax.jit(several, compiler_options=options)
       else:
         rollout = over_seeds(several, self.mesh, compiler_options=options)
-      keys = lambda seed: jax.numpy.tile(self._evaluation_keys(seed), self.runs)
-    compiled, seconds = compile_ahead(rollout, act, keys(0))
-    return lambda act, seed: jax.device_get(compiled(act, keys(seed))), seconds
+      keys = lambda key: jax.numpy.tile(self._evaluation_keys(key), self.runs)
+    compiled, seconds = compile_ahead(rollout, act, keys(jax.random.key(0)))
+    return lambda act, key: jax.device_get(compiled(act, keys(key))), seconds
 
-  def _evaluation_keys(self, seed: int) -> jax.Array:
+  def _evaluation_keys(self, key: Key) -> Key:
     """Returns what decides an evaluation of each seed: the same in every run of several."""
-    key = jax.random.key(seed)
     return key[None] if self.seeds is None else jax.random.split(key, len(self.seeds))
 
 
@@ -162,6 +187,7 @@ def make_settings(
     choice("--algo", algo, list_algorithms())
     choice("--preset", preset, configuration.presets(algo))
     positive(seeds=seeds)
+    validate.seeds(seed, seeds, "--seed")
     values = configuration.preset_values(algo, preset, env)
     config = configuration.override(default_config(algo), {**values, **config_overrides})
     for name, field in configuration.fields(config).items():
@@ -195,7 +221,7 @@ def _evaluation(
   """Says when to evaluate, where the command line does not."""
   counts_steps = hasattr(config, "steps")
   if every is None and steps is None:
-    every, steps = (0, _share(config)) if counts_steps else (5, 0)
+    every, steps = (0, _evaluation_share(config)) if counts_steps else (5, 0)
   return {
     "eval_every": every or 0,
     "eval_steps": steps or 0,
@@ -208,6 +234,31 @@ def _share(config: Any) -> int:
   return max(config.steps // 20, 1)
 
 
+def _evaluation_share(config: Any) -> int:
+  """Returns the share in whole compiled calls: evaluations take place between them."""
+  chunk = config.update_every
+  return min(-(-_share(config) // chunk) * chunk, config.steps)
+
+
+def check_evaluations(settings: Settings) -> None:
+  """Refuses evaluations that would not take place when they are asked for.
+
+  Raises:
+    UsageError: some evaluation would fall inside a compiled call.
+  """
+  every, config = settings["eval_steps"], settings["config"]
+  if not every or "update_every" not in config:
+    return
+  chunk, total = config["update_every"], config["steps"]
+  for moment in range(every, total + 1, every):
+    if moment % chunk and moment != total:
+      raise UsageError(
+        f"--eval_steps={every} asks for an evaluation after {moment} steps, but one compiled "
+        f"call takes --config.update_every={chunk}, and evaluations take place between calls: "
+        "choose a multiple of it."
+      )
+
+
 def build(settings: Settings, devices: int = 1) -> Job:
   """Builds the parts of a run.
 
@@ -218,18 +269,57 @@ def build(settings: Settings, devices: int = 1) -> Job:
   Raises:
     UsageError: names what the task or the algorithm refuses.
   """
-  mesh = _seed_mesh(settings["seeds"], devices)
   try:
+    validate.seeds(settings["seed"], settings["seeds"], "--seed")
+    mesh = _seed_mesh(settings["seeds"], devices)
     tasks.check_unchanged(settings["env"], settings)
     env = tasks.make_checked(settings["env"], settings["physics"], settings["env_overrides"])
-    default = default_config(settings["algo"])
-    config = configuration.from_dict(default, settings["config"])
+    config = config_of(settings)
     algorithm = make_algorithm(settings["algo"], env.spec, config)
   except (ValueError, ImportError) as error:
     raise UsageError(_as_flag(str(error))) from error
   except KeyError as error:
     raise UsageError(f"config.json lacks {error}; is it of this version?") from error
   return Job(settings, config, env, algorithm, mesh)
+
+
+def _may_end_early(env: Env) -> bool:
+  """Tells whether nothing says that all episodes take their full time."""
+  return not (isinstance(env, (Task, ActionNoise)) and env.spec.terminated is never)
+
+
+def config_of(settings: Settings) -> Any:
+  """Returns the algorithm's config that settings hold.
+
+  Raises:
+    UsageError: names the field that is missing, unknown or cannot have its value.
+  """
+  try:
+    choice("--algo", settings["algo"], list_algorithms())
+    return configuration.from_dict(default_config(settings["algo"]), settings["config"])
+  except ValueError as error:
+    raise UsageError(_as_flag(str(error))) from error
+  except KeyError as error:
+    raise UsageError(f"config.json lacks {error}; is it of this version?") from error
+
+
+def build_run(folder: RunFolder) -> Job:
+  """Builds the parts of a run from its ``config.json``.
+
+  Raises:
+    UsageError: as ``build``; names the file.
+  """
+  with of_file(folder):
+    return build(folder.config())
+
+
+@contextlib.contextmanager
+def of_file(folder: RunFolder) -> Iterator[None]:
+  """Adds to a UsageError that a run's ``config.json`` says what it refuses."""
+  try:
+    yield
+  except UsageError as error:
+    raise UsageError(f"{folder.path / 'config.json'}: {error}") from error
 
 
 def _seed_mesh(seeds: int, devices: int) -> jax.sharding.Mesh | None:

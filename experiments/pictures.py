@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import rich.console
 
-from mbrl_jax.runtime import plots, video
+from mbrl_jax.runtime import plots, rollouts, video
+from mbrl_jax.runtime import predictions as prediction_files
 from mbrl_jax.runtime.run_folder import RunFolder
 from mbrl_jax.runtime.table import evaluations, read_table
 from mbrl_jax.types import Env, EnvSpec
@@ -23,7 +24,7 @@ def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[
   """Draws learning curve and model error, and the fan of the last predictions if kept."""
   if not folder.metrics.exists():
     return []
-  out, rows = out or folder.plots, read_table(folder.metrics)
+  out, rows = out or folder.plots, read_table(folder.metrics, ("return", "random"))
   title = f"{folder.config()['algo']} on {spec.name}"
   curve = out / "learning_curve.png"
   drawn = [plots.learning_curve(curve, rows, title, evaluations(folder.path))]
@@ -35,8 +36,7 @@ def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[
 
 def draw_predictions(source: Path, out: Path, dt: float) -> list[Path]:
   """Draws the particle fan and the one-step predictions of one episode's file."""
-  with np.load(source) as file:
-    predictions, observations = file["predictions"], file["observations"]
+  predictions, observations = prediction_files.read(source)
   name = source.stem
   every = max(1, len(predictions) // FANS)
   fan = plots.particle_fan(
@@ -71,10 +71,10 @@ def film_last(
   source = folder.logs(seeds[0] if seeds else None).with_suffix(".npz")
   if not source.exists():
     return []
-  with np.load(source) as logs:
-    length = int(logs["lengths"][-1])
-    poses, rewards = logs["poses"][-1, :length], logs["rewards"][-1, :length]
-    title = f"{env.spec.name}, step {int(logs['steps'][-1])}"
+  logs = rollouts.read(source)
+  length = logs["lengths"][-1]
+  poses, rewards = logs["poses"][-1, :length], logs["rewards"][-1, :length]
+  title = f"{env.spec.name}, step {int(logs['steps'][-1])}"
   try:
     return [film(folder.videos / "last_rollout.mp4", env, poses, rewards, title)]
   except (OSError, RuntimeError, ValueError) as error:

@@ -98,7 +98,7 @@ def _one(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[Path]:
         f"--{name} belongs to a picture of several runs; --group=algo draws one like that."
       )
   out = outputs.check_folder(Path(options.out) if options.out else folder.plots)
-  spec = job.build(folder.config()).env.spec
+  spec = job.build_run(folder).env.spec
   drawn = pictures.draw_run(folder, spec, out)
   for source in sorted(folder.predictions.glob("*.npz")):
     drawn += [p for p in pictures.draw_predictions(source, out, spec.dt) if p not in drawn]
@@ -112,7 +112,7 @@ def _several(
   groups: plots.Curves = {}
   returns: summary.Trials = {}
   for folder in folders:
-    rows = read_table(folder.metrics)
+    rows = read_table(folder.metrics, ("return", "random"))
     columns = sorted({name for row in rows for name in row} - {"step", "seed"})
     _choose(folder, "--column", options.column, columns)
     name = label(folder, options.group)
@@ -160,7 +160,7 @@ def _read_table(text: str) -> tuple[str, list[curves.Curve]]:
     raise command.UsageError(f"--table takes TASK:LABEL=FILE, got {text!r}.")
   try:
     return name, curves.read_csv(Path(path), task)
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, run_folder.RunFolderError) as error:
     raise command.UsageError(f"--table={text}: {error}") from error
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 
 from experiments import behaviour, command, evaluate, job, outputs, pictures, tasks
-from mbrl_jax.runtime import run_folder, video
+from mbrl_jax.runtime import rollouts, run_folder, video
 from mbrl_jax.types import Env
 
 Film = tuple[Env, np.ndarray, np.ndarray, Path, str]
@@ -81,6 +81,7 @@ def _task_alone(options: flags.FlagValues, dotted: command.Dotted) -> Film:
   for name in dotted["config"]:
     raise command.UsageError(f"--config.{name}: nothing is learned with --env.")
   env = tasks.make_checked(options.env, options.physics, dotted["env"])
+  _require_drawable(env)
   policy = options.policy or "random"
   out = _out(options, Path(f"{tasks.label(options.env)}_{policy}.mp4"))
   episode = behaviour.run(env, policy, steps=options.steps, seed=options.seed)
@@ -101,6 +102,14 @@ def _of_run(options: flags.FlagValues, dotted: command.Dotted) -> Film:
   return _stored_episode(options)
 
 
+def _require_drawable(env: Env) -> None:
+  """Refuses what cannot be filmed, before an episode is run for it."""
+  try:
+    video.check_drawable(env)
+  except ValueError as error:
+    raise command.UsageError(f"There is no video: {error}") from error
+
+
 def _refuse_present(options: flags.FlagValues, names: tuple[str, ...], why: str) -> None:
   for name in names:
     if options[name].present:
@@ -115,9 +124,10 @@ def _out(options: flags.FlagValues, default: Path) -> Path:
 def _fresh_episode(options: flags.FlagValues) -> Film:
   _out(options, evaluate.open_run(options).videos / "step.mp4")
   folder, task, restored = evaluate.restore(options)
+  _require_drawable(task.env)
   chosen = _seed_index(options, task)
   rollout, _ = task.evaluation(1, restored.state.act)
-  metrics = rollout(restored.state.act, options.seed)
+  metrics = rollout(restored.state.act, evaluate.episodes_key(options.seed))
   if task.seeds:
     metrics = jax.tree.map(lambda x: x[chosen], metrics)
   transition = jax.tree.map(lambda x: x[0], metrics["transition"])
@@ -130,20 +140,21 @@ def _fresh_episode(options: flags.FlagValues) -> Film:
 def _stored_episode(options: flags.FlagValues) -> Film:
   folder = run_folder.open_run(options.run)
   _out(options, folder.videos / "rollout.mp4")
-  task = evaluate.job.build(folder.config())
+  task = job.build_run(folder)
+  _require_drawable(task.env)
   chosen = _seed_index(options, task)
   seed = task.seeds[chosen] if task.seeds else None
   source = folder.logs(seed).with_suffix(".npz")
   if not source.exists():
     raise command.UsageError(f"There is no {source}: no rollouts were kept.")
-  with np.load(source) as logs:
-    count = len(logs["lengths"])
-    if not -count <= options.rollout < count:
-      raise command.UsageError(f"--rollout={options.rollout} is not among the {count} stored.")
-    length = int(logs["lengths"][options.rollout])
-    poses = logs["poses"][options.rollout, :length]
-    rewards = logs["rewards"][options.rollout, :length]
-    step = int(logs["steps"][options.rollout])
+  logs = rollouts.read(source)
+  count = len(logs["lengths"])
+  if not -count <= options.rollout < count:
+    raise command.UsageError(f"--rollout={options.rollout} is not among the {count} stored.")
+  length = logs["lengths"][options.rollout]
+  poses = logs["poses"][options.rollout, :length]
+  rewards = logs["rewards"][options.rollout, :length]
+  step = int(logs["steps"][options.rollout])
   out = folder.videos / f"rollout{options.rollout % count:03d}.mp4"
   return task.env, poses, rewards, out, f"{task.env.spec.name}, step {step}"
 

@@ -21,8 +21,10 @@ runs to save and stop, a second one ends them. The same command again skips what
 resumes the rest; a run that failed does not keep the others. The table and the curves go to
 sweep.csv and sweep.png.
 
-Exit status: 0 all runs are done; 1 some failed; 130 stopped by Ctrl-C, 143 by SIGTERM; 2 wrong
-usage.
+One sweep at a time works in --logdir; its runs end with it, however it ends.
+
+Exit status: 0 all runs are done; 1 some failed; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by
+SIGHUP; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ from absl import flags
 
 from experiments import command, job, outputs, train
 from experiments.sweeping import grid, processes, programs, ray_tasks, report, schedule
-from mbrl_jax.runtime import run_folder
+from mbrl_jax.runtime import lock, run_folder
 from mbrl_jax.runtime.interrupt import Interrupt
 
 BACKENDS: dict[str, Callable[[flags.FlagValues], schedule.Backend]] = {
@@ -86,7 +88,12 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   cells = grid.cells(dotted, _settings_flags(options, dotted))
   tasks = [_task(folder, cell) for cell in cells]
   runs = [
-    schedule.Run(cell.name, _place(folder, cell), task.total_steps)
+    schedule.Run(
+      cell.name,
+      _place(folder, cell),
+      task.total_steps,
+      task.total_episodes * len(task.seeds or [0]),
+    )
     for cell, task in zip(cells, tasks, strict=True)
   ]
   backend = BACKENDS[options.backend](options)
@@ -94,9 +101,9 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   console.print(
     f"{len(runs)} runs in {folder}, {options.jobs} processes at a time", markup=False
   )
-  _say_done(runs, console)
   try:
-    with Interrupt() as interrupt:
+    with lock.writing(folder), Interrupt() as interrupt:
+      _say_done(runs, console)
       groups = _groups(runs, cells, tasks, options, console)
       schedule.work(groups, backend, options.jobs, console, lambda: interrupt)
   except KeyboardInterrupt:
@@ -148,8 +155,9 @@ def _task(folder: Path, cell: grid.Cell) -> job.Job:
   place = _place(folder, cell)
   if (place.path / "config.json").exists():
     run_folder.check_config(place, cell.settings)
-  elif place.path.exists() and any(place.path.iterdir()):
-    raise command.UsageError(f"{place.path} is not empty and not a run: move it away.")
+  else:
+    run_folder.check_free(place.path)
+    job.check_evaluations(cell.settings)
   # Sizes are the same whatever simulates, and this process may lack what the runs have.
   return job.build({**cell.settings, "physics": "auto"})._replace(settings=cell.settings)
 

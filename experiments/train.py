@@ -7,18 +7,22 @@
   python -m experiments.train --env=my_task.py:make_task
 
 A field of the algorithm's config is set with --config.NAME=VALUE, an argument of the task
-with --env.NAME=VALUE (such as --env.action_noise=0.1). Stop with Ctrl-C or SIGTERM: the
-run is saved and --resume continues it exactly. Exit status: 0 done, or stopped by SIGTERM;
-130 stopped by Ctrl-C; 1 training diverged or the disk is full; 2 wrong usage.
+with --env.NAME=VALUE (such as --env.action_noise=0.1). Stop with Ctrl-C, SIGTERM or SIGHUP: the
+run is saved and --resume continues it exactly. One process at a time writes to a run. Exit
+status: 0 done, or stopped by SIGTERM or SIGHUP; 130 stopped by Ctrl-C; 1 training diverged or
+the disk is full; 2 wrong usage.
 """
 
 from __future__ import annotations
 
+import contextlib
+import shlex
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import rich.console
 import rich.table
@@ -27,7 +31,7 @@ from absl import flags
 from experiments import command, configuration, job, outputs, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.adapters.extra import import_extra
-from mbrl_jax.runtime import loop, run_folder, wandb_tracker
+from mbrl_jax.runtime import lock, loop, run_folder, wandb_tracker
 from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.table import read_table
 
@@ -78,8 +82,8 @@ def _define_schedule() -> None:
   flags.DEFINE_integer(
     "eval_steps",
     None,
-    "Environment steps between evaluations, in place of --eval_every. Default: a twentieth of "
-    "the run where it is counted in steps.",
+    "Environment steps between evaluations, in place of --eval_every; a multiple of "
+    "--config.update_every. Default: a twentieth of the run where it is counted in steps.",
     0,
   )
   flags.DEFINE_integer(
@@ -120,8 +124,17 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     enable_compilation_cache(options.compilation_cache)
   if options.wandb:
     _check_wandb()
-  folder, task = open_job(options, dotted)
-  console.print(f"run folder: {folder.path}", markup=False)
+  with open_job(options, dotted) as (folder, task):
+    console.print(f"run folder: {folder.path}", markup=False)
+    return _train(options, folder, task, console)
+
+
+def _train(
+  options: flags.FlagValues,
+  folder: run_folder.RunFolder,
+  task: job.Job,
+  console: rich.console.Console,
+) -> int:
   schedule = make_schedule(options, task)
   state = task.init()
   outcome = loop.train(
@@ -130,6 +143,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     folder,
     schedule,
     seeds=task.seeds,
+    rest=task.rest(),
     evaluate=make_evaluator(task, state.act, console) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
     tracker=_tracker(folder, options.wandb) if options.wandb else None,
@@ -153,23 +167,32 @@ def _tracker(folder: run_folder.RunFolder, project: str) -> wandb_tracker.WandbT
     raise command.UsageError(f"--wandb: {error}") from error
 
 
+@contextlib.contextmanager
 def open_job(
   options: flags.FlagValues, dotted: command.Dotted
-) -> tuple[run_folder.RunFolder, job.Job]:
-  """Creates the run folder, or opens that of the run to resume, and builds its job."""
+) -> Iterator[tuple[run_folder.RunFolder, job.Job]]:
+  """Builds a job and creates its run folder, or opens the run to resume; holds the folder."""
   if options.step is not None and not options.resume:
     raise command.UsageError("--step says where to resume: add --resume.")
   if not options.resume:
     task = job.build(_settings(options, dotted, {}), options.devices)
     names = [options.algo, tasks.label(options.env), f"seed{options.seed}"]
     path = options.logdir or "runs/" + "_".join(names)
-    return run_folder.create(path, task.settings), task
+    with run_folder.new_run(path, task.settings) as folder:
+      yield folder, task
+    return
   if options.logdir is None:
     raise command.UsageError("--resume needs --logdir, the folder of the run to continue.")
   folder = run_folder.open_run(options.logdir)
+  with job.of_file(folder):
+    job.config_of(folder.config())
   settings = _settings(options, dotted, folder.config())
   run_folder.check_config(folder, settings)
-  return folder, job.build(settings, options.devices)
+  task = job.build(settings, options.devices)
+  with lock.writing(folder.path):
+    if not folder.checkpoints.exists():  # a run that was killed before starts over
+      run_folder.write_versions(folder)
+    yield folder, task
 
 
 def _settings(
@@ -187,6 +210,8 @@ def _settings(
     env_overrides={**run_folder.flat(stored.get("env_overrides", {})), **dotted["env"]},
     config_overrides={**run_folder.flat(stored.get("config", {})), **dotted["config"]},
   )
+  if not stored:
+    job.check_evaluations(settings)
   return settings
 
 
@@ -194,6 +219,7 @@ def make_schedule(options: flags.FlagValues, task: job.Job) -> loop.Schedule:
   """Says when a run is evaluated and saved."""
   return loop.Schedule(
     total_steps=task.total_steps,
+    total_episodes=task.total_episodes,
     eval_every=task.settings["eval_every"],
     eval_steps=task.settings["eval_steps"],
     checkpoint_every=options.checkpoint_every or 1,
@@ -211,7 +237,7 @@ def make_evaluator(
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
   # Far from the seeds of training, so that no evaluation repeats a training episode.
   base = 1_000_003 * (task.settings["seed"] + 1)
-  return lambda act, step: job.returns(rollout(act, (base + step) % 2**31))
+  return lambda act, step: job.returns(rollout(act, jax.random.key((base + step) % 2**31)))
 
 
 def finish(
@@ -223,22 +249,24 @@ def finish(
   video: bool,
 ) -> None:
   """Draws, films, prints the results and what can be done next."""
-  resume = f"python -m experiments.train --logdir={folder.path} --resume"
+  path = shlex.quote(str(folder.path))
+  resume = f"python -m experiments.train --logdir={path} --resume"
   if outcome.signal is not None:
     name = signal.Signals(outcome.signal).name
     console.print(f"stopped by {name} at step {outcome.step}, saved.", markup=False)
     console.print(f"resume:   {resume}", markup=False)
     return
-  rows = read_table(folder.metrics) if folder.metrics.exists() else []
+  rows = read_table(folder.metrics, ("return", "random")) if folder.metrics.exists() else []
   written = pictures.draw_run(folder, task.env.spec)
   if video:
     written += pictures.film_last(folder, task.env, task.seeds, console)
   console.print(_results(rows))
-  for path in [*written, folder.metrics, *sorted(folder.path.glob("logs*"))]:
-    console.print(f"wrote     {path}", markup=False)
+  for file in [*written, folder.metrics, *sorted(folder.path.glob("logs*"))]:
+    console.print(f"wrote     {file}", markup=False)
   console.print(f"resume:   {resume}", markup=False)
   for program in ("evaluate", "render"):
-    console.print(f"{program + ':':9} python -m experiments.{program} --run={folder.path}")
+    text = f"{program + ':':9} python -m experiments.{program} --run={path}"
+    console.print(text, markup=False)
 
 
 def _results(rows: list[dict[str, float]]) -> rich.table.Table:

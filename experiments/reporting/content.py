@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from experiments import curves, facts, job, plot
 from experiments.command import UsageError
-from mbrl_jax.runtime.run_folder import RunFolder, flat
+from mbrl_jax.runtime.run_folder import RunFolder, RunFolderError, flat, read_versions
 
 FIRST = ("learning_curve.png", "model_error.png")
 """Pictures that come before the others."""
@@ -125,11 +125,9 @@ def versions(items: Sequence[Item]) -> list[tuple[dict[str, Any], list[str]]]:
   """Returns each set of versions with the names of the runs that had it."""
   found: list[tuple[dict[str, Any], list[str]]] = []
   for item in items:
-    path = item.folder.path / "versions.json"
-    try:
-      own = json.loads(path.read_text())
-    except (OSError, ValueError):
-      continue
+    own: dict[str, Any] = {"versions.json": "missing"}
+    if (item.folder.path / "versions.json").exists():
+      own = read_versions(item.folder)
     known = next((names for other, names in found if other == own), None)
     if known is None:
       known = []
@@ -139,12 +137,21 @@ def versions(items: Sequence[Item]) -> list[tuple[dict[str, Any], list[str]]]:
 
 
 def _is_run(folder: Path) -> bool:
-  """Tells runs from other folders with a file of that name."""
+  """Tells runs from other folders with a file of that name.
+
+  Raises:
+    RunFolderError: it is a run by what else lies there, but the file is damaged.
+  """
+  marks = [folder / name for name in ("versions.json", "metrics.csv", "checkpoints")]
   try:
-    config = json.loads((folder / "config.json").read_text())
-  except (OSError, ValueError):
+    config = RunFolder(folder).config()
+    if {"algo", "env", "config"} <= set(config):
+      return True
+    raise RunFolderError(f"{folder / 'config.json'} lacks algo, env or config.")
+  except RunFolderError:
+    if any(mark.exists() for mark in marks):
+      raise
     return False
-  return isinstance(config, dict) and {"algo", "env", "config"} <= set(config)
 
 
 def _item(folder: RunFolder, root: Path) -> Item:

@@ -8,12 +8,14 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
+from mbrl_jax.runtime.interrupt import ENDS_WITH_STDIN
+
 
 def environment(jobs: int) -> dict[str, str]:
-  """Returns the variables of a run that shares the machine with others."""
+  """Returns the variables of a run that shares the machine with others and ends with us."""
   # jax would take three quarters of an accelerator's memory for each.
   share = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / jobs:.2f}"} if jobs > 1 else {}
-  return {**share, **os.environ}
+  return {**share, **os.environ, ENDS_WITH_STDIN: "1"}
 
 
 class Process:
@@ -24,7 +26,7 @@ class Process:
     with open(log, "ab") as file:
       self._process = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # ends with this process, see ENDS_WITH_STDIN
         stdout=file,
         stderr=subprocess.STDOUT,
         env=variables,

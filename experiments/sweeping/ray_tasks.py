@@ -112,7 +112,7 @@ def _make_work() -> Any:
     with open(log, "ab") as file:
       process = subprocess.Popen(
         command,
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,  # ends with this worker
         stdout=file,
         stderr=subprocess.STDOUT,
         env=variables,

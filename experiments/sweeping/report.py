@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import rich.table
 from experiments import curves, facts, outputs
 from experiments.sweeping.schedule import FAILED, Run
 from mbrl_jax.runtime.progress import duration
+from mbrl_jax.runtime.run_folder import RunFolderError
 
 FIGURES = ("status", "step", "last", "spread", "best", "seconds")
 
@@ -18,7 +20,7 @@ Row = dict[str, str | float]
 
 
 def rows(runs: Sequence[Run], values: Mapping[str, Mapping[str, str]]) -> list[Row]:
-  """Returns a row for each run.
+  """Returns a row for each run; one whose files are damaged has failed.
 
   Args:
     runs: of the sweep.
@@ -27,9 +29,13 @@ def rows(runs: Sequence[Run], values: Mapping[str, Mapping[str, str]]) -> list[R
   found = []
   for run in runs:
     row: Row = {**values[run.name], "status": run.status}
-    if run.folder.metrics.exists():
-      known = facts.of(run.folder)._asdict()
-      row |= {name: known[name] for name in FIGURES[1:]}
+    try:
+      if run.folder.metrics.exists():
+        known = facts.of(run.folder)._asdict()
+        row |= {name: known[name] for name in FIGURES[1:]}
+    except RunFolderError as error:
+      run.status, run.reason = FAILED, str(error)
+      row["status"] = FAILED
     found.append(row)
   return found
 
@@ -52,8 +58,11 @@ def write(path: Path, found: Sequence[Row], values: Sequence[str]) -> Path:
 
 def draw(path: Path, runs: Sequence[Run]) -> Path | None:
   """Draws the curves of the runs that have any."""
-  groups = {run.name: curves.read(run.folder) for run in runs if run.folder.metrics.exists()}
-  groups = {name: found for name, found in groups.items() if found}
+  groups: curves.Groups = {}
+  for run in runs:
+    with contextlib.suppress(RunFolderError):  # which ``rows`` says
+      if run.folder.metrics.exists() and (found := curves.read(run.folder)):
+        groups[run.name] = found
   return curves.draw(path, groups) if groups else None
 
 

@@ -16,7 +16,7 @@ from absl import flags
 
 from experiments import command, job, train
 from experiments.sweeping.schedule import log_of
-from mbrl_jax.runtime import loop, run_folder
+from mbrl_jax.runtime import lock, loop, run_folder
 from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.together import join
 
@@ -35,11 +35,11 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   if options.compilation_cache:
     enable_compilation_cache(options.compilation_cache)
   folders = [run_folder.open_run(path) for path in options.runs]
-  with _consoles(folders) as consoles:
+  with _consoles(folders) as consoles, _held(folders):
     for folder in folders:
       if not folder.checkpoints.exists():  # made by a process that does not train
         run_folder.write_versions(folder)
-    tasks = [job.build(folder.config()) for folder in folders]
+    tasks = [job.build_run(folder) for folder in folders]
     return _train(options, folders, tasks, consoles)
 
 
@@ -59,17 +59,30 @@ def _train(
     folders,
     schedule,
     seeds=together.seeds,
+    rest=together.rest(),
     evaluate=train.make_evaluator(together, act, consoles[0]) if schedule.evaluates else None,
     resume=True,
     consoles=consoles,
   )
   for folder, task, outcome, console in zip(folders, tasks, outcomes, consoles, strict=True):
-    if outcome.signal is not None or outcome.step >= schedule.total_steps:
+    if outcome.signal is not None or outcome.finished:
       train.finish(folder, task, outcome, console, video=options.video)
   stopped = outcomes[0].signal
   if stopped is not None:
     return 130 if stopped == signal.SIGINT else 0
-  return 0 if all(outcome.step >= schedule.total_steps for outcome in outcomes) else 1
+  return 0 if all(outcome.finished for outcome in outcomes) else 1
+
+
+@contextlib.contextmanager
+def _held(folders: list[run_folder.RunFolder]) -> Iterator[None]:
+  """Holds the folders for one writer; those in which nothing gets stored are taken away."""
+  with lock.writing(*(folder.path for folder in folders)):
+    try:
+      yield
+    except BaseException:
+      for folder in folders:
+        run_folder.discard_unused(folder)
+      raise
 
 
 @contextlib.contextmanager

@@ -74,7 +74,9 @@ class ActionNoise:
     """Takes one control step under a disturbed action."""
     noise_key, step_key = jax.random.split(key)
     action = jnp.asarray(action, jnp.float32)
-    noisy = action + self.std * jax.random.normal(noise_key, action.shape)
+    noisy = action + np.float32(self.std) * jax.random.normal(
+      noise_key, action.shape, jnp.float32
+    )
     noisy = jnp.clip(noisy, self.spec.action_low, self.spec.action_high)
     state, transition = self.env.step(state, noisy, step_key)
     if not isinstance(self.spec.reward, Missing):

@@ -34,6 +34,21 @@ def positive(**arguments: float) -> None:
       raise ValueError(f"{name} must be positive, got {value!r}.")
 
 
+LARGEST_SEED = 2**32 - 1
+"""``jax.random.key`` makes keys of 32 bits: larger seeds would equal smaller ones."""
+
+
+def seeds(first: Any, count: int = 1, argument: str = "seed") -> None:
+  """Raises ``ValueError`` unless ``count`` seeds from ``first`` on give different keys."""
+  whole = hasattr(first, "__index__") and not isinstance(first, bool)
+  if not whole or not 0 <= first <= LARGEST_SEED - (count - 1):
+    several = f", the first of {count}" if count > 1 else ""
+    raise ValueError(
+      f"{argument} must be a whole number from 0 to {LARGEST_SEED}: random keys are made of 32 "
+      f"bits; got {first!r}{several}."
+    )
+
+
 def between(low: float, high: float, **arguments: float) -> None:
   """Raises ``ValueError`` naming the first argument outside ``[low, high]``."""
   for name, value in arguments.items():

@@ -4,10 +4,10 @@ One checkpoint is one folder ``checkpoints/00000400/``::
 
   state/          the training state, written by orbax as one array per leaf
   host.npz        what the host loop must know besides (open episodes, counters)
-  manifest.json   step, score, and for each leaf its shape, dtype and CRC-32
+  manifest.json   step, score, and for each of these arrays its shape, dtype and CRC-32
 
-It is written under a temporary name, flushed to the disk, and renamed: a folder
-with a number for a name is complete. The checksums find damage that the storage
+It is written under a temporary name, flushed to the disk, read back, and renamed: a
+folder with a number for a name is complete. The checksums find damage that the storage
 format itself lets through.
 """
 
@@ -21,9 +21,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import orbax.checkpoint as ocp
 
-from mbrl_jax.runtime import files, leaves
+from mbrl_jax.runtime import array_store, files, leaves
 
 SHOWN = 20
 """Differing leaves listed in one message."""
@@ -55,10 +54,6 @@ def _is_full(error: BaseException) -> bool:
       return True
     error = error.__cause__ or error.__context__
   return False
-
-
-def _handler() -> ocp.Checkpointer:
-  return ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
 
 
 class Checkpoints:
@@ -108,16 +103,24 @@ class Checkpoints:
         non-finite one is never the best.
 
     Raises:
-      CheckpointError: the disk is full; earlier checkpoints are untouched.
+      CheckpointError: the disk is full, or what was written does not read back; earlier
+        checkpoints are untouched.
     """
-    self.folder.mkdir(parents=True, exist_ok=True)
+    if not self.folder.exists():
+      self.folder.mkdir(parents=True)
+      files.sync(self.folder.parent)
     self._clean()
     temporary = self.folder / f".{step}.{os.getpid()}.tmp"
     try:
       self._write(temporary, step, state, host or {}, score)
+      self._read(temporary, step, state)
       self._commit(temporary, step)
+    except CheckpointError as error:
+      raise CheckpointError(
+        f"Step {step} was saved to {self.folder}, but does not read back and was dropped. "
+        f"Earlier checkpoints are intact: {self.steps() or 'none yet'}.\n{error}"
+      ) from error
     except Exception as error:
-      shutil.rmtree(temporary, ignore_errors=True)
       if not _is_full(error):
         raise
       raise CheckpointError(
@@ -125,6 +128,8 @@ class Checkpoints:
         f"was not written. Complete ones are intact: {self.steps() or 'none yet'}. "
         "Free some space and resume."
       ) from error
+    finally:
+      shutil.rmtree(temporary, ignore_errors=True)
     self._retain()
 
   def restore(self, template: Any, step: int | str | None = None) -> Restored:
@@ -141,7 +146,7 @@ class Checkpoints:
     """
     step = self._choose(step)
     try:
-      arrays, host = self._read(step, template)
+      arrays, host = self._read(self._path(step), step, template)
     except CheckpointError as error:
       raise CheckpointError(f"{error}\n{self._advice(step, template)}") from error
     return Restored(leaves.unflatten(template, arrays), host, step)
@@ -156,7 +161,8 @@ class Checkpoints:
 
   def _score(self, step: int) -> float | None:
     try:
-      return json.loads((self._path(step) / "manifest.json").read_text())["score"]
+      score = json.loads((self._path(step) / "manifest.json").read_text())["score"]
+      return float(score) if np.isfinite(score) else None
     except (OSError, ValueError, KeyError, TypeError):
       return None
 
@@ -165,14 +171,17 @@ class Checkpoints:
   ) -> None:
     folder.mkdir()
     arrays = leaves.flatten(state)
-    table = leaves.describe(state)
-    for path, array in arrays.items():
-      table[path]["crc32"] = leaves.checksum(array)
+    host = {name: np.asarray(array) for name, array in host.items()}
     # Orbax refuses arrays without elements; the manifest alone describes them.
-    _handler().save(folder / "state", {k: x for k, x in arrays.items() if x.size})
+    array_store.save(folder / "state", {k: x for k, x in arrays.items() if x.size})
     files.write_atomic(folder / "host.npz", lambda file: np.savez(file, **host))
     finite = score is not None and np.isfinite(score)
-    manifest = {"step": step, "score": float(score) if finite else None, "leaves": table}
+    manifest = {
+      "step": step,
+      "score": float(score) if finite else None,
+      "leaves": _with_checksums(leaves.describe(state), arrays),
+      "host": _with_checksums(leaves.describe(host), host),
+    }
     files.write_json(folder / "manifest.json", manifest)
     files.sync_tree(folder)
 
@@ -182,6 +191,7 @@ class Checkpoints:
     if target.exists():
       os.rename(target, replaced)
     os.rename(temporary, target)
+    files.sync(self.folder)  # older ones are deleted next
     shutil.rmtree(replaced, ignore_errors=True)
 
   def _clean(self) -> None:
@@ -208,78 +218,89 @@ class Checkpoints:
       raise CheckpointError(f"There is no checkpoint of step {step}; there are {steps}.")
     return int(step)
 
-  def _read(self, step: int, template: Any) -> tuple[leaves.Leaves, dict[str, np.ndarray]]:
-    folder = self._path(step)
-    manifest = self._manifest(folder)
+  def _read(
+    self, folder: Path, step: int, template: Any
+  ) -> tuple[leaves.Leaves, dict[str, np.ndarray]]:
+    manifest = self._manifest(folder, step)
     wrong = leaves.differences(leaves.describe(template), manifest["leaves"])
     if wrong:
       title = f"Checkpoint {folder} is of another program or config"
       raise CheckpointError(_listing(title, wrong))
     arrays = self._arrays(folder, template)
-    damaged = [
-      f"{path}: the checksum does not match"
-      for path, array in arrays.items()
-      if leaves.checksum(array) != manifest["leaves"][path].get("crc32")
-    ]
+    damaged = _damaged(arrays, manifest["leaves"])
+    try:
+      host = files.read_npz(folder / "host.npz")
+    except (OSError, files.RunFolderError) as error:
+      raise CheckpointError(f"Checkpoint {folder} is damaged: {error}") from error
+    if "host" in manifest:  # not in those of earlier versions
+      damaged += [
+        f"host.npz: {line}"
+        for line in leaves.differences(manifest["host"], leaves.describe(host))
+        or _damaged(host, manifest["host"])
+      ]
     if damaged:
       raise CheckpointError(_listing(f"Checkpoint {folder} is damaged", damaged))
-    try:
-      with np.load(folder / "host.npz", allow_pickle=False) as file:
-        return arrays, dict(file)
-    except Exception as error:
-      raise CheckpointError(f"Checkpoint {folder} is damaged: host.npz: {error}") from error
+    return arrays, host
 
-  def _manifest(self, folder: Path) -> dict[str, Any]:
+  def _manifest(self, folder: Path, step: int) -> dict[str, Any]:
     try:
       manifest = json.loads((folder / "manifest.json").read_text())
-      if not isinstance(manifest["leaves"], dict):
-        raise ValueError("'leaves' is not a table")
-    except (OSError, ValueError, KeyError, TypeError) as error:
+      if manifest["step"] != step:
+        raise ValueError(f"it is of step {manifest['step']!r}")
+      for name in ("leaves", *(n for n in ("host",) if n in manifest)):
+        for leaf in manifest[name].values():
+          if not {"shape", "dtype", "crc32"} <= set(leaf):
+            raise ValueError(f"{name!r} is not a table of arrays")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
       raise CheckpointError(
         f"{folder} is not a checkpoint of mbrl_jax, or is damaged: manifest.json: {error}"
       ) from error
     return manifest
 
   def _arrays(self, folder: Path, template: Any) -> leaves.Leaves:
-    expected = leaves.flatten(template)
-    full = [path for path, array in expected.items() if array.size]
+    expected = leaves.named(template)
+    empty = leaves.flatten({path: x for path, x in expected.items() if not np.size(x)})
+    full = [path for path in expected if path not in empty]
     try:
-      found = _restore_arrays(folder / "state", full)
+      found = array_store.load(folder / "state", full)
     except Exception as error:
       wrong = [path for path in full if not _loads(folder / "state", path)]
       lines = [f"{path}: cannot be read" for path in wrong]
       title = f"Checkpoint {folder} is damaged ({str(error).splitlines()[0][:200]})"
       raise CheckpointError(_listing(title, lines)) from error
-    return {k: found[k] if x.size else x for k, x in expected.items()}
+    return found | empty
 
   def _advice(self, bad: int, template: Any) -> str:
     for step in reversed(self.steps()):
       if step == bad:
         continue
       try:
-        self._read(step, template)
+        self._read(self._path(step), step, template)
       except CheckpointError:
         continue
       return f"The last good checkpoint is step {step}: load it with --step={step}."
     return "No other checkpoint of this run loads."
 
 
-def _restore_arrays(folder: Path, paths: list[str]) -> leaves.Leaves:
-  as_numpy = {path: ocp.RestoreArgs(restore_type=np.ndarray) for path in paths}
-  arguments = ocp.args.PyTreeRestore(restore_args=as_numpy, item=dict.fromkeys(paths, 0))
-  return {k: np.asarray(x) for k, x in _handler().restore(folder, args=arguments).items()}
-
-
 def _loads(folder: Path, path: str) -> bool:
-  as_numpy = {path: ocp.RestoreArgs(restore_type=np.ndarray)}
-  arguments = ocp.args.PyTreeRestore(
-    restore_args=as_numpy, item={path: 0}, partial_restore=True
-  )
   try:
-    _handler().restore(folder, args=arguments)
+    array_store.load(folder, [path], partial=True)
   except Exception:
     return False
   return True
+
+
+def _with_checksums(table: dict[str, dict], arrays: leaves.Leaves) -> dict[str, dict]:
+  return {k: {**leaf, "crc32": leaves.checksum(arrays[k])} for k, leaf in table.items()}
+
+
+def _damaged(arrays: leaves.Leaves, table: dict[str, dict]) -> list[str]:
+  """Returns a line for each array that is not the one that was written."""
+  return [
+    f"{path}: the checksum does not match"
+    for path, array in arrays.items()
+    if leaves.checksum(array) != table[path]["crc32"]
+  ]
 
 
 def _listing(title: str, lines: list[str]) -> str:

@@ -11,7 +11,9 @@ Usage: ``python -P gl_worker.py MODEL.mjb POSES.npy FRAMES.npy WIDTH HEIGHT CAME
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 from collections.abc import Mapping
 
 import mujoco
@@ -77,7 +79,11 @@ def add_lines(
 
 
 def main(arguments: list[str]) -> None:
-  """Reads model, poses and perhaps traces from files and writes the frames to one."""
+  """Reads model, poses and perhaps traces from files and writes the frames to one.
+
+  The standard input is held open by the caller, with which this process ends.
+  """
+  threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()
   model_path, poses_path, frames_path, width, height, camera, *traces_path = arguments
   model = mujoco.MjModel.from_binary_path(model_path)
   view = camera if camera != "-" else (0 if model.ncam else -1)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from mbrl_jax.runtime import files
+from mbrl_jax.runtime.journal import JSONLines, Seal
 from mbrl_jax.runtime.table import EVALUATIONS, Row, Table, finite
+
+TIMING = "timing.csv"
+FILES = {"metrics.csv": Table, TIMING: Table, EVALUATIONS: Table, "metrics.jsonl": JSONLines}
 
 
 class Tracker(Protocol):
@@ -36,8 +39,9 @@ class MetricsWriter:
     after: int | None = None,
     tags: str = "",
     tracker: Tracker | None = None,
+    seals: Mapping[str, Seal] | None = None,
   ):
-    """Opens the files in ``folder``.
+    """Opens the files in ``folder``; the first new row, or ``start``, changes them.
 
     Args:
       folder: folder of the run.
@@ -45,20 +49,24 @@ class MetricsWriter:
       tags: ``str.format`` pattern of a row that prefixes its TensorBoard tags,
         such as ``"seed{seed:.0f}/"``.
       tracker: who is told as well; closed with the files.
+      seals: by name of the file what the restored checkpoint remembers of it.
+
+    Raises:
+      RunFolderError: rows up to the restored step are missing or damaged.
     """
     import tensorboardX  # here, because importing it sets an environment variable
 
-    folder = Path(folder)
-    self._metrics = Table(folder / "metrics.csv", after)
-    self._timing = Table(folder / "timing.csv", after)
-    self._evaluations = Table(folder / EVALUATIONS, after)
-    self._lines = folder / "metrics.jsonl"
-    if after is not None and self._lines.exists():
-      self._cut_lines(after)
+    self._folder, seals = Path(folder), seals or {}
+    self._metrics, self._timing, self._evaluations, self._lines = self._files = [
+      kind(self._folder / name, after, seals.get(name)) for name, kind in FILES.items()
+    ]
+    if seals and self._timing.seal.rows != self._metrics.seal.rows:
+      path, expected = self._folder / TIMING, seals["metrics.csv"]
+      raise expected.broken(path, self._timing.seal.rows, after or 0)
     purge = None if after is None else after + 1
     # The suffix: a file of the same second would be overwritten.
     self._board = tensorboardX.SummaryWriter(
-      str(folder / "tensorboard"), purge_step=purge, filename_suffix=f".{purge or 0}"
+      str(self._folder / "tensorboard"), purge_step=purge, filename_suffix=f".{purge or 0}"
     )
     self._tags, self._tracker = tags, tracker
 
@@ -74,14 +82,31 @@ class MetricsWriter:
     timing = {"step": step, **(timing or {})}
     self._metrics.write(row)
     self._timing.write(timing)
-    with open(self._lines, "a") as file:
-      file.write(json.dumps({k: finite(v) for k, v in row.items()}) + "\n")
+    self._lines.write({k: finite(v) for k, v in row.items()})
     self._to_board(step, row, {**row, **{f"timing/{k}": v for k, v in timing.items()}})
 
   def evaluation(self, step: int, row: Row) -> None:
     """Appends an evaluation to its own table."""
     self._evaluations.write({"step": step, **row})
     self._to_board(step, row, row)
+
+  def start(self) -> None:
+    """Drops the rows after the restored step, which the first new row does otherwise."""
+    for file in self._files:
+      file.start()
+
+  def sync(self) -> dict[str, Seal]:
+    """Forces the rows to the disk.
+
+    Returns:
+      What a checkpoint is to remember of each file; nothing of what the clock decides.
+    """
+    for file in self._files:
+      file.sync()
+    files.sync(self._folder)
+    seals = {name: file.seal for name, file in zip(FILES, self._files, strict=True)}
+    del seals[TIMING]
+    return seals
 
   def close(self) -> None:
     """Closes the TensorBoard file and the tracker; the others are closed after each row."""
@@ -97,10 +122,3 @@ class MetricsWriter:
     self._board.flush()
     if self._tracker is not None:
       self._tracker.log(step, values)
-
-  def _cut_lines(self, after: int) -> None:
-    kept = []
-    for line in self._lines.read_text().splitlines(keepends=True):
-      if line.endswith("\n") and json.loads(line)["step"] <= after:
-        kept.append(line)
-    files.write_text(self._lines, "".join(kept))

@@ -118,7 +118,7 @@ def particle_fan(
 
   Args:
     path: the PNG file to write.
-    predictions: ``[T, H+1, P, O]``, made at each control step.
+    predictions: ``[T, H+1, P, O]``, made at each control step; NaN behind the plan's end.
     observations: ``[T+1, O]``.
     every: control steps between two fans.
     dt: seconds of a control step.

@@ -52,6 +52,12 @@ class Progress:
     self.note(f"compiled {what} in {seconds:.1f} s")
     self._marks[-1] = (self._marks[-1][0], time.perf_counter())
 
+  def expect(self, total: int) -> None:
+    """Sets how many steps the whole run is now expected to take."""
+    self._total = total
+    if self._bar:
+      self._bar.update(self._task, total=total)
+
   def advance(self, step: int) -> None:
     """Moves the bar to ``step``."""
     self._reached = step, time.perf_counter()

@@ -12,20 +12,32 @@ Layout::
   logs.npz, logs.mat           the rollouts, see ``runtime.rollouts``
   predictions/    every particle's prediction, where a planner was asked for it
   plots/, videos/
+  .lock           held by the process that writes, see ``runtime.lock``
+
+A folder with a ``config.json`` is a run, and can be resumed. That file comes first and at
+once, so a folder in which it is missing holds nothing of one.
 """
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import json
 import os
 import platform
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
-from mbrl_jax.runtime import files
+from mbrl_jax.ops import validate
+from mbrl_jax.runtime import files, lock
+from mbrl_jax.runtime.checkpoint import Checkpoints
+from mbrl_jax.runtime.files import RunFolderError
 
 PACKAGES = [
   "mbrl-jax",
@@ -49,8 +61,26 @@ PACKAGES = [
 ]
 
 
-class RunFolderError(RuntimeError):
-  """A folder that cannot be used as asked; the message says what to do."""
+CONFIG_CRC = "config_crc"
+"""Name under which a checkpoint remembers ``RunFolder.config_crc``."""
+COUNT = 0, 2**31 - 1
+FIELDS: dict[str, tuple[type, tuple[int, int] | None]] = {
+  "algo": (str, None),
+  "env": (str, None),
+  "env_fingerprint": (str, None),
+  "physics": (str, None),
+  "preset": (str, None),
+  "seed": (int, (0, validate.LARGEST_SEED)),
+  "seeds": (int, (1, COUNT[1])),
+  "eval_every": (int, COUNT),
+  "eval_steps": (int, COUNT),
+  "eval_episodes": (int, (1, COUNT[1])),
+  "env_overrides": (dict, None),
+  "config": (dict, None),
+}
+"""What fields of ``config.json`` may be: their type, and the bounds of integers."""
+LEFTOVERS = ".config.json.*.tmp"
+"""What a process that was killed leaves of a ``config.json``."""
 
 
 class RunFolder(NamedTuple):
@@ -92,30 +122,90 @@ class RunFolder(NamedTuple):
     return self.path / ("logs" if seed is None else f"logs_seed{seed}")
 
   def config(self) -> dict[str, Any]:
-    """Reads ``config.json``."""
-    return _read_json(self.path / "config.json")
+    """Reads ``config.json``.
+
+    Raises:
+      RunFolderError: it is damaged, or a field of ``FIELDS`` cannot be what it is; names it.
+    """
+    path = self.path / "config.json"
+    config = _read_json(path)
+    for name in FIELDS.keys() & config.keys():
+      _check_field(path, name, config[name])
+    if {"seed", "seeds"} <= config.keys():
+      try:
+        validate.seeds(config["seed"], config["seeds"])
+      except ValueError as error:
+        raise RunFolderError(f"{path}: {error}") from error
+    return config
+
+  def check_config_of(self, host: Mapping[str, np.ndarray]) -> None:
+    """Checks that ``config.json`` is as it was when a checkpoint was saved.
+
+    Args:
+      host: of the checkpoint; an earlier version's does not remember it.
+
+    Raises:
+      RunFolderError: it was changed.
+    """
+    if int(host.get(CONFIG_CRC, self.config_crc())) != self.config_crc():
+      raise RunFolderError(
+        f"{self.path / 'config.json'} is not what it was when the checkpoint was saved: put "
+        "the old one back."
+      )
+
+  def config_crc(self) -> int:
+    """Returns a checksum of what ``config.json`` says."""
+    return zlib.crc32(json.dumps(self.config(), sort_keys=True).encode())
 
 
 def create(path: Path | str, config: dict[str, Any]) -> RunFolder:
   """Creates the folder of a new run with its ``config.json`` and ``versions.json``.
 
   Raises:
-    RunFolderError: ``path`` is a file, or holds anything already.
+    RunFolderError: ``path`` is a file, or holds anything already but what a call that was
+      killed may have left; or another process writes there.
   """
   path = Path(path)
-  if path.exists() and not path.is_dir():
-    raise RunFolderError(f"{path} is a file; a run needs a folder.")
-  if path.exists() and any(path.iterdir()):
-    what = "holds a run" if (path / "config.json").is_file() else "is not empty"
-    raise RunFolderError(
-      f"{path} {what} and nothing is overwritten. Add --resume to continue that run, "
-      "or choose another --logdir."
-    )
+  check_free(path)
   path.mkdir(parents=True, exist_ok=True)
-  folder = RunFolder(path)
-  write_versions(folder)
-  files.write_json(path / "config.json", config)
+  with lock.writing(path):
+    check_free(path)  # before the lock somebody else may have been here
+    for leftover in path.glob(LEFTOVERS):
+      leftover.unlink()
+    folder = RunFolder(path)
+    files.write_json(path / "config.json", config)
+    files.sync(path.absolute().parent)
+    write_versions(folder)
   return folder
+
+
+@contextlib.contextmanager
+def new_run(path: Path | str, config: dict[str, Any]) -> Iterator[RunFolder]:
+  """Creates a run, see ``create``, and holds it for one writer.
+
+  An exception that ends it before anything is stored takes the folder away again.
+  """
+  existed = Path(path).exists()
+  folder = create(path, config)
+  with lock.writing(folder.path):
+    try:
+      yield folder
+    except BaseException:
+      discard_unused(folder, keep=existed)
+      raise
+
+
+def discard_unused(folder: RunFolder, keep: bool = False) -> None:
+  """Deletes a run of which nothing is stored yet, perhaps but for the folder itself."""
+  if folder.metrics.exists() or Checkpoints(folder.checkpoints).steps():
+    return
+  for path in folder.path.iterdir():
+    if path.is_dir() and not path.is_symlink():
+      shutil.rmtree(path)
+    else:
+      path.unlink()
+  if not keep:
+    folder.path.rmdir()
 
 
 def write_versions(folder: RunFolder) -> None:
@@ -135,6 +225,30 @@ def open_run(path: Path | str) -> RunFolder:
   if not (path / "config.json").is_file():
     raise RunFolderError(f"{path} is not the folder of a run: it has no config.json.")
   return RunFolder(path)
+
+
+def check_free(path: Path) -> None:
+  """Checks that a run can be created in ``path``.
+
+  Raises:
+    RunFolderError: it is a file, or holds anything but what a killed ``create`` leaves.
+  """
+  if (path.exists() or path.is_symlink()) and not path.is_dir():
+    raise RunFolderError(f"{path} is a file; a run needs a folder.")
+  if (path / "config.json").exists():
+    raise RunFolderError(
+      f"{path} holds a run and nothing is overwritten. Add --resume to continue that run, or "
+      "choose another --logdir."
+    )
+  ours = [lock.NAME, *(leftover.name for leftover in path.glob(LEFTOVERS))]
+  foreign = (
+    sorted(p.name for p in path.iterdir() if p.name not in ours) if path.exists() else []
+  )
+  if foreign:
+    raise RunFolderError(
+      f"{path} is not empty and nothing is overwritten: there is {foreign[0]!r}, but no "
+      "config.json, so it is not a run. Delete what is in it, or choose another --logdir."
+    )
 
 
 def check_config(folder: RunFolder, config: dict[str, Any]) -> None:
@@ -188,8 +302,33 @@ def versions() -> dict[str, Any]:
   }
 
 
+def read_versions(folder: RunFolder) -> dict[str, Any]:
+  """Reads ``versions.json``.
+
+  Raises:
+    RunFolderError: it is missing or damaged.
+  """
+  path = folder.path / "versions.json"
+  found = _read_json(path)
+  if not isinstance(found.get("packages"), dict):
+    raise RunFolderError(f"{path}: packages is not a table.")
+  return found
+
+
+def _check_field(path: Path, name: str, value: Any) -> None:
+  kind, bounds = FIELDS[name]
+  if type(value) is not kind:
+    expected = {str: "a text", int: "a whole number", dict: "a table"}[kind]
+    raise RunFolderError(f"{path}: {name} is {value!r}, not {expected}.")
+  if bounds and not bounds[0] <= value <= bounds[1]:
+    raise RunFolderError(f"{path}: {name} is {value!r}, not from {bounds[0]} to {bounds[1]}.")
+
+
 def _read_json(path: Path) -> dict[str, Any]:
   try:
-    return json.loads(path.read_text())
-  except (OSError, ValueError) as error:
-    raise RunFolderError(f"{path} cannot be read: {error}") from error
+    found = json.loads(path.read_text())
+  except (OSError, ValueError, RecursionError) as error:
+    raise RunFolderError(f"{path} cannot be read: {error}.") from error
+  if not isinstance(found, dict):
+    raise RunFolderError(f"{path} holds no table of fields.")
+  return found

@@ -95,6 +95,16 @@ def render(
   return frames
 
 
+def check_drawable(env: Any) -> None:
+  """Checks that there is something to draw an environment by.
+
+  Raises:
+    ValueError: it has neither a MuJoCo model nor segments.
+  """
+  if getattr(env, "segments", None) is None and getattr(env, "model", None) is None:
+    raise ValueError(f"env {env.spec.name!r} has neither a model nor segments to draw.")
+
+
 def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float) -> Path:
   """Writes frames to a video file: MP4 where ffmpeg is installed, else an animated GIF.
 
@@ -169,9 +179,8 @@ def _draw_plane(
   env: Any, poses: np.ndarray, width: int, height: int, traces: Traces | None
 ) -> np.ndarray:
   """Draws ``env`` without OpenGL; the path of a named point needs the model's own view."""
+  check_drawable(env)
   segments, model = getattr(env, "segments", None), getattr(env, "model", None)
-  if segments is None and model is None:
-    raise ValueError(f"env {env.spec.name!r} has neither a model nor segments to draw.")
   if segments is not None and (model is None or traces is None or traces.name is None):
     point = segment_point(segments)
   else:
@@ -210,9 +219,11 @@ def _run_worker(
     if lines is not None:
       command.append(str(Path(folder) / "traces.npz"))
       np.savez(command[-1], **lines._asdict())
+    ours, theirs = os.pipe()
     try:
       subprocess.run(
         command,
+        stdin=ours,
         env=environment,
         cwd=folder,
         check=True,
@@ -224,6 +235,9 @@ def _run_worker(
       reason = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
       logging.getLogger(__name__).info("No rendering with %s: %s %s", backend, error, reason)
       return None
+    finally:
+      os.close(ours)
+      os.close(theirs)
 
 
 def _annotate(

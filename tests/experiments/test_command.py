@@ -1,14 +1,39 @@
-"""How a program ends when the machine, or somebody else's code, does not let it go on."""
+"""How a program ends: by Ctrl-C, and when the machine or somebody else's code fails it."""
 
 import errno
 import os
+import signal
+import subprocess
 import sys
 import types
+from pathlib import Path
 
 import jax
 import pytest
 
 from experiments import command
+
+ROOT = Path(__file__).parents[2]
+
+# What a user may interrupt: importing, compiling, what no one catches.
+PROGRAM = """
+import sys; sys.argv = ["-m"]
+import experiments
+sys.argv = ["program"]
+import os, signal
+stop = lambda: os.kill(os.getpid(), signal.SIGINT)
+if sys.stdin.read() == "importing":
+  stop()
+import jax
+from experiments import command
+
+def main(flags, dotted):
+  print("begun", flush=True)
+  jax.jit(lambda x: stop() or x)(1.0)  # while it is traced
+  return 0
+
+command.run(main, lambda: None, "")
+"""
 
 
 def raises(error):
@@ -70,3 +95,17 @@ def test_libraries_in_the_background_do_not_say_that_the_disk_is_full():
 def test_names_are_printed_as_they_are(capsys):
   command.console().print("[red]a[/] :smile: [/]")
   assert capsys.readouterr().out == "[red]a[/] :smile: [/]\n"
+
+
+def test_ctrl_c_is_one_sentence():
+  for moment, said in (("importing", ""), ("compiling", "begun\n")):
+    done = subprocess.run(
+      [sys.executable, "-c", PROGRAM],
+      input=moment,
+      capture_output=True,
+      text=True,
+      check=False,
+      cwd=ROOT,
+    )
+    assert done.returncode == 128 + signal.SIGINT, done.stderr[-2000:]
+    assert (done.stdout, done.stderr) == (said, "stopped by Ctrl-C\n")

@@ -12,6 +12,7 @@ from absl import flags
 
 from experiments import job, report
 from experiments.command import UsageError
+from mbrl_jax.runtime.run_folder import RunFolderError
 
 NASTY = "<script>alert('x')</script>&\""
 PIXEL = base64.b64decode(
@@ -158,3 +159,21 @@ def test_runs_can_be_grouped_and_those_without_evaluations_stay_in_the_table(tmp
 def test_what_can_not_be_reported_is_one_sentence(tmp_path, words, message):
   (tmp_path / "config.json").write_text("[]")
   assert message in written(tmp_path, *(word.format(tmp_path) for word in words), fails=True)
+
+
+def test_damage_to_a_run_is_said_and_other_folders_are_not_runs(tmp_path):
+  run = make_run(tmp_path / "run")
+  (tmp_path / "other").mkdir()
+  (tmp_path / "other" / "config.json").write_text("{")
+  written(tmp_path, f"--runs={tmp_path}")
+  files = ("config.json", "versions.json", "metrics.csv", "evaluations.csv", "timing.csv")
+  for name in files:
+    good = (run / name).read_text()
+    for text in ("", good[:-2]):
+      (run / name).write_text(text)
+      with pytest.raises(RunFolderError, match=rf"run/{name}") as error:
+        written(tmp_path, f"--runs={tmp_path}")
+      assert "\n" not in str(error.value)
+    (run / name).write_text(good)
+  (run / "versions.json").unlink()
+  assert "missing" in Reader(written(tmp_path, f"--runs={tmp_path}")).text

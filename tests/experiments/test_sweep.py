@@ -336,3 +336,16 @@ def test_help_explains_the_sweep_and_the_flags_of_train():
   for text in ("--sweep.NAME", "--jobs", "--eval_episodes", "--config.agent.repeat"):
     assert text in done.stdout, text
   assert "--[no]resume" not in done.stdout
+
+
+def test_a_run_whose_files_are_damaged_has_failed_and_is_said(tmp_path):
+  runs = [schedule.Run(n, RunFolder(tmp_path / n), 20, schedule.DONE) for n in "ab"]
+  for run in runs:
+    run.folder.path.mkdir()
+    (run.folder.path / "config.json").write_text('{"algo": "sac", "env": "pendulum"}')
+    run.folder.metrics.write_text("step,random,return\n10,0,1\n20,0,2\n")
+  runs[0].folder.metrics.write_text("step,random,return\n10,0,x\n20,0,2\n")
+  found = report.rows(runs, {"a": {}, "b": {}})
+  assert [row["status"] for row in found] == ["failed", "done"] and found[1]["last"] == 2.0
+  assert "metrics.csv, line 2: return is 'x'" in report.failures(runs)[0]
+  assert report.draw(tmp_path / "sweep.png", runs) == tmp_path / "sweep.png"

@@ -1,6 +1,12 @@
+import jax
+import numpy as np
 import pytest
 
+from experiments import behaviour
+from mbrl_jax import check_env, make_env
 from mbrl_jax.ops import validate
+from mbrl_jax.runtime import loop
+from mbrl_jax.runtime.run_folder import RunFolder
 
 
 def test_choice_names_value_nearest_and_valid():
@@ -20,3 +26,30 @@ def test_bounds_name_the_argument():
     validate.between(0, 1, alpha=2)
   with pytest.raises(ValueError, match="samples must be positive, got nan"):
     validate.positive(samples=float("nan"))
+
+
+def test_every_seed_has_a_key_of_its_own():
+  """jax drops the bits above the 32nd."""
+  last = validate.LARGEST_SEED
+  np.testing.assert_array_equal(
+    *(jax.random.key_data(jax.random.key(s)) for s in (0, last + 1))
+  )
+  for first, count in ((0, 1), (last, 1), (last - 2, 3), (np.int64(7), 1)):
+    validate.seeds(first, count)
+  for first, count in ((last + 1, 1), (last, 2), (-1, 1), (0.0, 1), (True, 1), ("1", 1)):
+    with pytest.raises(ValueError, match="a whole number from 0 to 4294967295"):
+      validate.seeds(first, count)
+
+
+@pytest.mark.parametrize("seed", [2**32, 2**63, -1])
+def test_whoever_takes_a_seed_refuses_the_same_ones(seed, tmp_path):
+  env = make_env("pendulum")
+  folder = RunFolder(tmp_path)
+  for take in (
+    lambda: check_env(env, steps=3, seed=seed),
+    lambda: behaviour.run(env, "zero", steps=3, seed=seed),
+    lambda: make_env("hopper", randomise={"seed": seed, "masses": (0.5, 2.0)}),
+    lambda: loop.train(None, None, folder, loop.Schedule(total_steps=1), seeds=[0, seed]),
+  ):
+    with pytest.raises(ValueError, match=f"a whole number .* got {seed}"):
+      take()

@@ -16,7 +16,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from mbrl_jax.runtime import leaves
+from mbrl_jax.runtime import files, leaves
 from mbrl_jax.runtime.checkpoint import CheckpointError, Checkpoints
 from mbrl_jax.types import TrainState
 
@@ -54,6 +54,51 @@ def test_restores_bit_for_bit(tmp_path):
   assert back.state.act["half"].dtype == ml_dtypes.bfloat16
   assert jax.random.key_impl(back.state.key) == jax.random.key_impl(state.key)
   jax.random.split(back.state.key[0])
+
+
+AWKWARD = [
+  "exp[1]", "[!a]", "back\\slash", "a*b", "a?b", "sp ace", "new\nline", "ünï", "{x}", "%s%20",
+  "#1", "-lead", "~", "gs:", "$HOME", "'", '"', "x" * 255, os.fsdecode(b"\xff"),
+]  # fmt: skip
+
+
+def test_a_folder_may_have_any_name(tmp_path, monkeypatch):
+  state = {"w": np.arange(5.0)}
+  Checkpoints(tmp_path / "aXb" / "c").save(1, {"w": np.zeros(5)})  # a*b as a pattern
+  for i, name in enumerate(AWKWARD):
+    folder = tmp_path / name / "c"
+    store = Checkpoints(folder)
+    store.save(1, state)
+    store.save(2, state)
+    np.testing.assert_array_equal(store.restore(state).state["w"], state["w"])
+    assert sorted(path.name for path in folder.iterdir()) == ["00000001", "00000002"]
+    monkeypatch.chdir(folder)
+    for path in (".", f"../../{name}/c/"):
+      assert Checkpoints(path).restore(state).step == 2
+    (tmp_path / f"link[{i}]").symlink_to(folder)
+    Checkpoints(tmp_path / f"link[{i}]").save(3, state)
+    assert store.restore(state).step == 3
+
+
+@pytest.mark.parametrize("what", ["state", "host.npz", "manifest.json"])
+def test_what_does_not_read_back_is_dropped_before_older_ones_are(tmp_path, what, monkeypatch):
+  """The disk, or the storage library, loses what it was given without a word."""
+  store, state = Checkpoints(tmp_path, keep=1), {"w": np.arange(5.0)}
+  store.save(1, state)
+  sync_tree = files.sync_tree
+
+  def lose(folder):
+    sync_tree(folder)
+    (corrupt_all if what == "state" else lambda f: (f / what).write_bytes(b"PK"))(folder)
+
+  monkeypatch.setattr(files, "sync_tree", lose)
+  with pytest.raises(
+    CheckpointError, match=r"does not read back[\s\S]*intact: \[1\]"
+  ) as caught:
+    store.save(2, state)
+  assert what in str(caught.value) or "w: cannot be read" in str(caught.value)
+  assert [p.name for p in tmp_path.iterdir()] == ["00000001"]
+  np.testing.assert_array_equal(store.restore(state).state["w"], state["w"])
 
 
 def test_keeps_newest_and_best(tmp_path):

@@ -40,7 +40,7 @@ def check_env(
     not, the rest is left out.
 
   Raises:
-    ValueError: ``steps`` is not positive.
+    ValueError: ``steps`` is not positive, or the seed gives no key of its own.
 
   Example:
     >>> from mbrl_jax import check_env, make_env
@@ -48,6 +48,7 @@ def check_env(
     ['spec', 'shapes', 'functions', 'scan']
   """
   validate.positive(steps=steps)
+  validate.seeds(seed)
   findings = check_contract(env)
   if any(finding.level == WRONG for finding in findings):
     return [*findings, Finding("others", NOTE, "the other checks wait until this is mended")]

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from mbrl_jax.envs.adapters.failure import failure
 from mbrl_jax.runtime import fault
 
 OK, NOTE, WRONG = "ok", "note", "wrong"
@@ -34,9 +35,11 @@ def guarded(check: Callable[..., Finding], *arguments: object) -> Finding:
   except fault.RAISED as error:
     if isinstance(error, KeyboardInterrupt) and not fault.blame(error):
       raise
-    name = check.__name__.removeprefix("check_")
-    text = f"{type(error).__name__}{_where(error)}: {fault.shorten(str(error))}"
-    return Finding(name, WRONG, fault.quoted(str(error)) or text)
+    name, reason = check.__name__.removeprefix("check_"), failure(error)
+    reason = reason or fault.quoted(str(error))
+    if reason is None:
+      reason = f"{type(error).__name__}{_where(error)}: {fault.shorten(str(error))}"
+    return Finding(name, WRONG, reason)
 
 
 def _where(error: BaseException) -> str:

@@ -1,0 +1,85 @@
+"""Runs that are built from a ``config.json`` which somebody may have edited."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from experiments import job
+from experiments.command import UsageError
+from mbrl_jax.runtime.run_folder import RunFolder, RunFolderError, flat
+
+SETTINGS = {
+  "algo": "sac",
+  "env": "linear_quadratic",
+  "preset": "cpu",
+  "physics": "auto",
+  "seed": 0,
+  "seeds": 1,
+  "env_overrides": {"episode_length": 10},
+  "config_overrides": {},
+}
+
+
+def built(folder, change):
+  settings = json.loads(json.dumps(job.make_settings(**SETTINGS)))
+  change(settings)
+  (folder / "config.json").write_text(json.dumps(settings))
+  return job.build_run(RunFolder(folder))
+
+
+def put(name, value):
+  """Sets a dotted field; ``...`` removes it."""
+
+  def change(settings):
+    *heads, last = name.split(".")
+    for head in heads:
+      settings = settings[head]
+    if value is ...:
+      del settings[last]
+    else:
+      settings[last] = value
+
+  return change
+
+
+def test_what_a_run_writes_is_built(tmp_path):
+  assert built(tmp_path, lambda settings: None).total_steps == 20_000
+
+
+INFINITE = float("inf")
+BAD = [
+  ("config.agent.learning_rate", -1e-3), ("config.agent.learning_rate", INFINITE),
+  ("config.agent.learning_rate", float("nan")), ("config.agent.learning_rate", "3e-4"),
+  ("config.agent.learning_rate", None), ("config.agent.learning_rate", True),
+  ("config.agent.learning_rate", [3e-4]), ("config.agent.learning_rate", ...),
+  ("config.agent.target_entropy", INFINITE), ("config.agent.target_entropy", "none"),
+  ("config.agent.hidden", 8), ("config.agent.hidden", [8.5]), ("config.agent.hidden", [-8]),
+  ("config.agent.hidden", {"a": 1}), ("config.agent.batch_size", 0),
+  ("config.agent.batch_size", 10**40), ("config.agent.precision", "float8"),
+  ("config.agent.taus", 0.1), ("config.agent", 3), ("config.agent", ...),
+  ("config.steps", "100"), ("config.steps", 2**31), ("config.steps", -1), ("config", {}),
+  ("config", None), ("algo", "sak"), ("algo", 3), ("algo", ...), ("env", "pendlum"),
+  ("env", ...), ("physics", "bullet"), ("physics", 1), ("seed", -1), ("seed", 2**32),
+  ("seed", 0.5), ("seed", ...), ("seeds", 0), ("seeds", "2"), ("env_overrides", []),
+  ("env_overrides", {"episode_length": -5}), ("env_overrides", {"gravity": 1}),
+  ("env_overrides", ...),
+]  # fmt: skip
+
+
+def test_fields_that_a_run_can_not_have_are_named(tmp_path):
+  for name, value in BAD:
+    with pytest.raises((UsageError, RunFolderError)) as error:
+      built(tmp_path, put(name, value))
+    said, last = str(error.value), name.rpartition(".")[2]
+    assert str(tmp_path / "config.json") in said and "\n" not in said, (name, value)
+    known = {*flat({name: value}), last, name, "episode_length", "gravity", "agent", "steps"}
+    assert any(word.rpartition(".")[2] in said for word in known), (name, value, said)
+
+
+def test_seeds_that_would_repeat_others_are_refused():
+  job.make_settings(**{**SETTINGS, "seed": 2**32 - 2, "seeds": 2})
+  for seed, seeds in ((2**32, 1), (2**32 - 1, 2), (2**63, 1), (-1, 1)):
+    with pytest.raises(UsageError, match=f"--seed must be a whole number .* got {seed}"):
+      job.make_settings(**{**SETTINGS, "seed": seed, "seeds": seeds})
