@@ -8,7 +8,9 @@ import os
 import re
 import signal
 import sys
+import threading
 from collections.abc import Callable
+from typing import Any
 
 import rich.console
 from absl import app, flags
@@ -71,6 +73,8 @@ def run(
     if not flags.FLAGS["verbosity"].present:
       absl_logging.set_verbosity(absl_logging.WARNING)
     logging.getLogger("jax._src.callback").addFilter(is_no_failure)
+    sys.unraisablehook = hushed(sys.unraisablehook)
+    threading.excepthook = hushed(threading.excepthook)
     if signal.getsignal(signal.SIGINT) is stop:  # from now on there is what to put away
       signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -105,12 +109,21 @@ def _checked(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) ->
   return main(flags.FLAGS, dotted)
 
 
+def hushed(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+  """Returns a hook for errors in threads and at the end of Python without those of the system.
+
+  Where a disk is full, libraries that write in the background say so at length besides us.
+  """
+  return lambda told: None if isinstance(told.exc_value, OSError) else hook(told)
+
+
 def is_no_failure(record: logging.LogRecord) -> bool:
   """Filters what jax logs: on accelerators the traceback of each callback that raises.
 
-  ``guarded`` says in a sentence what an environment failed of.
+  ``guarded`` says in a sentence what an environment, or a file of the user's, failed of.
   """
-  return record.exc_info is None or failure(record.exc_info[1]) is None
+  error = record.exc_info and record.exc_info[1]
+  return not error or not (failure(error) or blame(error))
 
 
 def guarded(main: Callable[[], int]) -> int:

@@ -20,6 +20,7 @@ from PIL import Image, ImageDraw, ImageFont
 from experiments import behaviour, command, outputs, tasks
 from mbrl_jax.envs.registry import list_envs
 from mbrl_jax.runtime import files, video
+from mbrl_jax.runtime.fault import blame
 
 OUT = "experiments/results/tasks.png"
 SUFFIXES = (".png", ".gif", ".webp", ".bmp", ".tif")
@@ -61,8 +62,9 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     try:
       tiles.append(picture(name, options, size))
     except (command.UsageError, ValueError, RuntimeError) as error:
-      console.print(f"{name}: {error}", style="bold red", markup=False)
-      tiles.append(excuse(f"{error}", size))
+      reason = blame(error) or f"{error}"
+      console.print(f"{name}: {reason}", style="bold red", markup=False)
+      tiles.append(excuse(reason, size))
       failed.append(name)
   path = write(out, sheet(tiles, names, min(options.columns, len(names))))
   told = f"wrote {path}: {len(tiles)} tasks, {path.stat().st_size / 1024:.0f} KiB"

@@ -17,6 +17,8 @@ MOST = {
   "seeds": (10_000, "each has files, rows and a compiled part of its own"),
   "devices": (1024, "each gets a thread and buffers of its own"),
   "iterations": (10_000, "each is compiled with a size of its own"),
+  "steps": (10_000_000, "an episode is kept whole to be drawn"),
+  "episode": (10_000_000, "its rewards are added up step by step"),
   "horizon": (100_000, "a plan is simulated step by step"),
 }
 """The most that some counts may be, and why."""

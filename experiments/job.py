@@ -191,7 +191,7 @@ def make_settings(
     values = configuration.preset_values(algo, preset, env)
     config = configuration.override(default_config(algo), {**values, **config_overrides})
     for name, field in configuration.fields(config).items():
-      if field.type is int:
+      if name.endswith((".iterations", ".horizon")):
         check_most(f"--config.{name}", field.default)
     check_most("--seeds", seeds)
     if eval_every and eval_steps:

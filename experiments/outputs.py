@@ -46,7 +46,7 @@ def check_file(path: Path, flag: str = "--out", suffixes: Sequence[str] = ()) ->
   if path.exists() and not os.access(path, os.W_OK):
     raise UsageError(f"{said} cannot be written: {os.strerror(errno.EACCES)}.")
   _check_place(path.parent, said)
-  _clean(path.parent, path.stem)
+  _clean(path.parent, path.name)
   return path
 
 
@@ -73,11 +73,11 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
   return path
 
 
-def _clean(folder: Path, begins: str = "") -> None:
+def _clean(folder: Path, name: str | None = None) -> None:
   """Deletes what processes that were killed left of files that they were writing."""
   for path in folder.iterdir() if folder.is_dir() else ():
-    found = re.fullmatch(r"\.(.+)\.(\d+)\.tmp(\.\w+)?", path.name)
-    if found and found[1].startswith(begins) and not _runs(int(found[2])):
+    found = re.fullmatch(r"\.(.+)\.(\d+)\.tmp", path.name)
+    if found and name in (None, found[1]) and not _runs(int(found[2])):
       path.unlink(missing_ok=True)
 
 

@@ -106,6 +106,8 @@ def build(options: flags.FlagValues, overrides: dict[str, str]) -> Setup:
       raise ValueError(f"--set {text!r} is not NAME=VALUE.")
     keywords[name] = value
   if options.samples is not None:
+    if any(text.startswith("samples=") for text in options.set):
+      raise ValueError("--samples and --set samples=... give the same; drop one.")
     keywords["samples"] = options.samples
   search = make_search(options.planner, make_config(options.planner, keywords))
   env, model = make_tasks(options, overrides, search.gradients)

@@ -42,7 +42,7 @@ def blame(error: BaseException) -> str | None:
     return None  # somebody pressed Ctrl-C
   if theirs:
     return describe(error, f"{theirs[-1].file}, line {theirs[-1].line}")
-  return _quoted(str(error))
+  return quoted(str(error))
 
 
 def describe(error: BaseException, where: str) -> str:
@@ -65,8 +65,8 @@ def frames(error: BaseException) -> list[Frame]:
   ]
 
 
-def _quoted(text: str) -> str | None:
-  """Finds a file of the user's in the traceback that an error of XLA's quotes."""
+def quoted(text: str) -> str | None:
+  """Returns a sentence on a file of the user's whose traceback an error of XLA's quotes."""
   for name, module in list(sys.modules.items()):
     if not name.startswith(PREFIX):
       continue

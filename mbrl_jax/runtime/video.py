@@ -8,6 +8,7 @@ takes its place. No window is ever opened.
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
@@ -117,6 +118,7 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float) ->
 
   Raises:
     ValueError: no frames, or ``fps`` is not positive.
+    OSError: the file cannot be written; nothing is left of it.
   """
   path = Path(path)
   validate.positive(fps=fps, frames=len(frames))
@@ -125,12 +127,13 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float) ->
     return _write_gif(path.with_suffix(".gif"), frames, fps)
   import mediapy
 
-  temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
   try:
-    mediapy.write_video(temporary, frames, fps=fps)
-    os.replace(temporary, path)
-  finally:
-    temporary.unlink(missing_ok=True)
+    mediapy.write_video(path, frames, fps=fps)
+  except BaseException as error:
+    path.unlink(missing_ok=True)  # half a film is none
+    if isinstance(error, RuntimeError):  # which quotes all that ffmpeg has said
+      raise OSError(errno.EIO, "ffmpeg cannot write it", str(path)) from error
+    raise
   return path
 
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import types
 from pathlib import Path
 
 import jax
@@ -81,6 +82,14 @@ def test_an_output_that_takes_nothing_is_a_sentence_and_said_once(monkeypatch, c
     assert command.guarded(lambda: print("result") or 0) == 1
     full.flush()  # as Python does when it ends
   assert capfd.readouterr().err == "error: No space left on device.\n"
+
+
+def test_libraries_in_the_background_do_not_say_that_the_disk_is_full():
+  heard = []
+  hook = command.hushed(heard.append)
+  for error in (OSError(errno.ENOSPC, "No space left on device"), ValueError("ours")):
+    hook(types.SimpleNamespace(exc_value=error))
+  assert [str(told.exc_value) for told in heard] == ["ours"]
 
 
 def test_names_are_printed_as_they_are(capsys):

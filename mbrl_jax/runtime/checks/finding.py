@@ -36,6 +36,7 @@ def guarded(check: Callable[..., Finding], *arguments: object) -> Finding:
     if isinstance(error, KeyboardInterrupt) and not fault.blame(error):
       raise
     name, reason = check.__name__.removeprefix("check_"), failure(error)
+    reason = reason or fault.quoted(str(error))
     if reason is None:
       reason = f"{type(error).__name__}{_where(error)}: {fault.shorten(str(error))}"
     return Finding(name, WRONG, reason)
