@@ -44,7 +44,7 @@ def check(folder: RunFolder, *names: str) -> None:
 
   Args:
     folder: of the run; rows that came after the checkpoint are not looked at.
-    names: of tables and of files of rollouts.
+    names: of tables and of files of rollouts; none: all.
 
   Raises:
     RunFolderError: one was changed, or is damaged or missing; names it.
@@ -55,6 +55,6 @@ def check(folder: RunFolder, *names: str) -> None:
   host = files.read_npz(folder.checkpoints / f"{steps[-1]:08d}" / "host.npz")
   folder.check_config_of(host)
   seals = from_host(host)
-  for name in names:
+  for name in names or seals:
     if name in seals:
       READERS[Path(name).suffix](folder.path / name, steps[-1], seals[name])
