@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.ops.validate import choice, seeds
+from mbrl_jax.runtime.devices import compile_ahead
 from mbrl_jax.types import Env
 
 POLICIES = ("random", "zero")
@@ -59,7 +60,8 @@ def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> Ep
     keys = jax.random.split(key, count + 1)
     return jax.lax.scan(body, env.reset(keys[0]), keys[1:])[1]
 
-  poses, rewards, terminated = jax.device_get(rollout(jax.random.key(seed)))
+  compiled, _ = compile_ahead(rollout, jax.random.key(seed))
+  poses, rewards, terminated = jax.device_get(compiled(jax.random.key(seed)))
   end = int(np.argmax(terminated)) + 1 if terminated.any() else count
   return Episode(poses[:end], rewards[:end], bool(terminated.any()))
 

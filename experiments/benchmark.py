@@ -39,11 +39,12 @@ import dataclasses
 import signal
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import rich.console
 from absl import flags
 
-from experiments import command
+from experiments import command, outputs
 from experiments.benchmarks import (
   env,
   envs,
@@ -89,15 +90,18 @@ def define() -> None:
 def main(values: flags.FlagValues, dotted: command.Dotted) -> int:
   """Measures what the flags ask for, shows and writes it; returns the exit status."""
   command.refuse(dotted)
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = command.console()
   options.check(values, WHAT)
   request = options.request(values)
   axes = options.axes(values) if "sweep" in values.what else None
+  for suffix in (".json", ".csv", *(["_sweep.png"] if axes else [])):
+    outputs.check_file(Path(f"{values.out}{suffix}"))
   try:
+    request.check_peer()
     _measure(values, request, console)
     stopped = _sweep(values, request.sizes, axes, console) if axes else None
   except WorkerError as error:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
     return 1
   except KeyboardInterrupt:
     print("interrupted", file=sys.stderr)

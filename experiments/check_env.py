@@ -60,7 +60,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     raise command.UsageError(f"--config.{name}: a check learns nothing.")
   if not options.env:
     raise command.UsageError(f"Give --env, a task to check: all, or of {tasks.known()}.")
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = command.console()
   names = list_envs() if options.env == ["all"] else options.env
   bad = [name for name in names if not _passes(name, options, dotted["env"], console)]
   if len(names) > 1:

@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
+import logging
 import os
 import re
 import signal
 import sys
 from collections.abc import Callable
 
+import rich.console
 from absl import app, flags
 from absl import logging as absl_logging
 
-from experiments import stop
+from experiments import flag_checks, stop
 from mbrl_jax.envs.adapters.failure import failure
 from mbrl_jax.runtime.checkpoint import CheckpointError
 from mbrl_jax.runtime.devices import check_platform
+from mbrl_jax.runtime.fault import blame
 from mbrl_jax.runtime.interrupt import end_with_parent
 from mbrl_jax.runtime.loop import Diverged, EnvironmentStopped
 from mbrl_jax.runtime.run_folder import RunFolderError
 
 USAGE = 2
 """Exit status of a command that asks for what there is not."""
+PIPE_CLOSED = 141
+"""Exit status of a program whose output nobody reads, as shells write it."""
 
 Dotted = dict[str, dict[str, str]]
 """``{"config": {"planner.samples": "400"}, "env": {...}}`` from the command line."""
@@ -60,19 +64,13 @@ def run(
       with contextlib.suppress(BrokenPipeError):  # as by: ... --help | head
         print(f"{doc.strip()}\n\nFlags:\n{_flag_help()}\n{more_help(argv)}", flush=True)
       os._exit(0)
-    rest = split(_repeat(argv, repeated), dotted)
-    try:
-      extra = flags.FLAGS(rest)[1:]
-    except flags.Error as error:
-      _fail(_hint(str(error)))
-    if extra:
-      _fail(f"Unexpected argument {extra[0]!r}; flags are written as --name=value.")
-    return rest[:1]
+    return _parse(argv, dotted, repeated)
 
   def start(argv: list[str]) -> None:
     # Orbax writes a page of information at each save: --verbosity=0 shows it.
     if not flags.FLAGS["verbosity"].present:
       absl_logging.set_verbosity(absl_logging.WARNING)
+    logging.getLogger("jax._src.callback").addFilter(is_no_failure)
     if signal.getsignal(signal.SIGINT) is stop:  # from now on there is what to put away
       signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
@@ -82,7 +80,21 @@ def run(
         sys.stdout.flush()
       stop()
 
+  for stream in (sys.stdout, sys.stderr):
+    stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
   app.run(start, flags_parser=parse)
+
+
+def console(width: int | None = None) -> rich.console.Console:
+  """Returns the terminal, on which names are printed as they are: ``[red]`` is no colour.
+
+  Args:
+    width: columns where it is a file.
+  """
+  found = rich.console.Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
+  if width is not None and not found.is_terminal:
+    found.width = width
+  return found
 
 
 def _checked(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) -> int:
@@ -93,22 +105,60 @@ def _checked(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) ->
   return main(flags.FLAGS, dotted)
 
 
+def is_no_failure(record: logging.LogRecord) -> bool:
+  """Filters what jax logs: on accelerators the traceback of each callback that raises.
+
+  ``guarded`` says in a sentence what an environment failed of.
+  """
+  return record.exc_info is None or failure(record.exc_info[1]) is None
+
+
 def guarded(main: Callable[[], int]) -> int:
-  """Calls ``main``; says what is wrong and returns a status where it is the user's doing."""
+  """Calls ``main``; says what is wrong and returns a status where it is no fault of ours."""
+  status = _called(main)
+  try:
+    sys.stdout.flush()
+  except OSError as error:
+    # What is left must go nowhere, or Python complains of it once more when it ends.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    status = status or _of_system(error)
+  return status
+
+
+def _called(main: Callable[[], int]) -> int:
   try:
     return main()
   except (UsageError, RunFolderError) as error:
-    print(f"error: {error}", file=sys.stderr)
-    return USAGE
+    return _say(error, USAGE)
   except (CheckpointError, Diverged, EnvironmentStopped) as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 1
-  except Exception as error:
-    reason = failure(error)
-    if reason is None:
-      raise
-    print(f"error: {reason}", file=sys.stderr)
-    return 1
+    return _say(error, 1)
+  except (Exception, SystemExit, KeyboardInterrupt) as error:
+    reason = failure(error) or blame(error) or _no_memory(error)
+    if reason is not None:
+      return _say(reason, 1)
+    if isinstance(error, OSError):
+      return _of_system(error)
+    raise
+
+
+def _of_system(error: OSError) -> int:
+  """Says what the system refuses, such as to write to a full disk."""
+  if isinstance(error, BrokenPipeError):
+    return PIPE_CLOSED  # whoever read what we print has seen enough, as by: ... | head
+  where = f"{error.filename}: " if error.filename else ""
+  return _say(f"{where}{error.strerror or error}.", 1)
+
+
+def _no_memory(error: BaseException) -> str | None:
+  if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
+    return None
+  what = str(error).partition("\n")[0].rstrip(".") or "Python has none left"
+  return f"There is not enough memory: {what}. Ask for less at once."
+
+
+def _say(reason: object, status: int) -> int:
+  print(f"error: {reason}", file=sys.stderr)
+  return status
 
 
 def split(argv: list[str], dotted: Dotted) -> list[str]:
@@ -141,6 +191,21 @@ def refuse(dotted: Dotted) -> None:
       )
 
 
+def _parse(argv: list[str], dotted: Dotted, repeated: str | None) -> list[str]:
+  """Parses the command line into ``flags.FLAGS`` and ``dotted``; returns the program's name."""
+  try:
+    flag_checks.check_words(argv)
+    rest = split(_repeat(argv, repeated), dotted)
+    extra = flags.FLAGS(rest)[1:]
+    if extra:
+      _fail(f"Unexpected argument {extra[0]!r}; flags are written as --name=value.")
+    flag_checks.check_values(flags.FLAGS)
+    flag_checks.check_dotted(dotted)
+  except (flags.Error, ValueError, OSError) as error:
+    _fail(flag_checks.plain(str(error), flags.FLAGS, dotted))
+  return rest[:1]
+
+
 def _repeat(argv: list[str], name: str | None) -> list[str]:
   """Writes ``--name a b`` as ``--name=a --name=b``."""
   words: list[str] = []
@@ -159,15 +224,6 @@ def _repeat(argv: list[str], name: str | None) -> list[str]:
 def _flag_help() -> str:
   """Describes the program's flags, without the line that says where its file lies."""
   return flags.FLAGS.main_module_help().strip().partition("\n")[2]
-
-
-def _hint(message: str) -> str:
-  """Adds the nearest flag to absl's message about an unknown one."""
-  unknown = re.search(r"Unknown command line flag '([^']+)'", message)
-  if not unknown or "Did you mean" in message:
-    return message
-  near = difflib.get_close_matches(unknown[1], list(flags.FLAGS), n=1)
-  return message + (f" Did you mean {near[0]!r}?" if near else " See --help.")
 
 
 def _fail(message: str) -> None:

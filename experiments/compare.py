@@ -24,9 +24,10 @@ import rich.console
 import rich.table
 from absl import flags
 
-from experiments import command
+from experiments import command, outputs
 from experiments.comparison import episodes, report
 from experiments.comparison.tasks import LOOPS, Loop, Task, make_task
+from experiments.flag_checks import check_different
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import SEARCHES, mirror_descent
 from mbrl_jax.runtime.progress import duration
@@ -70,11 +71,16 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Compares; returns the exit status."""
   command.refuse(dotted)
   out = Path(options.out or f"experiments/results/compare_{options.what}")
-  console = rich.console.Console(highlight=False, soft_wrap=True)
-  if not console.is_terminal:
-    console.width = 120  # nothing of a table is cut off in a file
+  console = command.console(width=120)  # nothing of a table is cut off in a file
+  for suffix in (".csv", ".png"):
+    outputs.check_file(Path(f"{out}{suffix}"))
   comparison = COMPARISONS[options.what]
+  for name, what in BELONGS.items():
+    if options[name].present and options.what != what:
+      raise command.UsageError(f"--{name} belongs to --what={what}.")
   try:
+    for name in ("envs", *BELONGS):
+      check_different(f"--{name}", options[name].value)
     tasks = [make_task(name) for name in options.envs]
     jobs = comparison.jobs(options)
     rows = _run(console, comparison, tasks, jobs, options, out)
@@ -187,6 +193,8 @@ def _number(flag: str, kind: Callable[[str], Any], text: str) -> Any:
     raise command.UsageError(f"{flag}={text} is no {kind.__name__}.") from error
 
 
+BELONGS = {"planners": "planners", "samples": "samples", "step_sizes": "samples"}
+"""Flags that one --what reads alone."""
 COMPARISONS = {
   "planners": Comparison(
     10, _planner_jobs, report.rank, report.planner_table, report.draw_planners

@@ -14,15 +14,15 @@ import math
 import textwrap
 from pathlib import Path
 
-import rich.console
 from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
-from experiments import behaviour, command, tasks
+from experiments import behaviour, command, outputs, tasks
 from mbrl_jax.envs.registry import list_envs
-from mbrl_jax.runtime import video
+from mbrl_jax.runtime import files, video
 
 OUT = "experiments/results/tasks.png"
+SUFFIXES = (".png", ".gif", ".webp", ".bmp", ".tif")
 SUPERSAMPLING = 2
 """Times that pictures are rendered larger than they are shown, for smooth edges."""
 GAP = 8  # pixels between pictures
@@ -50,10 +50,12 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   for group, values in dotted.items():
     for name in values:
       raise command.UsageError(f"--{group}.{name}: the tasks are drawn as they are.")
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = command.console()
   names = options.env or list_envs()
   for name in names:
     tasks.settings(name)  # refuses what does not exist before any is drawn
+  default = "tasks.png" if options.env else OUT
+  out = outputs.check_file(Path(options.out or default), suffixes=SUFFIXES)
   size, tiles, failed = (options.width, round(options.width * 9 / 16)), [], []
   for name in names:
     try:
@@ -62,8 +64,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
       console.print(f"{name}: {error}", style="bold red", markup=False)
       tiles.append(excuse(f"{error}", size))
       failed.append(name)
-  out = options.out or ("tasks.png" if options.env else OUT)
-  path = write(Path(out), sheet(tiles, names, min(options.columns, len(names))))
+  path = write(out, sheet(tiles, names, min(options.columns, len(names))))
   told = f"wrote {path}: {len(tiles)} tasks, {path.stat().st_size / 1024:.0f} KiB"
   console.print(told, markup=False)
   return 1 if failed else 0
@@ -71,7 +72,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
 
 def picture(name: str, options: flags.FlagValues, size: tuple[int, int]) -> Image.Image:
   """Renders a task after some random steps."""
-  env = tasks.make(name, options.physics)
+  env = tasks.make_checked(name, options.physics)
   pose = behaviour.pose_after(env, options.steps, options.seed)
   width, height = (SUPERSAMPLING * pixels for pixels in size)
   (frame,) = video.render(env, pose[None], width=width, height=height)
@@ -108,7 +109,8 @@ def write(path: Path, image: Image.Image) -> Path:
   """Writes a PNG of 256 colours: a third of the bytes, and hardly to be told from more."""
   path.parent.mkdir(parents=True, exist_ok=True)
   few = image.quantize(256, dither=Image.Dither.NONE)
-  few.save(path, optimize=True)
+  kind = Image.registered_extensions()[path.suffix.lower()]
+  files.write_atomic(path, lambda file: few.save(file, kind, optimize=True))
   return path
 
 

@@ -10,7 +10,6 @@ A run without evaluations of its own (--eval_every=0) counts by its training epi
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -20,7 +19,7 @@ import rich.table
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from experiments import statistics
+from experiments import outputs, statistics
 from mbrl_jax.runtime import plots
 from mbrl_jax.runtime.run_folder import RunFolder, RunFolderError
 from mbrl_jax.runtime.table import evaluations, read_table
@@ -162,9 +161,7 @@ def draw(path: Path, groups: Groups, title: str = "") -> Path:
     figure.legend(
       handles.values(), names, loc="outside lower center", frameon=False, fontsize="small"
     )
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=120)
-  return path
+  return plots.write_figure(figure, path)
 
 
 def table(groups: Groups, threshold: float | None = None) -> list[dict[str, str]]:
@@ -198,12 +195,7 @@ def show(rows: list[dict[str, str]], threshold: float | None = None) -> rich.tab
 
 def write(path: Path, rows: list[dict[str, str]]) -> Path:
   """Writes the rows as a CSV file."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  with open(path, "w", newline="") as file:
-    sheet = csv.DictWriter(file, _names(rows), lineterminator="\n")
-    sheet.writeheader()
-    sheet.writerows(rows)
-  return path
+  return outputs.write_csv(path, _names(rows), rows)
 
 
 def _names(rows: list[dict[str, str]]) -> list[str]:

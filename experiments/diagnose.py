@@ -16,7 +16,6 @@ Figures go to diagnosis_*.csv and pictures to plots/ in the run folder, or to --
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -28,7 +27,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from rich.console import Console
 
-from experiments import command, diagnosis, evaluate, job
+from experiments import command, diagnosis, evaluate, job, outputs
+from mbrl_jax.ops.stream import stream_key
 from mbrl_jax.runtime import plots
 from mbrl_jax.types import Insight, TrainState, Transition
 
@@ -50,16 +50,18 @@ def define() -> None:
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Diagnoses the first seed of a run; returns the exit status."""
   command.refuse(dotted)
-  console = Console(highlight=False, soft_wrap=True)
-  folder, task, restored = evaluate.restore(options)
+  console = command.console()
+  out = Path(options.out) if options.out else evaluate.open_run(options).path
+  outputs.check_folder(out)
+  _, task, restored = evaluate.restore(options)
   insight = task.algorithm.insight
   rollout, seconds = task.evaluation(options.episodes, restored.state.act)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
-  episodes, state = rollout(restored.state.act, options.seed)["transition"], restored.state
+  key = evaluate.episodes_key(options.seed)
+  episodes, state = rollout(restored.state.act, key)["transition"], restored.state
   if task.seeds:
     episodes, state = jax.tree.map(lambda x: x[0], (episodes, state))
     console.print(f"of {len(task.seeds)} seeds the first is diagnosed", markup=False)
-  out = Path(options.out) if options.out else folder.path
   (out / "plots").mkdir(parents=True, exist_ok=True)
   written: list[Path] = []
   if insight.dynamics is None:
@@ -89,7 +91,7 @@ def _model(
 ) -> list[Path]:
   """Measures and draws the model's error and its calibration."""
   horizon = min(options.horizon, int(diagnosis.lengths(episodes).max()))
-  key = jax.random.key(options.seed)
+  key = stream_key("diagnosis of the model", options.seed)
   params = insight.params(state)
   asked = (insight.dynamics, params, episodes, horizon, options.starts, key)
   predicted, truth = diagnosis.predict(*asked)
@@ -142,7 +144,7 @@ def _plans(
 ) -> list[Path]:
   """Measures and draws what plans are worth, and how many samples a search listens to."""
   asked = {"episodes": min(options.episodes, PLANNED), "starts": options.starts}
-  key = jax.random.key(options.seed)
+  key = stream_key("diagnosis of the plans", options.seed)
   try:
     found = diagnosis.plans(task.algorithm, task.env, state, key=key, **asked)
   except ValueError as error:
@@ -221,11 +223,8 @@ def _compare(
 
 
 def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[float]]) -> Path:
-  with open(path, "w", newline="", encoding="utf-8") as file:
-    table = csv.writer(file, lineterminator="\n")
-    table.writerow(head)
-    table.writerows([f"{value:.6g}" for value in row] for row in rows)
-  return path
+  cells = ([f"{value:.6g}" for value in row] for row in rows)
+  return outputs.write_csv(path, head, (dict(zip(head, row, strict=True)) for row in cells))
 
 
 def _draw(path: Path, draw: Callable[[Axes], None]) -> Path:
@@ -236,8 +235,7 @@ def _draw(path: Path, draw: Callable[[Axes], None]) -> Path:
   axes.set_axisbelow(True)
   axes.spines[["top", "right"]].set_visible(False)
   axes.legend(frameon=False)
-  figure.savefig(path, dpi=120)
-  return path
+  return plots.write_figure(figure, path)
 
 
 if __name__ == "__main__":

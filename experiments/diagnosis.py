@@ -163,7 +163,7 @@ def plans(
     env: its task.
     state: what it has learned.
     episodes: to act in, as while it collects: by the planner.
-    starts: plans to take at most, drawn from all that begin with the action that was taken.
+    starts: plans to take at most, drawn from all that were made in the state where they begin.
     key: typed key.
 
   Raises:
@@ -197,10 +197,11 @@ def _planned_episode(algorithm: Algorithm, env: Env, state: TrainState) -> Calla
   def step(carry: tuple[EnvState, Any, Array], key: Key) -> tuple:
     seen, act, over = carry
     act_key, step_key = jax.random.split(key)
+    new = algorithm.insight.planned(act).age == 0  # otherwise an older plan goes on
     action, act, _ = algorithm.act(act, seen.obs, act_key)
     planned = algorithm.insight.planned(act)
     after, transition = env.step(seen, action, step_key)
-    made = jnp.all(planned.plan[0] == action) & ~over
+    made = new & jnp.all(planned.plan[0] == action) & ~over
     over = over | transition.terminated | transition.truncated
     ess = getattr(planned.search, "ess", None)
     return (after, act, over), (seen, planned.plan, ess, made)

@@ -15,9 +15,11 @@ import rich.console
 import rich.table
 from absl import flags
 
-from experiments import command, job
+from experiments import command, job, outputs
+from mbrl_jax.ops.stream import stream_key
 from mbrl_jax.runtime import files, run_folder
 from mbrl_jax.runtime.checkpoint import Checkpoints, Restored
+from mbrl_jax.types import Key
 
 
 def define() -> None:
@@ -34,13 +36,18 @@ def define_choice() -> None:
   flags.DEFINE_bool("best", False, "Restore the checkpoint with the best return.")
 
 
-def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, Restored]:
-  """Opens a run and restores the checkpoint that the flags choose."""
+def open_run(options: flags.FlagValues) -> run_folder.RunFolder:
+  """Opens the folder of the run that the flags name."""
   if options.run is None:
     raise command.UsageError("--run is missing: the folder of a run, such as --run=runs/demo.")
   if options.best and options.step is not None:
     raise command.UsageError("--best and --step exclude each other.")
-  folder = run_folder.open_run(options.run)
+  return run_folder.open_run(options.run)
+
+
+def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, Restored]:
+  """Opens a run and restores the checkpoint that the flags choose."""
+  folder = open_run(options)
   task = job.build_run(folder)
   step = "best" if options.best else options.step
   restored = Checkpoints(folder.checkpoints).restore(task.init(), step)
@@ -48,14 +55,20 @@ def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, R
   return folder, task, restored
 
 
+def episodes_key(seed: int) -> Key:
+  """Returns the key of the episodes of ``--seed``, which repeat none of any training."""
+  return stream_key("evaluation", seed)
+
+
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Evaluates; returns the exit status."""
   command.refuse(dotted)
-  console = rich.console.Console(highlight=False, soft_wrap=True)
-  folder, task, restored = restore(options)
+  console = command.console()
+  out = outputs.check_file(open_run(options).path / "evaluation.json", "--run")
+  _, task, restored = restore(options)
   rollout, seconds = task.evaluation(options.episodes, restored.state.act)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
-  returns = np.atleast_2d(job.returns(rollout(restored.state.act, options.seed)))
+  returns = np.atleast_2d(job.returns(rollout(restored.state.act, episodes_key(options.seed))))
   table = rich.table.Table(title=f"{options.episodes} episodes at step {restored.step}")
   for name in ("trained seed", "mean", "std", "median", "min", "max"):
     table.add_column(name, justify="right")
@@ -65,7 +78,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     table.add_row(str(seed), *(f"{column(values):.2f}" for column in columns))
   console.print(table)
   files.write_json(
-    folder.path / "evaluation.json",
+    out,
     {
       "step": restored.step,
       "seed": options.seed,
@@ -73,7 +86,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
       "returns": {str(s): r.tolist() for s, r in zip(trained, returns, strict=True)},
     },
   )
-  console.print(f"wrote {folder.path / 'evaluation.json'}", markup=False)
+  console.print(f"wrote {out}", markup=False)
   return 0
 
 

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import rich.console
 from absl import flags
 
 import mbrl_jax
-from experiments import command, evaluate, job
+from experiments import command, evaluate, job, outputs
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.runtime import portable
 from mbrl_jax.runtime.checkpoint import Restored
@@ -38,9 +37,10 @@ def define() -> None:
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Exports; returns the exit status."""
   command.refuse(dotted)
-  console = rich.console.Console(highlight=False, soft_wrap=True)
-  folder, task, restored = evaluate.restore(options)
-  out = Path(options.out) if options.out else folder.path / "exported"
+  console = command.console()
+  out = Path(options.out) if options.out else evaluate.open_run(options).path / "exported"
+  outputs.check_folder(out)
+  _, task, restored = evaluate.restore(options)
   algorithm, spec = task.algorithm, task.env.spec
   seed, act = _choose(task, restored, options.seed)
   key = jax.random.key(0, impl="threefry2x32")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -12,16 +13,21 @@ import numpy as np
 
 from experiments import configuration, tasks
 from experiments.command import UsageError
+from experiments.flag_checks import check_most
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
 from mbrl_jax.algorithms.demorl import preload
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
+from mbrl_jax.envs import Task, never
+from mbrl_jax.envs.action_noise import ActionNoise
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.runtime import loop
 from mbrl_jax.runtime.dataset import load_dataset
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+from mbrl_jax.runtime.memory import check_fits
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
 from mbrl_jax.runtime.run_folder import RunFolder
-from mbrl_jax.types import Algorithm, Env, Metrics, TrainState
+from mbrl_jax.types import Algorithm, Env, Key, TrainState
 
 LONGEST_CHUNK = 25
 """Environment steps of one compiled call at most: how long a signal may have to wait."""
@@ -63,11 +69,17 @@ class Job(NamedTuple):
 
   @property
   def total_steps(self) -> int:
-    """Environment steps of the whole run."""
+    """Environment steps of the whole run; at most, where it is counted in trials."""
     if hasattr(self.config, "steps"):
       return self.config.steps
-    trials = self.config.trials + getattr(self.config, "init_trials", 0)
-    return trials * self.env.spec.episode_length
+    return self.total_episodes * self.env.spec.episode_length
+
+  @property
+  def total_episodes(self) -> int:
+    """Episodes of the whole run, 0 where it is counted in steps."""
+    if hasattr(self.config, "steps"):
+      return 0
+    return self.config.trials + getattr(self.config, "init_trials", 0)
 
   @property
   def checkpoint_steps(self) -> int:
@@ -76,43 +88,59 @@ class Job(NamedTuple):
 
   @property
   def chunk(self) -> int:
-    """Environment steps of a compiled call: the config's, or a divisor of the episode's."""
+    """Environment steps of a compiled call: the config's, or a divisor of the episode's.
+
+    Where episodes may end early several seeds take one at a time, so that none waits for its
+    next fit while others go on, and so does a run with evaluations after so many steps.
+    """
     if hasattr(self.config, "update_every"):
       return self.config.update_every
-    length = self.env.spec.episode_length
+    every, several = self.settings["eval_steps"], self.settings["seeds"] > 1
+    if (every or several) and _may_end_early(self.env):
+      return 1
+    length = math.gcd(self.env.spec.episode_length, every)
     return max(n for n in range(1, LONGEST_CHUNK + 1) if length % n == 0)
 
   def init(self) -> TrainState:
     """Makes the state of the run before its first step."""
     start = jax.jit(lambda key: init_state(self.algorithm, self.env, key))
     fill = lambda state, data: state
+    leaves = jax.tree.leaves(jax.eval_shape(start, jax.random.key(0)))
+    size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
+    check_fits(size * (self.width or 1), "the training state")
     data = None
     if getattr(self.config, "dataset", ""):
       try:
         data, fill = load_dataset(self.config.dataset, self.env.spec), jax.jit(preload)
         jax.eval_shape(preload, jax.eval_shape(start, jax.random.key(0)), data)
       except ValueError as error:
-        raise UsageError(str(error)) from error
+        raise UsageError(_as_flag(str(error))) from error
     if self.seeds is None:
       return fill(start(jax.random.key(self.settings["seed"])), data)
     keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
     state = jax.vmap(fill, (0, None))(jax.jit(jax.vmap(start))(keys), data)
     return state if self.mesh is None else shard_seeds(state, self.mesh)
 
-  def step(self) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
-    """Makes the compiled training step."""
-    make = lambda **options: make_step(self.algorithm, self.env, steps=self.chunk, **options)
+  def step(self, steps: int | None = None) -> loop.Step:
+    """Makes the compiled training step, of so many environment steps or of ``chunk``."""
+    steps = self.chunk if steps is None else steps
+    make = lambda **options: make_step(self.algorithm, self.env, steps=steps, **options)
     options = compiler_options()
     if self.mesh is None:
       return make(seeds=self.width, compiler_options=options)
     share = make(seeds=self.width // self.mesh.shape["seeds"])
     return over_seeds(share, self.mesh, compiler_options=options)
 
+  def rest(self) -> tuple[int, loop.Step] | None:
+    """Makes the step of what is left at the end of a run of no whole number of chunks."""
+    left = 0 if self.total_episodes else self.total_steps % self.chunk
+    return (left, self.step(left)) if left else None
+
   def evaluation(self, episodes: int, act: Any) -> tuple[Any, float]:
     """Compiles evaluation episodes.
 
     Returns:
-      ``(act, seed) -> metrics`` as ``make_evaluation`` gives them, with a leading
+      ``(act, key) -> metrics`` as ``make_evaluation`` gives them, with a leading
       ``[width]``, and the seconds it took to compile.
     """
     options = compiler_options()
@@ -120,20 +148,19 @@ class Job(NamedTuple):
       rollout = make_evaluation(
         self.algorithm, self.env, episodes=episodes, compiler_options=options
       )
-      keys = lambda seed: jax.random.key(seed)
+      keys = lambda key: key
     else:
       several = jax.vmap(make_evaluation(self.algorithm, self.env, episodes=episodes))
       if self.mesh is None:
         rollout = jax.jit(several, compiler_options=options)
       else:
         rollout = over_seeds(several, self.mesh, compiler_options=options)
-      keys = lambda seed: jax.numpy.tile(self._evaluation_keys(seed), self.runs)
-    compiled, seconds = compile_ahead(rollout, act, keys(0))
-    return lambda act, seed: jax.device_get(compiled(act, keys(seed))), seconds
+      keys = lambda key: jax.numpy.tile(self._evaluation_keys(key), self.runs)
+    compiled, seconds = compile_ahead(rollout, act, keys(jax.random.key(0)))
+    return lambda act, key: jax.device_get(compiled(act, keys(key))), seconds
 
-  def _evaluation_keys(self, seed: int) -> jax.Array:
+  def _evaluation_keys(self, key: Key) -> Key:
     """Returns what decides an evaluation of each seed: the same in every run of several."""
-    key = jax.random.key(seed)
     return key[None] if self.seeds is None else jax.random.split(key, len(self.seeds))
 
 
@@ -163,6 +190,14 @@ def make_settings(
     validate.seeds(seed, seeds, "--seed")
     values = configuration.preset_values(algo, preset, env)
     config = configuration.override(default_config(algo), {**values, **config_overrides})
+    for name, field in configuration.fields(config).items():
+      if field.type is int:
+        check_most(f"--config.{name}", field.default)
+    check_most("--seeds", seeds)
+    if eval_every and eval_steps:
+      raise ValueError(
+        f"--eval_every={eval_every} and --eval_steps={eval_steps} exclude each other."
+      )
     env_overrides = configuration.nested(env_overrides)
   except ValueError as error:
     raise UsageError(_as_flag(str(error))) from error
@@ -186,7 +221,7 @@ def _evaluation(
   """Says when to evaluate, where the command line does not."""
   counts_steps = hasattr(config, "steps")
   if every is None and steps is None:
-    every, steps = (0, _share(config)) if counts_steps else (5, 0)
+    every, steps = (0, _evaluation_share(config)) if counts_steps else (5, 0)
   return {
     "eval_every": every or 0,
     "eval_steps": steps or 0,
@@ -197,6 +232,31 @@ def _evaluation(
 def _share(config: Any) -> int:
   """Returns a twentieth of a run that is counted in steps."""
   return max(config.steps // 20, 1)
+
+
+def _evaluation_share(config: Any) -> int:
+  """Returns the share in whole compiled calls: evaluations take place between them."""
+  chunk = config.update_every
+  return min(-(-_share(config) // chunk) * chunk, config.steps)
+
+
+def check_evaluations(settings: Settings) -> None:
+  """Refuses evaluations that would not take place when they are asked for.
+
+  Raises:
+    UsageError: some evaluation would fall inside a compiled call.
+  """
+  every, config = settings["eval_steps"], settings["config"]
+  if not every or "update_every" not in config:
+    return
+  chunk, total = config["update_every"], config["steps"]
+  for moment in range(every, total + 1, every):
+    if moment % chunk and moment != total:
+      raise UsageError(
+        f"--eval_steps={every} asks for an evaluation after {moment} steps, but one compiled "
+        f"call takes --config.update_every={chunk}, and evaluations take place between calls: "
+        "choose a multiple of it."
+      )
 
 
 def build(settings: Settings, devices: int = 1) -> Job:
@@ -213,7 +273,7 @@ def build(settings: Settings, devices: int = 1) -> Job:
     validate.seeds(settings["seed"], settings["seeds"], "--seed")
     mesh = _seed_mesh(settings["seeds"], devices)
     tasks.check_unchanged(settings["env"], settings)
-    env = tasks.make(settings["env"], settings["physics"], settings["env_overrides"])
+    env = tasks.make_checked(settings["env"], settings["physics"], settings["env_overrides"])
     config = config_of(settings)
     algorithm = make_algorithm(settings["algo"], env.spec, config)
   except (ValueError, ImportError) as error:
@@ -221,6 +281,11 @@ def build(settings: Settings, devices: int = 1) -> Job:
   except KeyError as error:
     raise UsageError(f"config.json lacks {error}; is it of this version?") from error
   return Job(settings, config, env, algorithm, mesh)
+
+
+def _may_end_early(env: Env) -> bool:
+  """Tells whether nothing says that all episodes take their full time."""
+  return not (isinstance(env, (Task, ActionNoise)) and env.spec.terminated is never)
 
 
 def config_of(settings: Settings) -> Any:
@@ -281,4 +346,4 @@ def returns(metrics: dict[str, Any]) -> np.ndarray:
 def _as_flag(message: str) -> str:
   """Writes a validator's argument as the flag the user typed."""
   message = re.sub(r"^config='([^']*)' is", r"--config.\1 is", message)
-  return re.sub(r"^((?:model|fit|planner)\.\w+=)", r"--config.\1", message)
+  return re.sub(r"^((?:model|fit|planner)\.\w+=|dataset=)", r"--config.\1", message)

@@ -61,7 +61,6 @@ def film(path: Path, env: Env, poses: np.ndarray, rewards: np.ndarray, title: st
   ]
   stride = stride_of(env.spec.dt)
   frames = video.render(env, poses[::stride], title=title, captions=captions[::stride])
-  path.parent.mkdir(parents=True, exist_ok=True)
   return Path(video.write_video(path, frames, 1.0 / (stride * env.spec.dt)))
 
 

@@ -33,7 +33,7 @@ import numpy as np
 import rich.console
 from absl import flags
 
-from experiments import command
+from experiments import command, outputs
 from experiments.planning import control, report
 from experiments.planning import options as planning_options
 from experiments.planning.options import build, check, more_help
@@ -97,15 +97,14 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Plans; returns the exit status."""
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = command.console()
   try:
     check(options, dotted)
     setup = build(options, dotted["env"])
   except (ValueError, ImportError, RuntimeError) as error:
     raise command.UsageError(_sentence(error)) from error
   name = re.sub(r"[^\w.-]+", "_", setup.settings["env"])
-  out = Path(options.out or f"runs/plan-{name}-{options.planner}")
-  out.mkdir(parents=True, exist_ok=True)
+  out = outputs.check_folder(Path(options.out or f"runs/plan-{name}-{options.planner}"))
   with Interrupt() as interrupt:
     call = Call(options, setup, out, console, interrupt)
     outcome = _scan(call) if options.loop == "scan" else _step(call)
@@ -127,6 +126,7 @@ def _step(call: Call) -> Outcome:
     functions = control.make_control(call.setup, options.traces)
     with _explained(call):
       compiled, seconds = control.compile_control(functions, call.key(1))
+    call.out.mkdir(parents=True, exist_ok=True)
     progress.compiled("the planner and its task", sum(seconds.values()))
     panel = stack.enter_context(_open_panel(call, compiled)) if options.panel else None
     if panel:
@@ -194,6 +194,7 @@ def _scan(call: Call) -> Outcome:
   functions = control.make_control(call.setup, options.traces)
   with _explained(call):
     rollout, seconds = control.compile_episode(functions, call.steps, call.key(1))
+  call.out.mkdir(parents=True, exist_ok=True)
   call.console.print(f"compiled the episode in {seconds:.1f} s")
   table, returns, episode = Table(call.out / "plan.csv"), [], Episode(None, np.zeros(0), False)
   busy = 0.0

@@ -25,7 +25,7 @@ from pathlib import Path
 import rich.console
 from absl import flags
 
-from experiments import command, curves, job, pictures, summary
+from experiments import command, curves, job, outputs, pictures, summary
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.runtime import audit, plots, run_folder
 from mbrl_jax.runtime.table import EVALUATIONS, read_table
@@ -71,7 +71,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Draws; returns the exit status."""
   command.refuse(dotted)
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = command.console(width=120)  # nothing of a table is folded in a file
   if options.table and options.band != "iqm":
     raise command.UsageError("--table belongs to --band=iqm.")
   if not options.runs and not options.table:
@@ -93,8 +93,13 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
 
 
 def _one(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[Path]:
+  for name in ("threshold", "column", "title"):
+    if options[name].present:
+      raise command.UsageError(
+        f"--{name} belongs to a picture of several runs; --group=algo draws one like that."
+      )
+  out = outputs.check_folder(Path(options.out) if options.out else folder.plots)
   spec = job.build_run(folder).env.spec
-  out = Path(options.out) if options.out else folder.plots
   drawn = pictures.draw_run(folder, spec, out)
   for source in sorted(folder.predictions.glob("*.npz")):
     drawn += [p for p in pictures.draw_predictions(source, out, spec.dt) if p not in drawn]
@@ -104,6 +109,7 @@ def _one(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[Path]:
 def _several(
   folders: list[run_folder.RunFolder], options: flags.FlagValues, console: rich.console.Console
 ) -> list[Path]:
+  out = _picture(options)
   groups: plots.Curves = {}
   returns: summary.Trials = {}
   for folder in folders:
@@ -113,7 +119,6 @@ def _several(
     name = label(folder, options.group)
     groups.setdefault(name, []).extend(plots.curves(rows, options.column))
     returns.setdefault(name, []).extend(summary.trials(rows))
-  out = Path(options.out or "comparison.png")
   rows = summary.summarise(returns, options.threshold)
   console.print(summary.show(rows, options.threshold))
   text = LABELS.get(options.column, options.column)
@@ -121,11 +126,19 @@ def _several(
   return [picture, summary.write(out.with_suffix(".csv"), rows)]
 
 
+def _picture(options: flags.FlagValues) -> Path:
+  """Returns the picture to write; the table goes beside it."""
+  out = outputs.check_file(Path(options.out or "comparison.png"), suffixes=outputs.PICTURES)
+  outputs.check_file(out.with_suffix(".csv"))
+  return out
+
+
 def _banded(
   folders: list[run_folder.RunFolder], options: flags.FlagValues, console: rich.console.Console
 ) -> list[Path]:
   if options["column"].present:
     raise command.UsageError("--column belongs to --band=std; --band=iqm draws evaluations.")
+  out = _picture(options)
   groups: curves.Groups = {}
   for folder in folders:
     groups.setdefault(label(folder, options.group), []).extend(curves.read(folder))
@@ -136,10 +149,7 @@ def _banded(
     if not group:
       raise command.UsageError(f"Nothing of {name} has been evaluated yet.")
   rows = curves.table(groups, options.threshold)
-  if not console.is_terminal:
-    console.width = 120  # nothing of the table is folded in a file
   console.print(curves.show(rows, options.threshold))
-  out = Path(options.out or "comparison.png")
   return [curves.draw(out, groups, options.title), curves.write(out.with_suffix(".csv"), rows)]
 
 

@@ -17,17 +17,18 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import rich.console
 from absl import flags
 
-from experiments import behaviour, command, evaluate, pictures, tasks
-from mbrl_jax.runtime import audit, rollouts, run_folder
+from experiments import behaviour, command, evaluate, job, outputs, pictures, tasks
+from mbrl_jax.runtime import audit, rollouts, run_folder, video
 from mbrl_jax.types import Env
 
 Film = tuple[Env, np.ndarray, np.ndarray, Path, str]
 """Task, poses ``[T, Q]``, rewards ``[T]``, file and title."""
 OF_RUNS = ("step", "best", "rollout", "trained_seed")
 """Flags that choose something in a run."""
+OF_FRESH = ("step", "best", "seed")
+"""Flags that choose what a new episode is run by."""
 OF_TASKS = ("steps", "physics")
 """Flags that belong to ``--env``."""
 
@@ -61,7 +62,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Films; returns the exit status."""
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = command.console()
   if options.env is not None:
     env, poses, rewards, out, title = _task_alone(options, dotted)
   else:
@@ -79,10 +80,11 @@ def _task_alone(options: flags.FlagValues, dotted: command.Dotted) -> Film:
   _refuse_present(options, OF_RUNS, "belongs to --run")
   for name in dotted["config"]:
     raise command.UsageError(f"--config.{name}: nothing is learned with --env.")
-  env = tasks.make(options.env, options.physics, dotted["env"])
+  env = tasks.make_checked(options.env, options.physics, dotted["env"])
+  _require_drawable(env)
   policy = options.policy or "random"
+  out = _out(options, Path(f"{tasks.label(options.env)}_{policy}.mp4"))
   episode = behaviour.run(env, policy, steps=options.steps, seed=options.seed)
-  out = Path(f"{tasks.label(options.env)}_{policy}.mp4")
   return env, episode.poses, episode.rewards, out, f"{env.spec.name}, {policy}"
 
 
@@ -94,7 +96,18 @@ def _of_run(options: flags.FlagValues, dotted: command.Dotted) -> Film:
     )
   command.refuse(dotted)
   _refuse_present(options, (*OF_TASKS, "policy"), "belongs to --env")
-  return _fresh_episode(options) if options.rollout is None else _stored_episode(options)
+  if options.rollout is None:
+    return _fresh_episode(options)
+  _refuse_present(options, OF_FRESH, "belongs to a fresh episode, without --rollout")
+  return _stored_episode(options)
+
+
+def _require_drawable(env: Env) -> None:
+  """Refuses what cannot be filmed, before an episode is run for it."""
+  try:
+    video.check_drawable(env)
+  except ValueError as error:
+    raise command.UsageError(f"There is no video: {error}") from error
 
 
 def _refuse_present(options: flags.FlagValues, names: tuple[str, ...], why: str) -> None:
@@ -103,12 +116,19 @@ def _refuse_present(options: flags.FlagValues, names: tuple[str, ...], why: str)
       raise command.UsageError(f"--{name} {why}.")
 
 
+def _out(options: flags.FlagValues, default: Path) -> Path:
+  """Returns the file to write, or one beside it whose name is not known yet."""
+  return outputs.check_file(Path(options.out or default), suffixes=video.SUFFIXES)
+
+
 def _fresh_episode(options: flags.FlagValues) -> Film:
+  _out(options, evaluate.open_run(options).videos / "step.mp4")
   folder, task, restored = evaluate.restore(options)
+  _require_drawable(task.env)
+  chosen = _seed_index(options, task)
   rollout, _ = task.evaluation(1, restored.state.act)
-  metrics = rollout(restored.state.act, options.seed)
+  metrics = rollout(restored.state.act, evaluate.episodes_key(options.seed))
   if task.seeds:
-    chosen = _seed_index(options, task.seeds)
     metrics = jax.tree.map(lambda x: x[chosen], metrics)
   transition = jax.tree.map(lambda x: x[0], metrics["transition"])
   over = transition.terminated | transition.truncated
@@ -119,8 +139,11 @@ def _fresh_episode(options: flags.FlagValues) -> Film:
 
 def _stored_episode(options: flags.FlagValues) -> Film:
   folder = run_folder.open_run(options.run)
-  task = evaluate.job.build_run(folder)
-  seed = task.seeds[_seed_index(options, task.seeds)] if task.seeds else None
+  _out(options, folder.videos / "rollout.mp4")
+  task = job.build_run(folder)
+  _require_drawable(task.env)
+  chosen = _seed_index(options, task)
+  seed = task.seeds[chosen] if task.seeds else None
   source = folder.logs(seed).with_suffix(".npz")
   if not source.exists():
     raise command.UsageError(f"There is no {source}: no rollouts were kept.")
@@ -137,7 +160,8 @@ def _stored_episode(options: flags.FlagValues) -> Film:
   return task.env, poses, rewards, out, f"{task.env.spec.name}, step {step}"
 
 
-def _seed_index(options: flags.FlagValues, seeds: list[int]) -> int:
+def _seed_index(options: flags.FlagValues, task: job.Job) -> int:
+  seeds = task.seeds or [task.settings["seed"]]
   if options.trained_seed is None:
     return 0
   if options.trained_seed not in seeds:

@@ -13,10 +13,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import rich.console
 from absl import flags
 
-from experiments import command
+from experiments import command, outputs
 from experiments.reporting import content, page
 from mbrl_jax.runtime import files
 
@@ -45,13 +44,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Writes the page; returns the exit status."""
   command.refuse(dotted)
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = command.console()
   if not options.runs:
     raise command.UsageError("--runs is missing: one or more folders with runs, such as runs.")
   items = content.find(options.runs)
   out = Path(options.out) if options.out else Path(options.runs[0]) / "report.html"
-  if out.is_dir():
-    raise command.UsageError(f"--out={options.out} is a folder; give a file, such as a.html.")
+  outputs.check_file(out, suffixes=(".html", ".htm"))
   written = page.write(
     items, title=options.title, group=options.group, video_bytes=1e6 * options.video_mb
   )

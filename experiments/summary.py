@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import rich.table
 
+from experiments import outputs
 from mbrl_jax.runtime.table import Row
 
 COLUMNS = ("label", "runs", "trials", "best", "best_std", "last_five", "trials_to_threshold")
@@ -52,12 +52,7 @@ def summarise(groups: Trials, threshold: float | None = None) -> list[dict[str, 
 
 def write(path: Path, rows: list[dict[str, str]]) -> Path:
   """Writes the rows as a CSV file."""
-  path.parent.mkdir(parents=True, exist_ok=True)
-  with open(path, "w", newline="") as file:
-    table = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-    table.writeheader()
-    table.writerows(rows)
-  return path
+  return outputs.write_csv(path, COLUMNS, rows)
 
 
 def show(rows: list[dict[str, str]], threshold: float | None) -> rich.table.Table:

@@ -38,7 +38,7 @@ import jax
 import rich.console
 from absl import flags
 
-from experiments import command, job, train
+from experiments import command, job, outputs, train
 from experiments.sweeping import grid, processes, programs, ray_tasks, report, schedule
 from mbrl_jax.runtime import lock, run_folder
 from mbrl_jax.runtime.interrupt import Interrupt
@@ -79,9 +79,7 @@ def define() -> None:
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Trains all combinations; returns the exit status."""
-  console = rich.console.Console(highlight=False, soft_wrap=True)
-  if not console.is_terminal:
-    console.width = 160  # nothing of the table is folded in a file
+  console = command.console(width=160)  # nothing of the table is folded in a file
   # This process computes nothing: an accelerator's memory is for the runs.
   jax.config.update("jax_platforms", "cpu")
   if options.ray_address and options.backend != "ray":
@@ -90,7 +88,12 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   cells = grid.cells(dotted, _settings_flags(options, dotted))
   tasks = [_task(folder, cell) for cell in cells]
   runs = [
-    schedule.Run(cell.name, _place(folder, cell), task.total_steps)
+    schedule.Run(
+      cell.name,
+      _place(folder, cell),
+      task.total_steps,
+      task.total_episodes * len(task.seeds or [0]),
+    )
     for cell, task in zip(cells, tasks, strict=True)
   ]
   backend = BACKENDS[options.backend](options)
@@ -120,7 +123,7 @@ def _folder(options: flags.FlagValues) -> Path:
     raise command.UsageError(
       "--logdir is missing: the folder for the runs, such as runs/sweep."
     )
-  folder = Path(options.logdir)
+  folder = outputs.check_folder(Path(options.logdir), "--logdir")
   if folder.exists() and not folder.is_dir():
     raise command.UsageError(f"--logdir={options.logdir} is a file; a sweep needs a folder.")
   if (folder / "config.json").exists():
@@ -154,6 +157,7 @@ def _task(folder: Path, cell: grid.Cell) -> job.Job:
     run_folder.check_config(place, cell.settings)
   else:
     run_folder.check_free(place.path)
+    job.check_evaluations(cell.settings)
   # Sizes are the same whatever simulates, and this process may lack what the runs have.
   return job.build({**cell.settings, "physics": "auto"})._replace(settings=cell.settings)
 

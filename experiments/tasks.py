@@ -10,7 +10,7 @@ from experiments.command import UsageError
 from mbrl_jax.envs.adapters.named import NAMES, is_adapted
 from mbrl_jax.envs.registry import list_envs, make_env
 from mbrl_jax.ops.validate import choice
-from mbrl_jax.runtime import task_file
+from mbrl_jax.runtime import checks, task_file
 from mbrl_jax.types import Env
 
 
@@ -40,6 +40,28 @@ def make(reference: str, physics: str = "auto", overrides: dict[str, Any] | None
     return make_env(reference, physics, **overrides)
   except (ValueError, ImportError) as error:
     raise UsageError(as_flag(str(error))) from error
+
+
+def make_checked(
+  reference: str, physics: str = "auto", overrides: dict[str, Any] | None = None
+) -> Env:
+  """Makes a task that is to be learned, planned or run; see ``make``.
+
+  Raises:
+    UsageError: besides, its bounds are not finite; or one of the user's own breaks the
+      contract of ``types.Env``, as far as tracing shows it: says where.
+  """
+  env = make(reference, physics, overrides)
+  own = task_file.is_task_file(reference)
+  findings = checks.check_contract(env) if own else checks.check_spec(env)
+  wrong: dict[str, str] = {}
+  for finding in findings:
+    if finding.level == checks.WRONG:
+      wrong.setdefault(finding.text, finding.check)  # several may meet the same exception
+  if wrong:
+    listed = "".join(f"\n  {check}: {text}" for text, check in wrong.items())
+    raise UsageError(f"--env={reference} cannot be used as it is (see check_env):{listed}")
+  return env
 
 
 def settings(reference: str) -> dict[str, str]:

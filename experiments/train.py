@@ -19,14 +19,16 @@ import contextlib
 import shlex
 import signal
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import rich.console
 import rich.table
 from absl import flags
 
-from experiments import command, configuration, job, pictures, tasks
+from experiments import command, configuration, job, outputs, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.adapters.extra import import_extra
 from mbrl_jax.runtime import audit, lock, loop, run_folder, wandb_tracker
@@ -80,8 +82,8 @@ def _define_schedule() -> None:
   flags.DEFINE_integer(
     "eval_steps",
     None,
-    "Environment steps between evaluations, in place of --eval_every. Default: a twentieth of "
-    "the run where it is counted in steps.",
+    "Environment steps between evaluations, in place of --eval_every; a multiple of "
+    "--config.update_every. Default: a twentieth of the run where it is counted in steps.",
     0,
   )
   flags.DEFINE_integer(
@@ -114,8 +116,11 @@ def more_help(argv: list[str]) -> str:
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   """Trains, or continues to train; returns the exit status."""
-  console = rich.console.Console(highlight=False, soft_wrap=True)
+  console = command.console()
+  if options.logdir:
+    outputs.check_folder(Path(options.logdir), "--logdir")
   if options.compilation_cache:
+    outputs.check_folder(Path(options.compilation_cache), "--compilation_cache")
     enable_compilation_cache(options.compilation_cache)
   if options.wandb:
     _check_wandb()
@@ -138,6 +143,7 @@ def _train(
     folder,
     schedule,
     seeds=task.seeds,
+    rest=task.rest(),
     evaluate=make_evaluator(task, state.act, console) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
     tracker=_tracker(folder, options.wandb) if options.wandb else None,
@@ -206,6 +212,8 @@ def _settings(
     env_overrides={**run_folder.flat(stored.get("env_overrides", {})), **dotted["env"]},
     config_overrides={**run_folder.flat(stored.get("config", {})), **dotted["config"]},
   )
+  if not stored:
+    job.check_evaluations(settings)
   return settings
 
 
@@ -213,6 +221,7 @@ def make_schedule(options: flags.FlagValues, task: job.Job) -> loop.Schedule:
   """Says when a run is evaluated and saved."""
   return loop.Schedule(
     total_steps=task.total_steps,
+    total_episodes=task.total_episodes,
     eval_every=task.settings["eval_every"],
     eval_steps=task.settings["eval_steps"],
     checkpoint_every=options.checkpoint_every or 1,
@@ -230,7 +239,7 @@ def make_evaluator(
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
   # Far from the seeds of training, so that no evaluation repeats a training episode.
   base = 1_000_003 * (task.settings["seed"] + 1)
-  return lambda act, step: job.returns(rollout(act, (base + step) % 2**31))
+  return lambda act, step: job.returns(rollout(act, jax.random.key((base + step) % 2**31)))
 
 
 def finish(

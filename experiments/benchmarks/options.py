@@ -12,6 +12,7 @@ import mbrl_jax
 from experiments.benchmarks import envs, grid
 from experiments.benchmarks.request import PEERS, Request
 from experiments.command import UsageError
+from experiments.flag_checks import LARGEST, check_different, check_most
 from experiments.peers.sizes import SETTINGS, Sizes, make_sizes
 from mbrl_jax.ops.validate import choice
 
@@ -97,11 +98,18 @@ def check(values: flags.FlagValues, what: Sequence[str]) -> None:
   for name, known in valid.items():
     if not values[name].value:
       raise UsageError(f"--{name} is empty; choose among {', '.join(known)}.")
-    for value in values[name].value:
-      try:
+    try:
+      for value in values[name].value:
         choice(f"--{name}", value, known)
-      except ValueError as error:
-        raise UsageError(str(error)) from error
+      check_different(f"--{name}", values[name].value)
+    except ValueError as error:
+      raise UsageError(str(error)) from error
+  if "sweep" not in values.what:
+    for name in ("devices", "row_seconds"):
+      if values[name].present:
+        raise UsageError(f"--{name} belongs to --what=sweep.")
+  if values.peer == "none" and values["peer_python"].present:
+    raise UsageError(f"--peer_python={values.peer_python} belongs to --peer.")
   parts = PEERS[values.peer][1] if values.peer != "none" else values.what
   if not set(parts) & set(values.what):
     raise UsageError(f"--peer={values.peer} takes part in --what={','.join(parts)} only.")
@@ -183,4 +191,12 @@ def _integers(values: flags.FlagValues, name: str) -> list[int] | None:
   if not texts or not all(text.isdecimal() and int(text) > 0 for text in texts):
     example = "widths such as 200,200" if name == "hidden" else "numbers such as 100 or 100,200"
     raise UsageError(f"--{name} takes {example}, got {','.join(texts)!r}.")
-  return [int(text) for text in texts]
+  numbers = [int(text) for text in texts]
+  try:
+    for number in numbers:
+      check_most(f"--{name}", number)
+  except ValueError as error:
+    raise UsageError(str(error)) from error
+  if max(numbers) > LARGEST:
+    raise UsageError(f"--{name}={max(numbers)} is too large: {LARGEST} is the most.")
+  return numbers

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.benchmarks.grid import AXES
+from mbrl_jax.runtime import plots
 from mbrl_jax.runtime.plots import COLOURS
 
 Row = dict[str, Any]
@@ -55,10 +56,7 @@ def draw(path: Path | str, rows: list[Row], centre: Row, title: str) -> Path | N
   grid[1, 0].set_ylim(bottom=0)
   grid[0, 0].set_ylabel("plans scored per second")
   grid[1, 0].set_ylabel("fraction of the measured peak")
-  path = Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=120)
-  return path
+  return plots.write_figure(figure, path)
 
 
 def along(rows: list[Row], centre: Row, axis: str) -> list[Row]:

@@ -19,6 +19,8 @@ PEERS = {
   "sb3": ("experiments.peers.sb3", ("sac",)),
 }
 """Modules of the peers' workers, and what they take part in."""
+PATIENCE = 120.0
+"""Seconds that a peer may take to be imported."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +57,23 @@ class Request:
       yield None
       return
     with Worker(module, self.peer_python) as worker:
-      yield worker.ask("info")["name"], worker
+      yield worker.ask("info", timeout=PATIENCE).get("name", self.peer), worker
+
+  def check_peer(self) -> None:
+    """Starts the peer's worker once, so that one that is missing is told before any work.
+
+    Raises:
+      WorkerError: the interpreter is none, or lacks the peer.
+    """
+    if self.peer == "none":
+      return
+    try:
+      with self.peer_worker(PEERS[self.peer][1][0]):
+        pass
+    except WorkerError as error:
+      raise WorkerError(
+        f"--peer={self.peer} --peer_python={self.peer_python}: {error}"
+      ) from error
 
   @contextlib.contextmanager
   def entrants(

@@ -143,7 +143,7 @@ def _status(error: WorkerError) -> str:
   text = str(error)
   if isinstance(error, WorkerTimeout):
     return "out of time"
-  killed = isinstance(error, WorkerDied) and text.endswith(_KILLED)
+  killed = isinstance(error, WorkerDied) and _KILLED in text
   if killed or any(mark in text for mark in _NO_MEMORY):
     return "out of memory"
   return f"failed: {text.splitlines()[0]}"

@@ -13,6 +13,7 @@ import numpy as np
 
 from experiments.comparison.tasks import Loop, Task
 from mbrl_jax import make_evaluate, make_planner
+from mbrl_jax.runtime.devices import compile_ahead
 from mbrl_jax.types import Array, Key, Planner, PlanState, Search
 
 TIMED = 15
@@ -65,7 +66,9 @@ def make_episode(task: Task, planner: Planner, steps: int) -> Callable:
 def returns(task: Task, planner: Planner, steps: int, seeds: int) -> np.ndarray:
   """Returns the return of each seed; the same seeds begin alike whatever the planner."""
   episode = jax.vmap(make_episode(task, planner, steps), in_axes=(None, 0))
-  return np.asarray(jax.jit(episode)(planner.init(), keys(seeds)), np.float64)
+  given = planner.init(), keys(seeds)
+  compiled, _ = compile_ahead(jax.jit(episode), *given)
+  return np.asarray(compiled(*given), np.float64)
 
 
 def returns_of_step_sizes(
@@ -82,7 +85,9 @@ def returns_of_step_sizes(
     return episode(start._replace(search=start.search._replace(step_size=step_size)), key)
 
   sweep = jax.vmap(jax.vmap(one, in_axes=(None, 0)), in_axes=(0, None))
-  return np.asarray(jax.jit(sweep)(np.float32(step_sizes), keys(seeds)), np.float64)
+  given = np.float32(step_sizes), keys(seeds)
+  compiled, _ = compile_ahead(jax.jit(sweep), *given)
+  return np.asarray(compiled(*given), np.float64)
 
 
 def keys(seeds: int) -> Key:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +10,8 @@ import rich.table
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from mbrl_jax.runtime import files
+from experiments import outputs
+from mbrl_jax.runtime import plots
 from mbrl_jax.runtime.plots import COLOURS
 
 Row = dict[str, float | int | str]
@@ -37,14 +36,9 @@ def rank(rows: list[Row]) -> list[Row]:
 
 def write_csv(path: Path, rows: list[Row]) -> Path:
   """Writes the rows; numbers have six digits."""
-  text = io.StringIO()
-  table = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-  table.writeheader()
-  for row in rows:
-    table.writerow({k: f"{v:.6g}" if isinstance(v, float) else v for k, v in row.items()})
-  path.parent.mkdir(parents=True, exist_ok=True)
-  files.write_text(path, text.getvalue())
-  return path
+  short = lambda value: f"{value:.6g}" if isinstance(value, float) else value
+  cells = ({name: short(value) for name, value in row.items()} for row in rows)
+  return outputs.write_csv(path, list(rows[0]), cells)
 
 
 def planner_table(rows: list[Row]) -> rich.table.Table:
@@ -139,6 +133,4 @@ def _panels(rows: int, columns: int, height: float) -> tuple[Figure, np.ndarray]
 
 
 def _save(figure: Figure, path: Path) -> Path:
-  path.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(path, dpi=120)
-  return path
+  return plots.write_figure(figure, path)

@@ -79,7 +79,7 @@ def reach(steps: int = 60, samples: int = 32) -> tuple[float, float]:
   move, heights = jax.jit(dynamics.step), [float(height(state.qpos))]
   for key in jax.random.split(jax.random.key(0), steps):
     output, plan_state = plan(params, state, plan_state, key)
-    state, _, _ = move(params, state, output.action, key)
+    state, _, _ = move(params, state, output.action, None)  # MJX draws nothing
     heights.append(float(height(state.qpos)))
   return heights[0], heights[-1]
 

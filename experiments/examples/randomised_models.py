@@ -54,7 +54,7 @@ def compare(steps: int = 20, systems: int = 16, samples: int = 48) -> dict[str, 
     def control_step(carry: tuple, key: Key) -> tuple[tuple, Array]:
       state, plan_state = carry
       output, plan_state = planner.plan(params, state, plan_state, key)
-      state, value, _ = nominal.step(truth, state, output.action, key)
+      state, value, _ = nominal.step(truth, state, output.action, None)  # draws nothing
       return (state, plan_state), value
 
     start = mjx_state(model), planner.init()

@@ -7,8 +7,11 @@ import dataclasses
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -62,18 +65,28 @@ class Worker:
       python: with which interpreter.
       devices: devices that the CPU pretends to be, where jax computes on it.
       stop: asked while waiting for an answer; true ends the worker.
+
+    Raises:
+      WorkerError: there is no such interpreter.
     """
     self.module, self._stop = module, stop
-    self._process = subprocess.Popen(
-      [python, "-m", module],
-      cwd=ROOT,
-      env=_environment(os.environ, devices),
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      text=True,
-      # A Ctrl-C is for the benchmark, which then ends its workers.
-      start_new_session=True,
-    )
+    self._said = tempfile.TemporaryFile()  # noqa: SIM115
+    try:
+      self._process = subprocess.Popen(
+        [python, "-m", module],
+        cwd=ROOT,
+        env=_environment(os.environ, devices),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=self._said,
+        text=True,
+        errors="replace",
+        # A Ctrl-C is for the benchmark, which then ends its workers.
+        start_new_session=True,
+      )
+    except OSError as error:
+      self._said.close()
+      raise WorkerError(f"{python} cannot be started: {error.strerror}.") from error
 
   def ask(self, job: str, timeout: float | None = None, **arguments: Any) -> dict[str, Any]:
     """Does one job and returns its answer.
@@ -95,25 +108,54 @@ class Worker:
       self._process.stdin.write(json.dumps({"job": job, **arguments}) + "\n")
       self._process.stdin.flush()
       self._wait(job, timeout)
-      line = self._process.stdout.readline()
+      line = self._read(timeout)
     except BrokenPipeError:
       line = ""
     if not line:
-      raise WorkerDied(f"{self.module} ended with exit status {self._process.wait()}")
-    answer = json.loads(line)
+      status = f"{self.module} ended with exit status {self._process.wait()}"
+      raise WorkerDied(f"{status}{self._last_words()}")
+    try:
+      answer = json.loads(line)
+    except ValueError:
+      answer = None
+    if not isinstance(answer, dict):
+      raise WorkerError(f"{self.module}, job {job!r}: {line.strip()[:200]!r} is no answer.")
     if "error" in answer:
       raise WorkerError(f"{self.module}, job {job!r}: {answer['error']}")
     return answer
+
+  def _read(self, timeout: float | None) -> str:
+    """Reads a line; a worker that does not end it in time is ended."""
+    limit = threading.TIMEOUT_MAX if timeout is None else timeout
+    timer = threading.Timer(limit, self._kill)
+    timer.daemon = True
+    timer.start()
+    try:
+      return self._process.stdout.readline()
+    finally:
+      timer.cancel()
+
+  def _kill(self) -> None:
+    """Ends the worker and whatever it has started."""
+    with contextlib.suppress(ProcessLookupError):
+      os.killpg(self._process.pid, signal.SIGKILL)
+
+  def _last_words(self) -> str:
+    """Returns the last line of what the worker has written beside its answers."""
+    self._said.seek(0)
+    lines = self._said.read().decode(errors="replace").split("\n")
+    found = [line.strip() for line in lines if line.strip()]
+    return f": {found[-1][:400]}" if found else ""
 
   def _wait(self, job: str, timeout: float | None) -> None:
     """Waits until there is an answer to read, or the pipe has been closed."""
     end = float("inf") if timeout is None else time.monotonic() + timeout
     while not select.select([self._process.stdout], [], [], _GLANCE)[0]:
       if self._stop():
-        self._process.kill()
+        self._kill()
         raise Interrupted(f"{self.module}, job {job!r}: interrupted")
       if time.monotonic() > end:
-        self._process.kill()
+        self._kill()
         raise WorkerTimeout(f"{self.module}, job {job!r}: no answer within {timeout:.0f} s")
 
   def __enter__(self) -> Worker:
@@ -123,15 +165,16 @@ class Worker:
   def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
     """Ends the worker by closing its input; kills it if it is busy."""
     if kind is not None:
-      self._process.kill()
+      self._kill()
     with contextlib.suppress(BrokenPipeError):  # what a dead worker did not read
       self._process.stdin.close()
     try:
       self._process.wait(timeout=10)
     except subprocess.TimeoutExpired:
-      self._process.kill()
+      self._kill()
       self._process.wait()
     self._process.stdout.close()
+    self._said.close()
 
 
 def _environment(given: Mapping[str, str], devices: int) -> dict[str, str]:

@@ -18,6 +18,8 @@ from mbrl_jax.envs import env_dynamics
 from mbrl_jax.runtime.devices import compile_ahead, compiler_options
 from mbrl_jax.types import Array, EnvState, Key, PlanState
 
+_RESET = 2**31 - 1
+
 
 class Moment(NamedTuple):
   """One control step, or with a leading ``[T]`` an episode of them.
@@ -64,12 +66,13 @@ class Control(NamedTuple):
 def make_control(setup: Setup, candidates: int) -> Control:
   """Makes the functions of a loop; ``candidates`` are drawn besides the plan executed.
 
-  Every function takes the key of the episode and derives its own from the step's number.
+  Every function takes the key of the episode and folds into it the step's number, ``start`` one
+  that no step has.
   """
   env, planner = setup.env, setup.planner
 
   def start(key: Key) -> tuple[EnvState, PlanState]:
-    return env.reset(key), planner.init()
+    return env.reset(jax.random.fold_in(key, _RESET)), planner.init()
 
   def plan(state: EnvState, plan_state: PlanState, key: Key) -> tuple:
     key = _step_key(key, state, 0)

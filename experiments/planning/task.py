@@ -67,7 +67,7 @@ def _maker(options: flags.FlagValues, overrides: dict[str, Any]) -> Maker:
   for name in MJCF_ONLY:
     if options[name].present:
       raise ValueError(f"--{name} belongs to --mjcf; --env has a cost of its own.")
-  return lambda physics: tasks.make(options.env, physics, overrides)
+  return lambda physics: tasks.make_checked(options.env, physics, overrides)
 
 
 def _from_mjcf(options: flags.FlagValues, overrides: dict[str, Any], physics: str) -> Env:

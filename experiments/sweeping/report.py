@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import rich.table
 
-from experiments import curves, facts
+from experiments import curves, facts, outputs
 from experiments.sweeping.schedule import FAILED, Run
 from mbrl_jax.runtime.progress import duration
 from mbrl_jax.runtime.run_folder import RunFolderError
@@ -54,11 +53,7 @@ def show(found: Sequence[Row], values: Sequence[str]) -> rich.table.Table:
 
 def write(path: Path, found: Sequence[Row], values: Sequence[str]) -> Path:
   """Writes the rows as a CSV file."""
-  with open(path, "w", newline="") as file:
-    sheet = csv.DictWriter(file, (*values, *FIGURES), lineterminator="\n")
-    sheet.writeheader()
-    sheet.writerows(found)
-  return path
+  return outputs.write_csv(path, (*values, *FIGURES), found)
 
 
 def draw(path: Path, runs: Sequence[Run]) -> Path | None:

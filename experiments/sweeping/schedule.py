@@ -15,6 +15,7 @@ from experiments import facts
 from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.progress import duration
 from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.table import read_table
 
 GLANCE = 0.2
 """Seconds between looks at the runs."""
@@ -53,7 +54,8 @@ class Run:
   Attributes:
     name: what a table calls it.
     folder: where it is.
-    total_steps: environment steps after which it is done.
+    total_steps: environment steps after which it is done, or at most if it counts episodes.
+    total_episodes: episodes of all its seeds after which it is done; 0: it counts steps.
     status: how it stands.
     reason: the last line of one that failed.
   """
@@ -61,6 +63,7 @@ class Run:
   name: str
   folder: RunFolder
   total_steps: int
+  total_episodes: int = 0
   status: str = WAITING
   reason: str = ""
 
@@ -77,7 +80,10 @@ class Run:
   @property
   def complete(self) -> bool:
     """Whether its last step is saved, whoever trained it."""
-    return self.saved >= self.total_steps
+    if not self.total_episodes:
+      return self.saved >= self.total_steps
+    rows = read_table(self.folder.metrics) if self.folder.metrics.exists() else []
+    return sum(row["step"] <= self.saved for row in rows) >= self.total_episodes
 
   @property
   def step(self) -> int:

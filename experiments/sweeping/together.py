@@ -59,17 +59,18 @@ def _train(
     folders,
     schedule,
     seeds=together.seeds,
+    rest=together.rest(),
     evaluate=train.make_evaluator(together, act, consoles[0]) if schedule.evaluates else None,
     resume=True,
     consoles=consoles,
   )
   for folder, task, outcome, console in zip(folders, tasks, outcomes, consoles, strict=True):
-    if outcome.signal is not None or outcome.step >= schedule.total_steps:
+    if outcome.signal is not None or outcome.finished:
       train.finish(folder, task, outcome, console, video=options.video)
   stopped = outcomes[0].signal
   if stopped is not None:
     return 130 if stopped == signal.SIGINT else 0
-  return 0 if all(outcome.step >= schedule.total_steps for outcome in outcomes) else 1
+  return 0 if all(outcome.finished for outcome in outcomes) else 1
 
 
 @contextlib.contextmanager
@@ -90,7 +91,10 @@ def _consoles(folders: list[run_folder.RunFolder]) -> Iterator[list[rich.console
   with contextlib.ExitStack() as stack:
     files = [stack.enter_context(open(log_of(folder), "a", buffering=1)) for folder in folders]
     consoles = [
-      rich.console.Console(file=file, highlight=False, soft_wrap=True) for file in files
+      rich.console.Console(
+        file=file, highlight=False, soft_wrap=True, markup=False, emoji=False
+      )
+      for file in files
     ]
     try:
       yield consoles

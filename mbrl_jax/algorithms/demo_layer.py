@@ -31,8 +31,16 @@ from mbrl_jax.algorithms.lookahead import (
   make_guided_planner,
   make_tuning,
 )
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition
-from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
+from mbrl_jax.algorithms.world import (
+  World,
+  WorldConfig,
+  WorldState,
+  elite_params,
+  fitted,
+  make_world,
+)
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners.ars import ARS, ARSState, LinearPolicy, make_ars
 from mbrl_jax.ops.validate import choice, positive
@@ -56,7 +64,8 @@ class Config:
 
   Attributes:
     steps: environment steps of the run.
-    init_steps: uniform actions before anything is planned or learnt.
+    init_steps: uniform actions before anything is planned or learnt; they go on until the
+      model is fitted, at the end of the compiled call.
     capacity: transitions kept; 0: all of the run.
     update_every: environment steps between fits of the model, in one compiled call.
     directions: N of random search; it takes 2 N episodes to move the policy.
@@ -108,7 +117,7 @@ class Learn(NamedTuple):
     returns: of the trials that are done ``[N, 2]``.
     trial: the one under way, ``[]`` int32.
     total: rewards of the episode so far, ``[]``.
-    whole: whether the episode began after the uniform actions, ``[] bool``.
+    whole: whether the episode so far is without uniform actions, ``[] bool``.
     world: the ensemble's.
     buffer: transitions.
     metrics: of the last move.
@@ -134,6 +143,7 @@ class _Parts(NamedTuple):
   planner: Planner
 
 
+@in_single_precision
 def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes the DeMo layer for a task.
 
@@ -193,7 +203,8 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   plan = parts.planner.init()
   act = Act(belief, ars.policy, plan, plan, random, jnp.zeros((), bool))
   returns = jnp.zeros((config.directions, 2))
-  metrics = jax.tree.map(jnp.zeros_like, parts.ars.update(ars, returns, key)[1])
+  shapes = jax.eval_shape(parts.ars.update, ars, returns, key)[1]
+  metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   buffer = ring.init(config.capacity or config.steps, blank_transition(parts.spec))
   fresh = none, jnp.zeros(()), jnp.zeros((), bool)
   learn = Learn(ars, returns, *fresh, world, buffer, metrics)
@@ -229,7 +240,8 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
   done = transition.terminated | transition.truncated
   total = learn.total + transition.reward
   ars = parts.ars.see(learn.ars, parts.spec.encode(transition.obs))
-  booked = done & learn.whole
+  known = fitted(learn.world)  # until then all actions are uniform
+  booked = done & learn.whole & known
   filled = learn.returns.reshape(-1).at[learn.trial].set(total).reshape(learn.returns.shape)
   returns = jnp.where(booked, filled, learn.returns)
   trial = learn.trial + booked
@@ -244,27 +256,30 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
     returns=returns,
     trial=trial,
     total=jnp.where(done, 0.0, total),
-    whole=jnp.where(done, act.random == 0, learn.whole),
+    whole=done | (learn.whole & known),
     buffer=ring.add(learn.buffer, transition),
     metrics=metrics,
   )
-  act = act._replace(belief=belief, moved=ars.policy)
+  random = jnp.maximum(act.random, jnp.where(known, 0, 1))
+  act = act._replace(belief=belief, moved=ars.policy, random=random)
   return state._replace(act=act, learn=learn, key=key)
 
 
 def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   """Fits the ensemble, from the end of the uniform actions on."""
   fit_key, key = jax.random.split(state.key)
-  learn, begun = state.learn, state.act.random == 0
+  learn, act, buffer = state.learn, state.act, state.learn.buffer
+  begun = (act.random == 0) | (state.steps >= parts.config.init_steps)
+  begun &= buffer.size > 0
   epochs = jnp.where(begun, parts.config.world.epochs, 0)
-  buffer = learn.buffer
-  world, fitted = parts.world.fit(learn.world, buffer.data, buffer.size, fit_key, epochs)
-  belief = state.act.belief._replace(world=elite_params(world))
+  world, report = parts.world.fit(learn.world, buffer.data, buffer.size, fit_key, epochs)
+  belief = act.belief._replace(world=elite_params(world))
   metrics = {
     **learn.metrics,
-    "model_error": jnp.mean(fitted["holdout_mse"][world.elites]),
-    "fit_epochs": fitted["epochs"],
+    "model_error": jnp.mean(report["holdout_mse"][world.elites]),
+    "fit_epochs": report["epochs"],
     "ran": begun.astype(jnp.float32),
   }
-  state = state._replace(act=state.act._replace(belief=belief), key=key)
+  act = act._replace(belief=belief, random=jnp.where(begun, 0, act.random))
+  state = state._replace(act=act, key=key)
   return state._replace(learn=learn._replace(world=world)), metrics

@@ -43,10 +43,19 @@ from mbrl_jax.algorithms.agent import (
 )
 from mbrl_jax.algorithms.imagine import imagine
 from mbrl_jax.algorithms.lookahead import Belief, LookaheadConfig, make_lookahead, make_tuning
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
-from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
+from mbrl_jax.algorithms.world import (
+  World,
+  WorldConfig,
+  WorldState,
+  elite_params,
+  fitted,
+  make_world,
+)
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.types import (
   Algorithm,
@@ -68,7 +77,8 @@ class Config:
 
   Attributes:
     steps: environment steps of the run.
-    init_steps: uniform actions before anything is planned or learnt.
+    init_steps: uniform actions before anything is planned or learnt; they go on until the
+      model is fitted, at the end of the compiled call.
     capacity: real transitions kept; 0: all of the run.
     imagined: planned transitions kept.
     update_every: environment steps between fits of the model, in one compiled call.
@@ -149,6 +159,7 @@ class _Parts(NamedTuple):
   planner: Planner
 
 
+@in_single_precision
 def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes M-DeMoRL, or with ``LoopConfig`` LOOP, for a task.
 
@@ -187,6 +198,7 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
   )
 
 
+@single
 def preload(state: TrainState, transitions: Transition) -> TrainState:
   """Puts the transitions of an offline run, leaves ``[n, ...]``, into a new run's ``D_ENV``.
 
@@ -217,7 +229,8 @@ def _init(parts: _Parts, key: Key) -> TrainState:
   plan = parts.planner.init()
   act = Act(start_acting(sac, random), belief, plan, plan)
   ratio = jnp.asarray(config.ratio, jnp.float32)
-  learn = Learn(sac, world, real, ring.init(config.imagined, blank), ratio, metrics)
+  planned = ring.init(config.imagined, blank, counted=True)
+  learn = Learn(sac, world, real, planned, ratio, metrics)
   return TrainState(act, learn, None, key, none)
 
 
@@ -248,7 +261,7 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
   config, learn, act = parts.config, state.learn, state.act
   key, update_key, roll_key = jax.random.split(state.key, 3)
   real = learn.real if config.dataset else ring.add(learn.real, transition)
-  ready = (act.policy.random == 0) & (real.size > 0)
+  known, begun = fitted(learn.world), (act.policy.random == 0) & (real.size > 0)
   planned = learn.planned
   if config.ratio < 1:
     elites = parts.world.dynamics.slices
@@ -257,7 +270,7 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
       act.belief.world,
       jnp.broadcast_to(transition.obs, (elites, *transition.obs.shape)),
       lambda t, row, obs, key: act.plan.plan[t],
-      jnp.where(ready, config.lookahead.horizon, 0),
+      jnp.where(begun & known, config.lookahead.horizon, 0),
       roll_key,
       store=ring.add_many,
       carry=planned,
@@ -267,10 +280,14 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
     learn.sac,
     lambda key: ring.sample_two(real, planned, key, config.agent.batch_size, learn.ratio),
     update_key,
-    ready,
+    begun & ((planned.size > 0) | (learn.ratio >= 1)),
   )
   belief = act.belief._replace(actor=sac.nets.actor, critics=sac.nets.critics)
-  act = act._replace(policy=act.policy._replace(actor=sac.nets.actor), belief=belief)
+  # nobody plans with a model that is not fitted: one uniform action more
+  wait = 0 if config.dataset else jnp.where(known, 0, 1)
+  random = jnp.maximum(act.policy.random, wait)
+  policy = act.policy._replace(actor=sac.nets.actor, random=random)
+  act = act._replace(policy=policy, belief=belief)
   learn = learn._replace(sac=sac, real=real, planned=planned, metrics=metrics)
   return state._replace(act=act, learn=learn, key=key)
 
@@ -279,16 +296,21 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   """Fits the ensemble, from the end of the random steps on."""
   fit_key, key = jax.random.split(state.key)
   learn = state.learn
-  begun = (state.act.policy.random == 0) & (learn.real.size > 0)
+  policy = state.act.policy
+  begun = (policy.random == 0) | (state.steps >= parts.config.init_steps)
+  begun &= learn.real.size > 0
   epochs = jnp.where(begun, parts.config.world.epochs, 0)
   data, size = learn.real.data, learn.real.size
-  world, fitted = parts.world.fit(learn.world, data, size, fit_key, epochs)
+  world, report = parts.world.fit(learn.world, data, size, fit_key, epochs)
   belief = state.act.belief._replace(world=elite_params(world))
+  policy = policy._replace(random=jnp.where(begun, 0, policy.random))
   metrics = {
     **learn.metrics,
-    "model_error": jnp.mean(fitted["holdout_mse"][world.elites]),
-    "fit_epochs": fitted["epochs"],
+    "model_error": jnp.mean(report["holdout_mse"][world.elites]),
+    "fit_epochs": report["epochs"],
+    "nonfinite_imagined": learn.planned.dropped,
     "ran": begun.astype(jnp.float32),
   }
-  state = state._replace(act=state.act._replace(belief=belief), key=key)
+  act = state.act._replace(policy=policy, belief=belief)
+  state = state._replace(act=act, key=key)
   return state._replace(learn=learn._replace(world=world)), metrics

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.buffers import ring
 from mbrl_jax.planners.rollout import slice_mapper, split_keys
 from mbrl_jax.types import Array, Dynamics, Key, Params, Transition
 
@@ -50,6 +51,8 @@ def imagine(
   redraw: bool,
 ) -> Any:
   """Rolls out and hands every step to ``store``; rows that have terminated are not alive.
+
+  Nor are rows after a step that was not finite; that step itself no buffer stores.
 
   Args:
     dynamics: of a learned model, its state being the observation.
@@ -91,7 +94,8 @@ def imagine(
     flag = jnp.zeros_like(terminated)
     made = Transition(rows.obs, action, reward, next_obs, terminated, flag)
     carry = store(carry, made, rows.alive)
-    after = Branches(next_obs, rows.row, rows.alive & ~terminated)
+    going_on = ~terminated & jax.vmap(ring.storable)(made)
+    after = Branches(next_obs, rows.row, rows.alive & going_on)
     if redraw:
       order = jax.random.permutation(deal_key, count)
       after = jax.tree.map(lambda x: x[order], after)

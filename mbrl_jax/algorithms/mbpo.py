@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mbrl_jax.algorithms.agent import (
   Agent,
@@ -33,9 +34,17 @@ from mbrl_jax.algorithms.agent import (
   start_acting,
 )
 from mbrl_jax.algorithms.imagine import imagine
-from mbrl_jax.algorithms.schedule import at_epoch, check_schedule
+from mbrl_jax.algorithms.schedule import at_epoch, check_schedule, floor_at_epoch
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
-from mbrl_jax.algorithms.world import World, WorldConfig, WorldState, elite_params, make_world
+from mbrl_jax.algorithms.world import (
+  World,
+  WorldConfig,
+  WorldState,
+  elite_params,
+  fitted,
+  make_world,
+)
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.validate import positive
@@ -62,7 +71,7 @@ class Config:
     capacity: real transitions kept; 0: all of the run.
     update_every: environment steps between fits of the model, in one compiled call.
     epoch_length: environment steps that the schedules count as one epoch.
-    fit_until: epoch after which the model is fitted no more; -1: never.
+    fit_until: epoch after which the model is fitted no more, once it has been; -1: never.
     rollouts: start states of the rollouts after each fit, a multiple of world.elites.
     rollout_schedule: length of the rollouts over epochs, rounded down.
     ratio_schedule: share of real transitions in a batch over epochs; 1: no model.
@@ -93,7 +102,7 @@ class Learn(NamedTuple):
     real: transitions of the environment.
     model: transitions of the rollouts.
     metrics: of the latest gradient step of the actor-critic.
-    run_key: stays the same all through the run.
+    run_key: stays the same all through the run; the number of an epoch is folded into it.
     tuning: numbers of the rollouts.
   """
 
@@ -122,6 +131,7 @@ class _Parts(NamedTuple):
   tuning: Any
 
 
+@in_single_precision
 def make_mbpo(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes MBPO for a task.
 
@@ -225,14 +235,13 @@ def _check(config: Config) -> None:
 def _init(parts: _Parts, key: Key) -> TrainState:
   """Makes the state of a run that has not begun, but for the rollout."""
   spec, config = parts.spec, parts.config
-  sac_key, world_key, key = jax.random.split(key, 3)
+  sac_key, world_key, key, run_key = jax.random.split(key, 4)
   sac, blank, none = parts.agent.init(sac_key), blank_transition(spec), jnp.zeros((), jnp.int32)
   calls = -(-config.retain_epochs * config.epoch_length // config.update_every)
   real = ring.init(config.capacity or config.steps, blank)
-  model = ring.init(calls * longest(config) * config.rollouts, blank)
+  model = ring.init(calls * longest(config) * config.rollouts, blank, counted=True)
   sample = lambda key: ring.sample(real, key, config.agent.batch_size)
   metrics = parts.agent.update(sac, sample, key, none > 0)[1]
-  run_key = jax.random.fold_in(key, 0)
   world, tuning = parts.world.init(world_key), jax.tree.map(jnp.asarray, parts.tuning)
   learn = Learn(sac, world, real, model, metrics, run_key, tuning)
   return TrainState(start_acting(sac, config.init_steps), learn, None, key, none)
@@ -243,11 +252,12 @@ def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainS
   config, learn = parts.config, state.learn
   key, update_key = jax.random.split(state.key)
   real = ring.add(learn.real, transition)
-  share = at_epoch(config.ratio_schedule, _epoch(config, state))
+  epoch, size = _epoch(config, state), config.agent.batch_size
+  share = floor_at_epoch(config.ratio_schedule, epoch, size) / np.float32(size)
   kept = _kept(config, state)
 
   def sample(key: Key) -> Transition:
-    return ring.sample_two(real, learn.model, key, config.agent.batch_size, share, kept)
+    return ring.sample_two(real, learn.model, key, size, share, kept)
 
   ready = (state.act.random == 0) & ((learn.model.size > 0) | (share >= 1))
   sac, metrics = parts.agent.update(learn.sac, sample, update_key, ready)
@@ -264,25 +274,26 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   epoch = _epoch(config, state)
   begun = state.act.random == 0
   wanted = begun & (at_epoch(config.ratio_schedule, epoch) < 1)
-  fitting = wanted & ((config.fit_until < 0) | (epoch < config.fit_until))
-  world, fitted = parts.world.fit(
+  fitting = (config.fit_until < 0) | (epoch < config.fit_until) | ~fitted(learn.world)
+  world, report = parts.world.fit(
     learn.world,
     learn.real.data,
     learn.real.size,
     fit_key,
-    jnp.where(fitting, config.world.epochs, 0),
+    jnp.where(wanted & fitting, config.world.epochs, 0),
   )
-  length = jnp.floor(at_epoch(config.rollout_schedule, epoch)).astype(jnp.int32)
+  length = floor_at_epoch(config.rollout_schedule, epoch)
   starts = ring.sample(learn.real, start_key, config.rollouts).obs
-  steps = jnp.where(wanted, length, 0)
+  steps = jnp.where(wanted & fitted(world), length, 0)
   params = elite_params(world)
   keys = roll_key, jax.random.fold_in(learn.run_key, epoch)
   model = parts.rollouts(learn.tuning, learn.model, params, learn.sac, starts, steps, *keys)
   metrics = {
     **learn.metrics,
-    "model_error": jnp.mean(fitted["holdout_mse"][world.elites]),
-    "fit_epochs": fitted["epochs"],
+    "model_error": jnp.mean(report["holdout_mse"][world.elites]),
+    "fit_epochs": report["epochs"],
     "rollout_length": length,
+    "nonfinite_imagined": model.dropped,
     "ran": begun.astype(jnp.float32),
   }
   learn = learn._replace(world=world, model=model)
@@ -296,6 +307,7 @@ def _epoch(config: Config, state: TrainState) -> Array:
 
 def _kept(config: Config, state: TrainState) -> Array:
   """Returns how many imagined transitions are young enough."""
-  length = jnp.floor(at_epoch(config.rollout_schedule, _epoch(config, state)))
-  calls = config.retain_epochs * config.epoch_length / config.update_every
-  return jnp.maximum(calls * length * config.rollouts, 1).astype(jnp.int32)
+  length = floor_at_epoch(config.rollout_schedule, _epoch(config, state))
+  rows = config.retain_epochs * config.epoch_length * config.rollouts  # per step of length
+  whole, rest = divmod(rows, config.update_every)
+  return jnp.maximum(length * whole + length * rest // config.update_every, 1)

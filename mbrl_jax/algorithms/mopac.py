@@ -39,10 +39,12 @@ from mbrl_jax.algorithms import mbpo
 from mbrl_jax.algorithms.agent import Agent, AgentConfig, make_agent, start_acting
 from mbrl_jax.algorithms.imagine import imagine
 from mbrl_jax.algorithms.mopac_released import released_plan, store_all
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.world import World, make_world
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.noise import normal
+from mbrl_jax.ops.product import einsum
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners import make_evaluate
 from mbrl_jax.planners.rollout import slice_mapper, split_keys
@@ -84,6 +86,7 @@ class Config(mbpo.Config):
   as_released: bool = False
 
 
+@in_single_precision
 def make_mopac(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes MoPAC for a task.
 
@@ -166,12 +169,10 @@ def _improve(
 
   def terminal(params: Params, state: State, key: Key) -> Array:
     del params, key
-    # evaluate() discounts it by the longest horizon, the rollouts may be shorter
-    rest = discount ** (steps - horizon).astype(jnp.float32)
-    return rest * agent.sac.v(sac.target_value, spec.encode(state[0]))
+    return state.weight * agent.sac.v(sac.target_value, spec.encode(state.obs))
 
-  evaluate = make_evaluate(_stopping(dynamics, steps), discount=discount, terminal=terminal)
-  start = (obs, jnp.zeros((), jnp.int32))
+  evaluate = make_evaluate(_stopping(dynamics, steps, discount), terminal=terminal)
+  start = _Walk(obs, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
   returns = evaluate(params, start, copies, score_key)
   usable = jnp.isfinite(returns)
   finite = jnp.where(usable, returns, 0.0)
@@ -180,19 +181,39 @@ def _improve(
   spread = jnp.sqrt(jnp.where(usable, jnp.square(finite - mean), 0.0).sum() / known)
   scaled = (returns - jnp.max(returns)) / (tuning.temperature * jnp.maximum(spread, 1e-6))
   weights = jax.nn.softmax(jnp.where(usable, scaled, -jnp.inf))
-  plan = jnp.einsum("k,kha->ha", weights, copies)
+  plan = einsum("k,kha->ha", weights, copies)
   return jnp.where(usable.any(), plan, nominal)
 
 
-def _stopping(dynamics: Dynamics, steps: Array) -> Dynamics:
-  """Makes one elite stand still, without reward, once ``steps`` steps are taken."""
+class _Walk(NamedTuple):
+  """Where a rollout that may be shorter than the plan stands.
 
-  def step(params: Params, state: State, action: Array, key: Key) -> tuple:
-    obs, t = state
-    next_obs, reward, terminated = dynamics.step(params, obs, action, key)
-    moving = t < steps
-    obs = jnp.where(moving, next_obs, obs)
-    return (obs, t + 1), jnp.where(moving, reward, 0.0), terminated & moving
+  Attributes:
+    obs: ``[O]``.
+    t: steps taken, ``[]`` int32.
+    weight: discount of the next reward, or of the value where it stands still, ``[]``.
+  """
+
+  obs: Array
+  t: Array
+  weight: Array
+
+
+def _stopping(dynamics: Dynamics, steps: Array, discount: Array) -> Dynamics:
+  """Makes one elite stand still, without reward, once ``steps`` steps are taken.
+
+  Rewards are discounted here: what is left after ``steps`` steps is the value's discount.
+  """
+
+  def step(params: Params, state: _Walk, action: Array, key: Key) -> tuple:
+    next_obs, reward, terminated = dynamics.step(params, state.obs, action, key)
+    moving = state.t < steps
+    after = _Walk(
+      jnp.where(moving, next_obs, state.obs),
+      state.t + 1,
+      jnp.where(moving, state.weight * discount, state.weight),
+    )
+    return after, jnp.where(moving, state.weight * reward, 0.0), terminated & moving
 
   return Dynamics(step, noise=dynamics.noise)
 

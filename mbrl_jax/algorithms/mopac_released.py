@@ -31,6 +31,7 @@ from mbrl_jax.algorithms.agent import Agent, start_acting
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.noise import normal
+from mbrl_jax.ops.product import einsum
 from mbrl_jax.planners.rollout import split_keys
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, Transition
 
@@ -104,7 +105,7 @@ def released_plan(
   weights = jnp.where(finite, jnp.exp(returns - top), 0.0)
   weights /= weights.sum() + 1e-6
   rolled = (jnp.arange(horizon) < steps - 1)[:, None]
-  return clip(jnp.where(rolled, base, middle) + jnp.einsum("k,kha->ha", weights, eps))
+  return clip(jnp.where(rolled, base, middle) + einsum("k,kha->ha", weights, eps))
 
 
 def store_all(buffer: ring.Ring, made: Transition, alive: Array) -> ring.Ring:

@@ -23,9 +23,11 @@ import jax.numpy as jnp
 
 from mbrl_jax.algorithms.controller import PlannerConfig, make_controller
 from mbrl_jax.algorithms.model import FitConfig, ModelConfig, make_model
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_optimizer
+from mbrl_jax.models.fit import FitResult
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners import make_predict
 from mbrl_jax.types import (
@@ -33,6 +35,7 @@ from mbrl_jax.types import (
   Array,
   EnvSpec,
   Insight,
+  Key,
   Metrics,
   PlanState,
   TrainState,
@@ -45,9 +48,9 @@ class Config:
   """PETS; the defaults are the paper's for cart-pole.
 
   Attributes:
-    trials: episodes of model-predictive control.
+    trials: episodes of model-predictive control; after them the run is over.
     init_trials: episodes of uniform actions before them.
-    capacity: transitions kept, the oldest go first; 0: as many as the run takes.
+    capacity: transitions kept, the oldest go first; 0: as many as the run can take.
     log_predictions: report every particle's prediction at each control step.
     model, fit, planner: see their classes.
   """
@@ -68,7 +71,8 @@ class Act(NamedTuple):
     params: parameters of the model.
     plan: state of the planner.
     fresh: that with which every episode begins.
-    random: uniform actions still to take before planning, ``[]`` int32.
+    random: uniform actions still to take before planning if no episode ends early,
+      ``[]`` int32.
   """
 
   params: Any
@@ -91,6 +95,7 @@ class Learn(NamedTuple):
   due: Array
 
 
+@in_single_precision
 def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes PETS for a task.
 
@@ -99,7 +104,8 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
       with one net, particles that do not divide among the nets) or sizes that
       are not positive.
   """
-  positive(trials=config.trials, **vars(config.fit))
+  trials = {"trials": config.trials, "init_trials": config.init_trials}
+  positive(**trials, **vars(config.fit))
   model = make_model(config.model)
   dynamics = as_dynamics(
     model,
@@ -120,10 +126,11 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
     init=lambda key: _init(spec, config, model, planner, optimizer, key),
     reset=lambda act: act._replace(plan=act.fresh),
     act=lambda act, obs, key: _act(spec, planner, predict, act, obs, key),
-    observe=_observe,
+    observe=lambda state, transition: _observe(spec, state, transition),
     update=lambda state: _update(spec, config, model, optimizer, state),
     deploy=lambda act: act._replace(random=jnp.zeros_like(act.random)),
     insight=Insight(dynamics, lambda state: state.act.params, planned=lambda act: act.plan),
+    idle=lambda state: _idle(sum(trials.values()), state),
   )
 
 
@@ -162,26 +169,42 @@ def _act(spec, planner, predict, act, obs, key) -> tuple[Array, Act, Metrics]:
   action, plan, value, nonfinite = jax.lax.cond(random, explore, exploit)
   info = {"value": value, "nonfinite": nonfinite, "random": random.astype(jnp.float32)}
   if predict is not None:
-    info["prediction"] = predict(act.params, obs, plan.plan, predict_key)
+    info["prediction"] = _predict(predict, act, plan.plan, obs, predict_key)
   return action, act._replace(plan=plan, random=jnp.maximum(act.random - 1, 0)), info
 
 
-def _observe(state: TrainState, transition: Transition) -> TrainState:
+def _predict(predict, act: Act, plan: Array, obs: Array, key) -> Array:
+  """Predicts ``[H + 1, P, O]`` from what is left of a plan that is executed; NaN behind it."""
+  age = act.plan.age
+  states = predict(act.params, obs, jnp.roll(plan, -age, axis=0), key)
+  known = jnp.arange(len(states)) < len(states) - age
+  return jnp.where(known[:, None, None], states, jnp.nan)
+
+
+def _observe(spec: EnvSpec, state: TrainState, transition: Transition) -> TrainState:
   """Stores a transition; the end of an episode makes a fit due."""
-  learn = state.learn
+  learn, act = state.learn, state.act
   done = transition.terminated | transition.truncated
-  ended = done & (state.act.random == 0)
+  # what an episode that ended early has left of its uniform actions is not taken in the next
+  random = jnp.where(done, act.random - act.random % spec.episode_length, act.random)
   buffer = ring.add(learn.buffer, transition)
-  return state._replace(learn=learn._replace(buffer=buffer, due=learn.due | ended))
+  # nobody plans with a model that has seen nothing
+  random = jnp.where(done & (buffer.size == 0), spec.episode_length, random)
+  learn = learn._replace(buffer=buffer, due=learn.due | (done & (random == 0)))
+  return state._replace(act=act._replace(random=random), learn=learn)
+
+
+def _idle(episodes: int, state: TrainState) -> Array:
+  """Waits for the fit that follows each episode, and for good after the last one."""
+  return state.learn.due | (state.rollout.episodes >= episodes)
 
 
 def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]:
   """Fits the model to all data if an episode has ended."""
-  fit_key, key = jax.random.split(state.key)
   learn, due = state.learn, state.learn.due
   data, size = learn.buffer.data, learn.buffer.size
 
-  def run(epochs: Array) -> tuple[Any, Any, Metrics]:
+  def run(key: Key, epochs: Array) -> FitResult:
     inputs = jnp.concatenate([jax.vmap(spec.encode)(data.obs), data.action], axis=1)
     return fit(
       model,
@@ -190,23 +213,26 @@ def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]
       inputs,
       jax.vmap(spec.target)(data.obs, data.next_obs),
       size,
-      fit_key,
+      key,
       optimizer=optimizer,
       epochs=epochs,
       batch_size=None if model.kind == "GP" else config.fit.batch_size,
     )
 
-  def skip() -> tuple[Any, Any, Metrics]:
-    shapes = jax.eval_shape(run, jnp.zeros((), jnp.int32)).metrics
+  def refit() -> tuple[FitResult, Key]:
+    fit_key, key = jax.random.split(state.key)
+    return run(fit_key, epochs), key
+
+  def skip() -> tuple[FitResult, Key]:
+    shapes = jax.eval_shape(run, state.key, jnp.zeros((), jnp.int32)).metrics
     metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return state.act.params, learn.opt_state, metrics
+    return FitResult(state.act.params, learn.opt_state, metrics), state.key
 
   # Under vmap both branches run: then no epochs make the fit leave all as it is.
   epochs = config.fit.gp_epochs if model.kind == "GP" else config.fit.epochs
   epochs = jnp.where(due, epochs, 0)
-  params, opt_state, metrics = jax.lax.cond(due, lambda: tuple(run(epochs)), skip)
+  # The key moves on with fits, not with calls, so that chunking changes nothing.
+  (params, opt_state, metrics), key = jax.lax.cond(due, refit, skip)
   metrics = {**metrics, "ran": due.astype(jnp.float32)}
   learn = Learn(opt_state, learn.buffer, jnp.zeros((), bool))
-  # The key moves on with fits, not with calls, so that chunking changes nothing.
-  key = jnp.where(due, key, state.key)
   return state._replace(act=state.act._replace(params=params), learn=learn, key=key), metrics

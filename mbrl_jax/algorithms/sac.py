@@ -23,6 +23,7 @@ from mbrl_jax.algorithms.agent import (
   make_agent,
   start_acting,
 )
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
@@ -65,6 +66,7 @@ class Learn(NamedTuple):
   ran: Array
 
 
+@in_single_precision
 def make_sac_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes SAC for a task.
 

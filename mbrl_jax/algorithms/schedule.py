@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from fractions import Fraction
 
 import jax.numpy as jnp
+import numpy as np
 
 from mbrl_jax.types import Array
 
@@ -13,12 +16,14 @@ def check_schedule(name: str, schedule: Sequence[float], low: float, high: float
   """Checks a schedule.
 
   Raises:
-    ValueError: it has not four numbers, ends before it starts, or has values outside
-      ``[low, high]``.
+    ValueError: it has not four finite numbers, ends before it starts, or has values
+      outside ``[low, high]``.
   """
   form = "[start_epoch, end_epoch, start_value, end_value]"
   if len(schedule) != 4:
     raise ValueError(f"{name}={tuple(schedule)!r} must have four numbers: {form}.")
+  if not all(math.isfinite(number) for number in schedule):
+    raise ValueError(f"{name}={tuple(schedule)!r} must have finite numbers: {form}.")
   if schedule[0] >= schedule[1]:
     raise ValueError(f"{name}={tuple(schedule)!r} ends before it starts; it reads {form}.")
   if not all(low <= value <= high for value in schedule[2:]):
@@ -28,7 +33,35 @@ def check_schedule(name: str, schedule: Sequence[float], low: float, high: float
 
 
 def at_epoch(schedule: Sequence[float], epoch: Array) -> Array:
-  """Returns the value at ``epoch``: linear between start and end, constant outside."""
-  first, last, low, high = schedule
-  share = jnp.clip((epoch - first) / (last - first), 0.0, 1.0)
-  return low + share * (high - low)
+  """Returns the value at ``epoch``: linear between start and end, constant outside.
+
+  It is exact at both ends and never turns back in between, float32.
+  """
+  first, last, *values = schedule
+  start, end = (np.float32(value) for value in values)
+  share = jnp.clip(jnp.float32(epoch - first) / np.float32(last - first), 0.0, 1.0)
+  value = jnp.clip(start + share * (end - start), min(start, end), max(start, end))
+  return jnp.where(epoch >= math.ceil(last), end, value)
+
+
+def floor_at_epoch(schedule: Sequence[float], epoch: Array, scale: int = 1) -> Array:
+  """Returns ``floor(scale * at_epoch(schedule, epoch))`` without any rounding, int32.
+
+  The epochs at which it changes are found in fractions beforehand; numbers count as they are
+  written, 0.1 as a tenth.
+
+  Args:
+    schedule: constants.
+    epoch: ``[]``, or with a last axis of 1 ``[..., 1]``, int32.
+    scale: factor on the values, such as the size of a batch.
+  """
+  first, last, start, end = (Fraction(str(number)) for number in schedule)
+  start, end = scale * start, scale * end
+  low, high = math.floor(min(start, end)), math.floor(max(start, end))
+  slope = (end - start) / (last - first)
+  reached = [first + (level - start) / slope for level in range(low + 1, high + 1)]
+  # Upwards a level is reached at the first epoch not before, downwards left after the last.
+  sign, base = (1, low) if start <= end else (-1, high)
+  turns = [math.ceil(e) for e in reached] if sign > 0 else [math.floor(e) + 1 for e in reached]
+  past = jnp.asarray(np.array(sorted(turns), np.int32)) <= epoch
+  return base + sign * jnp.sum(past, axis=-1, dtype=jnp.int32)

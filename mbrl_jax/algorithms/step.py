@@ -6,6 +6,7 @@ learning. Both work with any ``Algorithm`` and any ``Env``.
 
 In training an action that is not finite never reaches the environment or the buffer: the
 middle of the bounds is taken in its place, and counted. In an evaluation it shows as NaN.
+A transition that is not finite is counted, too; buffers do not store it (``buffers.ring``).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mbrl_jax.buffers import ring
 from mbrl_jax.envs.restart import restart
+from mbrl_jax.ops.single import narrow
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.types import (
   Algorithm,
@@ -49,7 +52,7 @@ class Rollout(NamedTuple):
 def init_state(algorithm: Algorithm, env: Env, key: Key) -> TrainState:
   """Makes the state of a run that has not begun; ``vmap`` over keys for seeds."""
   algorithm_key, env_key = jax.random.split(key)
-  rollout = Rollout(env.reset(env_key), jnp.zeros(()), jnp.zeros((), jnp.int32))
+  rollout = Rollout(env.reset(env_key), jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
   return algorithm.init(algorithm_key)._replace(rollout=rollout)
 
 
@@ -64,22 +67,25 @@ def make_step(
   """Makes the compiled training step.
 
   One call takes ``steps`` environment steps, resetting the environment at the
-  end of each episode, and then calls ``algorithm.update`` once.
+  end of each episode, and then calls ``algorithm.update`` once. While ``algorithm.idle``
+  nothing moves: the rest of the call takes no steps.
 
   Args:
     algorithm: what acts and learns.
     env: where it acts.
-    steps: ``K``, environment steps per call; a divisor of the episode length
-      lets the algorithm learn exactly at the end of each episode.
+    steps: ``K``, environment steps per call at most; a divisor of the episode length lets
+      an algorithm that learns after each episode go on without a pause.
     seeds: independent runs at once; every leaf then has a leading ``[seeds]``.
     compiler_options: for XLA, see ``runtime.devices``.
 
   Returns:
     A jitted ``(TrainState) -> (TrainState, metrics)`` with metrics
+    ``taken [K]`` (false where the environment stood still; the rest of such a row is zero),
     ``transition`` (leaves ``[K, ...]``), ``pose [K, Q]``, ``done [K]``,
     ``episode_return [K]`` (of the episode so far), ``info`` (leaves ``[K, ...]``,
     from ``algorithm.act``, and ``masked_actions [K]``, 1 where the middle of the bounds
-    was taken in place of a non-finite action) and ``update`` (from ``algorithm.update``).
+    was taken in place of a non-finite action, and ``nonfinite_transitions [K]``, 1 where a
+    transition was not finite) and ``update`` (from ``algorithm.update``).
   """
   positive(steps=steps)
 
@@ -94,23 +100,38 @@ def make_step(
 
 
 def env_step(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:
-  """Acts once, stores the transition and resets where the episode is over."""
+  """Acts once, stores the transition and resets where the episode is over; or stands still."""
+  if algorithm.idle is None:
+    return _move(algorithm, env, state)
+  shapes = jax.eval_shape(lambda: _move(algorithm, env, state))[1]
+  still = lambda: (state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+  return jax.lax.cond(algorithm.idle(state), still, lambda: _move(algorithm, env, state))
+
+
+def _move(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:
+  """Takes the step of ``env_step``."""
   key, act_key, env_key, reset_key = jax.random.split(state.key, 4)
   rollout = state.rollout
   action, act, info = algorithm.act(state.act, rollout.env.obs, act_key)
   action, masked = _mask(env.spec, action)
   env_state, transition = env.step(rollout.env, action, env_key)
+  transition = narrow(transition)
   state = state._replace(act=act, key=key, steps=state.steps + 1)
   state = algorithm.observe(state, transition)
 
   done = transition.terminated | transition.truncated
   total = rollout.episode_return + transition.reward
+  counts = {
+    "masked_actions": masked,
+    "nonfinite_transitions": jnp.int32(~ring.storable(transition)),
+  }
   metrics = {
+    "taken": jnp.ones((), bool),
     "transition": transition,
     "pose": env.pose(env_state),
     "done": done,
     "episode_return": total,
-    "info": {**info, "masked_actions": masked},
+    "info": {**info, **counts},
   }
   env_state = restart(env, done, env_state, reset_key)
   act = jax.lax.cond(done, lambda: algorithm.reset(state.act), lambda: state.act)
@@ -157,6 +178,7 @@ def make_evaluation(
     act_key, env_key = jax.random.split(key)
     action, act, _ = algorithm.act(act, env_state.obs, act_key)
     env_state, transition = env.step(env_state, action, env_key)
+    transition = narrow(transition)
     pose = env.pose(env_state)
     done = transition.terminated | transition.truncated
     return (env_state, act, alive & ~done), (transition, pose, alive)

@@ -88,6 +88,11 @@ def elite_params(state: WorldState) -> Params:
   return take_members(state.params, state.elites)
 
 
+def fitted(state: WorldState) -> Array:
+  """Tells whether the nets have been trained at all, ``[]`` bool."""
+  return state.opt_state.count > 0
+
+
 def make_world(spec: EnvSpec, config: WorldConfig) -> World:
   """Makes the learned model of a task.
 

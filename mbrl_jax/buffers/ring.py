@@ -1,4 +1,8 @@
-"""A ring buffer of transitions as pure functions over a pytree of arrays."""
+"""A ring buffer of transitions as pure functions over a pytree of arrays.
+
+What is not finite is never stored: one NaN would be drawn again and again, and each time reach
+every net that learns from the batch.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +10,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.types import Array, Key
@@ -18,11 +23,13 @@ class Ring(NamedTuple):
     data: items, leaves ``[capacity, ...]``; the first ``size`` rows are valid.
     cursor: row that is written next, ``[]`` int32.
     size: number of valid rows, ``[]`` int32.
+    dropped: items that were to be added and were not finite, ``[]`` int32; None: not counted.
   """
 
   data: Any
   cursor: Array
   size: Array
+  dropped: Array | None = None
 
   @property
   def capacity(self) -> int:
@@ -30,22 +37,42 @@ class Ring(NamedTuple):
     return jax.tree.leaves(self.data)[0].shape[0]
 
 
-def init(capacity: int, example: Any) -> Ring:
-  """Makes an empty buffer for items shaped like ``example`` (arrays or shapes)."""
+def init(capacity: int, example: Any, *, counted: bool = False) -> Ring:
+  """Makes an empty buffer for items shaped like ``example`` (arrays or shapes).
+
+  Args:
+    capacity: rows.
+    example: one item.
+    counted: count the items that are not stored because they are not finite.
+
+  Raises:
+    ValueError: a capacity that is not positive.
+  """
   positive(capacity=capacity)
   data = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), example)
-  return Ring(data, jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+  none = lambda: jnp.zeros((), jnp.int32)  # leaves that share a buffer could not be donated
+  return Ring(data, none(), none(), none() if counted else None)
+
+
+def storable(item: Any) -> Array:
+  """Tells whether all numbers of one item are finite, ``[]`` bool."""
+  found = jnp.ones((), bool)
+  for x in jax.tree.leaves(item):
+    if jnp.issubdtype(jnp.result_type(x), jnp.inexact):
+      found &= jnp.isfinite(x).all()
+  return found
 
 
 def add(ring: Ring, item: Any) -> Ring:
-  """Writes one item, over the oldest once the buffer is full."""
-  data = jax.tree.map(lambda rows, x: rows.at[ring.cursor].set(x), ring.data, item)
-  size = jnp.minimum(ring.size + 1, ring.capacity)
-  return Ring(data, (ring.cursor + 1) % ring.capacity, size)
+  """Writes one item, over the oldest once the buffer is full, if it is ``storable``."""
+  count = jnp.int32(storable(item))
+  row = jnp.where(count, ring.cursor, ring.capacity)  # beyond the end: dropped
+  data = jax.tree.map(lambda rows, x: rows.at[row].set(x, mode="drop"), ring.data, item)
+  return _moved(ring, data, count, 1 - count)
 
 
 def add_many(ring: Ring, items: Any, keep: Array) -> Ring:
-  """Writes the items of a batch that are to be kept, in their order.
+  """Writes the items of a batch that are to be kept and ``storable``, in their order.
 
   Args:
     ring: the buffer.
@@ -57,18 +84,28 @@ def add_many(ring: Ring, items: Any, keep: Array) -> Ring:
   """
   if len(keep) > ring.capacity:
     raise ValueError(f"{len(keep)} items do not fit a buffer of capacity={ring.capacity}.")
+  wanted, keep = keep, keep & jax.vmap(storable)(items)
   place = (ring.cursor + jnp.cumsum(keep) - 1) % ring.capacity
   rows = jnp.where(keep, place, ring.capacity)  # beyond the end: dropped
   data = jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), ring.data, items)
   count = jnp.sum(keep, dtype=jnp.int32)
-  size = jnp.minimum(ring.size + count, ring.capacity)
-  return Ring(data, (ring.cursor + count) % ring.capacity, size)
+  return _moved(ring, data, count, jnp.sum(wanted, dtype=jnp.int32) - count)
+
+
+def _moved(ring: Ring, data: Any, count: Array, dropped: Array) -> Ring:
+  """Returns the buffer after ``count`` items were written to ``data``, and others were not."""
+  return Ring(
+    data,
+    (ring.cursor + count) % ring.capacity,
+    jnp.minimum(ring.size + count, ring.capacity),
+    None if ring.dropped is None else ring.dropped + dropped,
+  )
 
 
 def sample(ring: Ring, key: Key, size: int, newest: Array | None = None) -> Any:
   """Draws ``size`` valid items uniformly with replacement, leaves ``[size, ...]``.
 
-  The buffer must not be empty.
+  Of an empty buffer all items are zeros.
 
   Args:
     ring: the buffer.
@@ -77,9 +114,10 @@ def sample(ring: Ring, key: Key, size: int, newest: Array | None = None) -> Any:
     newest: draw only from so many items that were added last, ``[]``; None: from all.
   """
   if newest is None:
-    rows = jax.random.randint(key, (size,), 0, ring.size)
+    rows = jax.random.randint(key, (size,), 0, jnp.maximum(ring.size, 1), jnp.int32)
   else:
-    age = jax.random.randint(key, (size,), 0, jnp.minimum(ring.size, newest))
+    among = jnp.clip(newest, 1, jnp.maximum(ring.size, 1))
+    age = jax.random.randint(key, (size,), 0, among, jnp.int32)
     rows = (ring.cursor - 1 - age) % ring.capacity
   return jax.tree.map(lambda x: x[rows], ring.data)
 
@@ -94,7 +132,7 @@ def sample_two(
 ) -> Any:
   """Draws a batch of which ``floor(size * share)`` items come from ``first``.
 
-  Neither may be empty, unless nothing is taken from it.
+  What is taken of one that is empty are zeros.
 
   Args:
     first, second: buffers of items alike.
@@ -105,8 +143,8 @@ def sample_two(
   """
   keys = jax.random.split(key)
   a, b = sample(first, keys[0], size), sample(second, keys[1], size, newest)
-  # a margin, because 0.8 of 255 in float32 may fall short of 204
-  count = jnp.floor(size * jnp.asarray(share) + 1e-4)
+  # a margin of rounding, because 0.7 of 10 falls short of 7 in float32
+  count = jnp.floor(size * jnp.asarray(share, jnp.float32) * np.float32(1 + 2**-22))
   own = jnp.arange(size) < count
   choose = lambda x, y: jnp.where(own.reshape(-1, *(1,) * (x.ndim - 1)), x, y)
   return jax.tree.map(choose, a, b)

@@ -33,16 +33,23 @@ class ActionNoise:
     std: standard deviation, one number or ``[A]``, in the actions' unit.
 
   Raises:
-    ValueError: ``std`` is negative or not finite.
+    ValueError: ``std`` is negative, not finite or of another shape.
   """
 
   env: Env
   std: Any
 
   def __post_init__(self):
-    std = np.asarray(self.std)
-    if not (np.isfinite(std) & (std >= 0)).all():
-      raise ValueError(f"action_noise must be finite and not negative, got {self.std!r}.")
+    shapes = (), (self.spec.action_dim,)
+    try:
+      std = np.asarray(self.std, float)
+    except (TypeError, ValueError):
+      std = np.full((), np.nan)
+    if std.shape not in shapes or not (np.isfinite(std) & (std >= 0)).all():
+      raise ValueError(
+        f"action_noise must be finite and not negative, one number or {shapes[1][0]}, got "
+        f"{self.std!r}."
+      )
 
   @property
   def spec(self) -> EnvSpec:
@@ -67,7 +74,9 @@ class ActionNoise:
     """Takes one control step under a disturbed action."""
     noise_key, step_key = jax.random.split(key)
     action = jnp.asarray(action, jnp.float32)
-    noisy = action + self.std * jax.random.normal(noise_key, action.shape)
+    noisy = action + np.float32(self.std) * jax.random.normal(
+      noise_key, action.shape, jnp.float32
+    )
     noisy = jnp.clip(noisy, self.spec.action_low, self.spec.action_high)
     state, transition = self.env.step(state, noisy, step_key)
     if not isinstance(self.spec.reward, Missing):

@@ -9,7 +9,6 @@ are part of the observation, so the reward, the cost's negative, is a pure funct
 
 from __future__ import annotations
 
-import copy
 import functools
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -20,6 +19,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from mbrl_jax.envs.action_bounds import action_bounds
 from mbrl_jax.envs.asset import named
 from mbrl_jax.envs.physics import Physics, everything, make_physics, resolve_backend
 from mbrl_jax.envs.sensors import find_sensors, list_sensors
@@ -54,7 +54,9 @@ def make_mjcf(
       those of one number.
     control_cost: weight of ``|action|^2``.
     physics: ``"mjx"``, ``"mujoco"`` or ``"auto"``, see ``make_env``.
-    keyframe: name or number of the keyframe where episodes start; ``qpos0`` by default.
+    keyframe: name or number of the keyframe where episodes start, with all that it holds
+      (positions, velocities, activations, mocap bodies, time; its ctrl is what the first
+      sensors see); ``qpos0`` by default.
     dt: seconds of a control step, a multiple of the model's timestep; by default as near
       to ``CONTROL_STEP`` as such a multiple can be.
     episode_length: control steps.
@@ -79,12 +81,13 @@ def make_mjcf(
   validate.positive(episode_length=episode_length)
   validate.between(0.0, np.inf, control_cost=control_cost, initial_noise=initial_noise)
   model = load_model(path)
+  keyframe = _find_keyframe(model, keyframe)
   qpos, qvel, act = _start(model, keyframe)
   names = [n for n in list_sensors(model) if n] if callable(cost) else list(cost)
   sensors = find_sensors(model, names)
   sizes = [int(model.sensor_dim[i]) for i in sensors]
   judge = cost if callable(cost) else _weighted(cost, sizes)
-  low, high = _bounds(model)
+  low, high = action_bounds(model)
   substeps = _substeps(model.opt.timestep, dt)
   first = model.nq + model.nv + model.na
 
@@ -105,7 +108,7 @@ def make_mjcf(
   )
   backend = resolve_backend(physics)
   simulate = functools.partial(
-    make_physics, substeps=substeps, backend=backend, sensors=sensors
+    make_physics, substeps=substeps, backend=backend, sensors=sensors, keyframe=keyframe
   )
   return Task(
     spec=spec,
@@ -150,17 +153,22 @@ def _name(model: mujoco.MjModel, path: str | Path) -> str:
   return name if is_xml or name != "MuJoCo Model" else Path(path).stem
 
 
+def _find_keyframe(model: mujoco.MjModel, keyframe: str | int | None) -> int | None:
+  """Returns the number of a keyframe."""
+  if isinstance(keyframe, str):
+    names = [model.key(i).name for i in range(model.nkey)]
+    keyframe = names.index(validate.choice("keyframe", keyframe, filter(None, names)))
+  if keyframe is not None and not 0 <= keyframe < model.nkey:
+    raise ValueError(f"keyframe={keyframe!r}: the model has {model.nkey} keyframes, from 0.")
+  return keyframe
+
+
 def _start(
-  model: mujoco.MjModel, keyframe: str | int | None
+  model: mujoco.MjModel, keyframe: int | None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
   """Returns initial ``(qpos, qvel, act)``; moves mocap bodies to where they start."""
   if keyframe is None:
     return model.qpos0.copy(), np.zeros(model.nv), np.zeros(model.na)
-  names = [model.key(i).name for i in range(model.nkey)]
-  if isinstance(keyframe, str):
-    keyframe = names.index(validate.choice("keyframe", keyframe, filter(None, names)))
-  if not 0 <= keyframe < model.nkey:
-    raise ValueError(f"keyframe={keyframe!r}: the model has {model.nkey} keyframes, from 0.")
   key = model.key(keyframe)
   for body, mocap in enumerate(model.body_mocapid):
     if mocap >= 0:
@@ -232,21 +240,6 @@ def _split(values: Array, names: list[str], sizes: list[int]) -> dict[str, Array
     name: part[0] if size == 1 else part
     for name, part, size in zip(names, parts, sizes, strict=True)
   }
-
-
-def _bounds(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
-  """Returns the bounds of the actions, the actuators' ``ctrlrange``."""
-  if not model.nu:
-    raise ValueError("The model has no actuators: there is nothing to plan.")
-  for i, limited in enumerate(model.actuator_ctrllimited):
-    if not limited:
-      name = model.actuator(i).name or str(i)
-      raise ValueError(
-        f"The actuator {name!r} has no limits, but plans need bounds: give it a "
-        "ctrlrange='low high' in the MJCF."
-      )
-  low, high = np.float32(copy.copy(model.actuator_ctrlrange)).T
-  return low, high
 
 
 def _substeps(timestep: float, dt: float | None) -> int:

@@ -34,8 +34,10 @@ import mujoco
 import numpy as np
 
 from mbrl_jax.envs.fence import fence
-from mbrl_jax.envs.physics import Physics, PhysicsState
+from mbrl_jax.envs.mjx_support import find_unread, find_unsupported
+from mbrl_jax.envs.physics import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.sensors import sensor_addresses
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array
 
 
@@ -54,10 +56,16 @@ class MjxData(NamedTuple):
 
 
 def mjx_physics(
-  models: Sequence[mujoco.MjModel], substeps: int, sensors: tuple[int, ...] = ()
+  models: Sequence[mujoco.MjModel],
+  substeps: int,
+  sensors: tuple[int, ...] = (),
+  keyframe: int | None = None,
 ) -> Physics:
   """Builds the physics of ``models`` on MJX; see ``physics.make_physics``."""
   base, several = models[0], len(models) > 1
+  for each in models:
+    check_sensors(each, sensors)
+  first_ctrl = np.float32(keyframe_ctrl(base, keyframe))
   stack, axes = stack_models(models)
 
   def model(state: PhysicsState) -> Any:
@@ -69,15 +77,15 @@ def mjx_physics(
   def init(
     qpos: Array, qvel: Array, act: Array | None = None, variant: Any = 0
   ) -> PhysicsState:
-    state = mjx_state(base, qpos, qvel, act)
+    state = first_state(base, keyframe, qpos, qvel, act)
     if several:
       state = state._replace(variant=jnp.clip(jnp.int32(variant), 0, len(models) - 1))
-    return look(state, jnp.zeros(base.nu))
+    return look(state, jnp.asarray(first_ctrl))
 
   def step(state: PhysicsState, ctrl: Array) -> PhysicsState:
     return look(advance(model(state), state, ctrl, substeps), ctrl)
 
-  return Physics(init, step, len(models))
+  return Physics(single(init), single(step), len(models))
 
 
 def stack_models(
@@ -115,6 +123,7 @@ def take_model(stack: Any, axes: Any, index: Array) -> Any:
   return jax.tree.map(pick, axes, stack, is_leaf=lambda x: x is None)
 
 
+@single
 def mjx_model(model: Any) -> Any:
   """Turns a MuJoCo model into the ``mjx.Model`` that ``mjx_dynamics`` takes as params.
 
@@ -125,15 +134,16 @@ def mjx_model(model: Any) -> Any:
     ValueError: the model uses what MJX does not simulate; the message says what.
   """
   mjx = import_mjx()
-  if not isinstance(model, mujoco.MjModel):
-    if not isinstance(model, mjx.Model) or model.impl != mjx.Impl.JAX:
-      raise ValueError(
-        f"model must be a mujoco.MjModel or an mjx.Model with impl='jax', got {_kind(model)}."
-      )
+  is_mjx = isinstance(model, mjx.Model) and model.impl == mjx.Impl.JAX
+  if not is_mjx and not isinstance(model, mujoco.MjModel):
+    raise ValueError(
+      f"model must be a mujoco.MjModel or an mjx.Model with impl='jax', got {_kind(model)}."
+    )
+  problem = find_unsupported(model)
+  if problem:
+    raise ValueError(unsupported(model, problem))
+  if is_mjx:
     return model
-  for name, count in (("plugins", model.nplugin), ("delays", model.nhistory)):
-    if count:
-      raise ValueError(unsupported(model, f"{name} not implemented"))
   try:
     device_model = mjx.put_model(model, impl="jax")
     mjx.make_data(model, impl="jax")
@@ -142,6 +152,21 @@ def mjx_model(model: Any) -> Any:
   return device_model
 
 
+def check_sensors(model: Any, sensors: tuple[int, ...]) -> None:
+  """Checks that MJX computes what sensors of a model, ``MjModel`` or ``mjx.Model``, show.
+
+  Raises:
+    ValueError: it does not; the message says what.
+  """
+  if not sensors:
+    return
+  contacts = mjx_model(model) and import_mjx().make_data(model, impl="jax")._impl.ncon
+  problem = find_unread(model, sensors, contacts)
+  if problem:
+    raise ValueError(unsupported(model, problem))
+
+
+@single
 def mjx_state(
   model: Any, source: Any = None, qvel: Any = None, act: Any = None
 ) -> PhysicsState:
@@ -166,6 +191,16 @@ def mjx_state(
   act = _vector("act", np.zeros(model.na) if act is None else act, model.na)
   carried = MjxData(act, _vector("warmstart", warmstart, model.nv), _float(time))
   return PhysicsState(qpos, qvel, carried)
+
+
+def first_state(
+  model: mujoco.MjModel, keyframe: int | None, qpos: Array, qvel: Array, act: Array | None
+) -> PhysicsState:
+  """Makes the state that an episode starts from; see ``physics.make_physics``."""
+  if keyframe is None:
+    return mjx_state(model, qpos, qvel, act)
+  state = mjx_state(model, qpos, qvel, model.key_act[keyframe] if act is None else act)
+  return state._replace(data=state.data._replace(time=_float(model.key_time[keyframe])))
 
 
 def advance(model: Any, state: PhysicsState, ctrl: Array, substeps: int) -> PhysicsState:

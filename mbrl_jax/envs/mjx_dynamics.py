@@ -44,11 +44,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mbrl_jax.envs.mjx import advance, mjx_model, sense
+from mbrl_jax.envs.mjx import advance, check_sensors, mjx_model, sense
 from mbrl_jax.envs.physics import PhysicsState, everything
 from mbrl_jax.envs.sensors import find_sensors
 from mbrl_jax.envs.task import never
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array, Dynamics, Key
 
 Judge = Callable[[Array, Array, Array], Array]
@@ -93,10 +94,12 @@ def mjx_dynamics(
   """
   validate.positive(substeps=substeps, slices=slices)
   asked = find_sensors(mjx_model(model), sensors)
+  check_sensors(model, asked)
 
   def look(params: Any, state: PhysicsState, ctrl: Array) -> Array:
     return observe(sense(params, state, ctrl, asked) if asked else state)
 
+  @single
   def step(
     params: Any, state: PhysicsState, action: Array, key: Key
   ) -> tuple[PhysicsState, Array, Array]:

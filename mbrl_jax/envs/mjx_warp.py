@@ -29,14 +29,16 @@ from mbrl_jax.envs.adapters.extra import import_extra
 from mbrl_jax.envs.mjx import (
   MjxData,
   fill_data,
+  first_state,
   import_mjx,
-  mjx_state,
   stack_models,
   take_model,
   unsupported,
 )
-from mbrl_jax.envs.physics import Physics, PhysicsState
+from mbrl_jax.envs.mjx_support import find_unsupported
+from mbrl_jax.envs.physics import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.sensors import sensor_addresses
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array
 
 CONTACTS = 64
@@ -63,10 +65,14 @@ def check_warp() -> None:
 
 
 def warp_physics(
-  models: Sequence[mujoco.MjModel], substeps: int, sensors: tuple[int, ...] = ()
+  models: Sequence[mujoco.MjModel],
+  substeps: int,
+  sensors: tuple[int, ...] = (),
+  keyframe: int | None = None,
 ) -> Physics:
   """Builds the physics of ``models`` on Warp; see ``physics.make_physics``."""
   base, count = models[0], len(models)
+  first_ctrl = np.float32(keyframe_ctrl(base, keyframe))
   engine = _Engine(base, *stack_models(models, _put_model), sensors)
   move = merge_batches(functools.partial(engine.move, substeps))
   look = merge_batches(functools.partial(engine.move, 0))
@@ -74,16 +80,16 @@ def warp_physics(
   def init(
     qpos: Array, qvel: Array, act: Array | None = None, variant: Any = 0
   ) -> PhysicsState:
-    state = mjx_state(base, qpos, qvel, act)
+    state = first_state(base, keyframe, qpos, qvel, act)
     if count > 1:
       state = state._replace(variant=jnp.clip(jnp.int32(variant), 0, count - 1))
-    return look(state, jnp.zeros(base.nu)) if sensors else state
+    return look(state, jnp.asarray(first_ctrl)) if sensors else state
 
   def step(state: PhysicsState, ctrl: Array) -> PhysicsState:
     bare = state._replace(sensors=(), memory=())
     return move(bare, jnp.asarray(ctrl, jnp.float32))._replace(memory=state.memory)
 
-  return Physics(init, step, count)
+  return Physics(single(init), single(step), count)
 
 
 class _Engine(NamedTuple):
@@ -162,6 +168,9 @@ def merge_batches(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def _put_model(model: mujoco.MjModel) -> Any:
   """Turns a MuJoCo model into Warp's ``mjx.Model``."""
+  problem = find_unsupported(model, "Warp")
+  if problem:
+    raise ValueError(unsupported(model, problem, "Warp"))
   try:
     return import_mjx().put_model(model, impl="warp")
   except NotImplementedError as error:

@@ -7,7 +7,9 @@ a step is a pure function and runs are the same bit for bit across processes.
 
 MuJoCo computes in float64 and jax holds float32. Each number of the state is
 therefore carried as a float32 and the float32 remainder of its rounding, which
-keeps 48 of the 53 bits; the remainders are not shown in ``qpos`` and ``qvel``.
+keeps 48 of the 53 bits; the remainders are not shown in ``qpos`` and ``qvel``. Times decide
+when a sensor samples and what a delay reads, so the time and the histories carry a third
+float32 and lose nothing.
 
 Deviations from calling ``mj_step`` in a loop: the constraint solver starts from
 zero, not from its last solution, at the first sub-step of each control step (tasks
@@ -29,20 +31,19 @@ import mujoco.rollout
 import numpy as np
 
 from mbrl_jax.envs.host_call import host_call
-from mbrl_jax.envs.physics import Physics, PhysicsState
+from mbrl_jax.envs.physics import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.sensors import sensor_addresses
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array
 
 _FULL = mujoco.mjtState.mjSTATE_FULLPHYSICS
-_SENSOR = mujoco.mjtSensor
-_UNSEEN = [  # what needs no acceleration, but constraints or actuation
-  int(_SENSOR.mjSENS_ACTUATORPOS),
-  int(_SENSOR.mjSENS_ACTUATORVEL),
-  int(_SENSOR.mjSENS_JOINTLIMITPOS),
-  int(_SENSOR.mjSENS_JOINTLIMITVEL),
-  int(_SENSOR.mjSENS_TENDONLIMITPOS),
-  int(_SENSOR.mjSENS_TENDONLIMITVEL),
-]
+# Sensors that gravity, springs, constraints and actuation do not change.
+_KINEMATIC = (
+  "VELOCIMETER GYRO MAGNETOMETER RANGEFINDER CAMPROJECTION JOINTPOS JOINTVEL TENDONPOS "
+  "TENDONVEL BALLQUAT BALLANGVEL FRAMEPOS FRAMEQUAT FRAMEXAXIS FRAMEYAXIS FRAMEZAXIS "
+  "FRAMELINVEL FRAMEANGVEL SUBTREECOM SUBTREELINVEL SUBTREEANGMOM INSIDESITE GEOMDIST "
+  "GEOMNORMAL GEOMFROMTO E_KINETIC CLOCK "
+)
 _HUGE = 1e10  # MuJoCo itself gives up on states above this
 _LOCK = threading.Lock()  # one for all engines, because MuJoCo has one handler of warnings
 
@@ -53,49 +54,54 @@ class MujocoData(NamedTuple):
   Attributes:
     time: seconds simulated so far, rounded to float32 ``[]``.
     act: actuator activations, rounded ``[na]``.
-    rest: histories of delays and the state of plugins, rounded ``[S - 1 - nq - nv - na]``.
+    rest: histories of delays and the states of plugins and plastic springs, rounded
+      ``[S - 1 - nq - nv - na]``.
     remainder: what the rounding of the whole state lost ``[S]``.
+    residue: what time and ``rest`` lack even so ``[S - nq - nv - na]``.
   """
 
   time: Array
   act: Array
   rest: Array
   remainder: Array
+  residue: Array
 
 
 def mujoco_physics(
-  models: Sequence[mujoco.MjModel], substeps: int, sensors: tuple[int, ...] = ()
+  models: Sequence[mujoco.MjModel],
+  substeps: int,
+  sensors: tuple[int, ...] = (),
+  keyframe: int | None = None,
 ) -> Physics:
   """Builds the physics of ``models`` on MuJoCo C; see ``physics.make_physics``."""
-  engine, count, nu = _Engine(models, sensors), len(models), models[0].nu
-  _, _, _, blank_act, blank_rest = np.split(np.float32(engine.blank), engine.cuts)
+  engine, count = _Engine(models, sensors, keyframe), len(models)
+  first_ctrl = np.float32(keyframe_ctrl(models[0], keyframe))
 
   def call(state: PhysicsState, ctrl: Array, substeps: int) -> PhysicsState:
-    time, act, rest, remainder = state.data
+    time, act, rest, remainder, residue = state.data
     chosen = () if count == 1 else (state.variant[None],)  # exact in float32
-    parts = time[None], state.qpos, state.qvel, act, rest, remainder, ctrl, *chosen
+    parts = time[None], state.qpos, state.qvel, act, rest, remainder, residue, ctrl, *chosen
     packed = jnp.concatenate([jnp.asarray(x, jnp.float32) for x in parts])
     results = jnp.split(_call(engine, substeps, packed), [*engine.cuts, *engine.ends])
-    time, qpos, qvel, act, rest, remainder, values = results
-    data = MujocoData(time[0], act, rest, remainder)
+    time, qpos, qvel, act, rest, remainder, residue, values = results
+    data = MujocoData(time[0], act, rest, remainder, residue)
     return state._replace(qpos=qpos, qvel=qvel, data=data, sensors=values if sensors else ())
 
   def init(
     qpos: Array, qvel: Array, act: Array | None = None, variant: Any = 0
   ) -> PhysicsState:
-    qpos, qvel, act, rest = (
-      jnp.asarray(x, jnp.float32)
-      for x in (qpos, qvel, blank_act if act is None else act, blank_rest)
-    )
-    data = MujocoData(jnp.zeros(()), act, rest, jnp.zeros(engine.blank.size))
-    state = PhysicsState(qpos, qvel, data)
+    data = jax.tree.map(jnp.asarray, engine.first)
+    if act is not None:
+      data = data._replace(act=jnp.asarray(act, jnp.float32))
+    state = PhysicsState(jnp.asarray(qpos, jnp.float32), jnp.asarray(qvel, jnp.float32), data)
     if count > 1:
       state = state._replace(variant=jnp.clip(jnp.int32(variant), 0, count - 1))
     if not sensors:
       return state
-    return state._replace(sensors=call(state, jnp.zeros(nu), 0).sensors)
+    return state._replace(sensors=call(state, jnp.asarray(first_ctrl), 0).sensors)
 
-  return Physics(init, lambda state, ctrl: call(state, ctrl, substeps), count)
+  step = lambda state, ctrl: call(state, ctrl, substeps)
+  return Physics(single(init), single(step), count)
 
 
 def _call(engine: _Engine, substeps: int, packed: Array) -> Array:
@@ -115,22 +121,28 @@ def _call(engine: _Engine, substeps: int, packed: Array) -> Array:
 class _Engine:
   """Steps batches of states on the host with MuJoCo's threads.
 
-  What goes in is one float32 array ``[..., 2 S + nu]`` (and one more column, the index of
-  the model, where there are several): the states, their remainders, the controls. What
-  comes out is ``[..., results]``: states, remainders and values of the sensors. One array
-  each way, because every buffer costs a call back microseconds.
+  What goes in is one float32 array ``[..., 2 S + E + nu]`` (and one more column, the index
+  of the model, where there are several): the states, their remainders and residues, the
+  controls. What comes out is ``[..., results]``: states, remainders, residues and values of
+  the sensors. One array each way, because every buffer costs a call back microseconds.
 
   The threads and their ``MjData`` are scratch space made at the first step; a
   lock keeps programs that run side by side apart. All numbers must be usable.
 
   Attributes:
     blank: a state that MuJoCo can start from ``[S]``.
+    first: what states carry at the start, but for qpos and qvel.
     cuts: where a state is split into time, qpos, qvel, act and the rest.
-    ends: where the states and where their remainders end.
+    ends: where the states, their remainders and their residues end.
     results: columns of what comes out.
   """
 
-  def __init__(self, models: Sequence[mujoco.MjModel], sensors: tuple[int, ...]):
+  def __init__(
+    self,
+    models: Sequence[mujoco.MjModel],
+    sensors: tuple[int, ...],
+    keyframe: int | None = None,
+  ):
     self._models = [copy.copy(model) for model in models]
     for model in self._models:
       # A diverging state must show, not be replaced by the model's initial one.
@@ -139,12 +151,16 @@ class _Engine:
     size = mujoco.mj_stateSize(model, _FULL)
     self.blank = np.empty(size)
     self._data = mujoco.MjData(model)
+    if keyframe is not None:
+      mujoco.mj_resetDataKeyframe(model, self._data, keyframe)
     mujoco.mj_getState(model, self._data, self.blank, _FULL)
     self._addresses = sensor_addresses(model, sensors)
     self._looks = [_look(model, sensors) for model in self._models]
     self.cuts = np.cumsum([1, model.nq, model.nv, model.na]).tolist()
-    self.ends = size, 2 * size
-    self.results = 2 * size + self._addresses.size
+    self._exact = np.r_[0, self.cuts[-1] : size]
+    self.ends = size, 2 * size, 2 * size + self._exact.size
+    self.results = self.ends[-1] + self._addresses.size
+    self.first = self._first()
     self._threads = _cores()
     self._pool: tuple[mujoco.rollout.Rollout, list[mujoco.MjData]] | None = None
 
@@ -158,20 +174,35 @@ class _Engine:
     Returns:
       What comes out.
     """
-    (size, both), shape = self.ends, packed.shape[:-1]
+    (size, both, end), shape = self.ends, packed.shape[:-1]
     packed = packed.reshape(-1, packed.shape[-1])
     out = np.empty((len(packed), self.results), np.float32)
     full = np.add(packed[:, :size], packed[:, size:both], dtype=np.float64)
-    ctrl = packed[:, both : both + self._models[0].nu]
+    full[:, self._exact] += packed[:, both:end]
+    ctrl = packed[:, end : end + self._models[0].nu]
     with _LOCK, _quiet:
       states, values = self._move(self._choose(packed), full, ctrl, substeps)
     # infinity rounds with a NaN remainder, and huge numbers to infinity
     with np.errstate(over="ignore", invalid="ignore"):
-      out[:, :size] = states
-      out[:, size:both] = states - out[:, :size]
+      self._split(states, out)
       if values is not None:
-        out[:, both:] = values
+        out[:, end:] = values
     return out.reshape(*shape, self.results)
+
+  def _split(self, states: np.ndarray, out: np.ndarray) -> None:
+    """Writes states ``[B, S]`` as what is left of them after each rounding."""
+    (size, both, end), exact = self.ends, self._exact
+    out[:, :size] = states
+    out[:, size:both] = states - out[:, :size]
+    out[:, both:end] = states[:, exact] - out[:, exact] - out[:, size + exact]
+
+  def _first(self) -> MujocoData:
+    """Returns what states carry at the start; qpos, qvel and act round to float32 there."""
+    out = np.empty((1, self.ends[-1]), np.float32)
+    self._split(self.blank[None], out)
+    time, _, _, act, rest, remainder, residue = np.split(out[0], [*self.cuts, *self.ends[:-1]])
+    remainder[self.cuts[0] : self.cuts[-1]] = 0.0
+    return MujocoData(time[0], act, rest, remainder, residue)
 
   def _choose(self, packed: np.ndarray) -> list[int]:
     """Returns the number of each row's model."""
@@ -236,11 +267,11 @@ class _Engine:
 def _look(model: mujoco.MjModel, sensors: tuple[int, ...]) -> mujoco.MjModel | None:
   """Returns a model of which one step evaluates the sensors and little else.
 
-  ``None`` where they need accelerations, constraints or actuation, and so all of a step.
+  ``None`` where one of them needs contacts, forces or accelerations, and so all of a step.
   """
-  stages, kinds = (x[list(sensors)] for x in (model.sensor_needstage, model.sensor_type))
-  late = stages > int(mujoco.mjtStage.mjSTAGE_VEL)
-  if model.nhistory or model.nplugin or (late | np.isin(kinds, _UNSEEN)).any():
+  kinds = [int(getattr(mujoco.mjtSensor, f"mjSENS_{x}")) for x in _KINEMATIC.split()]
+  kinematic = np.isin(model.sensor_type[list(sensors)], kinds).all()
+  if model.nhistory or model.nplugin or not kinematic:
     return None
   model, flags = copy.copy(model), mujoco.mjtDisableBit
   model.opt.disableflags |= flags.mjDSBL_CONSTRAINT | flags.mjDSBL_CONTACT

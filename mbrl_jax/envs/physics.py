@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import mujoco
+import numpy as np
 
 from mbrl_jax.envs.variants import check_variants
 from mbrl_jax.ops import validate
@@ -66,6 +67,7 @@ def make_physics(
   substeps: int,
   backend: str,
   sensors: tuple[int, ...] = (),
+  keyframe: int | None = None,
 ) -> Physics:
   """Builds the physics of a MuJoCo model, or of several that are variants of one.
 
@@ -78,8 +80,10 @@ def make_physics(
     backend: ``"mjx"``, ``"mujoco"`` or ``"warp"``; ``resolve_backend`` turns ``"auto"``
       into one.
     sensors: ids of sensors whose values every state carries. They are evaluated at
-      that state, under the ``ctrl`` that led to it (zero after ``init``): one more
-      forward computation in each control step.
+      that state, under the ``ctrl`` that led to it (the keyframe's after ``init``, or
+      zero): one more forward computation in each control step.
+    keyframe: number of the keyframe from which ``init`` takes what it is not told: the
+      time, activations, the deformation of plastic springs. ``None``: none of them.
 
   Raises:
     ValueError: ``substeps`` is not positive, ``backend`` is unknown or there is no
@@ -93,14 +97,19 @@ def make_physics(
     from mbrl_jax.envs.mjx_warp import check_warp, warp_physics
 
     check_warp()
-    return warp_physics(models, substeps, sensors)
+    return warp_physics(models, substeps, sensors, keyframe)
   if backend == "mjx":
     from mbrl_jax.envs.mjx import mjx_physics
 
-    return mjx_physics(models, substeps, sensors)
+    return mjx_physics(models, substeps, sensors, keyframe)
   from mbrl_jax.envs.mujoco_c import mujoco_physics
 
-  return mujoco_physics(models, substeps, sensors)
+  return mujoco_physics(models, substeps, sensors, keyframe)
+
+
+def keyframe_ctrl(model: mujoco.MjModel, keyframe: int | None) -> np.ndarray:
+  """Returns the ``ctrl [nu]`` that a keyframe holds; zero without one."""
+  return np.zeros(model.nu) if keyframe is None else model.key_ctrl[keyframe].copy()
 
 
 def everything(state: PhysicsState) -> Array:

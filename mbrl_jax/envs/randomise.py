@@ -9,8 +9,10 @@ and MuJoCo itself computes anew what its compiler derives from masses and MJX us
 ``body_subtreemass`` (sensors of subtree velocity), ``body_invweight0``, ``dof_invweight0``
 and ``tendon_invweight0`` (softness of contacts, limits and other constraints).
 
-Left as they are: armature, stiffness, gear, friction loss of joints and tendons, sizes; and
-``actuator_acc0``, by which the compiler makes a muscle as strong as its load is heavy.
+Left as they are: armature, stiffness, gear, friction loss of joints and tendons, sizes;
+what an actuator has besides its gains, such as ranges, the resistance and friction of a DC
+motor or the shape of a muscle; and ``actuator_acc0``, by which the compiler makes a muscle as
+strong as its load is heavy.
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ import numpy as np
 from mbrl_jax.envs.mjx import mjx_model
 from mbrl_jax.envs.task import Task
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.stream import stream_key
 from mbrl_jax.types import Key
 
 Range = tuple[float, float]
@@ -42,6 +45,25 @@ RANGES = tuple(_SCALED)
 DEFAULT_COUNT = 8
 """Models of ``vary_task`` unless it is told otherwise."""
 _SETTINGS = ("count", "seed", *RANGES)
+# Parameters that the force of an actuator is proportional to, by kind of gain and of bias.
+_GAIN, _BIAS = mujoco.mjtGain, mujoco.mjtBias
+_PROPORTIONAL = {
+  "actuator_gainprm": {
+    int(_GAIN.mjGAIN_FIXED): (0,),
+    int(_GAIN.mjGAIN_AFFINE): (0, 1, 2),
+    int(_GAIN.mjGAIN_MUSCLE): (2, 3),  # peak force, and scale in place of it where negative
+    int(_GAIN.mjGAIN_DCMOTOR): (1, 4, 5, 6),  # motor constant; kp, ki and kd on board
+    int(_GAIN.mjGAIN_SO3): (0,),
+    int(_GAIN.mjGAIN_PID): (0,),
+  },
+  "actuator_biasprm": {
+    int(_BIAS.mjBIAS_NONE): (),
+    int(_BIAS.mjBIAS_AFFINE): (0, 1, 2),
+    int(_BIAS.mjBIAS_MUSCLE): (2, 3),
+    int(_BIAS.mjBIAS_DCMOTOR): (),  # cogging and friction
+    int(_BIAS.mjBIAS_SO3): (0, 1, 2),
+  },
+}
 _DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_invweight0")
 
 
@@ -80,11 +102,13 @@ def randomise(
     masses: one factor for the mass and inertia of each body.
     friction: one factor for all contacts of a slice, because MuJoCo uses the larger
       of two geoms' coefficients.
-    gains: one factor for the force of each actuator; a servo keeps its set point.
+    gains: one factor for the force of each actuator; a servo keeps its set point. Of a DC
+      motor it scales the torque constant and the gains of the controller on board.
     damping: one factor for each degree of freedom.
 
   Raises:
-    ValueError: ``n`` below one, no range or a bad one, a model that MJX does not support.
+    ValueError: ``n`` below one, no range or a bad one, gains of actuators by plugins or call
+      backs, a model that MJX does not support.
 
   Example:
     >>> import jax, mujoco
@@ -124,7 +148,8 @@ def draw_models(
     ranges: by the names in ``RANGES``.
 
   Raises:
-    ValueError: ``n`` below one, no range or a bad one.
+    ValueError: ``n`` below one, no range or a bad one, gains of actuators by plugins or call
+      backs.
   """
   validate.positive(n=n)
   if not isinstance(model, mujoco.MjModel):
@@ -132,6 +157,8 @@ def draw_models(
   spans = {name: _check(name, span) for name, span in ranges.items() if span is not None}
   if not spans:
     raise ValueError(f"no range was given, want one of {', '.join(RANGES)}.")
+  if "gains" in spans:
+    _check_gains(model)
   factors = _draw(model, key, n, spans)
   return [_vary(model, {name: f[i] for name, f in factors.items()}) for i in range(n)]
 
@@ -160,7 +187,7 @@ def vary_task(task: Task, settings: Any) -> Task:
   if task.model is None:
     return task.vary(())  # which says so
   ranges = {name: settings.get(name) for name in RANGES}
-  return task.vary(draw_models(task.model, jax.random.key(seed), count, ranges))
+  return task.vary(draw_models(task.model, stream_key("models", seed), count, ranges))
 
 
 def _check(name: str, span: Any) -> Range:
@@ -178,17 +205,30 @@ def _check(name: str, span: Any) -> Range:
   return float(span[0]), float(span[1])
 
 
+def _check_gains(model: mujoco.MjModel) -> None:
+  """Refuses actuators of whose parameters nobody knows which are gains."""
+  known = (_PROPORTIONAL["actuator_gainprm"], _PROPORTIONAL["actuator_biasprm"])
+  kinds = zip(model.actuator_gaintype, model.actuator_biastype, strict=True)
+  for i, (gain, bias) in enumerate(kinds):
+    if model.actuator_plugin[i] >= 0 or gain not in known[0] or bias not in known[1]:
+      raise ValueError(
+        f"gains: the force of the actuator {model.actuator(i).name or str(i)!r} is computed by "
+        "a plugin or a call back, so which of its parameters are gains is not known; vary "
+        "something else, or make the models yourself (Task.vary)."
+      )
+
+
 def _draw(
   model: mujoco.MjModel, key: Key, n: int, ranges: dict[str, Range]
 ) -> dict[str, np.ndarray]:
   """Draws factors ``[n, count]``, for each name from a key of its own."""
-  counts = {"masses": model.nbody, "friction": 1, "gains": model.nu, "damping": model.nv}
+  counts = {"masses": model.nbody, "friction": 1, "gains": model.nactuator, "damping": model.nv}
   factors = {}
   for name, one in zip(_SCALED, jax.random.split(key, len(_SCALED)), strict=True):
     if name in ranges:
       low, high = ranges[name]
       shape = (n, counts[name])
-      factors[name] = np.float64(jax.random.uniform(one, shape, minval=low, maxval=high))
+      factors[name] = np.float64(jax.random.uniform(one, shape, jnp.float32, low, high))
   return factors
 
 
@@ -202,15 +242,19 @@ def _vary(model: mujoco.MjModel, factors: dict[str, np.ndarray]) -> mujoco.MjMod
         values[:] = np.where(_forces(model, field), factor[:, None], 1.0) * values
       elif values.size:
         values[:] = (values.T * factor).T
+  if "friction" in factors:
+    model.opt.o_friction = model.opt.o_friction * factors["friction"]
   if "masses" in factors:
+    acc0 = model.actuator_acc0.copy()
     mujoco.mj_setConst(model, mujoco.MjData(model))
+    model.actuator_acc0[:] = acc0
   return model
 
 
 def _forces(model: mujoco.MjModel, field: str) -> np.ndarray:
   """Tells which parameters of gain or bias are proportional to the force ``[nu, 10]``."""
-  kinds = model.actuator_gaintype if field == "actuator_gainprm" else model.actuator_biastype
-  muscle = kinds == int(mujoco.mjtGain.mjGAIN_MUSCLE)
-  columns = np.arange(getattr(model, field).shape[1])
-  # of a muscle: peak force, and scale in place of it where that is negative
-  return np.where(muscle[:, None], np.isin(columns, (2, 3)), True)
+  kinds = getattr(model, field.replace("prm", "type"))
+  scaled = np.zeros(getattr(model, field).shape, bool)
+  for row, kind in zip(scaled, kinds, strict=True):
+    row[list(_PROPORTIONAL[field][int(kind)])] = True
+  return scaled

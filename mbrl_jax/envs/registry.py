@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import importlib
 import inspect
+import numbers
 from collections.abc import Callable
 from typing import Any
 
@@ -62,6 +63,8 @@ _TASKS = {
   "openhand_gaiting": "openhand",
   "openhand_valve": "openhand",
 }
+LARGEST = 2**31
+"""Compiled programs count with 32 bits."""
 COMMON = ("action_noise", "episode_length", "randomise")
 """What can be changed of every task, see ``adjust``."""
 
@@ -101,11 +104,15 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
   if is_adapted(name):
     return make_adapted(name, physics, **overrides)
   make = _maker(validate.choice("name", name, [*list_envs(), *NAMES]))
-  own = [
-    p.name for p in inspect.signature(make).parameters.values() if p.kind is p.KEYWORD_ONLY
-  ]
-  for override in overrides:
+  own = {
+    p.name: p.default
+    for p in inspect.signature(make).parameters.values()
+    if p.kind is p.KEYWORD_ONLY
+  }
+  for override, value in overrides.items():
     validate.choice("override", override, sorted([*COMMON, *own]))
+    if override in own:
+      _check_kind(override, value, own[override])
   common = {name: overrides.pop(name) for name in COMMON if name in overrides}
   return adjust(make(physics, **overrides), **common)
 
@@ -121,14 +128,32 @@ def adjust(
   if randomise is not None:
     env = vary_task(env, randomise)
   if episode_length is not None:
+    _check_kind("episode_length", episode_length, 1)
     validate.positive(episode_length=episode_length)
     if not dataclasses.is_dataclass(env):
       raise ValueError(
         f"episode_length={episode_length}: only tasks that are dataclasses, like "
         f"mbrl_jax.envs.Task, can be changed from outside; this is a {type(env).__name__}."
       )
-    env = dataclasses.replace(env, spec=env.spec._replace(episode_length=int(episode_length)))
+    env = dataclasses.replace(env, spec=env.spec._replace(episode_length=episode_length))
   return env if action_noise is None else ActionNoise(env, action_noise)
+
+
+def _check_kind(name: str, value: Any, default: Any) -> None:
+  """Checks that a value is of the kind of the default: typed as a flag it may be anything."""
+  real = lambda x: isinstance(x, numbers.Real) and not isinstance(x, bool)
+  number = lambda x: real(x) and abs(x) < LARGEST
+  many = lambda x: isinstance(x, (tuple, list)) and len(x) == len(default)
+  kinds: dict[type, tuple[str, Callable[[Any], bool]]] = {
+    bool: ("True or False", lambda x: isinstance(x, bool)),
+    int: ("a whole number", lambda x: number(x) and isinstance(x, numbers.Integral)),
+    float: ("a number", number),
+    str: ("a name", lambda x: isinstance(x, str)),
+    tuple: ("as many numbers as " + repr(default), lambda x: many(x) and all(map(number, x))),
+  }
+  want, fits = kinds.get(type(default), ("", lambda x: True))
+  if not fits(value):
+    raise ValueError(f"override={name!r} is {value!r}; it must be {want}.")
 
 
 def _maker(name: str) -> Callable[..., Task]:

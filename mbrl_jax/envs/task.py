@@ -12,8 +12,10 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
+from mbrl_jax.envs.action_bounds import action_bounds
 from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics, resolve_backend
 from mbrl_jax.envs.sensors import find_sensors
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
 
 
@@ -84,6 +86,7 @@ class Task:
       raise ValueError(f"The task {self.spec.name!r} has no MuJoCo model to vary.")
     return dataclasses.replace(self, physics=self.simulate(models))
 
+  @single
   def reset(self, key: Key) -> EnvState:
     """Draws an initial state, and which of several models is in force."""
     chosen, noise_key = {}, None
@@ -100,6 +103,7 @@ class Task:
       physics = physics._replace(memory=self.memory.start(memory_key, physics))
     return EnvState(physics, self._sense(physics, noise_key), jnp.zeros((), jnp.int32))
 
+  @single
   def step(self, state: EnvState, action: Array, key: Key) -> tuple[EnvState, Transition]:
     """Takes one control step; the physics is deterministic, ``key`` is for the sensors.
 
@@ -126,6 +130,7 @@ class Task:
     )
     return EnvState(physics, obs, steps), transition
 
+  @single
   def pose(self, state: EnvState) -> Array:
     """Returns the generalised positions ``[nq]`` and where to draw mocap bodies."""
     if self.marks is None:
@@ -189,8 +194,8 @@ def make_task(
     **spec: other fields of ``EnvSpec``: ``encode``, ``target``, ``decode``, ``cost``.
 
   Raises:
-    ValueError: an unknown physics or sensor, or a model that MJX does not support, if
-      that is the physics.
+    ValueError: an unknown physics or sensor; no bounds of the actions, because an actuator
+      has no ``ctrlrange``; or a model that MJX does not support, if that is the physics.
   """
   substeps = round(dt / model.opt.timestep)
   if not np.isclose(substeps * model.opt.timestep, dt):
@@ -199,13 +204,13 @@ def make_task(
   simulate = functools.partial(
     make_physics, substeps=substeps, backend=backend, sensors=find_sensors(model, sensors)
   )
-  low, high = model.actuator_ctrlrange.T
+  low, high = action_bounds(model, action_low, action_high, commanded=command is not None)
   task = Task(
     spec=EnvSpec(
       name=name,
       obs_dim=0,
-      action_low=np.float32(low if action_low is None else action_low),
-      action_high=np.float32(high if action_high is None else action_high),
+      action_low=low,
+      action_high=high,
       dt=dt,
       episode_length=episode_length,
       reward=reward,

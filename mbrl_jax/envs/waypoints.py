@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
+from mbrl_jax.ops.product import matmul
 from mbrl_jax.types import Array
 
 TOLERANCE = 1e-3
@@ -64,7 +65,7 @@ def progress(points: np.ndarray, segment: Array, point: Array) -> Array:
   """Returns which share of a segment lies behind ``point [2]``; beyond its ends < 0, > 1."""
   start, along = _segment(points, segment)
   length = jnp.sum(along**2)
-  return jnp.where(length > 0, jnp.dot(point - start, along) / jnp.maximum(length, 1e-12), 0.0)
+  return jnp.where(length > 0, matmul(point - start, along) / jnp.maximum(length, 1e-12), 0.0)
 
 
 def distance(points: np.ndarray, segment: Array, point: Array) -> Array:

@@ -13,6 +13,8 @@ Source: Mania, Guy and Recht 2018, "Simple random search provides a competitive 
 reinforcement learning", algorithm 2, V2-t; from memory.
 
 Deviations:
+  * States that are not finite are not counted in, and a direction with a return that is not
+    finite comes last and moves nothing.
   * Actions are scaled and clipped to the bounds.
   * No survival bonus is taken off the rewards.
 """
@@ -29,6 +31,8 @@ import numpy as np
 from mbrl_jax.networks.actor import to_bounds
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.normalize import Normalizer, identity_normalizer, normalize
+from mbrl_jax.ops.product import einsum, matmul
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.types import Array, Key, Metrics
 
@@ -126,27 +130,32 @@ def make_ars(
     return state.policy._replace(weights=state.policy.weights + push)
 
   def update(state: ARSState, returns: Array, key: Key) -> tuple[ARSState, Metrics]:
-    _, best = jax.lax.top_k(returns.max(1), top)
+    sound = jnp.isfinite(returns).all(1)
+    _, best = jax.lax.top_k(jnp.where(sound, returns.max(1), -jnp.inf), top)
+    middle = jnp.mean(returns, where=sound[:, None])
+    returns = jnp.where(sound[:, None], returns, jnp.where(sound.any(), middle, 0.0))
     kept = returns[best]
     spread = jnp.maximum(kept.std(), 1e-6)
-    slope = jnp.einsum("n,nao->ao", kept[:, 0] - kept[:, 1], state.directions[best])
+    slope = einsum("n,nao->ao", kept[:, 0] - kept[:, 1], state.directions[best])
     weights = state.policy.weights + state.step_size / (top * spread) * slope
     policy = LinearPolicy(weights, _scaling(state))
     state = state._replace(policy=policy, directions=normal(key, state.directions.shape))
     return state, {"return_of_trials": returns.mean(), "spread_of_trials": spread}
 
   def act(policy: LinearPolicy, obs: Array) -> Array:
-    unit = policy.weights @ normalize(policy.scaling, obs)
+    unit = matmul(policy.weights, normalize(policy.scaling, obs))
     return to_bounds(jnp.clip(unit, -1.0, 1.0), low, high)
 
-  return ARS(init, tried, _see, update, act)
+  return ARS(*map(single, (init, tried, _see, update, act)))
 
 
 def _see(state: ARSState, obs: Array) -> ARSState:
-  """Counts one state in, as Welford does."""
+  """Counts one state in, as Welford does, if it is finite."""
   count, error = state.count + 1, obs - state.mean
   mean = state.mean + error / count
-  return state._replace(count=count, mean=mean, square=state.square + error * (obs - mean))
+  seen = state._replace(count=count, mean=mean, square=state.square + error * (obs - mean))
+  sound = jnp.isfinite(obs).all()
+  return jax.tree.map(lambda new, old: jnp.where(sound, new, old), seen, state)
 
 
 def _scaling(state: ARSState) -> Normalizer:

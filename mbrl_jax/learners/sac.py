@@ -13,6 +13,10 @@ With the policy ``pi``, critics ``Q_j`` and their slowly moving targets ``Q'_j``
 All gradients are taken at the same parameters, then Adam moves all of them. The separate
 value ``V`` is not needed for learning; MoPAC has it to value the states where plans end.
 
+No net is ever given a number that is not finite: ``0 * NaN`` would spoil the gradient. Where
+``terminated`` ``s'`` is not looked at; for any other transition that is not finite the first
+one of the batch that is counts once more, as if it had been drawn in its place.
+
 Source: Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications"; ``V``: Morgan
 et al. 2021 (MoPAC), released code.
 
@@ -33,6 +37,7 @@ import optax
 from mbrl_jax.networks.actor import from_bounds, gaussian, make_net, squash, to_bounds
 from mbrl_jax.networks.mlp import MLP, PRECISIONS
 from mbrl_jax.ops.noise import normal
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.types import Array, Key, Metrics, Params, Transition
 
@@ -93,7 +98,8 @@ class SAC(NamedTuple):
   Attributes:
     init: ``(key, SACTuning) -> SACState``.
     update: ``(state, batch, key) -> (state, metrics)``, one gradient step on transitions
-      with leaves ``[B, ...]``, actions in the task's units.
+      with leaves ``[B, ...]``, actions in the task's units; ``nonfinite_rows`` counts those
+      that are not finite, and without any that is nothing moves.
     act: ``(actor_params, obs [O], key, greedy [] bool) -> action [A]``, a sample of the
       policy or, if greedy, the squashed mean.
     q: ``(critics, obs [O], action [A]) -> []``, the smaller of the two critics.
@@ -157,11 +163,11 @@ def make_sac(
     return to_bounds(squash(mean, log_std, noise)[0], low, high)
 
   return SAC(
-    init=lambda key, tuning: _init(nets, obs_dim, key, tuning),
-    update=lambda state, batch, key: _update(nets, state, batch, key),
-    act=act,
-    q=lambda critics, obs, action: _least_q(nets, critics, obs, from_bounds(action, low, high)),
-    v=lambda params, obs: nets.critic.apply({"params": params}, obs)[..., 0],
+    init=single(lambda key, tuning: _init(nets, obs_dim, key, tuning)),
+    update=single(lambda state, batch, key: _update(nets, state, batch, key)),
+    act=single(act),
+    q=single(lambda critics, x, a: _least_q(nets, critics, x, from_bounds(a, low, high))),
+    v=single(lambda params, obs: nets.critic.apply({"params": params}, obs)[..., 0]),
   )
 
 
@@ -191,7 +197,8 @@ def _update(
     nets, state.nets, state, batch, noise
   )
   steps, opt_state = optax.scale_by_adam().update(gradient, state.opt_state)
-  rate, tau = state.tuning.learning_rate, state.tuning.tau
+  some = metrics["nonfinite_rows"] < len(batch.reward)
+  rate, tau = (jnp.where(some, x, 0.0) for x in (state.tuning.learning_rate, state.tuning.tau))
   learnt = jax.tree.map(lambda x, step: x - rate * step, state.nets, steps)
   follow = lambda old, new: jax.tree.map(lambda a, b: a + tau * (b - a), old, new)
   state = state._replace(
@@ -207,6 +214,7 @@ def _loss(
   nets: _Nets, learnt: Nets, state: SACState, batch: Transition, noise: Array
 ) -> tuple[Array, Metrics]:
   """Adds up the losses; each reaches only what it is meant to move."""
+  batch, broken = _finite(batch)
   still = jax.lax.stop_gradient
   alpha = still(jnp.exp(learnt.log_alpha))
   next_action, next_log = squash(
@@ -230,6 +238,7 @@ def _loss(
     "actor_loss": actor_loss,
     "alpha": alpha,
     "entropy": -log.mean(),
+    "nonfinite_rows": broken,
   }
   if nets.value:
     soft = _least_q(nets, state.target_critics, batch.obs, still(action)) - alpha * still(log)
@@ -237,6 +246,22 @@ def _loss(
     metrics["v_loss"] = 0.5 * jnp.square(v - still(soft)).mean()
     total += metrics["v_loss"]
   return total, metrics
+
+
+def _finite(batch: Transition) -> tuple[Transition, Array]:
+  """Puts the first finite row in the place of those that are not, and counts them ``[]``."""
+  finite = lambda x: jnp.isfinite(x).reshape(len(x), -1).all(1)
+  after = finite(batch.next_obs)
+  sound = finite(batch.obs) & finite(batch.action) & finite(batch.reward)
+  sound &= after | batch.terminated
+  first = jnp.argmax(sound)
+
+  def fill(x: Array) -> Array:
+    kept = sound.reshape(-1, *(1,) * (x.ndim - 1))
+    return jnp.where(kept, x, jnp.where(sound.any(), x[first], jnp.zeros_like(x[0])))
+
+  batch = batch._replace(next_obs=jnp.where(after[:, None], batch.next_obs, 0.0))
+  return jax.tree.map(fill, batch), jnp.sum(~sound, dtype=jnp.int32)
 
 
 def _q(nets: _Nets, critics: Params, obs: Array, action: Array) -> Array:

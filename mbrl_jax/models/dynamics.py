@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import jax.numpy as jnp
+import numpy as np
 
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.propagate import TRAJECTORY_SAMPLING, draws, make_sampler
 from mbrl_jax.ops import judge
 from mbrl_jax.ops.noise import normal
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array, Dynamics, EnvSpec
 
 _DEFAULTS = EnvSpec._field_defaults
@@ -53,12 +55,18 @@ def as_dynamics(
   sample = make_sampler(ensemble, propagation)
   count = draws(ensemble, propagation)
 
-  def step(params, obs, action, key):
+  @single
+  def move(params, obs, action, key):
     y = sample(params, jnp.concatenate([encode(obs), action]), key)
     y, gain = (y[:-1], y[-1]) if learn_reward else (y, None)
     next_obs = decode(obs, y)
     gain = gain if learn_reward else reward(obs, action, next_obs)
     return next_obs, gain, terminated(obs, action, next_obs)
+
+  def step(params, obs, action, key):
+    next_obs, gain, ended = move(params, obs, action, key)
+    wide = jnp.result_type(obs) == np.float64  # a state of the user's stays as wide as it is
+    return next_obs.astype(np.float64) if wide else next_obs, gain, ended
 
   def noise(key, shape):
     return normal(key, (*shape, count, outputs if count else 0))

@@ -37,6 +37,7 @@ from mbrl_jax.ops.normalize import (
   identity_normalizer,
   normalize,
 )
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.types import Array, Key, Metrics, Params
 
@@ -207,7 +208,8 @@ def make_ensemble(
 
   bounds = ("max_log_var", "min_log_var") if probabilistic else ()
   trainable = ("network", *bounds)
-  return Ensemble(init, apply, loss, prepare, finish, kind, members, MEMBER_AXES, trainable)
+  functions = map(single, (init, apply, loss, prepare, finish))
+  return Ensemble(*functions, kind, members, MEMBER_AXES, trainable)
 
 
 def _check_members(kind: str, members: int) -> None:

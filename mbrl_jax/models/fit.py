@@ -25,6 +25,7 @@ import optax
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.holdout import Best, holdout_error, keep_best
 from mbrl_jax.models.rows import Split, draw_rows, finite_rows, shuffle, split_rows
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.types import Array, Key, Metrics, Params
 
@@ -67,6 +68,7 @@ def make_optimizer(learning_rate: float) -> optax.GradientTransformation:
   return optax.inject_hyperparams(optax.adam, static_args=constants)(learning_rate)
 
 
+@single
 def init_optimizer(
   ensemble: Ensemble, optimizer: optax.GradientTransformation, params: Params
 ) -> optax.OptState:
@@ -74,6 +76,7 @@ def init_optimizer(
   return optimizer.init(trainable_params(ensemble, params))
 
 
+@single
 def fit(
   ensemble: Ensemble,
   params: Params,
@@ -234,7 +237,9 @@ def _run_epoch(loop: _Loop, step, inputs, targets, split: Split, settings: Setti
   )
   if size is None:
     weights = (jnp.arange(len(inputs)) < split.train).astype(jnp.float32)
-    batch = (inputs, targets, weights)
+    # Nothing that stands behind the valid rows may reach a gradient.
+    clean = (jnp.where(weights[:, None] > 0, x, 0.0) for x in (inputs, targets))
+    batch = (*clean, weights)
     return step(loop, *(jnp.broadcast_to(x, (members, *x.shape)) for x in batch))
 
   key, shuffle_key = jax.random.split(loop.key)

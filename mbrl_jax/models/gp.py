@@ -41,6 +41,8 @@ from jax.scipy.linalg import solve_triangular
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.rows import finite_rows
 from mbrl_jax.ops.normalize import Normalizer, fit_normalizer, identity_normalizer, normalize
+from mbrl_jax.ops.product import matmul
+from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.types import Array
 
@@ -107,7 +109,8 @@ def make_gp(inducing: int = 200, *, jitter: float = 1e-4) -> Ensemble:
     return params._replace(posterior=_condition(params, inputs, targets, weights, jitter))
 
   init = functools.partial(_init, inducing)
-  return Ensemble(init, _apply, loss, _prepare, finish, "GP", 1, None, _TRAINABLE)
+  functions = map(single, (init, _apply, loss, _prepare, finish))
+  return Ensemble(*functions, "GP", 1, None, _TRAINABLE)
 
 
 def _init(inducing, key, inputs, targets):
@@ -151,9 +154,9 @@ def _apply(params: GPParams, x: Array) -> tuple[Array, Array]:
   """Is ``Ensemble.apply``: the latent function's posterior at ``x [I]``."""
   posterior, prior = params.posterior, jnp.exp(params.log_variance)
   k = _kernel(params, params.inducing, normalize(params.inputs, x)[None])[:, 0]
-  v = _dot(posterior.whiten, k * params.active)
-  mean = params.scale * _dot(v, posterior.weights)
-  variance = prior - jnp.square(v).sum() + jnp.square(_dot(v, posterior.shrink)).sum()
+  v = matmul(posterior.whiten, k * params.active)
+  mean = params.scale * matmul(v, posterior.weights)
+  variance = prior - jnp.square(v).sum() + jnp.square(matmul(v, posterior.shrink)).sum()
   variance = jnp.maximum(variance, 1e-6 * prior) * jnp.square(params.scale)
   return mean, jnp.broadcast_to(variance, mean.shape)
 
@@ -163,12 +166,12 @@ def _loss(params: GPParams, x, y, weights, jitter: float):
   y, weights, noise = *_rows(params, x, y, weights), _noise(params)
   features, _, basis, _, log_det = _factors(params, x, weights, jitter)
   count, outputs = jnp.maximum(weights.sum(), 1.0), y.shape[-1]
-  projected = _dot(basis.T, y)
+  projected = matmul(basis.T, y)
   missing = count * jnp.exp(params.log_variance) / noise - jnp.square(features).sum()
   volume = count * (_LOG_2PI + jnp.log(noise)) + log_det + missing
   misfit = (jnp.square(y).sum() - jnp.square(projected).sum()) / noise
   loss = (outputs * volume + misfit) / (2 * count) + outputs * jnp.log(params.scale)
-  residual = params.scale * (y - _dot(basis, projected))
+  residual = params.scale * (y - matmul(basis, projected))
   return loss, {"mse": jnp.square(residual).sum()[None] / (count * outputs)}
 
 
@@ -176,7 +179,7 @@ def _condition(params: GPParams, x, y, weights, jitter: float) -> Posterior:
   """Returns the posterior given the rows of positive weight."""
   y, weights = _rows(params, x, y, weights)
   _, whiten, basis, shrink, _ = _factors(params, x, weights, jitter)
-  projected = _dot(shrink, _dot(basis.T, y)) / jnp.sqrt(_noise(params))
+  projected = matmul(shrink, matmul(basis.T, y)) / jnp.sqrt(_noise(params))
   return Posterior(projected, whiten, shrink)
 
 
@@ -187,7 +190,7 @@ def _factors(params: GPParams, x, weights, jitter: float):
   whiten, _ = _inverse_factor(gram + variance * jnp.diag(jitter + 1 - active))
   x = jnp.where(weights[:, None] > 0, normalize(params.inputs, x), 0.0)
   cross = _kernel(params, params.inducing, x) * active[:, None] * weights
-  features = _dot(cross.T, whiten.T) / jnp.sqrt(_noise(params))
+  features = matmul(cross.T, whiten.T) / jnp.sqrt(_noise(params))
   basis, shrink, log_det = _orthogonal(features)
   return features, whiten, basis, shrink, log_det
 
@@ -199,12 +202,12 @@ def _orthogonal(features: Array) -> tuple[Array, Array, Array]:
     The rows of ``Q`` that belong to ``F``, ``R^{-1}``, and ``log det R^T R``.
   """
   identity = jnp.eye(features.shape[1])
-  gram = _dot(features.T, features) + identity
+  gram = matmul(features.T, features) + identity
   shift = 4 * jnp.finfo(gram.dtype).eps * jnp.trace(gram)
   first, log_first = _inverse_factor(gram + shift * identity)
-  upper, lower = _dot(features, first.T), first.T
-  second, log_second = _inverse_factor(_dot(upper.T, upper) + _dot(lower.T, lower))
-  return _dot(upper, second.T), _dot(lower, second.T), log_first + log_second
+  upper, lower = matmul(features, first.T), first.T
+  second, log_second = _inverse_factor(matmul(upper.T, upper) + matmul(lower.T, lower))
+  return matmul(upper, second.T), matmul(lower, second.T), log_first + log_second
 
 
 def _inverse_factor(matrix: Array) -> tuple[Array, Array]:
@@ -229,8 +232,5 @@ def _kernel(params: GPParams, a: Array, b: Array) -> Array:
   """Returns the kernel's matrix ``[len(a), len(b)]`` of normalised inputs."""
   inverse = jnp.exp(-params.log_lengthscale)
   a, b = a * inverse, b * inverse
-  squares = jnp.square(a).sum(-1)[:, None] + jnp.square(b).sum(-1) - 2 * _dot(a, b.T)
+  squares = jnp.square(a).sum(-1)[:, None] + jnp.square(b).sum(-1) - 2 * matmul(a, b.T)
   return jnp.exp(params.log_variance - jnp.maximum(squares, 0.0) / 2)
-
-
-_dot = functools.partial(jnp.matmul, precision="highest")

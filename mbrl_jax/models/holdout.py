@@ -31,10 +31,11 @@ def holdout_error(
 ) -> Array:
   """Returns each member's mean squared error on the held-out rows, ``[E]``.
 
-  Rows with non-finite entries do not count. ``cap`` is the most rows that can be held out.
+  Rows with non-finite entries do not count. ``cap`` is the most rows that can be held out. A
+  single row, which is trained on, is what its error is taken on too.
   """
   inputs, targets = inputs[split.order[:cap]], targets[split.order[:cap]]
-  counts = (jnp.arange(cap) < split.held) & finite_rows(inputs, targets)
+  counts = (jnp.arange(cap) < jnp.maximum(split.held, 1)) & finite_rows(inputs, targets)
 
   def error(member):
     mean, _ = jax.vmap(ensemble.apply, (None, 0))(member, inputs)

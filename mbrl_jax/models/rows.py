@@ -7,6 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.ops.share import floor_share
 from mbrl_jax.types import Array, Key
 
 
@@ -27,12 +28,14 @@ class Split(NamedTuple):
 def split_rows(key: Key, cap: int, size: Array, holdout: float, max_holdout: int) -> Split:
   """Holds out a random fraction of the first ``size`` of ``cap`` rows.
 
-  A fraction above zero holds out at least one row and at most ``max_holdout`` rows.
+  A fraction above zero holds out at least one row, at most ``max_holdout`` rows, and never the
+  last one to train on.
   """
   order = jnp.arange(cap, dtype=jnp.int32)
   if not holdout:
     return Split(order, jnp.int32(0), size)
-  held = jnp.clip((size * holdout).astype(jnp.int32), 1, max_holdout)
+  held = jnp.clip(floor_share(size, holdout), 1, max_holdout)
+  held = jnp.minimum(held, jnp.maximum(size - 1, 0))
   return Split(shuffle(key, order, size), held, size - held)
 
 
@@ -40,13 +43,15 @@ def draw_rows(key: Key, members: int, columns: int, split: Split, bootstrap: boo
   """Draws each member's training rows, ``[members, columns]``.
 
   With ``bootstrap`` with replacement; otherwise each member gets every row once. Only the
-  first ``split.train`` columns count.
+  first ``split.train`` columns count; the others hold training rows, too, because what stands
+  in invalid rows may be NaN, and a weight of 0 does not keep that out of a gradient.
   """
   shape = members, columns
   if bootstrap:
     picks = jax.random.randint(key, shape, 0, jnp.maximum(split.train, 1))
   else:
-    picks = jnp.broadcast_to(jnp.arange(columns), shape)
+    picks = jnp.minimum(jnp.arange(columns), jnp.maximum(split.train - 1, 0))
+    picks = jnp.broadcast_to(picks, shape)
   return split.order[jnp.minimum(split.held + picks, len(split.order) - 1)]
 
 

@@ -27,7 +27,7 @@ class Normalizer(NamedTuple):
 
 def identity_normalizer(dim: int) -> Normalizer:
   """Returns the normaliser of ``dim`` dimensions that changes nothing."""
-  return Normalizer(jnp.zeros(dim), jnp.ones(dim))
+  return Normalizer(jnp.zeros(dim, jnp.float32), jnp.ones(dim, jnp.float32))
 
 
 def fit_normalizer(x: Array, mask: Array, kind: str = "std") -> Normalizer:

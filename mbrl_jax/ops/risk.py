@@ -6,11 +6,15 @@ Each has the signature ``(returns [P]) -> []`` that ``make_evaluate`` takes as
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
+from fractions import Fraction
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
+from mbrl_jax.ops.gaussian import positive_sqrt
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.types import Array
 
@@ -33,12 +37,19 @@ def best() -> Risk:
 
 
 def mean_minus_std(beta: float) -> Risk:
-  """Returns ``mean - beta * std``; a negative ``beta`` seeks uncertainty."""
-  return lambda returns: jnp.mean(returns) - beta * jnp.std(returns)
+  """Returns ``mean - beta * std``; a negative ``beta`` seeks uncertainty.
+
+  Where the returns are equal, or one is not finite, value and derivative are the mean's.
+  """
+  return lambda returns: jnp.mean(returns) - beta * _deviation(returns)
 
 
 def cvar(fraction: float) -> Risk:
-  """Returns the mean of the worst ``fraction`` of the particles (at least one).
+  """Returns the mean of the worst ``fraction`` of the particles.
+
+  With sorted returns ``r_0 <= r_1 <= ...`` and ``m = fraction P`` it is
+  ``sum_i min(max(m - i, 0), 1) r_i / m``: the last particle of the tail counts in part. A tail
+  of less than one particle is the worst one.
 
   Source: Rockafellar and Uryasev 2000, "Optimization of conditional value-at-risk".
   """
@@ -46,8 +57,11 @@ def cvar(fraction: float) -> Risk:
   positive(fraction=fraction)
 
   def risk(returns: Array) -> Array:
-    tail = max(1, round(fraction * returns.shape[0]))
-    return jnp.mean(jnp.sort(returns)[:tail])
+    mass = max(Fraction(str(fraction)) * returns.shape[0], Fraction(1))
+    tail = math.ceil(mass)
+    weights = np.ones(tail, np.float32)
+    weights[-1] = mass - (tail - 1)
+    return jnp.sum(weights * jnp.sort(returns)[:tail]) / np.float32(mass)
 
   return risk
 
@@ -57,7 +71,21 @@ def entropic(temperature: float) -> Risk:
   positive(temperature=temperature)
 
   def risk(returns: Array) -> Array:
-    scaled = jax.nn.logsumexp(-temperature * returns) - jnp.log(returns.shape[0])
-    return -scaled / temperature
+    least = jnp.min(returns)
+    # Where the worst return is not finite it is all that counts.
+    usable = jnp.isfinite(least)
+    known = jnp.where(usable, returns, 0.0)
+    scaled = jax.nn.logsumexp(-temperature * known) - jnp.log(returns.shape[0])
+    return jnp.where(usable, -scaled / temperature, least)
 
   return risk
+
+
+def _deviation(returns: Array) -> Array:
+  """Returns the standard deviation, without overflow and with derivative 0 at 0."""
+  error = returns - jnp.mean(returns)
+  error = jnp.where(jnp.isfinite(error), error, 0.0)
+  # Powers of two round nothing: squares of what is usual are the same with and without.
+  largest = jnp.max(jnp.abs(error))
+  factor = jnp.where(largest > 1e15, 2.0**-80, jnp.where(largest < 1e-15, 2.0**80, 1.0))
+  return positive_sqrt(jnp.mean(jnp.square(error * factor))) / factor

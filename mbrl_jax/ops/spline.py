@@ -24,6 +24,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Array
@@ -55,17 +56,20 @@ class Spline:
   def weights(self, phase: Array) -> Array:
     """Returns the matrix ``[H, K]`` that makes the knots a plan; its rows sum to one."""
     a, b = self.pace
-    time = (jnp.arange(self.horizon) * a + phase) / b
-    time = jnp.minimum(time, self.knots - 1)[:, None]
+    ticks = jnp.arange(self.horizon, dtype=jnp.int32) * a + phase
     if self.interpolation == "zero":
-      return jax.nn.one_hot(time[:, 0].astype(jnp.int32), self.knots)
+      # In integers: a quotient just below a whole number would hold the knot before.
+      held = jnp.minimum(ticks // b, self.knots - 1)
+      return jax.nn.one_hot(held, self.knots, dtype=jnp.float32)
+    time = jnp.minimum(ticks.astype(jnp.float32) / b, self.knots - 1)[:, None]
+    places = jnp.arange(-1, self.knots + 1, dtype=jnp.float32)
     if self.interpolation == "linear":
-      return jnp.maximum(1.0 - jnp.abs(time - jnp.arange(self.knots)), 0.0)
+      return jnp.maximum(1.0 - jnp.abs(time - places[1:-1]), 0.0)
     # Two more knots, one before and one after, on the straight line through the last two.
-    outer = _catmull_rom(time - jnp.arange(-1, self.knots + 1))
+    outer = _catmull_rom(time - places)
     before, inner, after = outer[:, :1], outer[:, 1:-1], outer[:, -1:]
-    inner = inner.at[:, :2].add(before * jnp.asarray([2.0, -1.0]))
-    return inner.at[:, -2:].add(after * jnp.asarray([-1.0, 2.0]))
+    inner = inner.at[:, :2].add(before * np.float32([2.0, -1.0]))
+    return inner.at[:, -2:].add(after * np.float32([-1.0, 2.0]))
 
   def spread(self, knots: Array, phase: Array) -> Array:
     """Makes knots ``[..., K, A]`` plans ``[..., H, A]``."""

@@ -8,6 +8,10 @@ The best plan that was scored is executed. At the next control step it goes on, 
 others start anew around it with noise that is coloured in time, because a gradient alone climbs
 only the hill it started on. The dynamics must be differentiable.
 
+Adam takes gradients of any size but for its epsilon of 1e-8 and for squares that overflow. So
+gradients whose largest number lies outside 1e-6 to 1e12 at the first iteration of a control step
+are divided by a power of two in all of them.
+
 Source: Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization"; the restarts are ours.
 """
 
@@ -21,6 +25,7 @@ import optax
 from mbrl_jax.ops.noise import coloured_normal
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.utility import magnitude
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -30,6 +35,7 @@ class AdamState(NamedTuple):
   Attributes:
     plans: the plans that climb, ``[N, H, A]``.
     moments: optax's state of Adam.
+    unit: what gradients are divided by in this replan, ``[]``.
     fresh: the plans are still to be drawn, ``[]`` bool.
     plan, value: best plan of this replan ``[H, A]`` and its return ``[]``.
     std: deviation of the starts, ``[H, A]``.
@@ -40,6 +46,7 @@ class AdamState(NamedTuple):
 
   plans: Array
   moments: optax.ScaleByAdamState
+  unit: Array
   fresh: Array
   plan: Array
   value: Array
@@ -78,6 +85,7 @@ def adam(
     return AdamState(
       plans=plans,
       moments=climber.init(plans),
+      unit=jnp.ones((), jnp.float32),
       fresh=jnp.asarray(True),
       plan=middle,
       value=jnp.float32(-jnp.inf),
@@ -98,11 +106,15 @@ def adam(
   def update(state: AdamState, plans: Array, returns: Array, gradients: Array) -> AdamState:
     best = jnp.argmax(returns)
     better = returns[best] > state.value
-    steps, moments = climber.update(gradients[:samples], state.moments)
+    unit = jnp.where(state.fresh, magnitude(gradients), state.unit)
+    # Adam forgets the size of a gradient, so that clipping one changes nothing but its square.
+    scaled = jnp.clip(gradients[:samples] / unit, -1e18, 1e18)
+    steps, moments = climber.update(scaled, state.moments)
     rate = state.learning_rate * (state.high - state.low) / 2
     return state._replace(
       plans=jnp.clip(plans[:samples] + rate * steps, state.low, state.high),
       moments=moments,
+      unit=unit,
       fresh=jnp.asarray(False),
       plan=jnp.where(better, plans[best], state.plan),
       value=jnp.where(better, returns[best], state.value),

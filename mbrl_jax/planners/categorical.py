@@ -40,6 +40,7 @@ from mbrl_jax.planners.utility import (
   centre,
   check_utility,
   effective_size,
+  product,
   weigh,
 )
 from mbrl_jax.types import Array, Key, Search
@@ -121,12 +122,13 @@ def categorical(
   def sample(state: CategoricalState, key: Key, size: int) -> Array:
     # One number a draw, where jax.random.categorical takes one for every level.
     edges = jnp.cumsum(state.probabilities, axis=-1)[..., :-1]
-    drawn = jax.random.uniform(key, (size, *state.low.shape, 1))
+    drawn = jax.random.uniform(key, (size, *state.low.shape, 1), jnp.float32)
     return _values(state, jnp.sum(drawn >= edges, axis=-1))
 
   def update(state: CategoricalState, plans: Array, returns: Array) -> CategoricalState:
     if utility == "expected":
-      return _tilt(state, _shares(state, plans, centre(returns)))
+      coefficients, unit = centre(returns)
+      return _tilt(state, _shares(state, plans, coefficients), unit)
     floats = {"temperature": state.temperature, "effective": state.effective}
     plans, weights, temperature = weigh(utility, plans, returns, elites=elites, **floats)
     state = state._replace(temperature=temperature, ess=effective_size(weights))
@@ -138,7 +140,7 @@ def categorical(
 
   def mean(state: CategoricalState) -> Array:
     # Among equals the one nearest to the middle: where nothing is known, the gentlest.
-    distance = jnp.abs(jnp.arange(categories) - (categories - 1) / 2)
+    distance = jnp.abs(jnp.arange(categories, dtype=jnp.float32) - (categories - 1) / 2)
     return _values(state, jnp.argmax(state.probabilities - 1e-6 * distance, axis=-1))
 
   def shift(state: CategoricalState, steps: int) -> CategoricalState:
@@ -164,10 +166,14 @@ def _shares(state: CategoricalState, plans: Array, weights: Array) -> Array:
   categories = state.probabilities.shape[-1]
   place = (plans - state.low) / (state.high - state.low)
   levels = jnp.round(place * (categories - 1)).astype(jnp.int32)
-  return average(weights, jax.nn.one_hot(levels, categories))
+  return average(weights, jax.nn.one_hot(levels, categories, dtype=jnp.float32))
 
 
-def _tilt(state: CategoricalState, direction: Array) -> CategoricalState:
-  """Moves the logits along ``direction [H, A, C]``."""
-  logits = jnp.log(state.probabilities) + state.step_size * direction
+def _tilt(
+  state: CategoricalState, direction: Array, unit: Array | float = 1.0
+) -> CategoricalState:
+  """Moves the logits along ``direction [H, A, C]``, which is in units of ``unit``."""
+  step = product(state.step_size, unit) * direction
+  # So far that nothing is left of other levels, and not to infinity, whose share is none.
+  logits = jnp.log(state.probabilities) + jnp.clip(step, -1e30, 1e30)
   return state._replace(probabilities=jax.nn.softmax(logits))

@@ -7,15 +7,22 @@ Per iteration, with mean ``m``, variance ``v`` and bounds ``[l, u]``::
   m <- alpha m + (1 - alpha) mean(elites)
   v <- alpha v + (1 - alpha) var(elites)
 
-Iterations after ``max(v) <= epsilon`` change nothing. The mean is executed. The
-next control step starts from the mean shifted by the executed actions, zeros
-appended, and the initial variance ``((u - l) / 4)^2``.
+Iterations after ``max(v / ((u - l) / 2)^2) <= epsilon`` change nothing. The mean is
+executed. The next control step starts from the mean shifted by the executed actions,
+zeros appended, and the initial variance ``((u - l) / 4)^2``.
 
 Source: Chua et al. 2018 (PETS), the optimiser of its released code.
 
 Deviations:
-  * The appended zeros are clipped to the bounds (the original leaves them, which
-    is out of bounds where zero is).
+  * ``epsilon`` is a share of the squared half range. The original compares squared units
+    of action, so that a narrow range counts as converged before the first update; where
+    bounds are +-1 the two are the same.
+  * Zeros are appended only where they lie within the inner three quarters of the range,
+    the middle elsewhere. At a bound (a throttle) ``v'`` is 0, and the original, which
+    appends zeros everywhere, never moves such an action again.
+  * A mean within a millionth of the range of a bound has ``v'`` of a twentieth of the range,
+    and samples are clipped. In the original a mean that float32 has rounded to its bound
+    stays there until it is executed, whatever the task asks for by then.
   * An elite without a finite return has no weight.
 """
 
@@ -32,6 +39,9 @@ from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.planners.utility import average
 from mbrl_jax.types import Array, Key, Search
 
+_EDGE, _ESCAPE = 1e-6, 0.05
+"""Distance from a bound at which a mean is stuck, and its deviation there, shares of the range."""
+
 
 class CEMState(NamedTuple):
   """State of the cross-entropy method; its floats may be changed at any time.
@@ -40,7 +50,8 @@ class CEMState(NamedTuple):
     mean, variance: of the plan distribution, ``[H, A]``.
     low, high: bounds, ``[H, A]``.
     alpha: weight of the old distribution in each update, ``[]``.
-    epsilon: largest variance at which the search has converged, ``[]``.
+    epsilon: largest variance at which the search has converged, as a share of the squared
+      half range, ``[]``.
   """
 
   mean: Array
@@ -60,7 +71,7 @@ def cem(
     samples: ``N``, plans per iteration.
     elites: best plans that the distribution is fitted to.
     alpha: weight of the old mean and variance, 0 to 1.
-    epsilon: stop when no variance is above it, in squared action units.
+    epsilon: stop when no variance is above this share of the squared half range.
 
   Raises:
     ValueError: more elites than samples, alpha outside 0 to 1.
@@ -75,8 +86,7 @@ def cem(
     return CEMState((low + high) / 2, initial_variance(low, high), low, high, *floats)
 
   def sample(state: CEMState, key: Key, size: int) -> Array:
-    room = jnp.minimum(state.mean - state.low, state.high - state.mean) / 2
-    std = jnp.minimum(jnp.sqrt(state.variance), room)
+    std = jnp.minimum(jnp.sqrt(state.variance), _room(state))
     plans = state.mean + std * truncated_normal(key, (size, *state.mean.shape))
     return jnp.clip(plans, state.low, state.high)
 
@@ -86,17 +96,30 @@ def cem(
       mean=state.alpha * state.mean + (1 - state.alpha) * mean,
       variance=state.alpha * state.variance + (1 - state.alpha) * variance,
     )
-    converged = jnp.max(state.variance) <= state.epsilon
+    half_range = (state.high - state.low) / 2
+    converged = jnp.max(state.variance / jnp.square(half_range)) <= state.epsilon
     return jax.tree.map(lambda old, new: jnp.where(converged, old, new), state, moved)
 
   def shift(state: CEMState, steps: int) -> CEMState:
-    tail = jnp.clip(0.0, state.low[-1], state.high[-1])
     return state._replace(
-      mean=shift_plan(state.mean, steps, tail),
+      mean=shift_plan(state.mean, steps, _rest(state.low[-1], state.high[-1])),
       variance=initial_variance(state.low, state.high),
     )
 
   return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
+
+
+def _room(state: CEMState) -> Array:
+  """Returns the largest deviation of each action, ``[H, A]``."""
+  span = state.high - state.low
+  distance = jnp.minimum(state.mean - state.low, state.high - state.mean)
+  return jnp.where(distance <= _EDGE * span, _ESCAPE * span, distance / 2)
+
+
+def _rest(low: Array, high: Array) -> Array:
+  """Returns the action ``[A]`` that is appended to a plan."""
+  edge = (high - low) / 8
+  return jnp.where((low + edge <= 0) & (high - edge >= 0), 0.0, (low + high) / 2)
 
 
 def initial_variance(low: Array, high: Array) -> Array:

@@ -2,6 +2,9 @@
 
 The checks look at structures, shapes and dtypes while the rollout is traced, so nothing of
 them is left in the compiled program and nothing is traced twice.
+
+Numbers of 32 and of 64 bits go together (``JAX_ENABLE_X64``): plans and returns have 32, a
+state keeps those that each of its leaves begins with, and rewards are added up in their own.
 """
 
 from __future__ import annotations
@@ -18,8 +21,18 @@ _is_none = lambda x: x is None
 
 def strong(tree: Any) -> Any:
   """Returns ``tree`` with arrays that have a dtype of their own, so that none retraces."""
-  keep = lambda x: x if _is_key(x) else jnp.asarray(x, jnp.result_type(x))
+  keep = lambda x: x if is_key(x) else jnp.asarray(x, jnp.result_type(x))
   return jax.tree.map(keep, tree)
+
+
+def action_dtype(state: State) -> Any:
+  """Returns the type in which an action changes no type of a state it is added to.
+
+  That of the state's floats where they have one in common, float32 otherwise.
+  """
+  types = {jnp.result_type(x) for x in jax.tree.leaves(state) if not is_key(x)}
+  floats = [dtype for dtype in types if jnp.issubdtype(dtype, jnp.floating)]
+  return floats[0] if len(floats) == 1 else jnp.dtype(jnp.float32)
 
 
 def check_plans(plans: Array) -> None:
@@ -81,6 +94,7 @@ def check_step(state: State, answer: Any) -> tuple[State, Array, Array]:
     )
   next_state, reward, terminated = answer
   _check_state(state, next_state)
+  next_state = jax.tree.map(_as_before, next_state, state)
   _check_scalar("reward", reward, jnp.floating, "float", "jnp.float32")
   _check_scalar("terminated", terminated, jnp.bool_, "bool", "bool")
   return next_state, reward, jnp.asarray(terminated)
@@ -97,7 +111,7 @@ def _check_state(expected: Any, found: Any) -> None:
         f"dynamics.step: the next state {what} the leaf {path or '(a single array)'}; "
         f"it must have the structure of state, leaves {[p or '(one)' for p in before]}."
       )
-    if _text(after[path]) != _text(before[path]):
+    if not _are_alike(after[path], before[path]):
       raise ValueError(
         f"dynamics.step: the {name} is {_text(after[path])}, but state has "
         f"{_text(before[path])}: they must be alike; convert the one or the other."
@@ -107,6 +121,24 @@ def _check_state(expected: Any, found: Any) -> None:
       f"dynamics.step: the next state has the structure {jax.tree.structure(found)}, but "
       f"state has {jax.tree.structure(expected)}: return the same containers."
     )
+
+
+def _are_alike(found: Any, expected: Any) -> bool:
+  """Tells whether shapes and types agree, but for 32 bits in place of 64 or the reverse."""
+  if _text(found) == _text(expected):
+    return True
+  if is_key(found) or is_key(expected) or jnp.shape(found) != jnp.shape(expected):
+    return False
+  types = jnp.result_type(found), jnp.result_type(expected)
+  same_kind = types[0].kind == types[1].kind
+  return same_kind and {dtype.itemsize for dtype in types} == {4, 8}
+
+
+def _as_before(found: Any, expected: Any) -> Any:
+  """Returns a leaf in the type that it had in the state before."""
+  if _text(found) == _text(expected):
+    return found
+  return jnp.asarray(found, jnp.result_type(expected))
 
 
 def _check_scalar(name: str, found: Any, kind: Any, word: str, dtype: str) -> None:
@@ -134,9 +166,10 @@ def _leaves(tree: Any) -> list[tuple[str, Any]]:
 
 def _text(x: Any) -> str:
   """Writes dtype and shape, as in ``float32[4]``."""
-  dtype = x.dtype if _is_key(x) else jnp.result_type(x)
+  dtype = x.dtype if is_key(x) else jnp.result_type(x)
   return f"{dtype}[{', '.join(map(str, jnp.shape(x)))}]"
 
 
-def _is_key(x: Any) -> bool:
+def is_key(x: Any) -> bool:
+  """Tells whether ``x`` holds typed keys."""
   return jax.dtypes.issubdtype(getattr(x, "dtype", None), jax.dtypes.prng_key)

@@ -23,13 +23,12 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import average, effective_size
+from mbrl_jax.planners.utility import average, boltzmann, effective_size, magnitude
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -93,9 +92,9 @@ def dial(
     return jnp.clip(plans, state.low, state.high)
 
   def update(state: DIALState, plans: Array, returns: Array) -> DIALState:
-    finite = returns > -jnp.inf
-    std = jnp.std(returns, where=finite)
-    weights = jax.nn.softmax(returns / (jnp.maximum(std, 1e-6) * state.temperature))
+    unit = magnitude(returns)
+    std = unit * jnp.std(returns / unit, where=returns > -jnp.inf)
+    weights = boltzmann(returns, std * state.temperature)
     mean, ess = average(weights, plans), effective_size(weights)
     return state._replace(mean=mean, iteration=state.iteration + 1, ess=ess)
 
@@ -109,5 +108,5 @@ def dial(
 def annealed_std(state: DIALState) -> Array:
   """Returns the deviation ``[H, A]`` of the next iteration's samples."""
   last = len(state.mean) - 1
-  ahead = (last - jnp.arange(last + 1.0)[:, None]) / max(last, 1)
+  ahead = (last - jnp.arange(last + 1, dtype=jnp.float32)[:, None]) / max(last, 1)
   return state.std * state.iteration_decay**state.iteration * state.horizon_decay**ahead

@@ -67,7 +67,8 @@ def make_evaluate(
       (pendulum, 10,000 plans); it takes ``H`` times as long to compile.
 
   Returns:
-    The function: jit-able, vmap-able, differentiable where the dynamics are.
+    The function: jit-able, vmap-able, differentiable where the dynamics are. Returns are
+    float32; where rewards are float64 they are added up as such before.
 
   Raises:
     ValueError: particles that do not divide among the slices, or slices or particles
@@ -93,12 +94,12 @@ def make_evaluate(
       value = value + jnp.where(end.alive, end.discount * tail, 0.0)
     value = value[:, : rows.candidates]
     by_plan = jnp.swapaxes(value, 0, 1).reshape(plans.shape[0], particles)
-    returns = jax.vmap(risk)(by_plan)
+    returns = jax.vmap(risk)(by_plan).astype(jnp.float32)
     usable = jnp.isfinite(returns) & jnp.all(jnp.isfinite(by_plan), axis=1)
     if rank is not None:
       returns = rank(jnp.where(usable, returns, -jnp.inf), _by_plan(end.state, len(plans)))
       usable &= jnp.isfinite(returns)
-    return jnp.where(usable, returns, -jnp.inf)
+    return jnp.where(usable, returns, -jnp.inf).astype(jnp.float32)
 
   return evaluate
 

@@ -11,7 +11,9 @@ the strategy is asked with a key made of its bits: ``update`` sees that plan and
 the same state. It is one more candidate, of which the strategy is not told.
 
 A plan without a finite return is told to be worse than all that this control step has seen, by
-as much as those differ, because many strategies add up returns.
+as much as those differ, because many strategies add up returns. For the same reason returns
+whose largest lies outside 1e-6 to 1e12 at the first iteration of a control step are divided by
+a power of two in all of them.
 
 Source: Lange 2022, "evosax: JAX-based Evolution Strategies"; written for evosax 0.3, which
 minimises.
@@ -28,6 +30,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.utility import magnitude
 from mbrl_jax.types import Array, Key, Search
 
 _SEED_NUMBERS = 4
@@ -42,7 +45,8 @@ class EvosaxState(NamedTuple):
     params: evosax's params, what a user would tune.
     fresh: the strategy has not been asked in this replan, ``[]`` bool.
     plan, value: best plan of this replan ``[H, A]`` and its return ``[]``.
-    worst: lowest finite return of this replan, ``[]``.
+    unit: what returns are divided by before the strategy is told in this replan, ``[]``.
+    worst: lowest finite return of this replan in that unit, ``[]``.
     std: ``spread`` in units of action, ``[H, A]``.
     low, high: bounds, ``[H, A]``.
   """
@@ -52,6 +56,7 @@ class EvosaxState(NamedTuple):
   fresh: Array
   plan: Array
   value: Array
+  unit: Array
   worst: Array
   std: Array
   low: Array
@@ -94,15 +99,15 @@ def evosax(
     algorithm = made(low.shape)
     chosen = _strong(_replace(algorithm.default_params, params or {}))
     middle, none = (low + high) / 2, jnp.float32(-jnp.inf)
-    plans = jnp.zeros((samples, *low.shape))
+    plans = jnp.zeros((samples, *low.shape), jnp.float32)
     # Of the right shape only: the first update begins it.
-    start = _begin(algorithm, jax.random.key(0), plans, jnp.zeros(samples), chosen)
+    start = _begin(algorithm, jax.random.key(0), plans, plans[:, 0, 0], chosen)
     std = spread * (high - low) / 2
-    fresh = jnp.asarray(True)
-    return EvosaxState(_strong(start), chosen, fresh, middle, none, -none, std, low, high)
+    fresh, unit = jnp.asarray(True), jnp.float32(1.0)
+    return EvosaxState(_strong(start), chosen, fresh, middle, none, unit, -none, std, low, high)
 
   def sample(state: EvosaxState, key: Key, size: int) -> Array:
-    seed = jax.random.uniform(key, state.low.shape, minval=state.low, maxval=state.high)
+    seed = jax.random.uniform(key, state.low.shape, jnp.float32, state.low, state.high)
     plans, _ = _ask(made(state.low.shape), state, _key_of(seed))
     rows = jnp.arange(size) % (samples + 1)
     return jnp.take(jnp.concatenate([plans, seed[None]]), rows, axis=0)
@@ -110,7 +115,8 @@ def evosax(
   def update(state: EvosaxState, plans: Array, returns: Array) -> EvosaxState:
     algorithm, key = made(state.low.shape), _key_of(plans[samples])
     _, asked = _ask(algorithm, state, key)
-    told, worst = _told(returns, state.worst)
+    unit = jnp.where(state.fresh, magnitude(returns), state.unit)
+    told, worst = _told(_limited(returns / unit), state.worst)
     strategy = _tell(algorithm, state, asked, key, plans[:samples], told[:samples])
     best = jnp.argmax(returns)
     better = returns[best] > state.value
@@ -119,6 +125,7 @@ def evosax(
       fresh=jnp.asarray(False),
       plan=jnp.where(better, plans[best], state.plan),
       value=jnp.where(better, returns[best], state.value),
+      unit=unit,
       worst=worst,
     )
 
@@ -176,6 +183,11 @@ def _key_of(seed: Array) -> Key:
   return functools.reduce(jax.random.fold_in, words, jax.random.key(0))
 
 
+def _limited(returns: Array) -> Array:
+  """Returns ``returns [N]`` whose squares strategies may add up; -inf stays."""
+  return jnp.where(returns > -jnp.inf, jnp.clip(returns, -1e15, 1e15), returns)
+
+
 def _told(returns: Array, worst: Array) -> tuple[Array, Array]:
   """Returns finite ``returns [N]`` and the lowest one seen so far ``[]``."""
   finite = returns > -jnp.inf
@@ -204,7 +216,8 @@ def _has_mean(algorithm: Any) -> bool:
 def _ask(algorithm: Any, state: EvosaxState, key: Key) -> tuple[Array, Any]:
   """Returns the plans ``[N, H, A]`` that ``key`` makes a strategy try, and its state."""
   start_key, begin_key, ask_key, _ = jax.random.split(key, 4)
-  noise = jax.random.normal(start_key, (algorithm.population_size, *state.plan.shape))
+  shape = algorithm.population_size, *state.plan.shape
+  noise = jax.random.normal(start_key, shape, jnp.float32)
   drawn = _units(state, state.plan) + noise.at[0].set(0.0)
   strategy = state.strategy
   if _has_mean(algorithm):
@@ -215,7 +228,7 @@ def _ask(algorithm: Any, state: EvosaxState, key: Key) -> tuple[Array, Any]:
     # A population is scored as it was drawn before it has offspring.
     units = jnp.where(state.fresh, drawn, units)
   plans = (state.low + state.high) / 2 + state.std * units
-  return jnp.clip(plans, state.low, state.high), asked
+  return jnp.clip(plans, state.low, state.high).astype(jnp.float32), asked
 
 
 def _tell(
@@ -228,7 +241,7 @@ def _tell(
   if not _has_mean(algorithm):
     begun = _begin(algorithm, begin_key, units, -returns, state.params)
     strategy = _choose(state.fresh, begun, strategy)
-  return _strong(strategy)
+  return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), strategy, state.strategy)
 
 
 def _choose(first: Array, a: Any, b: Any) -> Any:

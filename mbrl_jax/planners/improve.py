@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.planners.contract import is_key
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -23,13 +24,15 @@ class Progress(NamedTuple):
     search: the search's state.
     value: best return so far, -inf without one, ``[]``.
     nonfinite: plans that had no finite return, ``[]`` int32.
-    iterations: iterations done, ``[]`` int32.
+    refused: updates that were not finite, ``[]`` int32.
+    iterations: iterations that changed the search, ``[]`` int32.
     moved: how far the last iteration moved the mean at most, as a share of the range ``[]``.
   """
 
   search: Any
   value: Array
   nonfinite: Array
+  refused: Array
   iterations: Array
   moved: Array
 
@@ -46,7 +49,8 @@ def improve(
 ) -> Progress:
   """Runs at most one iteration for each key.
 
-  Where no plan of an iteration has a finite return the search stays as it was.
+  Where no plan of an iteration has a finite return the search stays as it was; so it does
+  where its update makes a number not finite, which no later update could mend.
 
   Args:
     search: the search.
@@ -66,19 +70,22 @@ def improve(
     finite = jnp.isfinite(returns)
     usable = jnp.where(finite, returns, -jnp.inf)
     updated = search.update(now.search, plans, usable, *gradients)
-    keep = lambda new, old: jnp.where(finite.any(), new, old)
+    sound = _is_sound(updated, now.search)
+    keep = lambda new, old: jnp.where(finite.any() & sound, new, old)
     state = jax.tree.map(keep, updated, now.search)
     step = jnp.abs(search.mean(state) - search.mean(now.search))
     return Progress(
       search=state,
       value=jnp.maximum(now.value, jnp.max(usable)),
-      nonfinite=now.nonfinite + jnp.sum(~finite),
-      iterations=now.iterations + 1,
+      nonfinite=now.nonfinite + jnp.sum(~finite, dtype=jnp.int32),
+      refused=now.refused + (finite.any() & ~sound),
+      iterations=now.iterations + _differ(state, now.search),
       moved=jnp.max(step / span),
     )
 
   none = jnp.zeros((), jnp.int32)
-  now, begin = Progress(start, jnp.full((), -jnp.inf), none, none, jnp.full((), jnp.inf)), 0
+  endless = jnp.asarray(jnp.inf, jnp.float32)
+  now, begin = Progress(start, -endless, none, none, none, endless), 0
   # Equal sizes share one compiled loop; a decaying population has one each.
   for size, group in itertools.groupby(search.sizes(len(keys))):
     end = begin + len(list(group))
@@ -98,6 +105,24 @@ def _score(
   # Plans do not see each other, so the gradient of the sum holds that of each return.
   (gradients,) = pull_back(jnp.ones_like(returns))
   return returns, jnp.where(jnp.isfinite(gradients), gradients, 0.0)
+
+
+def _is_sound(new: Any, old: Any) -> Array:
+  """Tells whether all numbers that were finite still are, ``[]``; some begin as infinities."""
+  pairs = zip(_numbers(new), _numbers(old), strict=True)
+  return jnp.all(jnp.stack([jnp.all(jnp.isfinite(a) | ~jnp.isfinite(b)) for a, b in pairs]))
+
+
+def _differ(new: Any, old: Any) -> Array:
+  """Tells whether any number of two states differs, ``[]``."""
+  pairs = zip(_numbers(new), _numbers(old), strict=True)
+  return jnp.any(jnp.stack([jnp.any(a != b) for a, b in pairs]))
+
+
+def _numbers(state: Any) -> list[Array]:
+  """Returns the leaves of a state, keys as their bits."""
+  leaves = jax.tree.leaves(state)
+  return [jax.random.key_data(leaf) if is_key(leaf) else leaf for leaf in leaves]
 
 
 def _repeat(

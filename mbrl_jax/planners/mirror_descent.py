@@ -41,6 +41,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.noise import normal
@@ -52,6 +53,7 @@ from mbrl_jax.planners.utility import (
   centre,
   check_utility,
   effective_size,
+  product,
   weigh,
 )
 from mbrl_jax.types import Array, Key, Search
@@ -59,6 +61,7 @@ from mbrl_jax.types import Array, Key, Search
 COVARIANCES = ("fixed", "diagonal", "full")
 DIVERGENCES = ("kl", "euclidean")
 TAILS = ("repeat", "zero")
+_HIGHEST = jax.lax.Precision.HIGHEST  # covariances of single bits are no longer positive
 _JITTER = 1e-6
 """Share of the initial variance that keeps a full covariance positive definite."""
 
@@ -158,15 +161,17 @@ def mirror_descent(
     if full:
       jitter = jnp.diag(_JITTER * state.initial.ravel())
       factor = jnp.linalg.cholesky(state.covariance + jitter)
-      noise = (noise.reshape(size, -1) @ factor.T).reshape(noise.shape)
+      drawn = jnp.matmul(noise.reshape(size, -1), factor.T, precision=_HIGHEST)
+      noise = drawn.reshape(noise.shape)
     else:
       noise = jnp.sqrt(state.covariance) * noise
     return jnp.clip(state.mean + noise, state.low, state.high)
 
   def update(state: MirrorDescentState, plans: Array, returns: Array) -> MirrorDescentState:
     if utility == "expected":
-      direction = average(centre(returns), plans - state.mean)
-      return _step(state, direction, divergence)
+      coefficients, unit = centre(returns)
+      direction = average(coefficients, plans - state.mean)
+      return _step(state, direction, divergence, unit)
     floats = {"temperature": state.temperature, "effective": state.effective}
     plans, weights, temperature = weigh(utility, plans, returns, elites=elites, **floats)
     state = state._replace(temperature=temperature, ess=effective_size(weights))
@@ -187,11 +192,13 @@ def mirror_descent(
   return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
 
 
-def _step(state: MirrorDescentState, direction: Array, divergence: str) -> MirrorDescentState:
-  """Moves the mean alone along ``direction [H, A]``, within the bounds."""
+def _step(
+  state: MirrorDescentState, direction: Array, divergence: str, unit: Array | float = 1.0
+) -> MirrorDescentState:
+  """Moves the mean along ``direction [H, A]``, in units of ``unit``, within the bounds."""
   if divergence == "euclidean":
     direction = direction / state.covariance
-  mean = state.mean + state.step_size * direction
+  mean = state.mean + product(state.step_size, unit) * direction
   return state._replace(mean=jnp.clip(mean, state.low, state.high))
 
 
@@ -210,7 +217,7 @@ def _mix(
     outer = jnp.square(jump)
   else:
     rows = (plans - mean).reshape(len(plans), -1)
-    spread = jnp.einsum("k,ki,kj->ij", weights, rows, rows)
+    spread = jnp.einsum("k,ki,kj->ij", weights, rows, rows, precision=_HIGHEST)
     outer = jnp.outer(jump, jump)
   stepped = (1 - g) * state.covariance + g * spread + g * (1 - g) * outer
   return moved._replace(covariance=stepped)

@@ -9,7 +9,8 @@ With mean plan ``u``, fixed deviation ``sigma``, temperature ``lam`` and base we
 ``b`` in 0 to 1 says how much of the base distribution is the uncontrolled system (1 in the
 derivation, which charges for control) instead of the present plan (0, no charge). The
 temperature is given, or found in each update so that the effective sample size
-``1 / sum w^2`` is a given share of the samples.
+``1 / sum w^2`` of these weights, charge included, is a given share of the samples, or as near
+to it as any temperature brings it: however hot, weights are no more even than the charge.
 
 Source: Williams et al. 2017, "Information-Theoretic Model Predictive Control: Theory and
 Applications to Autonomous Driving".
@@ -31,7 +32,12 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import coloured_normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import average, choose_temperature, effective_size
+from mbrl_jax.planners.utility import (
+  average,
+  boltzmann,
+  choose_temperature,
+  effective_size,
+)
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -97,9 +103,11 @@ def mppi(
     return jnp.clip(state.mean + state.std * noise, state.low, state.high)
 
   def update(state: MPPIState, plans: Array, returns: Array) -> MPPIState:
-    charge = jnp.einsum("nha,ha->n", plans, state.mean / jnp.square(state.std))
-    lam = choose_temperature(returns, state.temperature, state.effective)
-    weights = jax.nn.softmax(returns / lam - state.base * charge)
+    pull = state.mean / jnp.square(state.std)
+    highest = jax.lax.Precision.HIGHEST  # a charge of hundreds decides by its ones
+    charge = state.base * jnp.einsum("nha,ha->n", plans, pull, precision=highest)
+    lam = choose_temperature(returns, state.temperature, state.effective, charge)
+    weights = boltzmann(returns, lam, charge)
     moved, ess = average(weights, plans), effective_size(weights)
     return state._replace(mean=moved, temperature=lam, ess=ess)
 

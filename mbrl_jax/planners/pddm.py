@@ -24,7 +24,7 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import average, effective_size
+from mbrl_jax.planners.utility import average, effective_size, near_zero, product, softmax
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -88,7 +88,8 @@ def pddm(
     return jnp.clip(plans, state.low, state.high)
 
   def update(state: PDDMState, plans: Array, returns: Array) -> PDDMState:
-    weights = jax.nn.softmax(state.kappa * returns)
+    moved, half = near_zero(returns, 1 / state.kappa)
+    weights = softmax(product(state.kappa, 1 / half) * moved)
     return state._replace(mean=average(weights, plans), ess=effective_size(weights))
 
   def shift(state: PDDMState, steps: int) -> PDDMState:

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import positive
+from mbrl_jax.planners.contract import action_dtype, check_step
 from mbrl_jax.planners.rollout import slice_mapper, split_keys
 from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.types import PARTICLES, Array, Dynamics, Key, Params, PlanState, Proposal, State
@@ -71,7 +72,8 @@ def policy_plans(
     keys = split_keys(policy_key, rows)
 
     def advance(params: Params, state: State, action: Array, noise: Any) -> State:
-      return dynamics.step(params, state, action, noise)[0]
+      action = action.astype(action_dtype(state))
+      return check_step(state, dynamics.step(params, state, action, noise))[0]
 
     # A rollout is all there is of its plan's particles; what looks at them all needs the name.
     alone = jax.vmap(advance, (None, 0, None, 0), axis_name=PARTICLES)
@@ -85,7 +87,7 @@ def policy_plans(
           under_way = plan_state.committed[jnp.minimum(t, waiting - 1)]
           action = jnp.where(t < waiting, under_way, action)
         single = jax.tree.map(lambda leaf: leaf[None], noise)
-        return alone(params, state, action, single), action
+        return alone(params, state, action, single), action.astype(jnp.float32)
 
       start = jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], state)
       steps = jnp.arange(waiting + horizon)

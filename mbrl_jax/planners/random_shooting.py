@@ -44,9 +44,8 @@ def random_shooting(samples: int = 2000) -> Search:
     return RandomShootingState((low + high) / 2, jnp.float32(-jnp.inf), low, high)
 
   def sample(state: RandomShootingState, key: Key, size: int) -> Array:
-    return jax.random.uniform(
-      key, (size, *state.low.shape), minval=state.low, maxval=state.high
-    )
+    shape = size, *state.low.shape
+    return jax.random.uniform(key, shape, jnp.float32, state.low, state.high)
 
   def update(state: RandomShootingState, plans: Array, returns: Array) -> RandomShootingState:
     best = jnp.argmax(returns)

@@ -16,7 +16,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.planners.contract import check_params, check_plans, check_step, strong
+from mbrl_jax.planners.contract import (
+  action_dtype,
+  check_params,
+  check_plans,
+  check_step,
+  strong,
+)
 from mbrl_jax.planners.rows import Rows
 from mbrl_jax.types import PARTICLES, Array, Dynamics, Key, Params, State
 
@@ -26,8 +32,8 @@ class Trajectory(NamedTuple):
 
   Attributes:
     state: present state, leaves ``[E, N, P/E, ...]``.
-    value: discounted rewards so far, ``[E, N, P/E]``.
-    discount: that of the next reward, ``[E, N, P/E]``.
+    value: discounted rewards so far, ``[E, N, P/E]``; float32, or float64 as the rewards.
+    discount: that of the next reward, ``[E, N, P/E]``, of the same type.
     alive: whether the particle has not terminated, ``[E, N, P/E]``.
   """
 
@@ -93,12 +99,13 @@ def roll(
   spread = lambda x: jnp.broadcast_to(x, rows.shape + jnp.shape(x))
   start = Trajectory(
     jax.tree.map(spread, strong(state)),
-    value=jnp.zeros(rows.shape),
-    discount=jnp.ones(rows.shape),
+    value=jnp.zeros(rows.shape, jnp.float32),
+    discount=jnp.ones(rows.shape, jnp.float32),
     alive=jnp.ones(rows.shape, bool),
   )
   advance = _slice_step(dynamics, discount)
-  actions = jnp.swapaxes(rows.fill(strong(plans), "N"), 0, 1)
+  plans = jnp.asarray(plans, action_dtype(state))
+  actions = jnp.swapaxes(rows.fill(plans, "N"), 0, 1)
   walk = _roll_shuffled if dynamics.shuffle else _roll_fixed
   placed = rows.place(start, "ENP"), rows.place(actions, "HN")
   return walk(dynamics, over_slices, rows, advance, *placed, key, record, unroll)
@@ -122,7 +129,8 @@ def _slice_step(dynamics: Dynamics, discount: float | Array) -> Callable:
     answer = dynamics.step(params, now.state, action, noise)
     state, reward, terminated = check_step(now.state, answer)
     value = now.value + jnp.where(now.alive, now.discount * reward, 0.0)
-    return Trajectory(state, value, now.discount * discount, now.alive & ~terminated)
+    following = now.discount * jnp.asarray(discount, now.discount.dtype)
+    return Trajectory(state, value, following, now.alive & ~terminated)
 
   over_particles = jax.vmap(one, (None, 0, None, 0), axis_name=PARTICLES)
   return jax.vmap(over_particles, (None, 0, 0, 0))
@@ -131,6 +139,8 @@ def _slice_step(dynamics: Dynamics, discount: float | Array) -> Callable:
 def _roll_fixed(dynamics, over_slices, rows, advance, start, actions, key, record, unroll):
   """Rolls with each particle staying in its slice (TSinf, DS, MM, E)."""
   noise = rows.draw(dynamics.noise or split_keys, key, "EHNP", H=len(actions))
+  first = lambda params, now, noise: advance(params, now, actions[0], _row(noise, 0))
+  start = _as_rewards(start, lambda now: over_slices(first, now, noise))
 
   def roll_slice(params: Params, now: Trajectory, noise: Any) -> tuple[Trajectory, Any]:
     def body(now: Trajectory, x: Any) -> tuple[Trajectory, Any]:
@@ -148,6 +158,8 @@ def _roll_shuffled(dynamics, over_slices, rows, advance, start, actions, key, re
   noise_key, shuffle_key = jax.random.split(key)
   noise = rows.draw(dynamics.noise or split_keys, noise_key, "HENP", H=len(actions))
   keys = split_keys(shuffle_key, (len(actions),))
+  first = lambda params, now, noise: advance(params, now, actions[0], noise)
+  start = _as_rewards(start, lambda now: over_slices(first, now, _row(noise, 0)))
 
   def body(now: Trajectory, x: Any) -> tuple[Trajectory, Any]:
     action, noise, key = x
@@ -159,6 +171,19 @@ def _roll_shuffled(dynamics, over_slices, rows, advance, start, actions, key, re
   return jax.lax.scan(body, start, (actions, noise, keys), unroll=unroll)
 
 
+def _as_rewards(start: Trajectory, step: Callable[[Trajectory], Trajectory]) -> Trajectory:
+  """Returns ``start`` with sums in the type of the rewards, which ``step`` adds to them."""
+  if not jax.config.jax_enable_x64:
+    return start  # no reward is wider than float32; the step need not be traced to know
+  dtype = jax.eval_shape(step, start).value.dtype
+  return start._replace(value=start.value.astype(dtype), discount=start.discount.astype(dtype))
+
+
+def _row(tree: Any, index: int) -> Any:
+  """Takes one row of every leaf."""
+  return jax.tree.map(lambda x: x[index], tree)
+
+
 def _finish(now: Trajectory, unroll: bool) -> Trajectory:
   """Keeps XLA from computing a step anew for each step after it, where none is a loop's."""
   return jax.lax.optimization_barrier(now) if unroll else now
@@ -166,7 +191,7 @@ def _finish(now: Trajectory, unroll: bool) -> Trajectory:
 
 def draw_order(key: Key, candidates: int, particles: int) -> Array:
   """Draws a uniform permutation of the particles for each candidate, ``[N, P]``."""
-  return jnp.argsort(jax.random.uniform(key, (candidates, particles)), axis=1)
+  return jnp.argsort(jax.random.uniform(key, (candidates, particles), jnp.float32), axis=1)
 
 
 def shuffle_particles(tree: Any, order: Array) -> Any:

@@ -72,7 +72,9 @@ def make_planner(
     values of params, state or of the floats in ``plan_state`` never retrace.
     Where no plan of an iteration has a finite return the search stays as it
     was, so the worst case executes the shifted previous plan; the number of
-    such plans is ``metrics["nonfinite"]``.
+    such plans is ``metrics["nonfinite"]``. An update that is not finite is not taken
+    either, and counted in ``metrics["refused"]``. Plans, returns and states of searches are
+    float32, also with ``JAX_ENABLE_X64``.
 
   Raises:
     ValueError: bounds that are not finite, ordered and of one shape; a horizon,
@@ -97,7 +99,7 @@ def make_planner(
     start = PlanState(
       search=state,
       plan=plans_of(search.mean(state), none),
-      value=jnp.zeros(()),
+      value=jnp.zeros((), jnp.float32),
       age=none,
       phase=none,
       committed=jnp.broadcast_to(jnp.clip(0.0, low, high), (latency, len(low))),
@@ -117,6 +119,7 @@ def make_planner(
       plans = plans_of(rows, phase)
       head = jnp.broadcast_to(plan_state.committed, (len(rows), latency, len(low)))
       returns = evaluate(params, state, jnp.concatenate([head, plans], axis=1), key)
+      returns = jnp.asarray(returns, jnp.float32)
       if returns.shape != (len(rows),):
         raise ValueError(
           f"evaluate must give one return for each of the {len(rows)} plans, got shape "
@@ -140,11 +143,12 @@ def make_planner(
       value=found.value,
       phase=next_phase,
     )
-    return plan_state, {"nonfinite": found.nonfinite, "iterations": found.iterations}
+    counts = {name: getattr(found, name) for name in ("nonfinite", "refused", "iterations")}
+    return plan_state, counts
 
   def replay(params: Params, state: State, plan_state: PlanState, key: Key) -> tuple:
     none = jnp.zeros((), jnp.int32)
-    return plan_state, {"nonfinite": none, "iterations": none}
+    return plan_state, dict.fromkeys(("nonfinite", "refused", "iterations"), none)
 
   def plan(
     params: Params, state: State, plan_state: PlanState, key: Key
@@ -177,7 +181,7 @@ def _propose(
       raise ValueError(
         f"a proposal must have shape [M, H, A] = [M, {shape[0]}, {shape[1]}], got {plan.shape}."
       )
-  return jnp.concatenate([jnp.zeros((0, *shape)), *plans])
+  return jnp.concatenate([jnp.zeros((0, *shape)), *plans]).astype(jnp.float32)
 
 
 def shift_plan(plan: Array, steps: int, tail: Array) -> Array:

@@ -20,8 +20,8 @@ class Clock:
 
   def add(self, seconds: float, steps: list[Arrays], learned: bool) -> None:
     """Books a chunk of ``seconds``, with the steps of each seed."""
-    none = np.zeros(len(steps[0]["reward"]))
-    planned = sum(int(np.sum(arrays.get("info/random", none) == 0)) for arrays in steps)
+    none = lambda arrays: np.zeros(len(arrays["reward"]))
+    planned = sum(int(np.sum(a.get("info/random", none(a)) == 0)) for a in steps)
     self._chunks.append((learned, planned, seconds))
 
   def lap(self) -> Row:

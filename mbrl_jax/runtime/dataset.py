@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +31,12 @@ def load_dataset(path: str, spec: EnvSpec) -> Transition:
   """
   if not Path(path).is_file():
     raise ValueError(f"dataset={path!r}: there is no such file.")
-  with np.load(path) as file:
-    arrays = dict(file)
+  arrays = _read(path)
   if set(LOGS) <= set(arrays):
+    if not _fits(arrays):
+      raise ValueError(
+        f"dataset={path!r} is not the logs.npz of a run: its lengths do not fit."
+      )
     arrays = _cut(arrays)
   missing = [name for name in ROWS if name not in arrays]
   if missing:
@@ -39,8 +44,14 @@ def load_dataset(path: str, spec: EnvSpec) -> Transition:
       f"dataset={path!r} lacks {', '.join(missing)}; it must hold {', '.join(ROWS)}, or be "
       "the logs.npz of a run."
     )
-  rows = {name: np.asarray(arrays[name], np.float32) for name in ROWS}
-  count = len(rows["obs"])
+  for name in ROWS:
+    if arrays[name].dtype.kind not in "fiub":
+      raise ValueError(
+        f"dataset={path!r}: {name} holds {arrays[name].dtype}, it must hold numbers."
+      )
+  with np.errstate(over="ignore"):  # what gets infinite is refused below
+    rows = {name: np.asarray(arrays[name], np.float32) for name in ROWS}
+  count = rows["obs"].size // spec.obs_dim
   tails = {"obs": (spec.obs_dim,), "action": (spec.action_dim,), "next_obs": (spec.obs_dim,)}
   for name, array in rows.items():
     expected = (count, *tails.get(name, ()))
@@ -53,6 +64,40 @@ def load_dataset(path: str, spec: EnvSpec) -> Transition:
       raise ValueError(f"dataset={path!r}: {name} has values that are not finite.")
   rows["terminated"] = rows["terminated"] > 0
   return Transition(**rows, truncated=np.zeros(count, bool))
+
+
+def _read(path: str) -> dict[str, np.ndarray]:
+  """Reads all arrays of an ``.npz`` file; nothing in it is run."""
+  try:
+    with zipfile.ZipFile(path) as archive:
+      damaged = archive.testzip()
+    with np.load(path, allow_pickle=False) as file:
+      arrays = {name: file[name] for name in file.files}
+  except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    damaged = str(error) or type(error).__name__
+  if damaged:
+    raise ValueError(
+      f"dataset={path!r} cannot be read: it must be an .npz file, as numpy.savez writes it, "
+      f"with the arrays {', '.join(ROWS)}, or the logs.npz of a run."
+    )
+  return arrays
+
+
+def _fits(logs: dict[str, np.ndarray]) -> bool:
+  """Tells whether a run's padded rollouts are as long as their lengths say."""
+  lengths = logs["lengths"]
+  if lengths.dtype.kind not in "iu" or lengths.ndim != 1 or not lengths.size:
+    return False
+  padded = [logs[name] for name in LOGS[:3]]
+  alike = all(x.ndim > 1 and len(x) == len(lengths) for x in padded)
+  return (
+    alike
+    and logs["terminated"].shape == lengths.shape
+    and lengths.min() > 0
+    and all(
+      x.shape[1] >= lengths.max() + extra for x, extra in zip(padded, (1, 0, 0), strict=True)
+    )
+  )
 
 
 def _cut(logs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

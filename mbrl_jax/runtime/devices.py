@@ -10,6 +10,8 @@ from typing import Any
 
 import jax
 
+from mbrl_jax.runtime import memory
+
 
 def has_avx512() -> bool:
   """Tells whether every core has AVX-512; false where the system does not say."""
@@ -76,7 +78,21 @@ def compile_ahead(function: Callable, *arguments: Any) -> tuple[Callable, float]
   Returns:
     The compiled function, which raises ``TypeError`` on other shapes instead of
     compiling again, and the seconds it took.
+
+  Raises:
+    MemoryError: it needs more memory than its device has; XLA would end the process.
   """
   start = time.perf_counter()
   compiled = function.lower(*arguments).compile()
-  return compiled, time.perf_counter() - start
+  seconds = time.perf_counter() - start
+  needed = compiled.memory_analysis()
+  if needed is not None:
+    parts = needed.temp_size_in_bytes, needed.output_size_in_bytes
+    memory.check_fits(sum(parts), "the compiled program", _memory_of_device())
+  return compiled, seconds
+
+
+def _memory_of_device() -> float | None:
+  """Returns the bytes of the default device, ``None`` where it shares the machine's."""
+  statistics = jax.local_devices()[0].memory_stats() or {}
+  return statistics.get("bytes_limit")

@@ -1,4 +1,4 @@
-"""Drives a compiled training step from the host until its last step or a signal.
+"""Drives a compiled training step from the host until the run is over or a signal.
 
 The loop owns no learning: all of that is in the state and the compiled step. Between
 two chunks a ``Run`` cuts out the episodes that ended, writes their rows, evaluates where
@@ -42,12 +42,14 @@ class Outcome(NamedTuple):
     step: environment steps taken.
     signal: the signal that asked to stop, ``None`` if the run is complete.
     compile_seconds: time spent compiling.
+    finished: whether the run has come to its end.
   """
 
   state: TrainState
   step: int
   signal: int | None
   compile_seconds: float
+  finished: bool = False
 
 
 def train(
@@ -57,12 +59,13 @@ def train(
   schedule: Schedule,
   *,
   seeds: list[int] | None = None,
+  rest: tuple[int, Step] | None = None,
   evaluate: Callable[[Any, int], np.ndarray] | None = None,
   resume: int | str | bool = False,
   console: rich.console.Console | None = None,
   tracker: Tracker | None = None,
 ) -> Outcome:
-  """Trains until ``schedule.total_steps``, or until SIGTERM, SIGINT or SIGHUP.
+  """Trains until the end that ``schedule`` sets, or until SIGTERM, SIGINT or SIGHUP.
 
   Args:
     step: from ``algorithms.make_step``; must not donate its argument.
@@ -70,6 +73,8 @@ def train(
     folder: from ``run_folder.create`` or ``open_run``.
     schedule: when what happens.
     seeds: their numbers, all different, where leaves have a leading seed axis ``[S]``.
+    rest: how many steps are left for a last call where ``schedule.total_steps`` is no
+      multiple of those of ``step``, and the step that takes as many; ``None``: it is one.
     evaluate: ``(act, step) -> returns [S, episodes]`` (``[episodes]`` without
       ``seeds``); called with the state's ``act``.
     resume: ``True`` continues from the newest checkpoint, or from the beginning
@@ -85,12 +90,13 @@ def train(
     CheckpointError: no such step or a damaged checkpoint, or the disk is full.
     RunFolderError: another process writes to the folder, or what is to be continued in it is
       damaged.
-    ValueError: the schedule makes no sense, or the seeds do not.
+    ValueError: the schedule makes no sense, or the seeds do not, or episodes end early with
+      several seeds and several steps in a call.
   """
   _check(schedule, seeds)
   with lock.writing(folder.path):
     run = Run(state, folder, schedule, seeds, resume, tracker, console)
-    return _until_the_end(run, step, evaluate)
+    return _until_the_end(run, step, rest, evaluate)
 
 
 def train_together(
@@ -100,6 +106,7 @@ def train_together(
   schedule: Schedule,
   *,
   seeds: list[int] | None = None,
+  rest: tuple[int, Step] | None = None,
   evaluate: Callable[[Any, int], np.ndarray] | None = None,
   resume: bool = False,
   consoles: Sequence[rich.console.Console],
@@ -114,6 +121,7 @@ def train_together(
     folders: of each.
     schedule: of all.
     seeds: the numbers of the seeds that each run has, see ``train``.
+    rest: see ``train``, of all at once.
     evaluate: ``(act, step) -> returns [runs * seeds, episodes]`` with all runs' ``act``.
     resume: continue from the newest checkpoints, which must be of the same step.
     consoles: where each reports. A run that diverges says so there and ends, the others go
@@ -134,8 +142,8 @@ def train_together(
       Run(state, folder, schedule, seeds, resume, None, console)
       for state, folder, console in zip(states, folders, consoles, strict=True)
     ]
-    ended = _until_the_end(Together(runs), step, evaluate)
-  return [ended._replace(state=run.state, step=run.step) for run in runs]
+    ended = _until_the_end(Together(runs), step, rest, evaluate)
+  return [ended._replace(state=run.state, step=run.step, finished=run.finished) for run in runs]
 
 
 def _check(schedule: Schedule, numbers: list[int] | None) -> None:
@@ -148,31 +156,39 @@ def _check(schedule: Schedule, numbers: list[int] | None) -> None:
     raise ValueError(f"seeds={numbers} has one twice.")
 
 
-def _until_the_end(run: Run | Together, step: Step, evaluate: Callable | None) -> Outcome:
+def _until_the_end(
+  run: Run | Together, step: Step, rest: tuple[int, Step] | None, evaluate: Callable | None
+) -> Outcome:
   try:
     with Interrupt() as interrupt:
-      return _loop(run, step, evaluate, interrupt)
+      return _loop(run, step, rest, evaluate, interrupt)
   finally:
     run.close()
 
 
 def _loop(
-  run: Run | Together, step: Step, evaluate: Callable | None, stop: Interrupt
+  run: Run | Together,
+  step: Step,
+  rest: tuple[int, Step] | None,
+  evaluate: Callable | None,
+  stop: Interrupt,
 ) -> Outcome:
-  compile_seconds = 0.0
-  if run.step < run.schedule.total_steps:
-    step, compile_seconds = compile_ahead(step, run.state)
-    run.compiled("the training step", compile_seconds)
+  compile_seconds, compiled = 0.0, {}
   watchdog = Watchdog(run.note)
-  while run.step < run.schedule.total_steps and not stop:
+  while not run.finished and not stop:
+    last = rest is not None and run.schedule.total_steps - run.step == rest[0]
+    if last not in compiled:
+      compiled[last], seconds = compile_ahead(rest[1] if rest and last else step, run.state)
+      run.compiled("the last training step" if last else "the training step", seconds)
+      compile_seconds += seconds
     start = time.perf_counter()
     try:
       with watchdog.watch():
-        state, metrics = step(run.state)
+        state, metrics = compiled[last](run.state)
         metrics = jax.device_get(metrics)
     except Exception as error:
       run.check_environment(error)
       raise
     run.take(state, metrics, time.perf_counter() - start, evaluate)
   run.save_what_is_not()
-  return Outcome(run.state, run.step, stop.signal, compile_seconds)
+  return Outcome(run.state, run.step, stop.signal, compile_seconds, run.finished)

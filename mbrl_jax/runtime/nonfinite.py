@@ -35,6 +35,8 @@ def nan_leaves(state: Any) -> list[str]:
 def first_nonfinite(metrics: dict[str, Any], update: dict[str, Any]) -> str | None:
   """Names the first non-finite array of a chunk, on the host.
 
+  What is observed after a termination may be anything: nobody goes on from there.
+
   Args:
     metrics: the chunk as ``runtime.episodes.series`` gives it.
     update: metrics of the learning that took place, ``{}`` if none did.
@@ -44,6 +46,8 @@ def first_nonfinite(metrics: dict[str, Any], update: dict[str, Any]) -> str | No
   """
   names = ("obs", "action", "reward", "next_obs")
   watched = {f"transition {k}": metrics[k] for k in names if k in metrics}
+  if "transition next_obs" in watched and "terminated" in metrics:
+    watched["transition next_obs"] = metrics["next_obs"][~metrics["terminated"]]
   watched |= {f"update {k}": v for k, v in update.items()}
   for name, values in watched.items():
     if not np.all(np.isfinite(values)):

@@ -5,12 +5,15 @@ Figures are made without ``pyplot``: no backend is chosen, no global state is to
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
+from mbrl_jax.runtime import files
 from mbrl_jax.runtime.table import Row
 
 COLOURS = ["#3366aa", "#cc6633", "#339966", "#aa3377", "#777777", "#bb9900", "#33aacc"]
@@ -115,7 +118,7 @@ def particle_fan(
 
   Args:
     path: the PNG file to write.
-    predictions: ``[T, H+1, P, O]``, made at each control step.
+    predictions: ``[T, H+1, P, O]``, made at each control step; NaN behind the plan's end.
     observations: ``[T+1, O]``.
     every: control steps between two fans.
     dt: seconds of a control step.
@@ -173,6 +176,28 @@ def episode_curves(
     _planning_time(panels[3], times, 1e3 * np.float64(seconds), limit and 1e3 * limit)
   panels[-1].set_xlabel("time (s)")
   return _save(figure, panels[-1], path)
+
+
+def write_figure(figure: Figure, path: Path | str) -> Path:
+  """Writes a figure, whole or not at all, as what the suffix of the file says."""
+  path = Path(path)
+  for text in _texts(figure):
+    text.set_parse_math(False)  # a $ in the name of a run begins no formula
+  path.parent.mkdir(parents=True, exist_ok=True)
+  kind = path.suffix[1:] or "png"
+  files.write_atomic(path, lambda file: figure.savefig(file, format=kind, dpi=120))
+  return path
+
+
+def _texts(figure: Figure) -> Iterator[Text]:
+  """Yields titles, labels and legends; numbers on axes are formulas where they are powers."""
+  yield from figure.texts
+  legends = [*figure.legends]
+  for axes in figure.axes:
+    yield from (axes.title, axes.xaxis.label, axes.yaxis.label)
+    legends += [axes.get_legend()] if axes.get_legend() else []
+  for legend in legends:
+    yield from legend.get_texts()
 
 
 def _planning_time(
@@ -247,13 +272,10 @@ def _draw(
 
 def _save(figure: Figure, axes: Axes, path: Path | str) -> Path:
   """Adds the legend and writes the file."""
-  path = Path(path)
-  path.parent.mkdir(parents=True, exist_ok=True)
   labels = axes.get_legend_handles_labels()[1]
   if len(labels) > MANY:
     figure.set_figwidth(figure.get_figwidth() + 3)
     figure.legend(loc="outside right upper", frameon=False, fontsize="small")
   elif labels:
     axes.legend(frameon=False, fontsize="small")
-  figure.savefig(path, dpi=120)
-  return path
+  return write_figure(figure, path)

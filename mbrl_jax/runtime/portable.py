@@ -56,8 +56,8 @@ def export(
   exported = jax.export.export(jax.jit(call), platforms=PLATFORMS)(*shapes)
   program = exported.serialize()
   folder.mkdir(parents=True, exist_ok=True)
-  (folder / f"{name}.bin").write_bytes(program)
-  np.savez(folder / f"{name}.npz", **arrays)
+  files.write_atomic(folder / f"{name}.bin", lambda file: file.write(program))
+  files.write_atomic(folder / f"{name}.npz", lambda file: np.savez(file, **arrays))
   describe = lambda name, x: {"name": name, "shape": list(x.shape), "dtype": str(x.dtype)}
   files.write_json(
     folder / f"{name}.json",

@@ -16,8 +16,11 @@ from mbrl_jax.runtime.table import Row
 def save(folder: RunFolder, seed: int | None, row: Row, episode: Episode) -> None:
   """Writes ``predictions/[seed0_]trial003.npz``; nothing for random episodes.
 
-  Its ``predictions [T, H+1, P, O]`` are what the plan of each control step was
-  expected to lead to, ``observations [T+1, O]`` and ``actions [T, A]`` what happened.
+  Its ``predictions [T, H+1, P, O]`` begin with what was observed at each control step and
+  go on with what the actions still to come of the plan that it executes were expected to
+  lead to. Where a plan is executed for several steps (``replan_every``) the ``age`` actions
+  that it has behind it are missing at the end: the last ``age`` rows of ``H+1`` are NaN.
+  ``observations [T+1, O]`` and ``actions [T, A]`` are what happened.
   """
   arrays = episode.arrays
   if "info/prediction" not in arrays or row["random"]:

@@ -31,7 +31,9 @@ class Progress:
       start: environment steps already taken, on resuming.
       console: where to write; ``None`` is standard output.
     """
-    self._console = console or rich.console.Console(highlight=False, soft_wrap=True)
+    self._console = console or rich.console.Console(
+      highlight=False, soft_wrap=True, emoji=False
+    )
     self._total = total
     self._reached = start, time.perf_counter()
     self._marks = [self._reached]
@@ -49,6 +51,12 @@ class Progress:
     """Says how long a compilation took and leaves it out of the estimate."""
     self.note(f"compiled {what} in {seconds:.1f} s")
     self._marks[-1] = (self._marks[-1][0], time.perf_counter())
+
+  def expect(self, total: int) -> None:
+    """Sets how many steps the whole run is now expected to take."""
+    self._total = total
+    if self._bar:
+      self._bar.update(self._task, total=total)
 
   def advance(self, step: int) -> None:
     """Moves the bar to ``step``."""

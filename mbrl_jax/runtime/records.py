@@ -11,7 +11,7 @@ from mbrl_jax.runtime.table import Row
 
 ERRORS = ("model_error", "mse", "loss")
 """Names of update metrics that progress may show as the model's error, best first."""
-COUNTS = ("info/nonfinite", "info/masked_actions")
+COUNTS = ("info/nonfinite", "info/masked_actions", "info/nonfinite_transitions")
 """Infos that an episode adds up."""
 
 

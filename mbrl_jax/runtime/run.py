@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import collections
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import numpy as np
 import rich.console
 
@@ -14,7 +16,7 @@ from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.clock import Clock
 from mbrl_jax.runtime.episodes import Arrays, Episode, series
 from mbrl_jax.runtime.metrics import MetricsWriter, Tracker
-from mbrl_jax.runtime.progress import Progress
+from mbrl_jax.runtime.progress import RECENT, Progress
 from mbrl_jax.runtime.records import Record, scalars
 from mbrl_jax.runtime.rollouts import Rollouts
 from mbrl_jax.runtime.run_folder import CONFIG_CRC, RunFolder
@@ -35,11 +37,14 @@ class Schedule(NamedTuple):
 
   Attributes:
     total_steps: environment steps of the whole run (of each seed).
-    eval_every: trials between separate evaluations; 0: none, the training
+    total_episodes: finished episodes of the whole run (of each seed) instead; the step must
+      stand still after them, and ``total_steps`` is how many steps they take at most. 0:
+      ``total_steps`` counts.
+    eval_every: trials between separate evaluations of a seed; 0: none, the training
       rollouts are the evaluation, as in the original PETS program.
     eval_steps: environment steps between them instead, after the compiled call that
       reaches them; 0: ``eval_every`` counts.
-    checkpoint_every: finished episodes (of the first seed) between checkpoints.
+    checkpoint_every: finished episodes (of any seed) between checkpoints.
     checkpoint_steps: environment steps between them instead, after the compiled call that
       reaches them; 0: ``checkpoint_every`` counts.
     keep: newest checkpoints to keep besides the best.
@@ -53,6 +58,7 @@ class Schedule(NamedTuple):
   checkpoint_steps: int = 0
   keep: int = 2
   keep_rollouts: bool = True
+  total_episodes: int = 0
 
   @property
   def evaluates(self) -> bool:
@@ -91,12 +97,20 @@ class Run:
     self.rollouts = [Rollouts.load(p, self.step, seals.get(f"{p.name}.npz")) for p in self.logs]
     after = self.step if resume is not False else None
     tags = "seed{seed:.0f}/" if seeds else ""
+    # Seeds whose episodes end early are over before the others, and stand still then.
+    self.steps = [int(n) for n in np.atleast_1d(jax.device_get(self.state.steps))]
+    self.recent = [collections.deque(maxlen=RECENT) for _ in self.records]
     self.writer = MetricsWriter(folder.path, after, tags, tracker, seals)
     # Only now that everything to continue from is known to be there.
     self.checkpoints.discard_after(self.step)
     self.writer.start()
     self.clock = Clock()
     self.progress = Progress(schedule.total_steps, self.step, console)
+
+  @property
+  def finished(self) -> bool:
+    """Whether the run has come to its end."""
+    return all(self._over(i) for i in range(len(self.records)))
 
   def note(self, text: str) -> None:
     """Says something."""
@@ -111,25 +125,28 @@ class Run:
     self, state: TrainState, metrics: Metrics, seconds: float, evaluate: Callable | None
   ) -> None:
     """Books one chunk: checks it, logs the episodes that ended, saves where due."""
-    steps = _by_seed(series(metrics), self.seeds)
-    done, returns = np.atleast_2d(metrics["done"]), np.atleast_2d(metrics["episode_return"])
+    steps, done, returns = _taken(metrics, self.seeds)
     update = [scalars(u) for u in _by_seed(metrics["update"], self.seeds)]
     self._check(state, steps, [u for u in update if u])
     self.clock.add(seconds, steps, learned=any(update))
     ended: list[tuple[int, Episode, Row]] = []
     for i, record in enumerate(self.records):
-      ended += [(i, *e) for e in record.feed(self.step, steps[i], done[i], returns[i])]
+      ended += [(i, *e) for e in record.feed(self.steps[i], steps[i], done[i], returns[i])]
+      self.steps[i] += len(done[i])
       if update[i]:
         record.learned(update[i])
     timing = self.clock.lap() if ended else {}
-    before, self.step, self.state = self.step, self.step + done.shape[1], state
+    before, self.step, self.state = self.step, max(self.steps), state
+    self._check_abreast()
+    if ended and self.schedule.total_episodes:
+      self.progress.expect(self._expected(ended))
     self.progress.advance(self.step)
     # Before any row is written: if it fails, resuming must take this chunk once more.
     evaluated = self._evaluate(before, ended, evaluate)
     self._log(ended, timing, {} if self.schedule.eval_steps else evaluated)
     if self.schedule.eval_steps:
       self._log_evaluations(evaluated)
-    if self._checkpoint_due(before, ended) or self.step >= self.schedule.total_steps:
+    if self._checkpoint_due(before, ended) or self.finished:
       self.save(self._score(ended, evaluated))
 
   def save(self, score: float | None = None) -> None:
@@ -170,6 +187,30 @@ class Run:
       f"{self.folder.checkpoints} is {'none' if self.saved is None else self.saved}."
     ) from error
 
+  def _over(self, i: int) -> bool:
+    """Tells whether a seed has come to its end."""
+    if self.schedule.total_episodes:
+      return self.records[i].episodes >= self.schedule.total_episodes
+    return self.steps[i] >= self.schedule.total_steps
+
+  def _check_abreast(self) -> None:
+    """Refuses what a checkpoint, which is of one step, could not be resumed from."""
+    going = {steps for i, steps in enumerate(self.steps) if not self._over(i)}
+    if len(going) > 1:
+      raise ValueError(
+        f"The seeds have fallen behind each other, after steps {sorted(going)}: where episodes "
+        "end early and the algorithm learns after each, several seeds need make_step(steps=1)."
+      )
+
+  def _expected(self, ended: list[tuple[int, Episode, Row]]) -> int:
+    """Estimates the steps of the whole run: episodes to come are as long as the last ones."""
+    for i, episode, _ in ended:
+      self.recent[i].append(episode.length)
+    total, longest = self.schedule.total_episodes, self.schedule.total_steps
+    left = [max(total - record.episodes, 0) for record in self.records]
+    length = [np.mean(recent) if recent else longest / total for recent in self.recent]
+    return round(max(n + k * t for n, k, t in zip(self.steps, left, length, strict=True)))
+
   def _check(self, state: TrainState, steps: list[Arrays], updates: list[Row]) -> None:
     """Stops before a non-finite number is stored, leaving the state before it."""
     found = [nonfinite.first_nonfinite(arrays, {}) for arrays in steps]
@@ -204,6 +245,11 @@ class Run:
           f"warning: {row['planner/masked_actions']:.0f} actions were not finite; the middle "
           "of the bounds was taken"
         )
+      if row.get("planner/nonfinite_transitions"):
+        self.progress.note(
+          f"warning: {row['planner/nonfinite_transitions']:.0f} transitions were not finite "
+          "and were not stored"
+        )
       if self.schedule.keep_rollouts:
         self.rollouts[i].add(episode)
       predictions.save(self.folder, self.seeds and self.seeds[i], row, episode)
@@ -221,8 +267,9 @@ class Run:
   def _evaluate(
     self, before: int, ended: list[tuple[int, Episode, Row]], evaluate: Callable | None
   ) -> dict[int, Row]:
-    """Returns each seed's evaluation, ``{}`` where none is due."""
-    if evaluate is None or not self._evaluation_due(before, ended):
+    """Returns the evaluations of the seeds for which one is due."""
+    due = self._evaluations_due(before, ended)
+    if evaluate is None or not due:
       return {}
     try:
       returns = np.atleast_2d(evaluate(self.state.act, self.step))
@@ -232,23 +279,26 @@ class Run:
     return {
       i: {"eval/return": float(np.mean(r)), "eval/return_std": float(np.std(r))}
       for i, r in enumerate(returns.astype(np.float64))
+      if i in due
     }
 
-  def _evaluation_due(self, before: int, ended: list[tuple[int, Episode, Row]]) -> bool:
-    """Tells whether the steps, or a trial of the first seed, reach the next evaluation."""
+  def _evaluations_due(self, before: int, ended: list[tuple[int, Episode, Row]]) -> set[int]:
+    """Returns the seeds whose trials reach the next evaluation, or all if the steps do."""
     every, steps = self.schedule.eval_every, self.schedule.eval_steps
     if steps:
-      return self.step // steps > before // steps
-    trials = [int(row["trial"]) for i, _, row in ended if i == 0 and not row["random"]]
-    return bool(every) and any(trial % every == 0 for trial in trials)
+      due = self.step // steps > before // steps
+      return set(range(len(self.records))) if due else set()
+    trials = [(i, int(row["trial"])) for i, _, row in ended if every and not row["random"]]
+    return {i for i, trial in trials if trial % every == 0}
 
   def _checkpoint_due(self, before: int, ended: list[tuple[int, Episode, Row]]) -> bool:
-    """Tells whether the steps, or an episode of the first seed, reach the next checkpoint."""
+    """Tells whether the steps, or an episode of some seed, reach the next checkpoint."""
     every, steps = self.schedule.checkpoint_every, self.schedule.checkpoint_steps
     if steps:
       return self.step // steps > before // steps
-    count = self.records[0].episodes
-    return count // every > (count - sum(i == 0 for i, *_ in ended)) // every
+    new = collections.Counter(i for i, *_ in ended)
+    counts = ((record.episodes, new[i]) for i, record in enumerate(self.records))
+    return any(count // every > (count - more) // every for count, more in counts)
 
   def _score(
     self, ended: list[tuple[int, Episode, Row]], evaluated: dict[int, Row]
@@ -266,6 +316,16 @@ def _by_seed(arrays: Arrays, seeds: list[int] | None) -> list[Arrays]:
   if seeds is None:
     return [arrays]
   return [{k: np.asarray(v)[i] for k, v in arrays.items()} for i in range(len(seeds))]
+
+
+def _taken(metrics: Metrics, seeds: list[int] | None) -> tuple[list, list, list]:
+  """Returns per-step arrays, ``done`` and returns of each seed, as far as it moved."""
+  taken = np.atleast_2d(metrics["taken"])
+  arrays = _by_seed(series(metrics), seeds)
+  steps = [{k: v[t] for k, v in a.items()} for a, t in zip(arrays, taken, strict=True)]
+  flags = (np.atleast_2d(metrics[name]) for name in ("done", "episode_return"))
+  done, returns = ([x[t] for x, t in zip(rows, taken, strict=True)] for rows in flags)
+  return steps, done, returns
 
 
 def _below(prefix: str, arrays: Arrays) -> Arrays:

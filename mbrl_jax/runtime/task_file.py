@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import inspect
+import os
 import re
 import sys
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -19,7 +19,8 @@ from typing import Any
 
 from mbrl_jax.envs.registry import COMMON, adjust
 from mbrl_jax.ops import validate
-from mbrl_jax.types import Env
+from mbrl_jax.runtime import fault
+from mbrl_jax.types import Env, EnvSpec
 
 _PARTS = ("spec", "reset", "step", "observe", "pose")
 
@@ -54,6 +55,9 @@ def load_task(reference: str, physics: str = "auto", **overrides: Any) -> Env:
       f"{file}:{name} gives a {type(value).__name__} without {', '.join(lacking)}: it must "
       "be an environment, see mbrl_jax.types.Env (mbrl_jax.envs.Task makes one)."
     )
+  if not isinstance(value.spec, EnvSpec):
+    kind = type(value.spec).__name__
+    raise ValueError(f"{file}:{name} gives a spec that is a {kind}, no mbrl_jax.types.EnvSpec.")
   for override in overrides:
     validate.choice("override", override, sorted({*COMMON, *known} - {"physics"}))
   return adjust(value, **overrides)
@@ -92,17 +96,21 @@ def _run(file: Path) -> ModuleType:
   """Imports a file under a name of its own."""
   if not file.is_file():
     raise ValueError(f"There is no file {str(file)!r}.")
-  name = f"task_file_{abs(hash(file.resolve()))}"
+  name = f"{fault.PREFIX}{abs(hash(file.resolve()))}"
   spec = importlib.util.spec_from_file_location(name, file)
   if spec is None or spec.loader is None:
     raise ValueError(f"{str(file)!r} is not a Python file (file.py or file.py:name).")
   module = importlib.util.module_from_spec(spec)
   sys.modules[name] = module  # where pickling and dataclasses look for it
+  folder = os.getcwd()
   try:
     spec.loader.exec_module(module)
-  except Exception as error:
+  except fault.RAISED as error:
     del sys.modules[name]
     raise ValueError(_describe(error, file)) from error
+  if os.getcwd() != folder:
+    os.chdir(folder)
+    raise ValueError(f"{file} changes the working folder: other paths would mean other files.")
   return module
 
 
@@ -151,15 +159,15 @@ def _call(make: Callable, physics: str, own: dict[str, Any], file: Path) -> Any:
     own = {target: physics, **own}
   try:
     return make(**own)
-  except Exception as error:
+  except fault.RAISED as error:
     raise ValueError(_describe(error, file)) from error
 
 
-def _describe(error: Exception, file: Path) -> str:
+def _describe(error: BaseException, file: Path) -> str:
   """Says in one sentence what went wrong, and on which line of the file."""
-  frames = traceback.extract_tb(error.__traceback__)
-  lines = [frame.lineno for frame in frames if frame.filename == str(file)]
-  line = error.lineno if isinstance(error, SyntaxError) else lines[-1] if lines else None
-  where = f"{file}, line {line}" if line else str(file)
-  message = " ".join(str(getattr(error, "msg", None) or error).split())
-  return f"{where}: {type(error).__name__}: {message}"
+  lines = [f.line for f in fault.frames(error) if f.module.startswith(fault.PREFIX)]
+  if isinstance(error, SyntaxError) and error.lineno:
+    if error.filename != str(file.absolute()):
+      return fault.describe(error, f"{error.filename}, line {error.lineno}")
+    lines = [error.lineno]
+  return fault.describe(error, f"{file}, line {lines[-1]}" if lines else str(file))

@@ -48,8 +48,13 @@ class Together:
 
   @property
   def step(self) -> int:
-    """Environment steps taken by the runs that go on."""
-    return self._runs[self._going[0]].step
+    """Environment steps taken by the run of those that go on which is furthest."""
+    return max(self._runs[i].step for i in self._going)
+
+  @property
+  def finished(self) -> bool:
+    """Whether all that go on have come to their end."""
+    return all(self._runs[i].finished for i in self._going)
 
   def note(self, text: str) -> None:
     """Says something to all."""
@@ -73,6 +78,8 @@ class Together:
     returns = evaluate and _once(evaluate, state.act)
     for i in list(self._going):
       run, part = self._runs[i], self._parts[i]
+      if run.finished:  # it stands still until the others are
+        continue
       own = returns and (lambda act, step, part=part: returns(step)[part])
       try:
         run.take(states[i], _cut(metrics, part), seconds, own)
@@ -111,12 +118,12 @@ def _cut(tree: Any, part: Part) -> Any:
 
 
 def _once(evaluate: Callable[[Any, int], np.ndarray], act: Any) -> Callable[[int], np.ndarray]:
-  """Evaluates all runs when the first asks."""
-  found: list[np.ndarray] = []
+  """Evaluates all runs when the first asks at its step."""
+  found: dict[int, np.ndarray] = {}
 
   def returns(step: int) -> np.ndarray:
-    if not found:
-      found.append(np.asarray(evaluate(act, step)))
-    return found[0]
+    if step not in found:
+      found[step] = np.asarray(evaluate(act, step))
+    return found[step]
 
   return returns

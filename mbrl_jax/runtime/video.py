@@ -25,6 +25,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mbrl_jax.ops import validate
 from mbrl_jax.runtime import drawing
+from mbrl_jax.runtime.files import write_atomic
 from mbrl_jax.runtime.traces import (
   BEST,
   PLAN,
@@ -36,6 +37,8 @@ from mbrl_jax.runtime.traces import (
   widths,
 )
 
+SUFFIXES = (".mp4", ".gif", ".mov", ".mkv", ".avi")
+"""Of video files; without ffmpeg all become ``.gif``."""
 _BACKENDS = ("egl", "osmesa")
 _GIF_FPS = 20  # GIF counts time in 1/100 s, and every frame costs kilobytes
 _PALETTE_FRAMES = 8
@@ -91,6 +94,16 @@ def render(
   return frames
 
 
+def check_drawable(env: Any) -> None:
+  """Checks that there is something to draw an environment by.
+
+  Raises:
+    ValueError: it has neither a MuJoCo model nor segments.
+  """
+  if getattr(env, "segments", None) is None and getattr(env, "model", None) is None:
+    raise ValueError(f"env {env.spec.name!r} has neither a model nor segments to draw.")
+
+
 def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float) -> Path:
   """Writes frames to a video file: MP4 where ffmpeg is installed, else an animated GIF.
 
@@ -112,7 +125,12 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float) ->
     return _write_gif(path.with_suffix(".gif"), frames, fps)
   import mediapy
 
-  mediapy.write_video(path, frames, fps=fps)
+  temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+  try:
+    mediapy.write_video(temporary, frames, fps=fps)
+    os.replace(temporary, path)
+  finally:
+    temporary.unlink(missing_ok=True)
   return path
 
 
@@ -158,9 +176,8 @@ def _draw_plane(
   env: Any, poses: np.ndarray, width: int, height: int, traces: Traces | None
 ) -> np.ndarray:
   """Draws ``env`` without OpenGL; the path of a named point needs the model's own view."""
+  check_drawable(env)
   segments, model = getattr(env, "segments", None), getattr(env, "model", None)
-  if segments is None and model is None:
-    raise ValueError(f"env {env.spec.name!r} has neither a model nor segments to draw.")
   if segments is not None and (model is None or traces is None or traces.name is None):
     point = segment_point(segments)
   else:
@@ -257,5 +274,6 @@ def _write_gif(path: Path, frames: np.ndarray, fps: float) -> Path:
     image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images
   )
   duration = 10 * max(2, round(100 * stride / fps))  # milliseconds
-  first.save(path, save_all=True, append_images=others, duration=duration, loop=0)
+  settings = {"save_all": True, "append_images": others, "duration": duration, "loop": 0}
+  write_atomic(path, lambda file: first.save(file, "GIF", **settings))
   return path

@@ -81,6 +81,8 @@ class Algorithm(NamedTuple):
     plans: whether an action takes a plan, which fills the machine by itself; without one,
       evaluation episodes run side by side.
     insight: see ``Insight``.
+    idle: ``(state) -> [] bool``, whether the environment is to stand still: until the next
+      ``update``, or for good because the run is over; ``None``: never.
   """
 
   init: Callable[[Key], TrainState]
@@ -91,3 +93,4 @@ class Algorithm(NamedTuple):
   deploy: Callable[[Any], Any] = lambda act: act
   plans: bool = True
   insight: Insight = Insight()
+  idle: Callable[[TrainState], Array] | None = None

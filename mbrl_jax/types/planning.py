@@ -143,8 +143,9 @@ class PlanOutput(NamedTuple):
     plan: the whole plan as it was made, ``[H, A]``; ``action`` is its first row,
       or a later one where ``replan_every`` replays it.
     value: best return among the candidates when it was made, ``[]``.
-    metrics: dictionary of scalars: ``nonfinite`` counts plans without a finite return,
-      ``iterations`` those done in this control step.
+    metrics: dictionary of counts in this control step: ``nonfinite`` plans without a finite
+      return, ``refused`` updates of the search that were not finite, ``iterations`` that
+      changed the search.
   """
 
   action: Array

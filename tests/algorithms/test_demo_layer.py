@@ -55,6 +55,13 @@ def test_trials_begin_with_the_first_episode_without_uniform_actions(trained):
     np.testing.assert_allclose(returns[k], history[2 + k][1]["episode_return"][-1], rtol=1e-5)
 
 
+def test_nobody_plans_before_the_model_is_fitted(trained):
+  """The seventh step, the last of the uniform actions, is in the second call of five."""
+  _, _, history = trained
+  random = np.concatenate([metrics["info"]["random"] for _, metrics in history])
+  np.testing.assert_array_equal(random, [1.0] * 10 + [0.0] * 25)
+
+
 def test_the_policy_moves_when_all_trials_are_done_and_as_random_search_says(trained):
   _, _, history = trained
   before, after = history[4][0].learn, history[5][0].learn

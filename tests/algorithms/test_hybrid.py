@@ -225,12 +225,42 @@ def test_refuses(name, changes, message):
 def test_demorl_keeps_what_it_planned_and_loop_does_not():
   _, _, history = train("demorl", 4)
   sizes = [int(state.learn.planned.size) for state, _ in history]
-  # two elites times a horizon of two for each step after the random ones
-  assert sizes == [0, 4, 44, 84]
+  # two elites times a horizon of two for each step after the random ones, the model fitted
+  assert sizes == [0, 0, 40, 80]
   planned = history[-1][0].learn.planned.data
-  assert np.isfinite(planned.reward[:84]).all() and np.abs(planned.action[:84]).max() <= 2.0
+  assert np.isfinite(planned.reward[:80]).all() and np.abs(planned.action[:80]).max() <= 2.0
   _, _, history = train("loop", 4)
   assert int(history[-1][0].learn.planned.size) == 0
+
+
+@whole
+@pytest.mark.parametrize("name", ["demorl", "loop"])
+def test_nobody_plans_before_the_model_is_fitted(name):
+  """Of 13 uniform actions the last falls into the second call of ten."""
+  env = make_env("pendulum", episode_length=15)
+  algorithm = make_algorithm(name, env.spec, dataclasses.replace(CONFIGS[name], init_steps=13))
+  state = init_state(algorithm, env, jax.random.key(0))
+  step, random, sizes = make_step(algorithm, env, steps=10), [], []
+  for _ in range(3):
+    state, metrics = step(state)
+    random.extend(np.asarray(metrics["info"]["random"]).tolist())
+    sizes.append(int(state.learn.planned.size))
+  assert random == [1.0] * 20 + [0.0] * 10
+  assert sizes == ([0, 0, 40] if name == "demorl" else [0, 0, 0])
+
+
+@whole
+def test_the_first_fit_is_never_left_out():
+  """Rollouts are those of a model that has been fitted, whatever ``fit_until`` says."""
+  env = make_env("pendulum", episode_length=15)
+  config = dataclasses.replace(CONFIGS["mbpo"], fit_until=0)
+  algorithm = make_algorithm("mbpo", env.spec, config)
+  state, epochs = init_state(algorithm, env, jax.random.key(0)), []
+  step = make_step(algorithm, env, steps=10)
+  for _ in range(3):
+    state, metrics = step(state)
+    epochs.append(int(metrics["update"]["fit_epochs"]))
+  assert epochs[0] == epochs[2] == 0 < epochs[1] and state.learn.model.size > 0
 
 
 @whole

@@ -72,3 +72,32 @@ def test_redrawing_deals_rows_to_other_slices():
 def test_refuses_starts_that_do_not_divide():
   with pytest.raises(ValueError, match="3 start states do not divide among 2 elites"):
     run([0, 0, 0], steps=1)
+
+
+@pytest.mark.parametrize("place", ["next_obs", "reward"])
+def test_what_a_model_makes_that_is_not_finite_is_dropped_counted_and_ends(place):
+  """Rows that reach 3 break; those that terminate at once with nothing after are gone too."""
+
+  def step(params, obs, action, key):
+    next_obs = obs + 1
+    broken = jnp.where(next_obs[0] == 3, jnp.nan, 0.0)
+    reward = next_obs[0] + (broken if place == "reward" else 0.0)
+    next_obs = next_obs + (broken if place == "next_obs" else 0.0)
+    return next_obs, reward, obs[0] == 2
+
+  flag = jnp.zeros((), bool)
+  blank = Transition(jnp.zeros(1), jnp.zeros(1), jnp.zeros(()), jnp.zeros(1), flag, flag)
+  stored = imagine(
+    Dynamics(step),
+    None,
+    jnp.array([[0.0], [1.0], [2.0], [8.0]]),
+    lambda t, row, obs, key: jnp.zeros(1),
+    4,
+    jax.random.key(0),
+    store=ring.add_many,
+    carry=ring.init(100, blank, counted=True),
+    redraw=False,
+  )
+  data = jax.tree.map(lambda x: np.asarray(x)[: int(stored.size)], stored.data)
+  assert data.next_obs[:, 0].tolist() == [1, 2, 9, 2, 10, 11, 12]
+  assert stored.dropped == 3 and np.isfinite(data.reward).all()

@@ -18,6 +18,7 @@ from mbrl_jax.algorithms import (
 from mbrl_jax.algorithms.pets import Config, FitConfig, ModelConfig, PlannerConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.models import make_ensemble
+from mbrl_jax.types import EnvSpec, EnvState, Transition
 
 LENGTH = 10
 MODEL = ModelConfig(members=2, hidden=(16,), weight_decay=(0.0, 0.0))
@@ -158,6 +159,99 @@ def test_predictions_of_all_particles_are_reported():
   assert prediction[:, -1].std(axis=1).min() > 0  # particles disagree
 
 
+class Countdown:
+  """A point that is pushed; an episode ends when its own number of steps is over."""
+
+  spec = EnvSpec(
+    name="countdown",
+    obs_dim=2,
+    action_low=np.float32([-1.0]),
+    action_high=np.float32([1.0]),
+    dt=0.1,
+    episode_length=LENGTH,
+    reward=lambda obs, action, next_obs: -jnp.square(next_obs[0]),
+    terminated=lambda obs, action, next_obs: next_obs[1] <= 0,
+  )
+
+  def reset(self, key):
+    place, left = jax.random.normal(key), jax.random.randint(key, (), 2, LENGTH - 1)
+    obs = jnp.stack([place, left.astype(jnp.float32)])
+    return EnvState(obs, obs, jnp.zeros((), jnp.int32))
+
+  def step(self, state, action, key):
+    obs, steps = state.obs + jnp.stack([0.3 * action[0], -1.0]), state.steps + 1
+    ended = self.spec.terminated(state.obs, action, obs)
+    reward = self.spec.reward(state.obs, action, obs)
+    row = Transition(state.obs, action, reward, obs, ended, (steps >= LENGTH) & ~ended)
+    return EnvState(obs, obs, steps), row
+
+  def pose(self, state):
+    return state.obs
+
+
+@pytest.fixture(scope="module")
+def short():
+  """Two uniform and three planned episodes of different lengths, plans kept for three steps."""
+  config = dataclasses.replace(
+    CONFIG,
+    init_trials=2,
+    log_predictions=True,
+    model=dataclasses.replace(MODEL, kind="D", propagation="E"),
+    planner=dataclasses.replace(PLANNER, replan_every=3),
+  )
+  env = Countdown()
+  algorithm = make_algorithm("pets", env.spec, config)
+  state, history = init_state(algorithm, env, jax.random.key(3)), []
+  step = make_step(algorithm, env, steps=4)
+  for _ in range(14):
+    before, (state, metrics) = state, step(state)
+    history.append((before, jax.device_get(metrics)))
+  return algorithm, state, history
+
+
+def test_trials_are_episodes_however_early_they_end(short):
+  _, state, history = short
+  rows = [
+    jax.tree.map(lambda x, m=m: x[m["taken"]], (m["done"], m["info"])) for _, m in history
+  ]
+  done = np.concatenate([done for done, _ in rows])
+  random = np.concatenate([info["random"] for _, info in rows])
+  ends = np.flatnonzero(done)
+  assert len(ends) == 5 and ends[-1] == len(done) - 1 < 5 * LENGTH
+  assert len(set(np.diff(ends))) > 1, "all episodes are equally long"
+  np.testing.assert_array_equal(random, np.arange(len(done)) <= ends[1])
+  assert state.learn.buffer.size == state.steps == len(done)
+  assert not history[-1][1]["taken"].any()  # the run is over: nothing moves any more
+
+
+def test_a_fit_follows_each_trial_before_the_next_begins(short):
+  _, _, history = short
+  fits = 0
+  for _, m in history:
+    planned = np.flatnonzero(m["done"] & m["taken"] & (m["info"]["random"] == 0))
+    if len(planned):
+      assert m["update"]["ran"] and not m["taken"][planned[0] + 1 :].any()
+    fits += int(m["update"]["ran"])
+  assert fits == 4  # after the last uniform episode and after each planned one
+
+
+def test_predictions_begin_with_the_action_that_is_executed(short):
+  """The model is one net without noise: its own step says what a prediction must be."""
+  algorithm, _, history = short
+  step, checked = algorithm.insight.dynamics.step, set()
+  for before, m in history:
+    for t in np.flatnonzero(m["taken"] & (m["info"]["random"] == 0)):
+      row = jax.tree.map(lambda x, t=t: x[t], m)
+      found, obs = row["info"]["prediction"], row["transition"].obs
+      np.testing.assert_array_equal(found[0, 0], obs)
+      want = step(before.act.params, obs, row["transition"].action, jax.random.key(0))[0]
+      np.testing.assert_allclose(found[1, 0], want, rtol=1e-4, atol=1e-5)
+      age = int(np.isnan(found[:, 0, 0]).sum())
+      assert age < 3 and np.isfinite(found[: PLANNER.horizon + 1 - age]).all()
+      checked.add(age)
+  assert checked == {0, 1, 2}
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
   "model, planner",
@@ -193,12 +287,13 @@ def test_kinds_and_planners_combine(model, planner):
     ("planner", {"name": "cemm"}, "planner.name='cemm' is not known. Did you mean 'cem'"),
     ("planner", {"elites": 50}, "elites=50 exceed samples=20"),
     ("fit", {"learning_rate": 0.0}, "learning_rate must be positive"),
+    (None, {"init_trials": 0}, "init_trials must be positive, got 0"),
   ],
 )
 def test_bad_configurations_are_named(part, changes, message):
-  config = dataclasses.replace(
-    CONFIG, **{part: dataclasses.replace(getattr(CONFIG, part), **changes)}
-  )
+  if part is not None:
+    changes = {part: dataclasses.replace(getattr(CONFIG, part), **changes)}
+  config = dataclasses.replace(CONFIG, **changes)
   with pytest.raises(ValueError, match=message):
     make_algorithm("pets", pendulum().spec, config)
 

@@ -55,6 +55,48 @@ def test_non_finite_actions_are_masked_and_counted():
   jax.tree.map(np.testing.assert_array_equal, metrics["transition"], want["transition"])
 
 
+@pytest.mark.parametrize("bad", ["reward", "next_obs"])
+def test_transitions_that_are_not_finite_are_counted(bad):
+  env = make_env("pendulum")
+
+  class Broken:
+    """The pendulum, but for one number of the second transition."""
+
+    spec, reset, pose = env.spec, env.reset, env.pose
+
+    def step(self, state, action, key):
+      after, row = env.step(state, action, key)
+      spoilt = jnp.where(state.steps == 1, jnp.nan, getattr(row, bad))
+      return after, row._replace(**{bad: spoilt})
+
+  algorithm = scripted(np.zeros((3, 1)))
+  start = init_state(algorithm, Broken(), jax.random.key(0))
+  info = make_step(algorithm, Broken(), steps=3)(start)[1]["info"]
+  np.testing.assert_array_equal(info["nonfinite_transitions"], [0, 1, 0])
+
+
+@pytest.mark.parametrize("seeds", [None, 2])
+def test_nothing_moves_while_the_algorithm_is_idle(seeds):
+  """Two steps are taken in each call of four; the second update follows the fourth step."""
+  env = make_env("pendulum")
+  plain = scripted(np.linspace(-1, 1, 8)[:, None])
+  idle = plain._replace(idle=lambda state: state.steps == 2 * (1 + (state.learn[7, 0] > 0)))
+  mark = lambda state: (state._replace(learn=state.learn.at[7].add(1.0)), {"ran": jnp.ones(())})
+  idle = idle._replace(update=mark)
+  start = lambda key: init_state(idle, env, key)
+  state = (
+    jax.vmap(start)(jax.random.split(jax.random.key(0))) if seeds else start(jax.random.key(0))
+  )
+  step, rows = make_step(idle, env, steps=4, seeds=seeds), []
+  for _ in range(3):
+    state, metrics = step(state)
+    first = jax.tree.map(lambda x: np.asarray(x[0] if seeds else x), metrics)
+    rows.append(first["transition"].action[first["taken"], 0])
+  assert [len(row) for row in rows] == [2, 2, 0]
+  np.testing.assert_allclose(np.concatenate(rows), np.linspace(-1, 1, 8)[:4], rtol=1e-6)
+  assert (state.steps == 4).all() and (state.rollout.env.steps == 4).all()
+
+
 def test_one_bad_number_masks_the_whole_action():
   env = make_env("halfcheetah")
   algorithm = scripted([[0.5, np.nan, 0.5, 0.5, 0.5, 0.5]])

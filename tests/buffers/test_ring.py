@@ -89,3 +89,35 @@ def test_samples_of_the_newest_items_only():
   assert set(np.asarray(draws["n"])) == {3, 4, 5}
   draws = ring.sample(buffer, jax.random.key(0), 300, jnp.int32(99))
   assert set(np.asarray(draws["n"])) == {1, 2, 3, 4, 5}
+
+
+def test_shares_of_a_batch_are_those_of_fractions():
+  """0.7 of 10 is less than 7 in float32."""
+  ones, twos = (ring.add(ring.init(1, jnp.zeros(())), jnp.full((), x)) for x in (1.0, 2.0))
+  for size in (10, 100, 255, 256):
+    draw = lambda share, n=size: ring.sample_two(ones, twos, jax.random.key(0), n, share)
+    batches = np.asarray(jax.jit(jax.vmap(draw))(jnp.float32(np.arange(101) / 100)))
+    assert (batches == 1).sum(1).tolist() == [size * k // 100 for k in range(101)]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_what_is_not_finite_is_never_stored_and_counted_where_asked(bad):
+  blank = {"x": jnp.zeros(2), "n": jnp.zeros((), jnp.int32)}
+  buffer = ring.init(5, blank, counted=True)
+  rows = [[1.0, 1.0], [bad, 2.0], [3.0, 3.0], [4.0, bad]]
+  for n, row in enumerate(rows):
+    buffer = ring.add(buffer, {"x": jnp.array(row), "n": jnp.int32(n)})
+  assert buffer.size == buffer.cursor == 2 and buffer.dropped == 2
+  np.testing.assert_array_equal(buffer.data["n"][:2], [0, 2])
+  items = {"x": jnp.array(rows), "n": jnp.arange(10, 14, dtype=jnp.int32)}
+  many = ring.add_many(buffer, items, jnp.array([True, True, True, False]))
+  np.testing.assert_array_equal(many.data["n"], [0, 2, 10, 12, 0])
+  assert many.size == 4 and many.dropped == 3  # what was not to be kept is not missing
+  assert np.isfinite(many.data["x"]).all()
+  assert ring.add(ring.init(5, blank), items | {"x": jnp.zeros(2), "n": 1}).dropped is None
+
+
+def test_samples_of_an_empty_buffer_are_zeros():
+  empty = ring.init(3, jnp.zeros(()))
+  for newest in (None, jnp.int32(0), jnp.int32(2)):
+    np.testing.assert_array_equal(ring.sample(empty, jax.random.key(0), 50, newest), 0)

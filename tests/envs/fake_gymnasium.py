@@ -15,6 +15,10 @@ class Box:
     self.low, self.high = np.asarray(low, dtype), np.asarray(high, dtype)
     self.shape, self.dtype = self.low.shape, np.dtype(dtype)
 
+  def contains(self, x):
+    kind = isinstance(x, np.ndarray) and (x.shape, x.dtype) == (self.shape, self.dtype)
+    return kind and bool(((self.low <= x) & (x <= self.high)).all())
+
 
 class Discrete:
   """A choice among ``n``."""
@@ -57,7 +61,7 @@ class Walk:
 
   noise = 0.3
   limit = 2.0
-  fault = None  # (step of the episode, "raise" | "hang")
+  fault = None  # (step of the episode, "raise" | "hang" | what to do with what it returns)
   seeded = True
 
   def __init__(self):
@@ -83,7 +87,12 @@ class Walk:
     if self.fault is not None and self.count == self.fault[0]:
       if self.fault[1] == "hang":
         time.sleep(5)
-      raise RuntimeError("the wheel came off")
+      if self.fault[1] == "raise":
+        raise RuntimeError("the wheel came off")
+      return self.fault[1](self._take(action))
+    return self._take(action)
+
+  def _take(self, action):
     self.place += float(action[0]) + self.noise * self.random.normal()
     return self._show(), self.place, abs(self.place) > self.limit, self.count >= 12, {}
 

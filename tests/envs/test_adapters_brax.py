@@ -1,5 +1,6 @@
 """Brax' environments as ours and ours as Brax'; short ones, so that little is compiled."""
 
+import dataclasses
 import functools
 
 import jax
@@ -11,6 +12,7 @@ from experiments.peers import brax_trainers
 from mbrl_jax import from_brax, make_env, to_brax
 from mbrl_jax.algorithms import make_algorithm
 from mbrl_jax.algorithms.step import init_state, make_step
+from mbrl_jax.envs.adapters.failure import EnvironmentFailed
 from tests.runtime.runtime_probe import probe_algorithm
 
 
@@ -125,11 +127,73 @@ def test_training_stores_the_true_last_observation(counter):
     ({"backend": "mjx"}, "'backend' is an option of environments by name"),
     ({"episode_length": 0}, "episode_length must be positive"),
     ({"action_repeat": 0}, "action_repeat must be positive"),
+    ({"action_low": 2}, r"action_low must be below action_high, got \[2. 2.\] and \[1. 1.\]"),
+    ({"action_high": [1, 2, 3]}, r"action_high must be one number or an array of shape \[2\]"),
+    ({"action_low": np.nan}, "action_low must be below action_high"),
+    ({"reward": lambda o, a, n: n}, r"reward.* must return one number.*float32 \[3\]"),
+    ({"terminated": lambda o, a, n: n[0]}, "terminated.* must return one bool"),
   ],
 )
 def test_what_cannot_be_adapted_is_refused(counter, arguments, message):
   with pytest.raises(ValueError, match=message):
     from_brax(counter, **arguments)
+
+
+@pytest.fixture(scope="module")
+def careless(counter):
+  """Makes counters whose states a function changes: ``change(state, is_start)``."""
+
+  def make(change):
+    class Careless(type(counter)):
+      def reset(self, rng):
+        return change(super().reset(rng), True)
+
+      def step(self, state, action):
+        return change(super().step(state, action), False)
+
+    return from_brax(Careless())
+
+  return make
+
+
+def test_a_reward_and_an_end_of_one_element_are_numbers(careless):
+  widen = lambda s, start: s.replace(reward=jnp.ones((1,)) * 0.5, done=s.done.reshape(1) > 0)
+  _, t = run(careless(widen), jnp.zeros((3, 2)), jax.random.key(0))
+  assert t.reward.tolist() == [0.5] * 3 and t.terminated.tolist() == [False, False, True]
+
+
+@pytest.mark.parametrize(
+  ("change", "message"),
+  [
+    (
+      lambda s, start: s.replace(reward=jnp.zeros((), int) if start else s.reward + 0.5),
+      r"brax:Careless turns state.reward from int32 \[\] into float32 \[\] in a step",
+    ),
+    (
+      lambda s, start: s.replace(obs={**s.obs, "hidden": jnp.zeros(1 if start else 2)}),
+      r"turns state.obs\['hidden'\] from float32 \[1\] into float32 \[2\]",
+    ),
+    (
+      lambda s, start: s if start else s.replace(info={**s.info, "more": 1}),
+      "brax:Careless changes the structure of its state",
+    ),
+    (
+      lambda s, start: s.replace(reward=jnp.zeros(2)),
+      r"brax:Careless returns reward of shape \[2\], not one number",
+    ),
+  ],
+)
+def test_a_state_that_a_step_changes_in_kind_is_told(careless, change, message):
+  env = careless(change)
+  with pytest.raises(EnvironmentFailed, match=message):
+    jax.eval_shape(env.step, env.reset(jax.random.key(0)), jnp.zeros(2), None)
+
+
+def test_brax_needs_bounds_to_scale_to():
+  env = make_env("pendulum")
+  spec = env.spec._replace(action_high=np.float32([np.inf]))
+  with pytest.raises(ValueError, match=r"'pendulum' must have finite bounds.*\[inf\]"):
+    to_brax(dataclasses.replace(env, spec=spec))
 
 
 def test_wrappers_that_hide_the_end_are_refused(counter):

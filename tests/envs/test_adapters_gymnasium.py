@@ -134,11 +134,40 @@ def test_discrete_actions_and_dictionaries(discrete, left, right):
     ({}, {"timeout": 0}, "timeout must be positive"),
     ({}, {"episode_length": 0}, "episode_length must be positive"),
     ({}, {"gravity": 1}, "'gravity' is an option for gymnasium.make"),
+    ({}, {"action_low": 2}, "action_low must be below action_high"),
+    ({"observation_space": None}, {}, "observation space must be made of Box"),
+    ({"num_envs": 2}, {}, "steps several environments at once"),
+    ({}, {"reward": lambda o, a, n: n[:1]}, r"reward.* one number, \[\], .*float32 \[1\]"),
+    ({}, {"terminated": lambda o, a, n: n[0]}, r"terminated.* one bool, \[\], .*float32 \[\]"),
+    ({}, {"reward": lambda o, a, n: None}, "reward.* one number.*None"),
   ],
 )
 def test_what_cannot_be_adapted_is_refused(change, arguments, message):
   with pytest.raises(ValueError, match=message):
     from_gymnasium(Walk.fresh(**change), **arguments)
+
+
+def test_bounds_that_an_environment_leaves_open_may_be_given():
+  kind = Walk.fresh(action_space=Box([-np.inf], [np.inf]))
+  env = from_gymnasium(kind, action_low=-0.5, action_high=1)
+  assert (env.spec.action_low, env.spec.action_high) == (-0.5, 1)
+  state, key = env.reset(jax.random.key(0)), jax.random.key(1)
+  same = [env.step(state, jnp.array([x]), key)[1].next_obs for x in (-0.5, -7.0)]
+  np.testing.assert_array_equal(*same)
+
+
+@pytest.mark.parametrize(
+  ("change", "dt"),
+  [
+    ({"dt": np.float32(0.25)}, 0.25),
+    ({"dt": "fast"}, 0.05),
+    ({"dt": np.inf}, 0.05),
+    ({"metadata": {"render_fps": "high"}}, 1.0),
+    ({"metadata": None}, 1.0),
+  ],
+)
+def test_the_control_step_is_the_environment_s_if_it_is_a_number(change, dt):
+  assert from_gymnasium(Walk.fresh(**change)).spec.dt == dt
 
 
 def test_a_source_must_be_something_to_make_environments_of():

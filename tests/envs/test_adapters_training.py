@@ -14,7 +14,7 @@ from mbrl_jax.algorithms import make_algorithm
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.envs import ActionNoise
 from mbrl_jax.envs.adapters.failure import EnvironmentFailed, failure
-from mbrl_jax.envs.adapters.worker import Late, Worker
+from mbrl_jax.envs.adapters.worker import Late, Quit, Worker
 from mbrl_jax.envs.task import never
 from mbrl_jax.runtime import loop, run_folder
 from tests.runtime.runtime_probe import probe_algorithm
@@ -105,6 +105,11 @@ def test_a_run_resumes_exactly(tmp_path, whole):
   [
     ("raise", r"after step 5: Walk raised RuntimeError \(step\): the wheel came off"),
     ("hang", r"after step 5: Walk did not answer within 0.2 s \(step\)"),
+    (lambda t: sys.exit(3), r"after step 5: Walk raised SystemExit \(step\): 3"),
+    (
+      lambda t: t[:2],
+      r"after step 5: Walk returned a tuple of 2 from step, not \(obs, reward,",
+    ),
   ],
 )
 def test_a_broken_environment_saves_and_stops_the_run(tmp_path, whole, fault, message):
@@ -144,6 +149,9 @@ def test_a_worker_hands_on_results_and_errors():
     worker.call(divmod, 7, 0)
   with pytest.raises(Late):
     worker.call(__import__("time").sleep, 1.0)
+  with pytest.raises(Quit) as caught:
+    worker.call(sys.exit, 3)
+  assert caught.value.__cause__.code == 3
   assert worker.call(max, [1, 2], default=0) == 2
 
 

@@ -8,6 +8,7 @@ import pytest
 from mjcf_models import CART, arm, c_rollout, cart
 
 from mbrl_jax.envs import mjx_dynamics, mjx_model, mjx_state, randomise
+from mbrl_jax.envs.randomise import draw_models
 from mbrl_jax.ops.risk import cvar
 from mbrl_jax.planners import make_evaluate
 
@@ -107,6 +108,69 @@ def test_gains_move_the_force_and_leave_the_set_point():
   before = np.float32(model.actuator_gainprm[2])[shape]
   np.testing.assert_array_equal(muscle[:, shape], np.tile(before, (N, 1)))
   np.testing.assert_array_equal(bias[:, 2, 2], muscle[:, 2])
+
+
+SERVOS = """
+<mujoco><worldbody><body><joint name="a" axis="0 1 0" damping="1"/><geom size=".1" mass="2"/>
+    <body><joint name="ball" type="ball"/><geom size=".1" pos=".2 0 0"/></body></body>
+  </worldbody><actuator>
+    <dcmotor name="dc" joint="a" resistance="2" motorconst=".5" thermal="1 2 0 .004 25 30"
+      cogging=".3 6 .1" lugre="10 .1 .2 .3 .4" input="pos vel" controller="5 1 .2 3 4 12"/>
+    <pid name="pid" joint="a" kp="5" ki="2" kv="1" imax="3" slewmax="4"/>
+    <damper name="damper" joint="a" kv="3" ctrlrange="0 1"/>
+    <orientation name="so3" joint="ball" kp="5" kv="1"/>
+    <cylinder name="cylinder" joint="a" area="4" timeconst=".1" bias="1 2 3"/>
+  </actuator></mujoco>"""
+
+
+def test_only_gains_are_scaled_whatever_the_kind_of_actuator():
+  model = mujoco.MjModel.from_xml_string(SERVOS)
+  (varied,) = draw_models(model, jax.random.key(0), 1, {"gains": (2.0, 2.0)})
+  gain, bias = (getattr(varied, f"actuator_{x}prm") for x in ("gain", "bias"))
+  motor = [2, 1, 0.004, 25, 10, 2, 0.4, 12]  # R, K x2, tempcoef, reftemp, kp ki kd x2, Vmax
+  np.testing.assert_allclose(gain[0, :8], motor)
+  np.testing.assert_array_equal(bias[0], model.actuator_biasprm[0])
+  np.testing.assert_array_equal(gain[1:5, :3], [[4, 0, 0], [0, 0, -6], [10, 0, 0], [8, 0, 0]])
+  np.testing.assert_array_equal(
+    bias[1:5, :3], [[0, -10, -2], [0, 0, 0], [0, -10, -2], [2, 4, 6]]
+  )
+  np.testing.assert_array_equal(varied.actuator_dynprm, model.actuator_dynprm)
+
+
+def test_a_servo_of_twice_the_gain_pulls_twice_as_hard():
+  model = mujoco.MjModel.from_xml_string(SERVOS)
+  (varied,) = draw_models(model, jax.random.key(0), 1, {"gains": (2.0, 2.0)})
+  forces = []
+  for each in (model, varied):
+    data = mujoco.MjData(each)
+    data.qpos[0], data.qvel[0], data.ctrl[:] = 0.3, 0.5, 0.2
+    mujoco.mj_forward(each, data)
+    forces.append(data.actuator_force[1:].copy())
+  np.testing.assert_allclose(forces[1], 2 * forces[0])
+
+
+def test_gains_that_nobody_knows_are_refused_by_name():
+  xml = MIXED.replace("<motor name", "<general gaintype='user' name")
+  model = mujoco.MjModel.from_xml_string(xml)
+  draw = lambda **ranges: draw_models(model, jax.random.key(0), 1, ranges)
+  with pytest.raises(ValueError, match="gains: the force of the actuator 'motor'"):
+    draw(gains=(0.5, 2.0))
+  assert draw(masses=(0.5, 2.0))[0].body_mass[1] != model.body_mass[1]
+
+
+def test_heavier_bodies_leave_muscles_as_strong():
+  model = mujoco.MjModel.from_xml_string(MIXED)
+  (varied,) = draw_models(model, jax.random.key(0), 1, {"masses": (2.0, 2.0)})
+  np.testing.assert_array_equal(varied.actuator_acc0, model.actuator_acc0)
+  np.testing.assert_allclose(varied.dof_invweight0, model.dof_invweight0 / 2)
+
+
+def test_friction_that_overrides_all_contacts_is_scaled_too():
+  model = mujoco.MjModel.from_xml_string(
+    "<mujoco><option o_friction='1 2 .1 .2 .3'><flag override='enable'/></option></mujoco>"
+  )
+  (varied,) = draw_models(model, jax.random.key(0), 1, {"friction": (0.5, 0.5)})
+  np.testing.assert_allclose(varied.opt.o_friction, [0.5, 1, 0.05, 0.1, 0.15])
 
 
 def test_friction_scales_together_and_damping_apart():

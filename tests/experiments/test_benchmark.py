@@ -12,6 +12,7 @@ from absl import flags
 
 from experiments import benchmark
 from experiments.benchmarks import options
+from experiments.benchmarks import request as requests
 from experiments.benchmarks.report import Report
 from experiments.command import UsageError
 from experiments.peers import hydrax as hydrax_peer
@@ -122,6 +123,30 @@ def test_worker_that_cannot_start_is_reported():
     pytest.raises(WorkerDied, match="ended with exit status 1"),
   ):
     worker.ask("memory")
+
+
+@pytest.mark.parametrize(
+  ("script", "message"),
+  [
+    (None, "cannot be started: No such file or directory"),
+    ("no program", "cannot be started: Exec format error"),
+    ("#!/bin/sh\necho 'it lacks this' >&2; exit 3\n", "exit status 3: it lacks this"),
+    ("#!/bin/sh\nread job; echo junk\n", "'junk' is no answer"),
+    ("#!/bin/sh\nread job; echo '[1]'\n", r"'\[1\]' is no answer"),
+    ("#!/bin/sh\nsleep 60\n", "no answer within 1 s"),
+    ("#!/bin/sh\nprintf junk; sleep 60\n", "'junk' is no answer"),
+  ],
+)
+def test_a_python_that_is_none_is_reported_before_anything_is_measured(
+  script, message, tmp_path, monkeypatch
+):
+  python = tmp_path / "python"
+  if script:
+    python.write_text(script)
+    python.chmod(0o755)
+  monkeypatch.setattr(requests, "PATIENCE", 1.0)
+  with pytest.raises(WorkerError, match=f"--peer_python={python}: .*{message}"):
+    requests.Request(peer="mbrl", peer_python=str(python)).check_peer()
 
 
 def test_worker_that_dies_is_reported():

@@ -1,11 +1,16 @@
-"""Ctrl-C ends a program with a sentence and status 130, whatever it is at."""
+"""How a program ends: by Ctrl-C, and when the machine or somebody else's code fails it."""
 
-from __future__ import annotations
-
+import errno
+import os
 import signal
 import subprocess
 import sys
 from pathlib import Path
+
+import jax
+import pytest
+
+from experiments import command
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,6 +33,59 @@ def main(flags, dotted):
 
 command.run(main, lambda: None, "")
 """
+
+
+def raises(error):
+  def main():
+    raise error
+
+  return main
+
+
+@pytest.mark.parametrize(
+  ("error", "status", "said"),
+  [
+    (command.UsageError("--a is b."), 2, "--a is b."),
+    (OSError(errno.ENOSPC, "No space left", "x.csv"), 1, "x.csv: No space left."),
+    (OSError(errno.EROFS, "Read-only"), 1, "Read-only."),
+    (BrokenPipeError(errno.EPIPE, "Broken pipe"), 141, None),
+    (
+      MemoryError("the state needs 9 GB"),
+      1,
+      "There is not enough memory: the state needs 9 GB",
+    ),
+    (MemoryError(), 1, "There is not enough memory: Python has none left"),
+    (
+      jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore"),
+      1,
+      "Out of memory.",
+    ),
+  ],
+)
+def test_what_is_no_fault_of_ours_is_a_sentence(error, status, said, capsys):
+  assert command.guarded(raises(error)) == status
+  lines = capsys.readouterr().err.splitlines()
+  assert lines == [] if said is None else len(lines) == 1 and said in lines[0]
+
+
+@pytest.mark.parametrize("error", [ValueError("ours"), SystemExit(3), KeyboardInterrupt()])
+def test_all_else_goes_on(error):
+  with pytest.raises(type(error)):
+    command.guarded(raises(error))
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+def test_an_output_that_takes_nothing_is_a_sentence_and_said_once(monkeypatch, capfd):
+  with open("/dev/full", "w") as full:
+    monkeypatch.setattr(sys, "stdout", full)
+    assert command.guarded(lambda: print("result") or 0) == 1
+    full.flush()  # as Python does when it ends
+  assert capfd.readouterr().err == "error: No space left on device.\n"
+
+
+def test_names_are_printed_as_they_are(capsys):
+  command.console().print("[red]a[/] :smile: [/]")
+  assert capsys.readouterr().out == "[red]a[/] :smile: [/]\n"
 
 
 def test_ctrl_c_is_one_sentence():

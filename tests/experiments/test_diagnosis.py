@@ -236,3 +236,22 @@ def test_effective_sizes_lie_between_one_plan_and_all(search):
   assert search.update(state, plans, jnp.zeros(8)).ess == pytest.approx(8, rel=1e-4)
   best = jnp.where(jnp.arange(8) == 3, 0.0, -1e9)
   assert search.update(state, plans, best).ess == pytest.approx(1, rel=1e-3)
+
+
+def test_a_plan_that_is_replayed_is_no_new_plan():
+  """Each plan is executed for two of six steps, and asks for the same bound all the time."""
+  bounds = {"action_low": Line.spec.action_low, "action_high": Line.spec.action_high}
+  dynamics = Dynamics(lambda params, obs, action, key: (obs + action, action[0], obs[0] > 9))
+  evaluate = make_evaluate(dynamics)
+  planner = make_planner(cem(8, 2), evaluate, horizon=3, replan_every=2, **bounds)
+
+  def act(plan_state, obs, key):
+    _, plan_state = planner.plan(None, obs, plan_state, key)
+    return -jnp.ones(1), plan_state._replace(plan=-jnp.ones((3, 1))), {}
+
+  insight = Insight(dynamics, lambda state: None, planned=lambda act: act)
+  rest = {"init": None, "reset": lambda act: act, "observe": None, "update": None}
+  algorithm = Algorithm(act=act, insight=insight, **rest)
+  state = TrainState(planner.init(), None, None, None, None)
+  asked = {"episodes": 2, "starts": 100, "key": jax.random.key(0)}
+  assert len(diagnosis.plans(algorithm, Line(), state, **asked).true) == 2 * 3

@@ -1,5 +1,7 @@
 """Offline runs of LOOP: what is read, what is refused, and that nothing is added."""
 
+import pickle
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,6 +14,12 @@ from mbrl_jax.runtime.dataset import load_dataset
 from mbrl_jax.types import Transition
 
 SPEC = make_env("pendulum").spec
+NO_DATA = {
+  "notes.txt": b"obs, action\n",
+  "rows.pkl": pickle.dumps({"obs": 1}),
+  "empty.npz": b"",
+  "cut.npz": b"PK\x03\x04" + bytes(40),
+}
 ROWS = {
   "obs": np.arange(36.0).reshape(12, 3),
   "action": np.full((12, 1), 0.5),
@@ -68,11 +76,32 @@ def test_logs_of_a_run_are_cut_to_their_lengths(tmp_path):
   np.testing.assert_array_equal(data.next_obs[:2], data.obs[1:3])
 
 
+@pytest.mark.parametrize("lengths", [[9, 2], [0, 2], [1.5, 2.0], [3], []])
+def test_logs_whose_lengths_do_not_fit_are_refused(lengths, tmp_path):
+  shapes = {"observations": (2, 4, 3), "actions": (2, 3, 1), "rewards": (2, 3)}
+  arrays = {name: np.ones(shape) for name, shape in shapes.items()}
+  path = tmp_path / "logs.npz"
+  np.savez(path, **arrays, lengths=np.array(lengths), terminated=np.zeros(2))
+  with pytest.raises(ValueError, match="its lengths do not fit"):
+    load_dataset(str(path), SPEC)
+
+
 def test_refuses(tmp_path):
   with pytest.raises(ValueError, match="there is no such file"):
     load_dataset(str(tmp_path / "none.npz"), SPEC)
   with pytest.raises(ValueError, match=r"action has shape \[12, 2\], expected \[12, 1\]"):
     load_dataset(saved(tmp_path, action=np.zeros((12, 2))), SPEC)
+  for name, content in NO_DATA.items():
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(ValueError, match=r"cannot be read: it must be an .npz file") as refused:
+      load_dataset(str(tmp_path / name), SPEC)
+    assert "allow" not in str(refused.value)
+  with pytest.raises(ValueError, match="cannot be read"):
+    load_dataset(saved(tmp_path, obs=np.array([{}] * 12)), SPEC)
+  with pytest.raises(ValueError, match="reward holds <U1, it must hold numbers"):
+    load_dataset(saved(tmp_path, reward=np.array(["x"] * 12)), SPEC)
+  with pytest.raises(ValueError, match=r"obs has shape \[\], expected"):
+    load_dataset(saved(tmp_path, obs=3.0), SPEC)
   with pytest.raises(ValueError, match="reward has values that are not finite"):
     load_dataset(saved(tmp_path, reward=np.full(12, np.nan)), SPEC)
   with pytest.raises(UsageError, match="set capacity=12"):

@@ -175,6 +175,13 @@ def test_an_episode_is_cut_where_its_task_ends(tmp_path):
   np.testing.assert_array_equal(short.poses, long.poses[:5])
 
 
+def test_what_cannot_be_drawn_is_said_before_the_episode(monkeypatch):
+  monkeypatch.setattr(behaviour, "run", lambda *args, **more: pytest.fail("ran an episode"))
+  env = f"--env={Path(__file__).with_name('broken_tasks.py')}:point"
+  message = filmed(env, "--steps=5", fails=True)
+  assert message == "There is no video: env 'point' has neither a model nor segments to draw."
+
+
 def test_a_video_of_short_steps_plays_at_its_own_speed(tmp_path, monkeypatch):
   filming = []
 

@@ -55,3 +55,20 @@ def test_finds_the_best_linear_policy():
 def test_refuses():
   with pytest.raises(ValueError, match="top must lie between 1 and 4, got 5"):
     make_ars(3, LOW, HIGH, directions=4, top=5)
+
+
+def test_states_and_returns_that_are_not_finite_do_not_count():
+  ars = make_ars(2, [-1.0], [1.0], directions=3, top=2, step_size=0.1, noise=0.1)
+  clean = spoilt = ars.init(jax.random.key(0))
+  for row in ([1.0, 2.0], [3.0, -1.0]):
+    clean, spoilt = ars.see(clean, jnp.array(row)), ars.see(spoilt, jnp.array(row))
+    spoilt = ars.see(spoilt, jnp.array([jnp.nan, 0.0]))
+  jax.tree.map(np.testing.assert_array_equal, clean, spoilt)
+  returns = np.float32([[5.0, 1.0], [np.nan, 99.0], [2.0, 3.0]])
+  moved, metrics = ars.update(clean, jnp.asarray(returns), jax.random.key(1))
+  kept = np.float32([[5.0, 1.0], [2.0, 3.0]])
+  slope = np.einsum("n,nao->ao", kept[:, 0] - kept[:, 1], clean.directions[np.array([0, 2])])
+  np.testing.assert_allclose(moved.policy.weights, 0.1 / (2 * kept.std()) * slope, rtol=1e-5)
+  assert np.isfinite(metrics["return_of_trials"])
+  still, _ = ars.update(clean, jnp.full((3, 2), jnp.inf), jax.random.key(1))
+  np.testing.assert_array_equal(still.policy.weights, clean.policy.weights)

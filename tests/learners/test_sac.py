@@ -167,3 +167,35 @@ def test_update_traces_once_and_vmaps_over_tuning():
 def test_refuses_sizes():
   with pytest.raises(ValueError, match=r"hidden\[1\] must be positive, got 0"):
     make_sac(3, LOW, HIGH, hidden=(8, 0))
+
+
+def test_what_follows_a_termination_reaches_no_net():
+  """The losses of terminated rows with any next observation, and of V, are the same."""
+  sac = make_sac(3, LOW, HIGH, hidden=(8,), value=True)
+  state = sac.init(jax.random.key(0), SACTuning(target_entropy=-2.0))
+  update = jax.jit(sac.update)
+  batch = batch_of(6)._replace(terminated=jnp.arange(6) < 2)
+  want, _ = update(state, batch, jax.random.key(1))
+  for bad in (jnp.nan, jnp.inf):
+    spoilt = batch._replace(next_obs=batch.next_obs.at[:2, 1].set(bad))
+    got, metrics = update(state, spoilt, jax.random.key(1))
+    jax.tree.map(np.testing.assert_array_equal, got, want)
+    assert metrics["nonfinite_rows"] == 0
+
+
+@pytest.mark.parametrize("name", ["obs", "action", "reward", "next_obs"])
+def test_a_row_that_is_not_finite_counts_as_the_first_one_that_is(name):
+  sac = make_sac(3, LOW, HIGH, hidden=(8,))
+  state = sac.init(jax.random.key(0), SACTuning(target_entropy=-2.0))
+  update = jax.jit(sac.update)
+  batch = batch_of(6)
+  twice = jax.tree.map(lambda x: x.at[jnp.array([0, 4])].set(x[1]), batch)
+  want, _ = update(state, twice, jax.random.key(1))
+  rows = getattr(batch, name).at[0].set(jnp.nan).at[4].set(-jnp.inf)
+  got, metrics = update(state, batch._replace(**{name: rows}), jax.random.key(1))
+  jax.tree.map(np.testing.assert_array_equal, got, want)
+  assert metrics["nonfinite_rows"] == 2
+  none = batch._replace(reward=jnp.full(6, jnp.nan))
+  after, metrics = update(state, none, jax.random.key(1))
+  jax.tree.map(np.testing.assert_array_equal, after.nets, state.nets)
+  assert metrics["nonfinite_rows"] == 6

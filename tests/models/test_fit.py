@@ -224,6 +224,23 @@ def test_a_loss_that_is_never_finite_shows():
   assert_trees(np.testing.assert_array_equal, result.params.network, params.network)
 
 
+@pytest.mark.parametrize("kind", ["PE", "DE"])
+@pytest.mark.parametrize("batch_size", [32, None])
+def test_padding_that_is_not_finite_changes_nothing_without_bootstrap(kind, batch_size):
+  ensemble, params, state = start(kind)
+  size = 40  # the second batch of 32 ends in padding
+  inputs, targets = data()
+  run = lambda inputs, targets: fit(
+    ensemble, params, state, inputs, targets, size, jax.random.key(1),
+    optimizer=ADAM, epochs=2, batch_size=batch_size, bootstrap=False,
+  )  # fmt: skip
+  want = run(inputs, targets)
+  got = run(inputs.at[size:].set(jnp.nan), targets.at[size:].set(jnp.inf))
+  assert_trees(np.testing.assert_array_equal, got, want)
+  assert got.metrics["nonfinite_steps"] == 0 and got.metrics["nonfinite_rows"] == 0
+  assert (got.params.network["layer_0"]["kernel"] != params.network["layer_0"]["kernel"]).any()
+
+
 @pytest.mark.parametrize(
   ("options", "words"),
   [
@@ -245,3 +262,19 @@ def test_mismatched_arrays_are_refused():
   with pytest.raises(ValueError, match=r"same cap, got \(256, 3\) and \(255, 2\)"):
     fit(ensemble, params, state, inputs, targets[:-1], 3, jax.random.key(1), optimizer=ADAM,
         epochs=1)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["DE", "PE"])
+def test_a_single_row_is_trained_on_although_rows_are_held_out(kind):
+  """And judged on: with nothing to compare with, the last epoch is not always the best."""
+  ensemble, params, state = start(kind)
+  inputs, targets = data(cap=8)
+  broken = jnp.where(jnp.arange(8)[:, None] < 1, 1.0, jnp.nan)
+  result = fit(ensemble, params, state, inputs * broken, targets * broken, 1, jax.random.key(1),
+               optimizer=ADAM, epochs=150, batch_size=4, holdout=0.2, patience=150)  # fmt: skip
+  assert np.isfinite(result.metrics["loss"]) and result.metrics["gradient_steps"] == 150
+  predict = jax.vmap(ensemble.apply, (ensemble.params_axes, None))
+  mean, _ = predict(result.params, inputs[0])
+  np.testing.assert_allclose(mean, np.broadcast_to(targets[0], mean.shape), atol=0.15)
+  errors = np.square(np.asarray(mean) - targets[0]).mean(-1)
+  np.testing.assert_allclose(result.metrics["holdout_mse"], errors, rtol=1e-3, atol=1e-6)

@@ -53,3 +53,16 @@ def test_holdout_parts_the_valid_rows():
 def test_holdout_has_a_ceiling_and_a_floor():
   assert split(0.2, maximum=2).held == 2
   assert split(0.2, size=3).held == 1
+
+
+def test_holdout_is_a_share_in_whole_rows():
+  """0.7 of 10 rows is less than 7 in float32."""
+  for size in (10, 20, 30, 40):
+    assert split(0.7, size=size).held == 7 * size // 10
+
+
+def test_holdout_leaves_a_row_to_train_on():
+  parts = split(0.2, size=1)
+  assert (parts.held, parts.train) == (0, 1) and parts.order[0] == 0
+  assert (split(0.9, size=2).held, split(0.9, size=2).train) == (1, 1)
+  assert (split(0.2, size=0).held, split(0.2, size=0).train) == (0, 0)

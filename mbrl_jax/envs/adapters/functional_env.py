@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.adapters import judges
+from mbrl_jax.envs.adapters import judges, spaces
+from mbrl_jax.envs.adapters.failure import failed
 from mbrl_jax.envs.adapters.judges import Judge
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
@@ -58,7 +59,8 @@ class FunctionalEnv:
     sent = jnp.clip(action, self.spec.action_low, self.spec.action_high)
     physics, reward = self._advance(state.physics, sent)
     obs, steps = self.observe(physics), state.steps + 1
-    judged, done = (state.obs, action, obs), physics.done > 0
+    judged = state.obs, action, obs
+    done = _scalar(self.spec.name, "done", physics.done) > 0
     terminated = done if self.terminated is None else self.terminated(*judged)
     transition = Transition(
       obs=state.obs,
@@ -75,8 +77,9 @@ class FunctionalEnv:
 
     def once(state: Any, _: None) -> tuple[Any, Array]:
       after = self.env.step(state, action)
+      _check_step(self.spec.name, state, after)
       after = jax.tree.map(lambda old, new: _strong(new, old.dtype), state, after)
-      return after, after.reward
+      return after, _scalar(self.spec.name, "reward", after.reward)
 
     if self.repeat == 1:
       return once(before, None)
@@ -118,23 +121,30 @@ def make_functional(
     **fields: ``positions``, ``parts`` and ``model`` of ``FunctionalEnv``.
 
   Raises:
-    ValueError: a wrapper, a part that is not observed, a number out of range.
+    ValueError: a wrapper, a part that is not observed, a number out of range, a reward or a
+      termination that does not return one number or bool.
   """
   refuse_wrappers(env)
   validate.positive(episode_length=episode_length, action_repeat=repeat)
   first = jax.eval_shape(lambda: env.reset(jax.random.key_data(jax.random.key(0))))
   parts = fields["parts"]
   obs = jax.eval_shape(lambda obs: flatten(obs, parts), first.obs)
-  bound = lambda value: np.float32(np.broadcast_to(value, env.action_size))
+  low, high = (
+    np.float32(spaces.bound(name, value, (env.action_size,)))
+    for name, value in (("action_low", action_low), ("action_high", action_high))
+  )
+  if not (low <= high).all():
+    raise ValueError(f"action_low must be below action_high, got {low} and {high}.")
+  judged = example, obs.size, env.action_size
   spec = EnvSpec(
     name=name,
     obs_dim=obs.size,
-    action_low=bound(action_low),
-    action_high=bound(action_high),
+    action_low=low,
+    action_high=high,
     dt=float(getattr(env, "dt", 1.0)) * repeat,
     episode_length=int(episode_length),
-    reward=judges.reward(reward, example),
-    terminated=judges.terminated(terminated, example),
+    reward=judges.reward(reward, *judged),
+    terminated=judges.terminated(terminated, *judged),
   )
   return FunctionalEnv(spec, env, reward=reward, terminated=terminated, repeat=repeat, **fields)
 
@@ -174,3 +184,35 @@ def refuse_wrappers(env: Any) -> None:
 def _strong(value: Any, dtype: Any = None) -> Array:
   """Returns an array whose type no arithmetic will change."""
   return jnp.asarray(value, dtype or jnp.asarray(value).dtype)
+
+
+def _scalar(name: str, field: str, value: Array) -> Array:
+  """Returns a number; an array of one element is taken for one.
+
+  Raises:
+    EnvironmentFailed: there are several.
+  """
+  if jnp.size(value) != 1:
+    raise failed(f"{name} returns {field} of shape {list(jnp.shape(value))}, not one number.")
+  return jnp.reshape(value, ())
+
+
+def _check_step(name: str, before: Any, after: Any) -> None:
+  """Checks that a step keeps the state's shapes, and its types but for harmless conversions.
+
+  Raises:
+    EnvironmentFailed: names what it changes.
+  """
+  if jax.tree.structure(before) != jax.tree.structure(after):
+    raise failed(f"{name} changes the structure of its state in a step.")
+  for (path, old), new in zip(
+    jax.tree_util.tree_leaves_with_path(before), jax.tree.leaves(after), strict=True
+  ):
+    new = jnp.asarray(new)
+    kept = old.dtype in (new.dtype, bool) or np.can_cast(new.dtype, old.dtype, "same_kind")
+    if new.shape != old.shape or not kept:
+      was, becomes = (f"{x.dtype} {list(x.shape)}" for x in (old, new))
+      raise failed(
+        f"{name} turns state{jax.tree_util.keystr(path)} from {was} into {becomes} in a step: "
+        "reset must return what step does."
+      )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
+from numbers import Real
 from typing import Any
 
 from mbrl_jax.envs.adapters import judges
@@ -23,6 +25,8 @@ def from_gymnasium(
   terminated: Judge | None = None,
   episode_length: int | None = None,
   discrete: str = "one_hot",
+  action_low: Any = None,
+  action_high: Any = None,
   timeout: float | None = None,
   replay: bool = True,
   **options: Any,
@@ -40,9 +44,15 @@ def from_gymnasium(
   episode is truncated: its last transition is the first of a new episode, in which the action
   was taken, so ``transition.obs`` is not the state's there.
 
-  Failures: an environment that raises, or that does not answer within ``timeout``, ends
-  the compiled program with an error that quotes its message (see ``failure``);
-  ``runtime.loop.train`` saves the run and stops with ``EnvironmentStopped``.
+  Failures: an environment that raises (``sys.exit`` too), that returns something else than
+  Gymnasium's protocol or its own spaces say, or that does not answer within ``timeout``,
+  ends the compiled program with an error that says so in a sentence (see ``failure``);
+  ``runtime.loop.train`` saves the run and stops with ``EnvironmentStopped``. Harmless
+  deviations are taken as they are meant: numbers of another type, arrays of one element.
+
+  Actions: each is an element of the environment's space. Those of integer boxes are the
+  nearest integers, so an integer at a bound has half the share of the others under uniform
+  actions.
 
   Args:
     source: an id (``gymnasium.make`` makes its instances), a function without arguments
@@ -57,6 +67,8 @@ def from_gymnasium(
     episode_length: control steps; by default the environment's time limit.
     discrete: actions of a ``Discrete`` space are ``"one_hot"``, ``[n]`` within 0 and 1 of
       which the largest wins, or ``"index"``, ``[1]`` within 0 and n - 1, rounded.
+    action_low, action_high: narrower bounds for a Box, one number or an array of its shape;
+      by default its own. Algorithms need finite ones.
     timeout: seconds that a step, a reset or making an instance may take.
     replay: keep the actions of the episode and replay them where a state is to be
       restored. Switch it off where that does harm, as with a robot.
@@ -64,26 +76,27 @@ def from_gymnasium(
 
   Returns:
     The environment. Observations of any shape, dictionaries and tuples are laid out as one
-    vector. Its ``spec.dt`` is the environment's ``dt``, else that of its ``render_fps``,
-    else 1 s.
+    vector, in which ``Discrete(n)`` is n numbers, one of them 1. Its ``spec.dt`` is the
+    environment's ``dt``, else that of its ``render_fps``, else 1 s.
 
   Raises:
     ImportError: Gymnasium is not installed (by id); says how to install it.
-    ValueError: an unknown id or option, a space that is neither a bounded Box nor Discrete,
-      no time limit.
+    ValueError: an unknown id or option, an action space that is neither a bounded Box nor
+      Discrete, observations without a fixed shape, no time limit, a vector environment, a
+      reward or a termination that does not return one number or bool.
     EnvironmentFailed: it cannot be made or reset.
   """
   if timeout is not None:
     validate.positive(timeout=timeout)
   name, make, single = _maker(source, episode_length, options)
-  settings = {"discrete": discrete, "single": single, "timeout": timeout, "replay": replay}
+  settings = {"discrete": discrete, "action_low": action_low, "action_high": action_high}
   try:
-    host = Host(name, make, **settings)
+    host = Host(name, make, single=single, timeout=timeout, replay=replay, **settings)
   except EnvironmentFailed as error:
     if isinstance(source, str) and isinstance(error.__cause__, _refusals()):
       raise ValueError(f"gymnasium.make({source!r}) fails: {error.__cause__}") from error
     raise
-  example = f"from_gymnasium({_written(source)}"
+  judged = f"from_gymnasium({_written(source)}", host.obs_dim, len(host.actions.low)
   spec = EnvSpec(
     name=name,
     obs_dim=host.obs_dim,
@@ -91,8 +104,8 @@ def from_gymnasium(
     action_high=host.actions.high,
     dt=_dt(host.probe),
     episode_length=_length(name, host.probe, episode_length),
-    reward=judges.reward(reward, example),
-    terminated=judges.terminated(terminated, example),
+    reward=judges.reward(reward, *judged),
+    terminated=judges.terminated(terminated, *judged),
   )
   return HostEnv(spec, host, reward, terminated, replay, host.model)
 
@@ -133,12 +146,10 @@ def _length(name: str, env: Any, asked: int | None) -> int:
 
 def _dt(env: Any) -> float:
   """Returns the seconds of a control step."""
-  inner = getattr(env, "unwrapped", env)
-  dt = getattr(inner, "dt", None)
-  if isinstance(dt, (int, float)) and dt > 0:
-    return float(dt)
+  dt = getattr(getattr(env, "unwrapped", env), "dt", None)
   rate = (getattr(env, "metadata", None) or {}).get("render_fps")
-  return 1.0 / rate if rate else 1.0
+  proper = lambda number: isinstance(number, Real) and 0 < number < math.inf
+  return float(dt) if proper(dt) else 1 / float(rate) if proper(rate) else 1.0
 
 
 def _written(source: Any) -> str:

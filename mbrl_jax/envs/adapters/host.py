@@ -11,6 +11,7 @@ that what is learned from is true.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import threading
 from collections.abc import Callable
@@ -19,10 +20,10 @@ from typing import Any, NamedTuple
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.adapters import spaces
-from mbrl_jax.envs.adapters.failure import marked
+from mbrl_jax.envs.adapters import protocol, spaces
+from mbrl_jax.envs.adapters.failure import Malformed, failed, marks_failure
 from mbrl_jax.envs.adapters.pool import Instance, Pool
-from mbrl_jax.envs.adapters.worker import Late, Worker
+from mbrl_jax.envs.adapters.worker import Late, Quit, Worker
 
 _SPARE = 4  # instances for each row of the largest batch: training, evaluation, leftovers
 _FEWEST = 8
@@ -95,6 +96,8 @@ class Host:
     single: bool,
     timeout: float | None,
     replay: bool,
+    action_low: Any = None,
+    action_high: Any = None,
   ):
     """Makes the first instance.
 
@@ -105,18 +108,32 @@ class Host:
       single: ``make`` returns the same instance each time.
       timeout: seconds that an instance may take to answer.
       replay: whether episodes may be replayed.
+      action_low, action_high: see ``spaces.actions``.
+
+    Raises:
+      ValueError: a space that cannot be adapted.
+      EnvironmentFailed: it cannot be made or reset.
     """
     self.name, self._make = name, make
     self._single, self._replays = single, replay
     self._pool = Pool(1 if single else _FEWEST)
     self._worker = Worker(timeout)
     self._lock = threading.Lock()
-    instance = self._begin(0)  # shows the shapes; begins anew when it is needed
+    self.probe = self._do("being made", self._make)
+    if hasattr(self.probe, "num_envs"):
+      raise ValueError(
+        f"{name} steps several environments at once: give from_gymnasium the id, or a function "
+        "that makes one, and it makes as many as are needed."
+      )
+    space = lambda name: getattr(self.probe, name, None)
+    self.actions = spaces.actions(space("action_space"), discrete, action_low, action_high)
+    self._space = space("observation_space")
+    self.obs_dim = spaces.size(self._space)
+    instance = self._begin(0, self.probe)  # shows the pose; begins anew when it is needed
     self._pool.free(instance)
-    self.probe, self.model = instance.env, _model(instance.env)
-    self.actions = spaces.actions(self.probe.action_space, discrete)
-    self.obs_dim, self.pose_dim = len(instance.obs), len(instance.pose)
+    self.model, self.pose_dim = _model(self.probe), len(instance.pose)
 
+  @marks_failure
   def reset(self, wanted: Any, seeds: Any, ended: Any) -> tuple[np.ndarray, ...]:
     """Begins episodes.
 
@@ -135,6 +152,7 @@ class Host:
       results = [self._reset(*row) for row in rows]
     return tuple(_stack(column, batch) for column in zip(*results, strict=True))
 
+  @marks_failure
   def step(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
     """Steps rows: the fields of ``Row`` to those of ``Stepped``, ``[..., ...]`` each."""
     batch = np.shape(arrays[0])
@@ -148,10 +166,14 @@ class Host:
     return tuple(_stack(column, batch) for column in zip(*results, strict=True))
 
   def close(self) -> None:
-    """Closes all instances."""
-    with self._lock:
+    """Closes all instances.
+
+    Raises:
+      EnvironmentFailed: one raises; the others are closed all the same.
+    """
+    with self._lock, contextlib.ExitStack() as stack:
       for instance in self._pool.clear():
-        self._do("close", instance.env.close)
+        stack.callback(self._do, "close", instance.env.close)
 
   def _reset(self, wanted: bool, seed: int, ended: np.ndarray) -> tuple[np.ndarray, ...]:
     if not wanted:
@@ -202,41 +224,54 @@ class Host:
       return None
     return instance
 
-  def _begin(self, seed: int) -> Instance:
-    """Resets an instance that is to spare, or a new one."""
-    spare = self._pool.spare()
-    env = spare.env if spare is not None else self._do("being made", self._make)
-    obs, _ = self._do("reset", env.reset, seed=int(seed))
-    return self._show(env, obs)
+  def _begin(self, seed: int, env: Any = None) -> Instance:
+    """Resets ``env``, by default an instance that is to spare, or a new one."""
+    if env is None:
+      spare = self._pool.spare()
+      env = spare.env if spare is not None else self._do("being made", self._make)
+
+    def begin() -> Instance:
+      return self._show(env, protocol.read_reset(env.reset(seed=int(seed))))
+
+    return self._do("reset", begin)
 
   def _act(self, instance: Instance, action: np.ndarray) -> tuple[float, bool, bool]:
     """Steps an instance; returns reward, terminated, truncated."""
     native = self.actions.decode(np.array(action))
-    obs, reward, terminated, truncated, _ = self._do("step", instance.env.step, native)
-    shown = self._show(instance.env, obs)
-    instance.obs, instance.pose = shown.obs, shown.pose
-    return float(reward), bool(terminated), bool(truncated)
+
+    def act() -> tuple[float, bool, bool]:
+      outcome = protocol.read_step(instance.env.step(native))
+      shown = self._show(instance.env, outcome.obs)
+      instance.obs, instance.pose = shown.obs, shown.pose
+      return outcome.reward, outcome.terminated, outcome.truncated
+
+    return self._do("step", act)
 
   def _show(self, env: Any, obs: Any) -> Instance:
-    flat = spaces.flatten(env.observation_space, obs)
+    flat = spaces.flatten(self._space, obs)
     model = _model(env)
     return Instance(env, flat, flat if model is None else np.float32(env.unwrapped.data.qpos))
 
-  def _do(self, what: str, function: Callable, *arguments: Any, **keywords: Any) -> Any:
+  def _do(self, what: str, function: Callable[[], Any]) -> Any:
     """Calls a function of the environment in its thread."""
     try:
-      return self._worker.call(function, *arguments, **keywords)
+      return self._worker.call(function)
     except Late:
       self._pool.clear()  # they belong to the thread that hangs
       limit = self._worker.timeout
-      raise marked(f"{self.name} did not answer within {limit:g} s ({what}).") from None
+      raise failed(f"{self.name} did not answer within {limit:g} s ({what}).") from None
+    except Malformed as error:
+      found, expected = error.args
+      raise failed(f"{self.name} returned {found} from {what}, not {expected}.") from error
     except Exception as error:
-      raise marked(f"{self.name} raised {type(error).__name__} ({what}): {error}") from error
+      raised = error.__cause__ if isinstance(error, Quit) else error
+      text = f": {raised}" if str(raised) else "."
+      raise failed(f"{self.name} raised {type(raised).__name__} ({what}){text}") from raised
 
   def _expect(self, rows: int) -> None:
     """Makes room for a batch."""
     if self._single and rows > 1:
-      raise marked(
+      raise failed(
         f"{self.name} is one instance and cannot serve {rows} rows at once: give "
         "from_gymnasium its id, or a function that makes one."
       )

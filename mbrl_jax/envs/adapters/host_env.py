@@ -19,6 +19,7 @@ import numpy as np
 from mbrl_jax.envs.adapters.host import Host
 from mbrl_jax.envs.adapters.judges import Judge
 from mbrl_jax.envs.host_call import host_call
+from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
 
 
@@ -67,15 +68,18 @@ class HostEnv:
   replay: bool = True
   model: mujoco.MjModel | None = None
 
+  @single
   def reset(self, key: Key) -> EnvState:
     """Begins an episode, ``reset(seed=...)`` with a seed drawn by ``key``."""
     return self._begin(np.ones((), bool), key, np.zeros(2, np.uint32))
 
+  @single
   def restart(self, done: Array, state: EnvState, key: Key) -> EnvState:
     """Returns ``state``, or a new episode where ``done``; other rows are not touched."""
     token = state.physics.token
     return jax.lax.cond(done, lambda: self._begin(done, key, token), lambda: state)
 
+  @single
   def step(self, state: EnvState, action: Array, key: Key) -> tuple[EnvState, Transition]:
     """Takes one control step; all randomness comes from the seed, so ``key`` is unused."""
     del key

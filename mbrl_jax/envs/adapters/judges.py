@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
 
 from mbrl_jax.ops.judge import Missing, Unknown
 from mbrl_jax.types import Array
@@ -12,25 +16,46 @@ Judge = Callable[[Array, Array, Array], Array]
 _FILE = "Programs take a Python file that does so: --env=file.py:name."
 
 
-def reward(given: Judge | None, example: str) -> Judge:
-  """Returns the user's reward, or what tells to give one; ``example``: ``from_x(id``."""
+def reward(given: Judge | None, example: str, obs_dim: int, action_dim: int) -> Judge:
+  """Returns the user's reward, or what tells to give one; ``example``: ``from_x(id``.
+
+  Raises:
+    ValueError: it does not return one number.
+  """
   if given is not None:
-    return given
+    return _checked("reward", given, np.number, obs_dim, action_dim)
   return Missing(
     "planning over a learned model needs the reward as a function, which the environment keeps "
     f"to itself: pass one, {_call(example, 'reward=fn')}. {_FILE}"
   )
 
 
-def terminated(given: Judge | None, example: str) -> Judge:
-  """Returns the user's termination, or what says never and whom to tell of it."""
+def terminated(given: Judge | None, example: str, obs_dim: int, action_dim: int) -> Judge:
+  """Returns the user's termination, or what says never and whom to tell of it.
+
+  Raises:
+    ValueError: it does not return one bool.
+  """
   if given is not None:
-    return given
+    return _checked("terminated", given, np.bool_, obs_dim, action_dim)
   return Unknown(
     "learning from what a model imagines needs to know where an episode terminates, as a "
     "function, which the environment keeps to itself: pass one, "
     f"{_call(example, 'terminated=fn')}, or mbrl_jax.never if none does. {_FILE}"
   )
+
+
+def _checked(name: str, given: Judge, kind: type, obs_dim: int, action_dim: int) -> Judge:
+  obs, action = (jax.ShapeDtypeStruct((n,), np.float32) for n in (obs_dim, action_dim))
+  found: Any = jax.eval_shape(given, obs, action, obs)
+  shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", np.void)
+  if shape != () or not np.issubdtype(dtype, kind):
+    what = "bool" if kind is np.bool_ else "number"
+    raise ValueError(
+      f"{name}(obs, action, next_obs) must return one {what}, [], and returns "
+      f"{found if shape is None else f'{dtype} {list(shape)}'}."
+    )
+  return given
 
 
 def _call(example: str, argument: str) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from mbrl_jax.envs.adapters.extra import import_extra
 from mbrl_jax.types import Array, Env
@@ -29,7 +30,14 @@ def to_brax(env: Env) -> Any:
 
   Raises:
     ImportError: Brax is not installed.
+    ValueError: the bounds of the actions are not finite.
   """
+  low, high = np.float32(env.spec.action_low), np.float32(env.spec.action_high)
+  if not (np.isfinite(low) & np.isfinite(high)).all():
+    raise ValueError(
+      f"the actions of {env.spec.name!r} must have finite bounds to be scaled to, got "
+      f"{low.tolist()} and {high.tolist()}."
+    )
   base = import_extra("brax.envs.base", "brax")
   return type("ToBrax", (_ToBrax, base.Env), {"State": base.State})(env)
 
@@ -45,7 +53,7 @@ class _ToBrax:
   def reset(self, rng: Array) -> Any:
     """Draws an initial state; ``rng`` is a typed key or, as in Brax, its data."""
     reset_key, key = jax.random.split(_typed(rng))
-    state, zero = self._env.reset(reset_key), jnp.zeros(())
+    state, zero = self._env.reset(reset_key), jnp.zeros((), jnp.float32)
     info = {"rng": jax.random.key_data(key), "truncation": zero}
     return self.State(state, state.obs, zero, zero, {}, info)
 

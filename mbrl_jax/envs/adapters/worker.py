@@ -20,6 +20,13 @@ class Late(Exception):
   """The thread did not answer in time."""
 
 
+class Quit(Exception):
+  """A function asked the thread or the program to end: its cause is what it raised.
+
+  That of the caller's thread, Ctrl-C, stays what it is.
+  """
+
+
 class Worker:
   """Runs functions one after the other in its thread.
 
@@ -36,7 +43,8 @@ class Worker:
 
     Raises:
       Late: it took longer than ``timeout``; the next call gets a new thread.
-      Exception: whatever the function raises.
+      Quit: the function raised SystemExit, KeyboardInterrupt or the like.
+      Exception: whatever else the function raises.
     """
     answer: queue.SimpleQueue = queue.SimpleQueue()
     self._tasks.put((function, arguments, keywords, answer))
@@ -45,6 +53,8 @@ class Worker:
     except queue.Empty:
       self._start()
       raise Late from None
+    if error is not None and not isinstance(error, Exception):
+      raise Quit from error
     if error is not None:
       raise error
     return value

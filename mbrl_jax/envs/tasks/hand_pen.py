@@ -43,6 +43,7 @@ from mbrl_jax.envs.hand24 import JOINTS, over_range
 from mbrl_jax.envs.physics import PhysicsState
 from mbrl_jax.envs.task import Memory, Task, make_task
 from mbrl_jax.ops.norm import norm
+from mbrl_jax.ops.product import matmul
 from mbrl_jax.ops.quaternion import from_z_axis, z_axis
 from mbrl_jax.types import Array, Key
 
@@ -83,7 +84,7 @@ def make_hand_pen(physics: str = "auto") -> Task:
 def reward(obs: Array, action: Array, next_obs: Array) -> Array:
   """Rewards a pen that points as wished and is in its place, charges dropping it."""
   distance = norm(next_obs[39:42])
-  cosine = next_obs[33:36] @ next_obs[36:39]
+  cosine = matmul(next_obs[33:36], next_obs[36:39])
   near = distance < 0.075
   bonus = 10.0 * (near & (cosine > 0.9)) + 50.0 * (near & (cosine > 0.95))
   return cosine - distance + bonus - 5.0 * terminated(obs, action, next_obs)

@@ -18,6 +18,7 @@ import numpy as np
 from mbrl_jax.envs.physics import Physics, PhysicsState
 from mbrl_jax.envs.task import Task, never
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.product import matmul
 from mbrl_jax.types import Array, EnvSpec, Key
 
 
@@ -117,11 +118,11 @@ def make_linear_quadratic(
     return PhysicsState(qpos, qvel)
 
   def step(state: PhysicsState, ctrl: Array) -> PhysicsState:
-    return state._replace(qpos=a @ state.qpos + b @ ctrl)
+    return state._replace(qpos=matmul(a, state.qpos) + matmul(b, ctrl))
 
   def reward(obs: Array, action: Array, next_obs: Array) -> Array:
     del next_obs
-    return -(obs @ q @ obs + action @ r @ action)
+    return -(matmul(matmul(obs, q), obs) + matmul(matmul(action, r), action))
 
   def initial(key: Key) -> tuple[Array, Array]:
     spread = problem.spread

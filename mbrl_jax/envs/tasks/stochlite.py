@@ -62,6 +62,7 @@ from mbrl_jax.envs.terrain import add_blocks, add_ramp, on_ramp, ramp_height
 from mbrl_jax.ops import quaternion, validate
 from mbrl_jax.ops.angle import arctan2
 from mbrl_jax.ops.norm import norm
+from mbrl_jax.ops.product import matmul
 from mbrl_jax.types import Array, Key
 
 DT = 0.01  # s
@@ -217,7 +218,7 @@ def command(before: PhysicsState, action: Array) -> Array:
 def observe(physics: PhysicsState) -> Array:
   """Returns what the original observes, then what its reward needs besides."""
   turned = quaternion.matrix(physics.qpos[3:7])
-  speed, spin = physics.qvel[:3], turned @ physics.qvel[3:6]
+  speed, spin = physics.qvel[:3], matmul(turned, physics.qvel[3:6])
   error = physics.memory.targets - physics.qpos[7:]
   torques = _STIFFNESS * error - _DAMPING * physics.qvel[6:]
   torques = jnp.clip(torques, -_STRONGEST, _STRONGEST)
@@ -252,7 +253,7 @@ def _foot_places(qpos: Array) -> Array:
   angles = qpos[7:].reshape(4, 3)
   feet = jax.vmap(lambda q, aside: foot_position_3d(q, _LINKS, aside))(angles, _ASIDE)
   feet = feet.at[:, :2].add(_HIPS)
-  return feet @ quaternion.matrix(qpos[3:7]).T
+  return matmul(feet, quaternion.matrix(qpos[3:7]).T)
 
 
 def _ground_angles(diagonals: Array, heading: Array) -> Array:

@@ -8,7 +8,17 @@ from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding, guarded
 from mbrl_jax.runtime.checks.record import make_record
 from mbrl_jax.types import Env
 
-__all__ = ["NOTE", "OK", "WRONG", "Finding", "check_env"]
+__all__ = ["NOTE", "OK", "WRONG", "Finding", "check_contract", "check_env", "check_spec"]
+
+
+def check_spec(env: Env) -> list[Finding]:
+  """Checks the numbers of ``env.spec`` alone."""
+  return [guarded(contract.check_spec, env)]
+
+
+def check_contract(env: Env) -> list[Finding]:
+  """Checks what tracing shows, in which nothing runs or compiles: shapes, types, structure."""
+  return [guarded(check, env) for check in _CONTRACT]
 
 
 def check_env(
@@ -39,8 +49,7 @@ def check_env(
   """
   validate.positive(steps=steps)
   validate.seeds(seed)
-  first = contract.check_spec, contract.check_shapes, contract.check_functions
-  findings = [guarded(check, env) for check in (*first, contract.check_scan)]
+  findings = check_contract(env)
   if any(finding.level == WRONG for finding in findings):
     return [*findings, Finding("others", NOTE, "the other checks wait until this is mended")]
   record = None
@@ -59,6 +68,12 @@ def check_env(
   return findings
 
 
+_CONTRACT = (
+  contract.check_spec,
+  contract.check_shapes,
+  contract.check_functions,
+  contract.check_scan,
+)
 _RECORDED = (
   transitions.check_finite,
   transitions.check_observed,

@@ -110,6 +110,8 @@ def _abstract(size: Any) -> jax.ShapeDtypeStruct:
 
 def _differs(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> list[str]:
   """Says in which way a value is not what it must be."""
+  if not hasattr(value, "dtype"):
+    return [f"{name} is a {type(value).__name__} and must be {dtype} {list(shape)}"]
   if (value.shape, value.dtype) == (shape, dtype):
     return []
   return [f"{name} is {_say(value)} and must be {dtype} {list(shape)}"]

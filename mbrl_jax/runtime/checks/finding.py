@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from mbrl_jax.envs.adapters.failure import failure
+from mbrl_jax.runtime import fault
+
 OK, NOTE, WRONG = "ok", "note", "wrong"
-_LONGEST = 240  # characters of another library's message
 
 
 class Finding(NamedTuple):
@@ -29,19 +30,21 @@ def guarded(check: Callable[..., Finding], *arguments: object) -> Finding:
   """Calls a check; a task that raises is wrong, and is told where it did."""
   try:
     return check(*arguments)
-  except Exception as error:
-    message = " ".join(str(error).split())
-    message = message if len(message) <= _LONGEST else message[:_LONGEST] + "..."
-    name = check.__name__.removeprefix("check_")
-    return Finding(name, WRONG, f"{type(error).__name__}{_where(error)}: {message}")
+  except MemoryError:
+    raise  # which is no fault of the task's
+  except fault.RAISED as error:
+    if isinstance(error, KeyboardInterrupt) and not fault.blame(error):
+      raise
+    name, reason = check.__name__.removeprefix("check_"), failure(error)
+    if reason is None:
+      reason = f"{type(error).__name__}{_where(error)}: {fault.shorten(str(error))}"
+    return Finding(name, WRONG, reason)
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
   """Names the line of the task's own code that an error came from."""
-  here = Path(__file__).parent
-  frames = [
-    frame
-    for frame in traceback.extract_tb(error.__traceback__)
-    if "site-packages" not in frame.filename and Path(frame.filename).parent != here
-  ]
-  return f" ({Path(frames[-1].filename).name}, line {frames[-1].lineno})" if frames else ""
+  here, frames = Path(__file__).parent, fault.frames(error)
+  theirs = [frame for frame in frames if frame.module.startswith(fault.PREFIX)]
+  others = [f for f in frames if "site-packages" not in f.file and Path(f.file).parent != here]
+  found = (theirs or others)[-1:]
+  return f" ({Path(found[0].file).name}, line {found[0].line})" if found else ""

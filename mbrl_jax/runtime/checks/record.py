@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.restart import restart
+from mbrl_jax.runtime.devices import compile_ahead
 from mbrl_jax.types import Array, Env, Key, Transition
 
 ACTORS = (
@@ -64,9 +65,10 @@ def make_record(env: Env, *, steps: int, seed: int = 0) -> Record:
     steps: ``T``.
     seed: of states and actions.
   """
-  run = jax.jit(jax.vmap(lambda kind, key: _row(env, kind, key, steps)))
   keys = jax.random.split(jax.random.key(seed), len(ACTORS))
   kinds = np.array([list(dict.fromkeys(ACTORS)).index(name) for name in ACTORS])
+  rows = jax.jit(jax.vmap(lambda kind, key: _row(env, kind, key, steps)))
+  run, _ = compile_ahead(rows, kinds, keys)
   first = jax.device_get(run(kinds, keys))
   begun = time.perf_counter()
   second = jax.device_get(run(kinds, keys))

@@ -1,0 +1,145 @@
+"""Wrong command lines: every program refuses them before any work, in a sentence."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from refusals_probe import PROGRAMS
+from test_programs import ROOT, TINY
+
+OUT = {
+  "compare": ("--out", ""),
+  "contact_sheet": ("--out", ".png"),
+  "plan": ("--out", ""),
+  "plot": ("--out", ".png"),
+  "render": ("--out", ".gif"),
+  "benchmark": ("--out", ""),
+  "sweep": ("--logdir", ""),
+  "train": ("--logdir", ""),
+}
+"""The flag that says where a program writes, and the suffix of what it writes."""
+BASE = {
+  "compare": ["--envs=pendulum", "--planners=cem"],
+  "contact_sheet": ["--env=linear_quadratic"],
+  "plan": ["--env=linear_quadratic"],
+  "plot": ["--band=iqm", "--table=a:b={folder}/evaluations.csv"],
+  "render": ["--env=linear_quadratic"],
+  "benchmark": ["--what=env"],
+  "sweep": [*TINY, "--sweep.planner.samples=10,12"],
+  "train": TINY,
+}
+WRONG = [
+  *((name, ["--nonesuch=1"], "--nonesuch is no flag of this program") for name in PROGRAMS),
+  *((name, ["left over"], "Unexpected argument 'left over'") for name in PROGRAMS),
+  ("train", ["--sed=3"], "Did you mean --seed?"),
+  ("train", ["--cofig.trials=3"], "Did you mean --config.trials?"),
+  ("train", ["--config..trials=3"], "has an empty name"),
+  ("train", ["--log_dir=runs/a"], "Did you mean --logdir?"),
+  ("train", ["--noresume=1"], "noresume"),
+  ("train", ["--video=3"], "--video=3: it is true or false."),
+  ("train", ["--logdir="], "--logdir is empty"),
+  ("train", ["--seeds=1.5"], "--seeds=1.5: it takes a whole number."),
+  ("train", ["--seeds=1000000"], "--seeds=1000000 is too large: 10000 is the most, since each"),
+  ("train", ["--keep=99999999999"], "--keep=99999999999 is too large: 2147483647"),
+  ("train", ["--config.planner.iterations=1000000"], "iterations=1000000 is too large: 10000"),
+  ("train", ["--eval_every=3", "--eval_steps=3"], "exclude each other"),
+  ("train", ["--env=[red]x"], "--env='[red]x' is not known"),
+  ("train", ["--env=\udcff"], "is not text"),
+  ("plan", ["--env=pendulum", "--speed=nan"], "--speed=nan must be a finite number."),
+  ("plan", ["--env=pendulum", "--tolerance=inf"], "--tolerance=inf must be a finite number."),
+  ("plan", ["--env=pendulum", "--speed=x"], "--speed=x: it takes a number."),
+  ("plan", ["--env=pendulum", "--horizon=1000000000"], "100000 is the most, since a plan is"),
+  (
+    "plan",
+    ["--env=pendulum", "--seed=4294967296"],
+    "4294967295 is the most, since random keys",
+  ),
+  ("plan", ["--env=[/]", "--samples=8"], "--env='[/]' is not known"),
+  ("plot", ["--runs={folder}", "--threshold=1"], "has no config.json"),
+  ("plot", ["--runs="], "--runs is empty"),
+  ("render", ["--env=pendulum", "--env.action_noise=x"], "action_noise must be finite"),
+  ("render", ["--env=pendulum", "--env.action_noise=[1,2]"], "one number or 1, got [1, 2]"),
+  ("render", ["--env=pendulum", "--env.episode_length=1.5"], "1.5; it must be a whole number"),
+  ("render", ["--env=ant_follow", "--env.as_released=yes"], "it must be True or False"),
+  ("render", ["--env=stochlite", "--env.velocity=(1,2)"], "it must be as many numbers as"),
+  ("render", ["--env=pendulum", "--out=a.xyz"], "its name must end in .mp4 or .gif"),
+  ("report", ["--runs={folder}", "--video_mb=inf"], "--video_mb=inf must be a finite number."),
+  ("report", ["--runs={folder}", "--out=report.txt"], "there is no run in it"),
+  ("compare", ["--envs=pendulum,pendulum"], "--envs names pendulum twice."),
+  ("compare", ["--envs="], "--envs is empty"),
+  ("compare", ["--samples=4"], "--samples belongs to --what=samples."),
+  ("benchmark", ["--what=env,env"], "--what names env twice."),
+  ("benchmark", ["--what=plan", "--devices=2"], "--devices belongs to --what=sweep."),
+  (
+    "benchmark",
+    ["--what=fit", "--peer_python=python"],
+    "--peer_python=python belongs to --peer.",
+  ),
+  ("benchmark", ["--what=fit", "--peer=mbrl", "--peer_python={folder}"], "cannot be started"),
+  ("benchmark", ["--what=plan", "--plans=9999999999"], "is too large: 2147483647 is the most"),
+]
+
+
+PLACES = {
+  "{folder}/file/x": "is a file, not a folder",
+  "n" * 300: "cannot be written: File name too long",
+}
+NO_PLACE = [
+  (program, [*BASE[program], f"{flag}={place}{suffix}"], text)
+  for program, (flag, suffix) in OUT.items()
+  for place, text in PLACES.items()
+] + [
+  (program, [*BASE[program], f"{flag}={{folder}}/folder{suffix}"], "is a folder; give a file")
+  for program, (flag, suffix) in OUT.items()
+  if suffix
+]
+NAMES = [
+  "--band=iqm", "--table=[red]a:[/]b={folder}/evaluations.csv", "--title=$\\frac{$",
+  "--out={folder}/a.png",
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def called(tmp_path_factory):
+  """Calls every program in one process and its forks: folder, what was in it, answers."""
+  folder = tmp_path_factory.mktemp("refusals")
+  (folder / "evaluations.csv").write_text("step,seed,eval/return\n1,0,2\n2,0,3\n")
+  (folder / "file").write_text("kept")
+  for _, suffix in OUT.values():
+    (folder / f"folder{suffix}").mkdir(exist_ok=True)
+  before = sorted(folder.rglob("*"))
+  cases = [(program, words) for program, words, _ in [*WRONG, *NO_PLACE]] + [("plot", NAMES)]
+  done = subprocess.run(
+    [sys.executable, str(ROOT / "tests" / "experiments" / "refusals_probe.py")],
+    input=json.dumps(cases).replace("{folder}", str(folder)),
+    capture_output=True,
+    text=True,
+    cwd=folder,
+    env={**os.environ, "PYTHONPATH": str(ROOT)},
+    check=True,
+  )
+  return folder, before, json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("index", range(len(WRONG) + len(NO_PLACE)))
+def test_it_is_refused_in_a_sentence(index, called):
+  status, said = called[2][index]
+  text = [*WRONG, *NO_PLACE][index][2]
+  lines = [line for line in said.splitlines() if line]
+  assert status in (1, 2) and lines[0].startswith("error: ") and len(lines) <= 3, said
+  assert text in said, said
+
+
+def test_nothing_was_made(called):
+  folder, before, _ = called
+  assert {p.name for p in set(folder.rglob("*")) - set(before)} == {"a.png", "a.csv"}
+
+
+def test_names_are_written_as_they_are(called):
+  folder, _, answers = called
+  assert answers[-1] == [0, ""]
+  assert (folder / "a.csv").read_text().splitlines()[1].startswith("[/]b,[red]a,1")

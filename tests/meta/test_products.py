@@ -1,0 +1,108 @@
+"""Products that are no layers of a net are asked for with all digits, on every device.
+
+An accelerator multiplies float32 with the bits of bfloat16 or tf32 unless it is told otherwise.
+"""
+
+import jax
+import jax.numpy as jnp
+import pytest
+from jax.extend import core as extended
+from test_keys import CONFIGS, PETS
+
+from mbrl_jax.algorithms import init_state, make_algorithm, make_evaluation, make_step
+from mbrl_jax.algorithms.model import ModelConfig
+from mbrl_jax.envs import list_envs, make_env
+from mbrl_jax.learners import make_ars
+from mbrl_jax.networks.mlp import MLP
+
+HIGHEST = jax.lax.Precision.HIGHEST
+NET = "MLP"
+"""Flax writes the names of modules on their operations."""
+
+
+def equations(jaxpr):
+  """Walks over all equations, those of loops, branches and calls too."""
+  for equation in jaxpr.eqns:
+    yield equation
+    for value in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr):
+      if _is_jaxpr(value):
+        yield from equations(getattr(value, "jaxpr", value))
+
+
+def _is_jaxpr(value):
+  return isinstance(value, (extended.Jaxpr, extended.ClosedJaxpr))
+
+
+def products(function, *arguments):
+  """Returns the names of the products, and of those with few digits outside of nets."""
+  traced = jax.make_jaxpr(function)(*arguments).jaxpr
+  found = [e for e in equations(traced) if e.primitive.name == "dot_general"]
+  name = lambda e: f"{e.source_info.name_stack}: {e}"
+  exact = lambda e: e.params["precision"] in (HIGHEST, (HIGHEST, HIGHEST))
+  few = [name(e) for e in found if not exact(e) and NET not in str(e.source_info.name_stack)]
+  return found, few
+
+
+def test_a_product_of_few_digits_is_noticed_and_a_net_is_not():
+  net, x = MLP((4, 2)), jnp.ones(3)
+  params = net.init(jax.random.key(0), x)
+  through = lambda x: jnp.sum(jax.vmap(jax.grad(lambda x: net.apply(params, x).sum()))(x))
+  found, few = products(jax.jit(through), jnp.ones((5, 3)))
+  assert found and not few
+  plain = lambda x: jax.lax.fori_loop(
+    0, 3, lambda _, x: jax.lax.cond(x[0] > 0, _turn, _turn, x), x
+  )
+  found, few = products(jax.vmap(plain), jnp.ones((5, 2)))
+  assert found and len(few) == len(found)
+
+
+def _turn(x):
+  return jnp.ones((2, 2)) @ x
+
+
+@pytest.mark.parametrize("name", list_envs())
+def test_products_of_a_task_have_all_digits(name):
+  env = make_env(name)
+  state = jax.eval_shape(env.reset, jax.random.key(0))
+  action, key = jnp.zeros(env.spec.action_dim), jax.random.key(0)
+  judged = state.obs, action, state.obs
+  for function, *arguments in (
+    (env.reset, key),
+    (env.step, state, action, key),
+    (env.spec.reward, *judged),
+    (lambda obs: env.spec.decode(obs, env.spec.target(obs, obs)), state.obs),
+    (env.spec.encode, state.obs),
+  ):
+    assert products(function, *arguments)[1] == []
+  if name in ("linear_quadratic", "stochlite", "hand_pen"):
+    assert products(env.step, state, action, key)[0]
+
+
+GP = PETS.__class__(**{**vars(PETS), "model": ModelConfig("GP", "DS", inducing=4)})
+LEARNING = {**CONFIGS, "pets with GP": GP}
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_products_of_an_algorithm_have_all_digits(name):
+  env = make_env("pendulum", episode_length=6)
+  kind = name.removesuffix(" as released").removesuffix(" with GP")
+  algorithm = make_algorithm(kind, env.spec, LEARNING[name])
+  state = jax.eval_shape(lambda key: init_state(algorithm, env, key), jax.random.key(0))
+  for function, *arguments in (
+    (make_step(algorithm, env, steps=2), state),
+    (make_evaluation(algorithm, env), state.act, jax.random.key(0)),
+  ):
+    found, few = products(function, *arguments)
+    assert found and few == []
+
+
+def test_products_of_random_search_have_all_digits():
+  ars = make_ars(3, [-1.0], [1.0], directions=2, top=1)
+  state = ars.init(jax.random.key(0))
+  update = lambda returns, key: ars.update(state, returns, key)
+  for function, *arguments in (
+    (update, jnp.ones((2, 2)), jax.random.key(0)),
+    (lambda obs: ars.act(state.policy, obs), jnp.ones(3)),
+  ):
+    found, few = products(function, *arguments)
+    assert found and few == []

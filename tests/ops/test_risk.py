@@ -1,0 +1,74 @@
+import math
+from fractions import Fraction
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from mbrl_jax.ops import risk
+
+MEASURES = {
+  "mean": risk.mean(),
+  "worst": risk.worst(),
+  "best": risk.best(),
+  "mean_minus_std": risk.mean_minus_std(0.7),
+  "mean_plus_std": risk.mean_minus_std(-0.7),
+  "cvar": risk.cvar(0.4),
+  "entropic": risk.entropic(0.5),
+}
+
+
+def exact_cvar(returns, fraction):
+  """Integrates the quantile function over the worst fraction, particle by particle."""
+  mass, total = Fraction(str(fraction)) * len(returns), 0.0
+  for i, value in enumerate(np.sort(returns)):
+    total += float(min(max(mass - i, 0), 1)) * value
+  return total / float(mass)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.25, 0.29, 0.5, 0.7, 0.95, 1.0])
+@pytest.mark.parametrize("particles", [1, 3, 5, 20])
+def test_cvar_counts_a_particle_in_part_where_the_tail_ends_in_it(fraction, particles):
+  returns = np.random.default_rng(particles).normal(size=particles)
+  expected = exact_cvar(returns, fraction)
+  np.testing.assert_allclose(risk.cvar(fraction)(jnp.float32(returns)), expected, rtol=2e-6)
+
+
+def test_half_of_five_particles_is_two_and_a_half():
+  returns = jnp.array([5.0, 1.0, 4.0, 2.0, 3.0])
+  np.testing.assert_allclose(risk.cvar(0.5)(returns), (1 + 2 + 3 / 2) / 2.5)
+  np.testing.assert_allclose(jax.grad(risk.cvar(0.5))(returns), [0, 0.4, 0, 0.4, 0.2])
+
+
+@pytest.mark.parametrize("name", MEASURES)
+def test_slopes_are_numbers_that_add_up_to_one_everywhere(name):
+  """A constant that is added to all returns is added to the measure."""
+  infinite = [[-np.inf, 1, 2], [np.inf, 1, 2], [-np.inf] * 3, [np.inf] * 3]
+  for returns in ([1.0] * 4, [2.0], [1, 1, 3, 3], [0.0, 1e-30], [1e30, 1e30, -1e30], *infinite):
+    slope = jax.grad(MEASURES[name])(jnp.float32(returns))
+    assert np.isfinite(slope).all(), returns
+    np.testing.assert_allclose(slope.sum(), 1.0, rtol=1e-5)
+
+
+def test_deviations_of_equal_returns_have_the_slope_of_the_mean():
+  value, slope = jax.value_and_grad(risk.mean_minus_std(2.0))(jnp.full(4, 3.0))
+  assert value == 3.0
+  np.testing.assert_array_equal(slope, np.full(4, 0.25))
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-3, 1.0, 1e18, 1e30])
+def test_deviations_do_not_overflow(scale):
+  returns = np.array([3.0, -1.0, 0.5, 2.0, 2.0]) * scale
+  expected = np.mean(returns) - 0.7 * np.std(returns)
+  found = jax.jit(MEASURES["mean_minus_std"])(jnp.float32(returns))
+  np.testing.assert_allclose(found, expected, rtol=1e-5)
+
+
+def test_an_entropic_risk_of_infinite_returns_is_its_limit():
+  entropic = MEASURES["entropic"]
+  assert entropic(jnp.array([-jnp.inf, 1.0])) == -jnp.inf
+  assert entropic(jnp.full(2, jnp.inf)) == jnp.inf
+  assert jnp.isnan(entropic(jnp.array([jnp.nan, 1.0])))
+  expected = -math.log(math.exp(-0.5 * 1.0) / 2) / 0.5
+  np.testing.assert_allclose(entropic(jnp.array([jnp.inf, 1.0])), expected, rtol=1e-6)
