@@ -11,6 +11,7 @@ import numpy as np
 from mbrl_jax.runtime import files
 from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.episodes import Arrays
+from mbrl_jax.runtime.files import RunFolderError
 from mbrl_jax.runtime.journal import JSONLines, Seal
 from mbrl_jax.runtime.rollouts import Rollouts
 from mbrl_jax.runtime.run_folder import RunFolder
@@ -52,7 +53,11 @@ def check(folder: RunFolder, *names: str) -> None:
   steps = Checkpoints(folder.checkpoints).steps()
   if not steps:
     return
-  host = files.read_npz(folder.checkpoints / f"{steps[-1]:08d}" / "host.npz")
+  path = folder.checkpoints / f"{steps[-1]:08d}" / "host.npz"
+  try:
+    host = files.read_npz(path)
+  except FileNotFoundError as error:
+    raise RunFolderError(f"{path} is missing: the newest checkpoint is damaged.") from error
   folder.check_config_of(host)
   seals = from_host(host)
   for name in names or seals:
