@@ -352,7 +352,7 @@ def test_help_explains_the_sweep_and_the_flags_of_train():
 
 
 def test_a_run_whose_files_are_damaged_has_failed_and_is_said(tmp_path):
-  runs = [schedule.Run(n, RunFolder(tmp_path / n), 20, schedule.DONE) for n in "ab"]
+  runs = [schedule.Run(n, RunFolder(tmp_path / n), 20, status=schedule.DONE) for n in "ab"]
   for run in runs:
     run.folder.path.mkdir()
     (run.folder.path / "config.json").write_text('{"algo": "sac", "env": "pendulum"}')
