@@ -41,7 +41,7 @@ SETTINGS = {
   "random_shooting": lambda: random_shooting(16),
 }
 SLOW = ("adam", "categorical", "icem", "random_shooting", "predictive_sampling")
-SCALES = np.float32([1e-37, 1e-30, 1e-10, 1e9, 1e19, 1e30, 3e38])
+SCALES = np.float32([1e-37, 1e-30, 1e-10, 1e9, 1e19, 1e30, 1.4e38])
 BOX = {"action_low": [-1.0], "action_high": [1.0]}
 
 
