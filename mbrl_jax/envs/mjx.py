@@ -126,10 +126,12 @@ def mjx_model(model: Any) -> Any:
   """Turns a MuJoCo model into the ``mjx.Model`` that ``mjx_dynamics`` takes as params.
 
   Args:
-    model: ``mujoco.MjModel``, or an ``mjx.Model``, which comes back as it is.
+    model: ``mujoco.MjModel``, or an ``mjx.Model``, which comes back as it is and can only be
+      checked for what it still holds.
 
   Raises:
-    ValueError: the model uses what MJX does not simulate; the message says what.
+    ValueError: the model uses what MJX does not simulate (see ``mjx_support``); the message
+      says what.
   """
   mjx = import_mjx()
   is_mjx = isinstance(model, mjx.Model) and model.impl == mjx.Impl.JAX
