@@ -139,7 +139,7 @@ def mjx_model(model: Any) -> Any:
     raise ValueError(
       f"model must be a mujoco.MjModel or an mjx.Model with impl='jax', got {_kind(model)}."
     )
-  problem = find_unsupported(model)
+  problem = None if _is_traced(model) else find_unsupported(model)
   if problem:
     raise ValueError(unsupported(model, problem))
   if is_mjx:
@@ -158,9 +158,10 @@ def check_sensors(model: Any, sensors: tuple[int, ...]) -> None:
   Raises:
     ValueError: it does not; the message says what.
   """
-  if not sensors:
+  if not sensors or _is_traced(model):
     return
-  contacts = mjx_model(model) and import_mjx().make_data(model, impl="jax")._impl.ncon
+  mjx_model(model)  # what it refuses may not make data either
+  contacts = import_mjx().make_data(model, impl="jax")._impl.ncon
   problem = find_unread(model, sensors, contacts)
   if problem:
     raise ValueError(unsupported(model, problem))
@@ -286,6 +287,11 @@ def _static_differences(one: Any, other: Any) -> Iterator[str]:
       yield from (f"{field.name.strip('_')}.{name}" for name in _static_differences(a, b))
     elif not isinstance(a, jax.Array) and not np.array_equal(a, b):
       yield field.name
+
+
+def _is_traced(model: Any) -> bool:
+  """Tells whether the numbers of a model are not known yet, inside of ``jit``."""
+  return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(model))
 
 
 def _float(value: Any) -> Array:
