@@ -128,10 +128,12 @@ def mjx_model(model: Any) -> Any:
   """Turns a MuJoCo model into the ``mjx.Model`` that ``mjx_dynamics`` takes as params.
 
   Args:
-    model: ``mujoco.MjModel``, or an ``mjx.Model``, which comes back as it is.
+    model: ``mujoco.MjModel``, or an ``mjx.Model``, which comes back as it is and can only be
+      checked for what it still holds.
 
   Raises:
-    ValueError: the model uses what MJX does not simulate; the message says what.
+    ValueError: the model uses what MJX does not simulate (see ``mjx_support``); the message
+      says what.
   """
   mjx = import_mjx()
   is_mjx = isinstance(model, mjx.Model) and model.impl == mjx.Impl.JAX
@@ -139,7 +141,7 @@ def mjx_model(model: Any) -> Any:
     raise ValueError(
       f"model must be a mujoco.MjModel or an mjx.Model with impl='jax', got {_kind(model)}."
     )
-  problem = find_unsupported(model)
+  problem = None if _is_traced(model) else find_unsupported(model)
   if problem:
     raise ValueError(unsupported(model, problem))
   if is_mjx:
@@ -158,9 +160,10 @@ def check_sensors(model: Any, sensors: tuple[int, ...]) -> None:
   Raises:
     ValueError: it does not; the message says what.
   """
-  if not sensors:
+  if not sensors or _is_traced(model):
     return
-  contacts = mjx_model(model) and import_mjx().make_data(model, impl="jax")._impl.ncon
+  mjx_model(model)  # what it refuses may not make data either
+  contacts = import_mjx().make_data(model, impl="jax")._impl.ncon
   problem = find_unread(model, sensors, contacts)
   if problem:
     raise ValueError(unsupported(model, problem))
@@ -287,6 +290,11 @@ def _static_differences(one: Any, other: Any) -> Iterator[str]:
       yield from (f"{field.name.strip('_')}.{name}" for name in _static_differences(a, b))
     elif not isinstance(a, jax.Array) and not np.array_equal(a, b):
       yield field.name
+
+
+def _is_traced(model: Any) -> bool:
+  """Tells whether the numbers of a model are not known yet, inside of ``jit``."""
+  return any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves(model))
 
 
 def _float(value: Any) -> Array:

@@ -82,7 +82,7 @@ ELLIPTIC = {"option": 'cone="elliptic"'}
 TENDON_MOTOR = motor(("motor", 'tendon="t" gear="3"'))
 MUSCLE = 'joint="a" lengthrange="-1 1" force="50"'
 WRAP = '<geom name="drum" {} contype="0" conaffinity="0"/>'
-DRUM, GLOBE = 'type="cylinder" size=".1 .2" zaxis="0 1 0"', 'type="sphere" size=".1"'
+DRUM, GLOBE = 'type="cylinder" size=".1 .2" zaxis="0 1 0"', 'type="sphere" size=".13"'
 AROUND = '<site site="hook"/><geom geom="drum" sidesite="side"/><site site="tip"/>'
 PULLEY = """<site site="hook"/><site site="knee"/><pulley divisor="2"/><site site="side"/>
   <site site="tip"/>"""

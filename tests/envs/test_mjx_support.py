@@ -187,6 +187,18 @@ def test_every_way_to_mjx_refuses(use):
     use(compiled(ARM, WORST))
 
 
+def test_a_model_that_is_traced_passes():
+  """Nobody knows its numbers yet."""
+  model = compiled(ARM, {"rest": '<sensor><force name="s" site="tip"/></sensor>'})
+
+  def build_inside(params):
+    mjx_dynamics(params, reward=speed, sensors=["s"])
+    return mjx_model(params).body_mass
+
+  params = import_mjx().put_model(model, impl="jax")
+  assert jax.eval_shape(build_inside, params).shape == params.body_mass.shape
+
+
 def test_a_file_is_refused_with_all_that_is_wrong_and_runs_in_c():
   xml = build(ARM, WORST).replace(
     "</actuator>", '</actuator><sensor><jointpos name="q" joint="a"/></sensor>'
