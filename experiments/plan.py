@@ -15,7 +15,8 @@ Without --view the last episode is filmed, with the paths of some candidate plan
 plan that is executed. --loop=step runs as a robot would, one measured plan after the other;
 --loop=scan runs the whole episode as one compiled program. The folder gets a video,
 curves.png, plan.csv and summary.json; those of an earlier call are replaced. Exit status: 0
-done; 130 stopped by Ctrl-C before the end, what was run is written; 2 wrong usage.
+done; 130 stopped by Ctrl-C before the end, what was run is written; 1 an episode had no finite
+return, all is written; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from __future__ import annotations
 import contextlib
 import re
 import signal
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -113,6 +115,14 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     console.print("stopped before the first step.")
     return stopped
   _write(call, outcome)
+  broken = [i + 1 for i, total in enumerate(outcome.returns) if not np.isfinite(total)]
+  if broken:
+    print(
+      f"error: the return of episode {broken[0]} is {outcome.returns[broken[0] - 1]}: a reward "
+      f"of {setup.settings['env']} is not finite; {out / 'plan.csv'} says when.",
+      file=sys.stderr,
+    )
+    return 1
   return stopped if len(outcome.returns) < options.episodes else 0
 
 

@@ -27,8 +27,8 @@ from absl import flags
 
 from experiments import command, curves, job, outputs, pictures, summary
 from mbrl_jax.ops.validate import choice
-from mbrl_jax.runtime import plots, run_folder
-from mbrl_jax.runtime.table import read_table
+from mbrl_jax.runtime import audit, plots, run_folder
+from mbrl_jax.runtime.table import EVALUATIONS, read_table
 
 LABELS = {"return": "return of an episode", "best": "running maximum of the return"}
 BANDS = ("std", "iqm")
@@ -80,6 +80,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   for folder in folders:
     if not folder.metrics.exists():
       raise command.UsageError(f"{folder.path} has no metrics.csv yet: no episode has ended.")
+    audit.check(folder, "metrics.csv", EVALUATIONS)
   if options.band == "iqm":
     drawn = _banded(folders, options, console)
   elif len(folders) == 1 and not options.group:

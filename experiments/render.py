@@ -20,7 +20,7 @@ import numpy as np
 from absl import flags
 
 from experiments import behaviour, command, evaluate, job, outputs, pictures, tasks
-from mbrl_jax.runtime import rollouts, run_folder, video
+from mbrl_jax.runtime import audit, rollouts, run_folder, video
 from mbrl_jax.types import Env
 
 Film = tuple[Env, np.ndarray, np.ndarray, Path, str]
@@ -147,6 +147,7 @@ def _stored_episode(options: flags.FlagValues) -> Film:
   source = folder.logs(seed).with_suffix(".npz")
   if not source.exists():
     raise command.UsageError(f"There is no {source}: no rollouts were kept.")
+  audit.check(folder, source.name)
   logs = rollouts.read(source)
   count = len(logs["lengths"])
   if not -count <= options.rollout < count:

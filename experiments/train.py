@@ -31,7 +31,7 @@ from absl import flags
 from experiments import command, configuration, job, outputs, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.adapters.extra import import_extra
-from mbrl_jax.runtime import lock, loop, run_folder, wandb_tracker
+from mbrl_jax.runtime import audit, lock, loop, run_folder, wandb_tracker
 from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.table import read_table
 
@@ -192,6 +192,8 @@ def open_job(
   with lock.writing(folder.path):
     if not folder.checkpoints.exists():  # a run that was killed before starts over
       run_folder.write_versions(folder)
+    if options.step is None:  # also checked when it is read, but that is after compiling
+      audit.check(folder)
     yield folder, task
 
 

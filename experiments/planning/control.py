@@ -30,7 +30,7 @@ class Moment(NamedTuple):
     terminated: whether the task ended, ``[]``.
     value: best return among the candidates, ``[]``.
     nonfinite: plans without a finite return, ``[]``.
-    iterations: done in this step; 0 where an earlier plan is executed, ``[]``.
+    iterations: that changed the search; 0 where an earlier plan is executed, ``[]``.
     trace_poses: where the plan executed and the candidates lead, ``[1 + N, K, Q]``.
     trace_returns: of these plans, ``[1 + N]``.
   """

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from experiments import curves, facts, job, plot
 from experiments.command import UsageError
+from mbrl_jax.runtime import audit
 from mbrl_jax.runtime.run_folder import RunFolder, RunFolderError, flat, read_versions
+from mbrl_jax.runtime.table import EVALUATIONS
 
 FIRST = ("learning_curve.png", "model_error.png")
 """Pictures that come before the others."""
@@ -155,6 +157,7 @@ def _is_run(folder: Path) -> bool:
 
 
 def _item(folder: RunFolder, root: Path) -> Item:
+  audit.check(folder, "metrics.csv", EVALUATIONS)
   inside = folder.path.relative_to(root).as_posix()
   name = folder.path.resolve().name if inside == "." else inside
   return Item(name, folder, facts.of(folder), flat(folder.config()))

@@ -22,7 +22,7 @@ class PlannerConfig:
     horizon: control steps that a plan covers.
     particles: samples of each plan's future, a multiple of the members under TS.
     alpha: weight of the old distribution in an update (cem, icem).
-    epsilon: variance at which cem has converged.
+    epsilon: variance at which cem has converged, as a share of the squared half range.
     effective: effective sample size of mppi, mirror_descent and categorical, as a share of
       the samples.
     step_size: of mirror_descent and categorical; 1 forgets the warm start.

@@ -43,7 +43,7 @@ from mbrl_jax.algorithms.agent import (
 )
 from mbrl_jax.algorithms.imagine import imagine
 from mbrl_jax.algorithms.lookahead import Belief, LookaheadConfig, make_lookahead, make_tuning
-from mbrl_jax.algorithms.single_precision import in_single_precision
+from mbrl_jax.algorithms.single_precision import apart_from_rollout, in_single_precision
 from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
 from mbrl_jax.algorithms.world import (
   World,
@@ -55,7 +55,6 @@ from mbrl_jax.algorithms.world import (
 )
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
-from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.types import (
   Algorithm,
@@ -198,7 +197,7 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
   )
 
 
-@single
+@apart_from_rollout
 def preload(state: TrainState, transitions: Transition) -> TrainState:
   """Puts the transitions of an offline run, leaves ``[n, ...]``, into a new run's ``D_ENV``.
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from mbrl_jax.ops.single import single
-from mbrl_jax.types import Algorithm, EnvSpec
+from mbrl_jax.types import Algorithm, EnvSpec, LearnFn, Metrics, TrainState
 
 
 def in_single_precision(
@@ -18,13 +18,36 @@ def in_single_precision(
   @functools.wraps(make)
   def made(spec: EnvSpec, config: Any) -> Algorithm:
     algorithm = single(make)(spec, config)
-    names = ("init", "reset", "act", "observe", "update", "deploy")
-    functions = {name: single(getattr(algorithm, name)) for name in names}
+    functions = {
+      name: single(getattr(algorithm, name)) for name in ("init", "reset", "act", "deploy")
+    }
     insight = algorithm.insight
     if insight.params is not None:
       insight = insight._replace(params=single(insight.params))
     if insight.q is not None:
       insight = insight._replace(q=single(insight.q))
-    return algorithm._replace(**functions, insight=insight)
+    return algorithm._replace(
+      **functions,
+      observe=apart_from_rollout(algorithm.observe),
+      update=lambda state: _update(algorithm.update, state),
+      insight=insight,
+    )
 
   return made
+
+
+def apart_from_rollout(function: Callable[..., TrainState]) -> Callable[..., TrainState]:
+  """Returns a ``single`` function of a state whose environment keeps its own width."""
+
+  @functools.wraps(function)
+  def call(state: TrainState, *arguments: Any) -> TrainState:
+    after = single(function)(state._replace(rollout=None), *arguments)
+    return after._replace(rollout=state.rollout)
+
+  return call
+
+
+def _update(update: LearnFn, state: TrainState) -> tuple[TrainState, Metrics]:
+  """Calls ``update`` likewise."""
+  after, metrics = single(update)(state._replace(rollout=None))
+  return after._replace(rollout=state.rollout), metrics

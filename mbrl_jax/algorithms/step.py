@@ -128,7 +128,7 @@ def _move(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainState
   metrics = {
     "taken": jnp.ones((), bool),
     "transition": transition,
-    "pose": env.pose(env_state),
+    "pose": narrow(env.pose(env_state)),
     "done": done,
     "episode_return": total,
     "info": {**info, **counts},
@@ -179,7 +179,7 @@ def make_evaluation(
     action, act, _ = algorithm.act(act, env_state.obs, act_key)
     env_state, transition = env.step(env_state, action, env_key)
     transition = narrow(transition)
-    pose = env.pose(env_state)
+    pose = narrow(env.pose(env_state))
     done = transition.terminated | transition.truncated
     return (env_state, act, alive & ~done), (transition, pose, alive)
 

@@ -9,8 +9,8 @@ others start anew around it with noise that is coloured in time, because a gradi
 only the hill it started on. The dynamics must be differentiable.
 
 Adam takes gradients of any size but for its epsilon of 1e-8 and for squares that overflow. So
-gradients whose largest number lies outside 1e-6 to 1e12 at the first iteration of a control step
-are divided by a power of two in all of them.
+where the largest number of the first gradients of a control step lies outside 1e-6 to 1e12, all
+of that step are divided by a power of two.
 
 Source: Kingma and Ba 2015, "Adam: A Method for Stochastic Optimization"; the restarts are ours.
 """

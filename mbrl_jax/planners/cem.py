@@ -40,7 +40,7 @@ from mbrl_jax.planners.utility import average
 from mbrl_jax.types import Array, Key, Search
 
 _EDGE, _ESCAPE = 1e-6, 0.05
-"""Distance from a bound at which a mean is stuck, and its deviation there, shares of the range."""
+"""Where a mean is stuck, and its deviation there: shares of the range."""
 
 
 class CEMState(NamedTuple):

@@ -88,8 +88,8 @@ def pddm(
     return jnp.clip(plans, state.low, state.high)
 
   def update(state: PDDMState, plans: Array, returns: Array) -> PDDMState:
-    moved, half = near_zero(returns, 1 / state.kappa)
-    weights = softmax(product(state.kappa, 1 / half) * moved)
+    moved, factor = near_zero(returns, 1 / state.kappa)
+    weights = softmax(product(state.kappa, 1 / factor) * moved)
     return state._replace(mean=average(weights, plans), ess=effective_size(weights))
 
   def shift(state: PDDMState, steps: int) -> PDDMState:

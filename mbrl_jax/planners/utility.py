@@ -117,8 +117,11 @@ def centre(returns: Array) -> tuple[Array, Array]:
   finite = returns > -jnp.inf
   unit = magnitude(returns)
   count = jnp.maximum(finite.sum(), 1)
-  mean = jnp.sum(returns / unit, where=finite) / count
-  return jnp.where(finite, returns / unit - mean, 0.0) / count, unit
+  # Equal returns must have a mean of no rounding, which the unit would make steps of.
+  origin = jnp.where(unit == 1, 0.0, jnp.max(returns / unit))
+  moved = returns / unit - origin
+  mean = jnp.sum(moved, where=finite) / count
+  return jnp.where(finite, moved - mean, 0.0) / count, unit
 
 
 def product(step_size: Array, unit: Array) -> Array:
@@ -145,19 +148,19 @@ def near_zero(returns: Array, temperature: Array) -> tuple[Array, Array]:
   """Returns ``returns [N]`` ready to be divided by a temperature, and what they were scaled by.
 
   They are what they were, and the factor ``[]`` is 1, unless they are large beside the
-  temperature. Their quotients would then lose the differences to rounding, or overflow; so the
-  best one is subtracted, from halves, because differences overflow too.
+  temperature, whose quotients would lose the differences to rounding or overflow: from these
+  the best one is subtracted. Where even that overflows, the factor is a power of two.
   """
   largest = jnp.max(jnp.abs(returns), where=jnp.isfinite(returns), initial=0.0)
+  factor = jnp.where(largest > 1e30, 2.0**-10, 1.0)
   large = largest > _LARGE * temperature
-  half = jnp.where(large, 0.5, 1.0)
-  return half * returns - jnp.where(large, half * jnp.max(returns), 0.0), half
+  return factor * returns - jnp.where(large, factor * jnp.max(returns), 0.0), factor
 
 
 def boltzmann(returns: Array, temperature: Array, charge: Array | float = 0.0) -> Array:
   """Returns the weights ``softmax(returns / temperature - charge)``, ``[N]``."""
-  moved, half = near_zero(returns, temperature)
-  return softmax(moved / jnp.maximum(half * temperature, _TINY) - charge)
+  moved, factor = near_zero(returns, temperature)
+  return softmax(moved / jnp.maximum(factor * temperature, _TINY) - charge)
 
 
 def choose_temperature(
@@ -190,7 +193,7 @@ def temperature_for(returns: Array, share: Array, charge: Array | float = 0.0) -
   wanted = jnp.maximum(share * jnp.sum(finite), 1.0)
   largest = jnp.max(jnp.abs(returns), where=finite, initial=0.0)
   # Powers of two that keep differences and temperatures within float32.
-  unit = jnp.where(largest > 1e37, 8.0, jnp.where(largest < 1e-25, 2.0**-40, 1.0))
+  unit = jnp.where(largest > 1e30, 2.0**10, jnp.where(largest < 1e-25, 2.0**-40, 1.0))
   gap = returns / unit - jnp.max(returns / unit, where=finite, initial=-jnp.inf)
 
   def size(spread: Array, logarithm: Array) -> Array:

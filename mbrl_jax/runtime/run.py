@@ -11,11 +11,10 @@ import numpy as np
 import rich.console
 
 from mbrl_jax.envs.adapters.failure import failure
-from mbrl_jax.runtime import nonfinite, predictions
+from mbrl_jax.runtime import audit, nonfinite, predictions
 from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.clock import Clock
 from mbrl_jax.runtime.episodes import Arrays, Episode, series
-from mbrl_jax.runtime.journal import Seal
 from mbrl_jax.runtime.metrics import MetricsWriter, Tracker
 from mbrl_jax.runtime.progress import RECENT, Progress
 from mbrl_jax.runtime.records import Record, scalars
@@ -23,9 +22,6 @@ from mbrl_jax.runtime.rollouts import Rollouts
 from mbrl_jax.runtime.run_folder import CONFIG_CRC, RunFolder
 from mbrl_jax.runtime.table import Row
 from mbrl_jax.types import Metrics, TrainState
-
-SEALS = "seals/"
-"""Before the names of the files that a checkpoint remembers."""
 
 
 class Diverged(RuntimeError):
@@ -97,8 +93,8 @@ class Run:
     self.saved = self.step if self.step else None
     self.logs = [folder.logs(name) for name in seeds or [None]]
     self.records = [Record(_below(f"{i}/", host)) for i in range(len(self.logs))]
-    seals = {name: Seal(*map(int, seal)) for name, seal in _below(SEALS, host).items()}
-    self.rollouts = [Rollouts.load(p, self.step, seals.get(p.name)) for p in self.logs]
+    seals = audit.from_host(host)
+    self.rollouts = [Rollouts.load(p, self.step, seals.get(f"{p.name}.npz")) for p in self.logs]
     after = self.step if resume is not False else None
     tags = "seed{seed:.0f}/" if seeds else ""
     # Seeds whose episodes end early are over before the others, and stand still then.
@@ -160,12 +156,12 @@ class Run:
         if len(rollouts):
           rollouts.save(path)
     seals = self.writer.sync()
-    seals |= {p.name: r.seal for p, r in zip(self.logs, self.rollouts, strict=True)}
+    seals |= {f"{p.name}.npz": r.seal for p, r in zip(self.logs, self.rollouts, strict=True)}
     host = {
       f"{i}/{k}": v for i, record in enumerate(self.records) for k, v in record.arrays().items()
     }
     host[CONFIG_CRC] = np.int64(self._config_crc)
-    host |= {SEALS + name: np.array(seal, np.int64) for name, seal in seals.items()}
+    host |= audit.to_host(seals)
     self.checkpoints.save(self.step, self.state, host, score)
     self.saved = self.step
 

@@ -34,8 +34,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from mbrl_jax.ops import validate
-from mbrl_jax.runtime import files, lock
+from mbrl_jax.runtime import config_file, files, lock
 from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.files import RunFolderError
 
@@ -63,22 +62,6 @@ PACKAGES = [
 
 CONFIG_CRC = "config_crc"
 """Name under which a checkpoint remembers ``RunFolder.config_crc``."""
-COUNT = 0, 2**31 - 1
-FIELDS: dict[str, tuple[type, tuple[int, int] | None]] = {
-  "algo": (str, None),
-  "env": (str, None),
-  "env_fingerprint": (str, None),
-  "physics": (str, None),
-  "preset": (str, None),
-  "seed": (int, (0, validate.LARGEST_SEED)),
-  "seeds": (int, (1, COUNT[1])),
-  "eval_every": (int, COUNT),
-  "eval_steps": (int, COUNT),
-  "eval_episodes": (int, (1, COUNT[1])),
-  "env_overrides": (dict, None),
-  "config": (dict, None),
-}
-"""What fields of ``config.json`` may be: their type, and the bounds of integers."""
 LEFTOVERS = ".config.json.*.tmp"
 """What a process that was killed leaves of a ``config.json``."""
 
@@ -125,18 +108,9 @@ class RunFolder(NamedTuple):
     """Reads ``config.json``.
 
     Raises:
-      RunFolderError: it is damaged, or a field of ``FIELDS`` cannot be what it is; names it.
+      RunFolderError: it is damaged, or a field cannot be what it is; names it.
     """
-    path = self.path / "config.json"
-    config = _read_json(path)
-    for name in FIELDS.keys() & config.keys():
-      _check_field(path, name, config[name])
-    if {"seed", "seeds"} <= config.keys():
-      try:
-        validate.seeds(config["seed"], config["seeds"])
-      except ValueError as error:
-        raise RunFolderError(f"{path}: {error}") from error
-    return config
+    return config_file.read(self.path / "config.json")
 
   def check_config_of(self, host: Mapping[str, np.ndarray]) -> None:
     """Checks that ``config.json`` is as it was when a checkpoint was saved.
@@ -309,26 +283,7 @@ def read_versions(folder: RunFolder) -> dict[str, Any]:
     RunFolderError: it is missing or damaged.
   """
   path = folder.path / "versions.json"
-  found = _read_json(path)
+  found = config_file.read_json(path)
   if not isinstance(found.get("packages"), dict):
     raise RunFolderError(f"{path}: packages is not a table.")
-  return found
-
-
-def _check_field(path: Path, name: str, value: Any) -> None:
-  kind, bounds = FIELDS[name]
-  if type(value) is not kind:
-    expected = {str: "a text", int: "a whole number", dict: "a table"}[kind]
-    raise RunFolderError(f"{path}: {name} is {value!r}, not {expected}.")
-  if bounds and not bounds[0] <= value <= bounds[1]:
-    raise RunFolderError(f"{path}: {name} is {value!r}, not from {bounds[0]} to {bounds[1]}.")
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-  try:
-    found = json.loads(path.read_text())
-  except (OSError, ValueError, RecursionError) as error:
-    raise RunFolderError(f"{path} cannot be read: {error}.") from error
-  if not isinstance(found, dict):
-    raise RunFolderError(f"{path} holds no table of fields.")
   return found

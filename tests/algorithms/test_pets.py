@@ -241,10 +241,9 @@ def test_predictions_begin_with_the_action_that_is_executed(short):
   step, checked = algorithm.insight.dynamics.step, set()
   for before, m in history:
     for t in np.flatnonzero(m["taken"] & (m["info"]["random"] == 0)):
-      row = jax.tree.map(lambda x, t=t: x[t], m)
-      found, obs = row["info"]["prediction"], row["transition"].obs
+      found, obs = m["info"]["prediction"][t], m["transition"].obs[t]
       np.testing.assert_array_equal(found[0, 0], obs)
-      want = step(before.act.params, obs, row["transition"].action, jax.random.key(0))[0]
+      want = step(before.act.params, obs, m["transition"].action[t], jax.random.key(0))[0]
       np.testing.assert_allclose(found[1, 0], want, rtol=1e-4, atol=1e-5)
       age = int(np.isnan(found[:, 0, 0]).sum())
       assert age < 3 and np.isfinite(found[: PLANNER.horizon + 1 - age]).all()

@@ -147,6 +147,31 @@ def test_chunks_divide_the_episode():
     assert task.total_steps == length * (task.config.trials + task.config.init_trials)
 
 
+def test_several_seeds_take_one_step_at_a_time_where_episodes_may_end_early():
+  small = {"env_overrides": {"episode_length": "200"}}
+  assert job.build(settings_of(env="hopper", **small)).chunk == 25
+  assert job.build(settings_of(env="hopper", seeds=2, **small)).chunk == 1
+  assert job.build(settings_of(seeds=2, **small)).chunk == 25
+  noisy = {"env_overrides": {"episode_length": "200", "action_noise": "0.1"}}
+  assert job.build(settings_of(seeds=2, **noisy)).chunk == 25
+  assert job.build(settings_of(eval_steps=60, **small)).chunk == 20
+  assert job.build(settings_of(env="hopper", eval_steps=60, **small)).chunk == 1
+
+
+def test_evaluations_that_fall_into_a_compiled_call_are_refused():
+  config = {"steps": "1100", "update_every": "250"}
+  asked = lambda **changed: settings_of(algo="mbpo", config_overrides=config, **changed)
+  job.check_evaluations(asked())  # a twentieth of the run, in whole calls
+  assert asked()["eval_steps"] == 250
+  for every in (250, 500, 1100, 2000):
+    job.check_evaluations(asked(eval_steps=every))
+  message = r"--eval_steps=100 .* after 100 steps, .*--config.update_every=250"
+  with pytest.raises(command.UsageError, match=message):
+    job.check_evaluations(asked(eval_steps=100))
+  left, _ = job.build(asked()).rest()
+  assert left == 100 and job.build(settings_of()).rest() is None
+
+
 def test_dotted_flags_leave_the_others():
   dotted = {"config": {}, "env": {}}
   argv = ["p", "--env=cartpole", "--config.a.b=1=2", "--env.action_noise", "0.1", "--resume"]

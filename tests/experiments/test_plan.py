@@ -347,3 +347,20 @@ def test_noise_acts_on_the_task_and_not_on_the_plans():
 def test_help_shows_the_keywords_of_the_planner():
   assert "--set kappa: " in plan.more_help(["plan", "--planner=pddm", "--help"])
   assert "--set alpha: weight of the old mean" in plan.more_help(["plan", "--help"])
+
+
+def test_a_return_that_is_not_finite_is_an_error_and_what_was_run_is_written(tmp_path, capsys):
+  task = tmp_path / "broken.py"
+  task.write_text(
+    TASK.replace(
+      "  return make_env",
+      "  import dataclasses, jax.numpy as jnp\n  nan = lambda *_: jnp.float32(jnp.nan)\n"
+      "  return dataclasses.replace(make_env",
+    ).replace("episode_length=4)", "episode_length=4), reward=nan)")
+  )
+  arguments = [f"--env={task}:make_task", *SMALL, f"--out={tmp_path}", "--novideo"]
+  for loop in ("step", "scan"):
+    assert call(*arguments, f"--loop={loop}") == 1
+    said = capsys.readouterr()
+    assert "error: the return of episode 1 is nan" in said.err
+    assert len(rows(tmp_path)) == 4 and (tmp_path / "summary.json").exists()

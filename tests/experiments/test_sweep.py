@@ -18,6 +18,7 @@ import rich.console
 from experiments import facts
 from experiments.command import UsageError, split
 from experiments.sweeping import grid, processes, report, schedule
+from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
@@ -94,6 +95,18 @@ class FakeRun:
 
   def kill(self):
     pass
+
+
+def test_a_run_that_counts_episodes_is_complete_with_the_last_of_all_seeds(tmp_path):
+  run = schedule.Run("a", RunFolder(tmp_path), 400, 4)
+  assert not run.complete
+  Checkpoints(tmp_path / "checkpoints", keep=1).save(30, {"x": np.zeros(1)}, {}, None)
+  rows = [(12, 0), (15, 1), (30, 0), (31, 1)]  # of two seeds; the last is not saved
+  text = "".join(f"{step},{seed},1.0\n" for step, seed in rows)
+  run.folder.metrics.write_text("step,seed,return\n" + text)
+  assert not run.complete
+  run.folder.metrics.write_text("step,seed,return\n" + text.replace("31", "29"))
+  assert run.complete
 
 
 def worked(folder, ends, jobs=2, stop=lambda: False):
@@ -339,7 +352,7 @@ def test_help_explains_the_sweep_and_the_flags_of_train():
 
 
 def test_a_run_whose_files_are_damaged_has_failed_and_is_said(tmp_path):
-  runs = [schedule.Run(n, RunFolder(tmp_path / n), 20, schedule.DONE) for n in "ab"]
+  runs = [schedule.Run(n, RunFolder(tmp_path / n), 20, status=schedule.DONE) for n in "ab"]
   for run in runs:
     run.folder.path.mkdir()
     (run.folder.path / "config.json").write_text('{"algo": "sac", "env": "pendulum"}')

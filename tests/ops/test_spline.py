@@ -29,6 +29,28 @@ def test_zero_order_holds_every_knot_for_its_share():
   np.testing.assert_array_equal(spline.spread(knots, 0).ravel(), np.repeat(range(4), 3))
 
 
+def test_zero_order_follows_integer_division_at_any_horizon_and_phase():
+  """Compiled, with a horizon that a compiler multiplies by the reciprocal of."""
+  for horizon, knots in ((41, 2), (47, 3), (61, 7), (83, 4), (199, 6)):
+    spline, phases = make_spline(horizon, knots, "zero"), np.arange(horizon)
+    weights = np.asarray(jax.jit(jax.vmap(spline.weights))(phases))
+    held = np.minimum((phases[None] * knots + phases[:, None]) // horizon, knots - 1)
+    np.testing.assert_array_equal(weights.argmax(-1), held)
+    np.testing.assert_array_equal(weights, np.eye(knots)[held])
+
+
+@pytest.mark.parametrize("kind", ["linear", "cubic"])
+def test_a_plan_passes_through_its_knots_at_any_horizon_and_phase(kind):
+  for horizon, knots in ((42, 3), (48, 4), (84, 5), (199, 7)):
+    spline = make_spline(horizon, knots, kind)
+    phases = np.arange(spline.pace[1])
+    weights = np.asarray(jax.jit(jax.vmap(spline.weights))(phases))
+    ticks = np.arange(horizon)[None] * spline.pace[0] + phases[:, None]
+    at_knot = (ticks % spline.pace[1] == 0) & (ticks // spline.pace[1] < knots)
+    expected = np.eye(knots)[ticks[at_knot] // spline.pace[1]]
+    np.testing.assert_allclose(weights[at_knot], expected, atol=1e-5)
+
+
 def test_zero_order_agrees_with_scipy_where_shares_are_uneven():
   spline, knots = make_spline(HORIZON, KNOTS, "zero"), random_knots()
   times = np.arange(KNOTS) * HORIZON / KNOTS

@@ -135,7 +135,7 @@ def test_committed_actions_are_a_queue():
 def test_converged_iterations_stop_early_and_the_tolerance_is_data():
   quiet = lambda params, state, plans, key: -jnp.sum(plans**2, axis=(1, 2))
   make = lambda tolerance: make_planner(
-    cem(100, 10), quiet, horizon=3, iterations=40, tolerance=tolerance, **BOX
+    cem(100, 10, epsilon=0.0), quiet, horizon=3, iterations=40, tolerance=tolerance, **BOX
   )
   planner = make(0.02)
   plan = jax.jit(planner.plan)

@@ -60,8 +60,22 @@ class Learn(NamedTuple):
   total: Any
 
 
-def probe_algorithm(poison: int = -1, predict: bool = False) -> Algorithm:
-  """Acts at random with a drifting parameter; ``poison``: the step that breaks it."""
+class BrokenEnd(ProbeEnv):
+  """Observes NaN where an episode ends early."""
+
+  def step(self, state: EnvState, action: Any, key: Any) -> tuple[EnvState, Transition]:
+    after, row = super().step(state, action, key)
+    return after, row._replace(next_obs=jnp.where(row.terminated, jnp.nan, row.next_obs))
+
+
+def probe_algorithm(poison: int = -1, predict: bool = False, episodes: int = 0) -> Algorithm:
+  """Acts at random with a drifting parameter.
+
+  Args:
+    poison: the step that breaks it.
+    predict: whether it reports predictions.
+    episodes: after so many the run is over, and each waits for the update after the last.
+  """
 
   def init(key: Any) -> TrainState:
     act = {"w": jnp.zeros(3), "left": jnp.int32(LENGTH)}
@@ -92,18 +106,40 @@ def probe_algorithm(poison: int = -1, predict: bool = False) -> Algorithm:
     metrics = {"loss": learn.total, "mse": jnp.ones(5) * shift, "ran": due.astype(jnp.float32)}
     return state, metrics
 
-  return Algorithm(init=init, reset=lambda a: a, act=act, observe=observe, update=update)
+  idle = lambda state: state.learn.due | (state.rollout.episodes >= episodes)
+  return Algorithm(
+    init=init,
+    reset=lambda a: a,
+    act=act,
+    observe=observe,
+    update=update,
+    idle=idle if episodes else None,
+  )
 
 
-def run(path: Path, total: int, *, resume=False, seeds=None, delay=0.0, when=None, **options):
+def run(
+  path: Path,
+  total: int,
+  *,
+  resume=False,
+  seeds=None,
+  delay=0.0,
+  when=None,
+  steps=2,
+  rest=0,
+  env=None,
+  **options,
+):
   """Trains the probe in ``path``; ``when`` are fields of ``loop.Schedule``."""
-  env, algorithm = ProbeEnv(), probe_algorithm(**options)
+  env, algorithm = env or ProbeEnv(), probe_algorithm(**options)
   if seeds:
     keys = jax.vmap(jax.random.key)(jnp.array(seeds))
     state = jax.vmap(lambda key: init_state(algorithm, env, key))(keys)
   else:
     state = init_state(algorithm, env, jax.random.key(0))
-  step = make_step(algorithm, env, steps=2, seeds=len(seeds) if seeds else None)
+  width = len(seeds) if seeds else None
+  step = make_step(algorithm, env, steps=steps, seeds=width)
+  last = (rest, make_step(algorithm, env, steps=rest, seeds=width)) if rest else None
   rollout = make_evaluation(algorithm, env, episodes=2)
 
   def evaluate(act: Any, steps: int) -> np.ndarray:
@@ -119,7 +155,7 @@ def run(path: Path, total: int, *, resume=False, seeds=None, delay=0.0, when=Non
   folder = open_folder(path) if open_folder else run_folder.create(path, {"algo": "probe"})
   schedule = loop.Schedule(total_steps=total, **(when or {}))
   return loop.train(
-    step, state, folder, schedule, seeds=seeds, evaluate=evaluate, resume=resume
+    step, state, folder, schedule, seeds=seeds, rest=last, evaluate=evaluate, resume=resume
   )
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import pty
 import signal
 import subprocess
 import sys
@@ -39,8 +38,9 @@ def test_hanging_up_stays_ignored_under_nohup():
 
 
 HANG_UP = """
-import sys
+import fcntl, sys, termios
 from pathlib import Path
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # it is this process' terminal
 from mbrl_jax.runtime.interrupt import Interrupt
 with Interrupt() as interrupt:
   print("ready", flush=True)
@@ -53,13 +53,14 @@ with Interrupt() as interrupt:
 
 
 def test_who_loses_the_terminal_goes_on_to_save(tmp_path):
-  child, terminal = pty.fork()
-  if not child:
-    os.chdir(ROOT)
-    os.execv(sys.executable, [sys.executable, "-c", HANG_UP, str(tmp_path / "said")])
+  terminal, theirs = os.openpty()
+  command = [sys.executable, "-c", HANG_UP, tmp_path / "said"]
+  streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+  child = subprocess.Popen(command, **streams, start_new_session=True, cwd=ROOT)
+  os.close(theirs)
   assert b"ready" in os.read(terminal, 100)
   os.close(terminal)
-  assert os.waitpid(child, 0)[1] == 0
+  assert child.wait() == 0
   assert (tmp_path / "said").read_text() == "SIGHUP"
 
 

@@ -1,186 +1,101 @@
-"""Runs that are continued: from what their checkpoint counts on, or not at all."""
+"""When a run is over, what is booked of seeds that end apart, and what may not be finite."""
 
-from __future__ import annotations
-
-import io
-import shutil
-
-import jax
 import numpy as np
 import pytest
-import rich.console
 import runtime_probe
+from test_loop import assert_same_runs
 
-from mbrl_jax.algorithms.step import init_state
-from mbrl_jax.runtime import files, run
-from mbrl_jax.runtime.checkpoint import CheckpointError, Checkpoints
-from mbrl_jax.runtime.files import RunFolderError
-from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime import nonfinite
+from mbrl_jax.runtime.table import evaluations, read_table
 
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-  """A run of 24 steps with evaluations, and the template of its state."""
-  path = tmp_path_factory.mktemp("runs") / "whole"
-  runtime_probe.run(path, 24, when={"eval_steps": 8})
-  algorithm, env = runtime_probe.probe_algorithm(), runtime_probe.ProbeEnv()
-  return path, init_state(algorithm, env, jax.random.key(0))
+EPISODES = 5
 
 
-def resume(folder, state, step=True):
-  schedule = run.Schedule(total_steps=24, eval_steps=8)
-  console = rich.console.Console(file=io.StringIO())
-  opened = run.Run(state, RunFolder(folder), schedule, None, step, None, console)
-  opened.close()
-  return opened
+def trials(path, *, until=EPISODES, steps=1, **options):
+  when = {"total_episodes": until, **options.pop("when", {})}
+  options["env"] = runtime_probe.ProbeEnv(limit=0.5)
+  return runtime_probe.run(path, 99, steps=steps, when=when, episodes=EPISODES, **options)
 
 
-def replace(old, new):
-  return lambda path: path.write_bytes(path.read_bytes().replace(old, new, 1))
+def test_a_run_ends_with_its_last_episode_and_waits_for_what_follows_each(tmp_path):
+  """Calls have four steps and episodes at most six: they end inside of calls."""
+  done = trials(tmp_path / "run", steps=4)
+  rows = read_table(tmp_path / "run" / "metrics.csv")
+  lengths = [row["length"] for row in rows]
+  assert done.finished and len(rows) == EPISODES and min(lengths) < runtime_probe.LENGTH
+  np.testing.assert_array_equal([row["step"] for row in rows], np.cumsum(lengths))
+  assert done.step == done.state.steps == done.state.learn.count == sum(lengths)
+  losses = [row["model/loss"] for row in rows]  # the reward so far, reported by each update
+  np.testing.assert_allclose(losses, np.cumsum([row["return"] for row in rows]), rtol=1e-4)
+  with np.load(tmp_path / "run" / "logs.npz") as logs:
+    assert len(logs["steps"]) == EPISODES
+  again = trials(tmp_path / "run", steps=4, resume=True)
+  assert again.finished and again.step == done.step and again.compile_seconds == 0
+  trials(tmp_path / "parts", steps=4, until=2)
+  trials(tmp_path / "parts", steps=4, resume=True)
+  assert_same_runs(tmp_path / "run", tmp_path / "parts")
 
 
-def drop_line(number):
-  def drop(path):
-    lines = path.read_bytes().splitlines(keepends=True)
-    del lines[number]
-    path.write_bytes(b"".join(lines))
-
-  return drop
-
-
-def change_array(name, change):
-  def damage(path):
-    with np.load(path) as file:
-      arrays = dict(file)
-    np.savez(path, **(arrays | {name: change(arrays[name])}))
-
-  return damage
-
-
-def cut(path):
-  path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-
-
-def remove(path):
-  path.unlink()
+def test_seeds_that_are_over_stand_still_until_the_others_are(tmp_path):
+  seeds = [3, 4, 5]
+  done = trials(tmp_path / "run", seeds=seeds, when={"eval_every": 2})
+  rows = read_table(tmp_path / "run" / "metrics.csv")
+  steps = []
+  for seed in seeds:
+    own = [row for row in rows if row["seed"] == seed]
+    lengths = [row["length"] for row in own]
+    np.testing.assert_array_equal([row["step"] for row in own], np.cumsum(lengths))
+    reached = [row["trial"] for row in own if row["trial"] in (2, 4)]
+    assert [row["trial"] for row in own if "eval/return" in row] == reached
+    assert len(own) == EPISODES
+    steps.append(int(sum(lengths)))
+  assert len(set(steps)) > 1, "all seeds end together"
+  np.testing.assert_array_equal(done.state.steps, steps)
+  np.testing.assert_array_equal(done.state.learn.count, steps)
+  assert done.step == max(steps)
+  trials(tmp_path / "parts", seeds=seeds, when={"eval_every": 2}, until=3)
+  trials(tmp_path / "parts", seeds=seeds, when={"eval_every": 2}, resume=True)
+  assert_same_runs(tmp_path / "run", tmp_path / "parts")
 
 
-def empty(path):
-  path.write_bytes(b"")
+def test_seeds_that_would_fall_behind_each_other_are_refused(tmp_path):
+  with pytest.raises(ValueError, match=r"fallen behind each other.*steps=1"):
+    trials(tmp_path / "run", seeds=[3, 4, 5], steps=4)
 
 
-def garble(path):
-  data = bytearray(path.read_bytes())
-  data[len(data) // 2] ^= 0x55
-  path.write_bytes(data)
+def test_a_total_that_is_no_multiple_of_a_call_is_taken_exactly(tmp_path):
+  done = runtime_probe.run(tmp_path / "run", 13, steps=4, rest=1, when={"eval_steps": 13})
+  assert done.finished and done.step == done.state.learn.count == 13
+  assert [row["step"] for row in evaluations(tmp_path / "run")] == [13]
+  runtime_probe.run(tmp_path / "parts", 8, steps=4, when={"eval_steps": 13})
+  when = {"when": {"eval_steps": 13}, "resume": True}
+  runtime_probe.run(tmp_path / "parts", 13, steps=4, rest=1, **when)
+  assert_same_runs(tmp_path / "run", tmp_path / "parts")
 
 
-def add_row(path):
-  lines = path.read_bytes().splitlines(keepends=True)
-  path.write_bytes(b"".join([*lines[:2], lines[1], *lines[2:]]))
+def test_a_run_outlives_what_is_observed_behind_a_termination(tmp_path):
+  done = runtime_probe.run(tmp_path / "run", 30, env=runtime_probe.BrokenEnd(limit=0.5))
+  rows = read_table(tmp_path / "run" / "metrics.csv")
+  with np.load(tmp_path / "run" / "logs.npz") as logs:
+    early = logs["terminated"]
+    ends = logs["observations"][np.arange(len(early)), logs["lengths"]]
+  np.testing.assert_array_equal([row["planner/nonfinite_transitions"] for row in rows], early)
+  np.testing.assert_array_equal(np.isnan(ends).all(1), early)  # the logs say what was
+  assert done.step == 30 and 0 < early.sum() < len(early)
+  assert all(np.isfinite(row["return"]) for row in rows)
 
 
-TABLES = ("metrics.csv", "metrics.jsonl", "evaluations.csv")
-OTHERS = ("timing.csv", "logs.npz")
-DAMAGE = [
-  *(
-    (name, how) for name in (*TABLES, "timing.csv", "logs.npz") for how in (remove, empty, cut)
-  ),
-  *((name, how) for name in (*TABLES, "logs.npz") for how in (garble, drop_line(2), add_row)),
-  ("metrics.csv", replace(b"return", b"retain")),
-  ("metrics.csv", replace(b".", b".1")),
-  ("metrics.csv", replace(b",", b",,")),
-  ("metrics.jsonl", replace(b'"return": ', b'"return": 1')),
-  ("timing.csv", replace(b"\n6,", b"\n6,x")),
-  ("timing.csv", drop_line(1)),
-  ("logs.npz", change_array("rewards", lambda x: x + 1)),
-  ("logs.npz", change_array("actions", lambda x: x[:, :1])),
-  ("logs.npz", change_array("lengths", lambda x: x - 1)),
-  ("logs.npz", change_array("random", lambda x: ~x)),
-  ("logs.npz", change_array("poses", lambda x: x.astype(str))),
-  ("logs.npz", change_array("steps", lambda x: x[::-1])),
-  ("logs.npz", change_array("terminated", lambda x: x.astype(object))),
-  ("config.json", replace(b"probe", b"probs")),
-]
-
-
-def contents(folder):
-  found = {path for path in folder.rglob("*") if path.is_file()}
-  return {p: p.read_bytes() for p in found if "tensorboard" not in p.parts}
-
-
-def test_damage_is_named_and_nothing_else_is_touched(tmp_path, whole):
-  path, state = whole
-  steps = Checkpoints(path / "checkpoints").steps()
-  assert resume(shutil.copytree(path, tmp_path / "good"), state).step == 24
-  for i, (name, damage) in enumerate(DAMAGE):
-    folder = shutil.copytree(path, tmp_path / str(i))
-    damage(folder / name)
-    before = contents(folder)
-    with pytest.raises(RunFolderError, match=name.replace(".", r"\.")) as error:
-      resume(folder, state)
-    assert "\n" not in str(error.value), (name, damage)
-    assert contents(folder) == before, (name, damage)
-    assert Checkpoints(folder / "checkpoints").steps() == steps
-
-
-@pytest.mark.parametrize("name", [*TABLES, "timing.csv"])
-def test_what_a_power_cut_leaves_behind_the_checkpoint_is_dropped(tmp_path, whole, name):
-  path, state = whole
-  folder = shutil.copytree(path, tmp_path / "run")
-  with open(folder / name, "ab") as file:
-    file.write(b"\0" * 300)
-  resume(folder, state)
-  assert (folder / name).read_bytes() == (path / name).read_bytes()
-
-
-def test_an_earlier_checkpoint_counts_on_earlier_rows(tmp_path, whole):
-  path, state = whole
-  folder = shutil.copytree(path, tmp_path / "run")
-  first = Checkpoints(folder / "checkpoints").steps()[0]
-  lines = (folder / "metrics.csv").read_bytes().splitlines(keepends=True)
-  (folder / "metrics.csv").write_bytes(b"".join(lines[:-1]) + b"24,oops\n")
-  with pytest.raises(RunFolderError, match=r"metrics\.csv, line"):
-    resume(folder, state)
-  assert resume(folder, state, first).step == first
-  assert Checkpoints(folder / "checkpoints").steps() == [first]
-
-
-def test_a_checkpoint_of_another_step_or_host_is_refused(tmp_path, whole):
-  path, state = whole
-  first, *_, last = Checkpoints(path / "checkpoints").steps()
-  moved = shutil.copytree(path, tmp_path / "moved") / "checkpoints"
-  (moved / f"{last:08d}").rename(moved / "00000099")
-  with pytest.raises(CheckpointError, match=f"it is of step {last}"):
-    resume(tmp_path / "moved", state)
-  mixed = shutil.copytree(path, tmp_path / "mixed") / "checkpoints"
-  shutil.copy(mixed / f"{first:08d}" / "host.npz", mixed / f"{last:08d}" / "host.npz")
-  with pytest.raises(CheckpointError, match=r"host\.npz: .*(checksum|expected)"):
-    resume(tmp_path / "mixed", state)
-
-
-def test_what_a_checkpoint_counts_on_is_on_the_disk_before_it(tmp_path, monkeypatch):
-  synced, at_rename = set(), []
-  sync, commit = files.sync, Checkpoints._commit
-  monkeypatch.setattr(files, "sync", lambda path: (synced.add(str(path)), sync(path)))
-
-  def note(self, *arguments):
-    at_rename.append({name for name in TABLES if str(tmp_path / "run" / name) in synced})
-    assert str(tmp_path / "run") in synced
-    synced.clear()
-    commit(self, *arguments)
-
-  monkeypatch.setattr(Checkpoints, "_commit", note)
-  runtime_probe.run(tmp_path / "run", 12, when={"eval_steps": 6, "checkpoint_steps": 6})
-  assert at_rename == [set(TABLES)] * 2
-
-
-def test_a_file_that_is_damaged_after_a_step_of_zero_starts_over(tmp_path, whole):
-  """A run that was killed before its first checkpoint: nothing of it counts."""
-  path, state = whole
-  folder = shutil.copytree(path, tmp_path / "run")
-  shutil.rmtree(folder / "checkpoints")
-  for name in (*TABLES, "timing.csv", "logs.npz"):
-    (folder / name).write_bytes(b"\0\xff,\n")
-  assert resume(folder, state).step == 0
-  assert not any((folder / name).exists() for name in TABLES)
+@pytest.mark.parametrize(
+  ("name", "terminated", "found"),
+  [
+    ("next_obs", True, None),
+    ("next_obs", False, "transition next_obs"),
+    ("reward", True, "transition reward"),
+    ("obs", True, "transition obs"),
+  ],
+)
+def test_what_must_be_finite_of_a_transition(name, terminated, found):
+  rows = {"obs": np.zeros((3, 2)), "next_obs": np.zeros((3, 2)), "reward": np.zeros(3)}
+  rows[name][1] = np.nan
+  rows["terminated"] = np.array([False, terminated, False])
+  assert nonfinite.first_nonfinite(rows, {}) == found

@@ -129,6 +129,23 @@ def test_one_that_diverges_ends_alone(tmp_path):
     together(tmp_path / "all", [states[1], states[1]])
 
 
+def test_one_that_is_over_waits_for_the_others(tmp_path, monkeypatch):
+  """Episodes end early: each run takes its own number of steps to the fourth."""
+  algorithm = runtime_probe.probe_algorithm(episodes=4)
+  monkeypatch.setattr("test_together.ALGORITHM", algorithm)
+  monkeypatch.setattr("test_together.ENV", runtime_probe.ProbeEnv(limit=0.5))
+  states = [state_of(None, offset) for offset in KEYS]
+  schedule = loop.Schedule(total_steps=99, total_episodes=4, eval_every=2)
+  outcomes, folders, _ = together(tmp_path, states, schedule=schedule)
+  for outcome, folder in zip(outcomes, folders, strict=True):
+    rows = read_table(folder.metrics)
+    assert [row["episode"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1]["step"] == outcome.step == outcome.state.learn.count
+    assert [row["trial"] for row in rows if "eval/return" in row] == [2]
+    assert outcome.finished and Checkpoints(folder.checkpoints).steps()[-1] == outcome.step
+  assert len({outcome.step for outcome in outcomes}) > 1, "all runs end together"
+
+
 def test_those_that_are_not_equally_far_are_refused(tmp_path):
   states = [state_of(None, offset) for offset in KEYS]
   together(tmp_path, states, schedule=SCHEDULE._replace(total_steps=12))
