@@ -63,8 +63,12 @@ def run(
 
   def parse(argv: list[str]) -> list[str]:
     if any(word in ("--help", "-help", "-h", "--helpshort") for word in argv[1:]):
-      with contextlib.suppress(BrokenPipeError):  # as by: ... --help | head
+      try:
         print(f"{doc.strip()}\n\nFlags:\n{_flag_help()}\n{more_help(argv)}", flush=True)
+      except BrokenPipeError:
+        pass  # as by: ... --help | head
+      except OSError as error:
+        os._exit(_of_system(error))
       os._exit(0)
     return _parse(argv, dotted, repeated)
 
@@ -84,8 +88,10 @@ def run(
         sys.stdout.flush()
       stop()
 
-  for stream in (sys.stdout, sys.stderr):
-    stream.reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
+  for name in ("stdout", "stderr"):
+    if getattr(sys, name) is None:  # it was closed, as by: ... >&-
+      setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+    getattr(sys, name).reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
   app.run(start, flags_parser=parse)
 
 

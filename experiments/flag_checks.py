@@ -44,7 +44,7 @@ def check_values(values: flags.FlagValues) -> None:
     flag = values[name]
     if not flag.present:
       continue
-    if flag.value == [] and flag.default:
+    if flag.value == [] and flag.default != []:
       raise ValueError(f"--{name} is empty; leave it out for its default.")
     for value in flag.value if isinstance(flag.value, list) else [flag.value]:
       _check(name, value, may_be_empty=flag.default == "")

@@ -16,7 +16,7 @@ plan that is executed. --loop=step runs as a robot would, one measured plan afte
 --loop=scan runs the whole episode as one compiled program. The folder gets a video,
 curves.png, plan.csv and summary.json; those of an earlier call are replaced. Exit status: 0
 done; 130 stopped by Ctrl-C before the end, what was run is written; 1 an episode had no finite
-return, all is written; 2 wrong usage.
+return, all is written, or the task failed or the disk is full; 2 wrong usage.
 """
 
 from __future__ import annotations

@@ -84,6 +84,20 @@ def test_an_output_that_takes_nothing_is_a_sentence_and_said_once(monkeypatch, c
   assert capfd.readouterr().err == "error: No space left on device.\n"
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
+@pytest.mark.parametrize(
+  ("words", "status", "said"),
+  [
+    ("--help >/dev/full", 1, "error: No space left on device.\n"),
+    ("--runs=nowhere >&-", 2, "error: --runs=nowhere: there is no such folder.\n"),
+  ],
+)
+def test_a_program_without_an_output_says_so_or_goes_on(words, status, said):
+  line = f"exec {sys.executable} -m experiments.report {words}"
+  done = subprocess.run(line, shell=True, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+  assert (done.returncode, done.stderr) == (status, said)
+
+
 def test_libraries_in_the_background_do_not_say_that_the_disk_is_full():
   heard = []
   hook = command.hushed(heard.append)

@@ -71,6 +71,7 @@ WRONG = [
   ("report", ["--runs={folder}", "--out=report.txt"], "there is no run in it"),
   ("compare", ["--envs=pendulum,pendulum"], "--envs names pendulum twice."),
   ("compare", ["--envs="], "--envs is empty"),
+  ("benchmark", ["--what=sweep", "--nets="], "--nets is empty"),
   ("compare", ["--samples=4"], "--samples belongs to --what=samples."),
   ("benchmark", ["--what=env,env"], "--what names env twice."),
   ("benchmark", ["--what=plan", "--devices=2"], "--devices belongs to --what=sweep."),
