@@ -14,6 +14,8 @@ from mbrl_jax.algorithms.model import ModelConfig
 from mbrl_jax.envs import list_envs, make_env
 from mbrl_jax.learners import make_ars
 from mbrl_jax.networks.mlp import MLP
+from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner
+from mbrl_jax.types import Dynamics
 
 HIGHEST = jax.lax.Precision.HIGHEST
 NET = "MLP"
@@ -106,3 +108,31 @@ def test_products_of_random_search_have_all_digits():
   ):
     found, few = products(function, *arguments)
     assert found and few == []
+
+
+SETTINGS = {
+  "mppi": {"base": 0.5},
+  "mirror_descent": {"covariance": "full"},
+  "categorical": {"utility": "threshold"},
+}
+
+
+@pytest.mark.parametrize("name", SEARCHES)
+def test_products_of_a_search_have_all_digits(name):
+  step = lambda params, state, action, key: (
+    state + action,
+    -jnp.sum(state**2),
+    jnp.array(False),
+  )
+  planner = make_planner(
+    SEARCHES[name](100, **SETTINGS.get(name, {})),
+    make_evaluate(Dynamics(step)),
+    horizon=3,
+    action_low=[-1.0] * 2,
+    action_high=[1.0] * 2,
+    knots=2,
+    interpolation="cubic",
+  )
+  plan = planner.plan, None, jnp.zeros(2), planner.init(), jax.random.key(0)
+  found, few = products(*plan)
+  assert found and few == []
