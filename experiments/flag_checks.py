@@ -9,10 +9,10 @@ from typing import Any
 
 from absl import flags
 
+from mbrl_jax.ops.validate import LARGEST_SEED
+
 LARGEST = 2**31 - 1
 """Sizes and counts are 32-bit integers in compiled programs."""
-LARGEST_SEED = 2**32 - 1
-"""A key is made of 32 bits: larger seeds would repeat smaller ones."""
 MOST = {
   "seeds": (10_000, "each has files, rows and a compiled part of its own"),
   "devices": (1024, "each gets a thread and buffers of its own"),

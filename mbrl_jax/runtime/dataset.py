@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from pathlib import Path
 
 import numpy as np
 
+from mbrl_jax.runtime import files
 from mbrl_jax.types import EnvSpec, Transition
 
 ROWS = ("obs", "action", "reward", "next_obs", "terminated")
@@ -69,18 +68,12 @@ def load_dataset(path: str, spec: EnvSpec) -> Transition:
 def _read(path: str) -> dict[str, np.ndarray]:
   """Reads all arrays of an ``.npz`` file; nothing in it is run."""
   try:
-    with zipfile.ZipFile(path) as archive:
-      damaged = archive.testzip()
-    with np.load(path, allow_pickle=False) as file:
-      arrays = {name: file[name] for name in file.files}
-  except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-    damaged = str(error) or type(error).__name__
-  if damaged:
+    return files.read_npz(path)
+  except (OSError, files.RunFolderError) as error:
     raise ValueError(
       f"dataset={path!r} cannot be read: it must be an .npz file, as numpy.savez writes it, "
       f"with the arrays {', '.join(ROWS)}, or the logs.npz of a run."
-    )
-  return arrays
+    ) from error
 
 
 def _fits(logs: dict[str, np.ndarray]) -> bool:
