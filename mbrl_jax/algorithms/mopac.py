@@ -48,6 +48,7 @@ from mbrl_jax.ops.product import einsum
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners import make_evaluate
 from mbrl_jax.planners.rollout import slice_mapper, split_keys
+from mbrl_jax.planners.utility import magnitude, softmax
 from mbrl_jax.types import Algorithm, Array, Dynamics, EnvSpec, Key, Params, State
 
 
@@ -175,12 +176,14 @@ def _improve(
   start = _Walk(obs, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
   returns = evaluate(params, start, copies, score_key)
   usable = jnp.isfinite(returns)
+  unit = magnitude(returns)  # so that squares neither overflow nor vanish
+  returns = returns / unit
   finite = jnp.where(usable, returns, 0.0)
   known = jnp.maximum(usable.sum(), 1)
   mean = finite.sum() / known
   spread = jnp.sqrt(jnp.where(usable, jnp.square(finite - mean), 0.0).sum() / known)
   scaled = (returns - jnp.max(returns)) / (tuning.temperature * jnp.maximum(spread, 1e-6))
-  weights = jax.nn.softmax(jnp.where(usable, scaled, -jnp.inf))
+  weights = softmax(jnp.where(usable, scaled, -jnp.inf))
   plan = einsum("k,kha->ha", weights, copies)
   return jnp.where(usable.any(), plan, nominal)
 

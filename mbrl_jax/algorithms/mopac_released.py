@@ -102,7 +102,7 @@ def released_plan(
   returns += discount ** (steps - 1).astype(jnp.float32) * value
   finite = jnp.isfinite(returns)
   top = jnp.max(returns, where=finite, initial=jnp.finfo(jnp.float32).min)
-  weights = jnp.where(finite, jnp.exp(returns - top), 0.0)
+  weights = jnp.where(finite, jnp.exp(jnp.minimum(returns - top, 0.0)), 0.0)
   weights /= weights.sum() + 1e-6
   rolled = (jnp.arange(horizon) < steps - 1)[:, None]
   return clip(jnp.where(rolled, base, middle) + einsum("k,kha->ha", weights, eps))

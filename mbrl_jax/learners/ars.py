@@ -34,6 +34,7 @@ from mbrl_jax.ops.normalize import Normalizer, identity_normalizer, normalize
 from mbrl_jax.ops.product import einsum, matmul
 from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.planners.utility import magnitude
 from mbrl_jax.types import Array, Key, Metrics
 
 
@@ -130,6 +131,8 @@ def make_ars(
     return state.policy._replace(weights=state.policy.weights + push)
 
   def update(state: ARSState, returns: Array, key: Key) -> tuple[ARSState, Metrics]:
+    unit = magnitude(returns)  # so that squares neither overflow nor vanish
+    returns = returns / unit
     sound = jnp.isfinite(returns).all(1)
     _, best = jax.lax.top_k(jnp.where(sound, returns.max(1), -jnp.inf), top)
     middle = jnp.mean(returns, where=sound[:, None])
@@ -140,7 +143,7 @@ def make_ars(
     weights = state.policy.weights + state.step_size / (top * spread) * slope
     policy = LinearPolicy(weights, _scaling(state))
     state = state._replace(policy=policy, directions=normal(key, state.directions.shape))
-    return state, {"return_of_trials": returns.mean(), "spread_of_trials": spread}
+    return state, {"return_of_trials": unit * returns.mean(), "spread_of_trials": unit * spread}
 
   def act(policy: LinearPolicy, obs: Array) -> Array:
     unit = matmul(policy.weights, normalize(policy.scaling, obs))
@@ -150,11 +153,11 @@ def make_ars(
 
 
 def _see(state: ARSState, obs: Array) -> ARSState:
-  """Counts one state in, as Welford does, if it is finite."""
+  """Counts one state in, as Welford does, if its square is finite."""
   count, error = state.count + 1, obs - state.mean
   mean = state.mean + error / count
   seen = state._replace(count=count, mean=mean, square=state.square + error * (obs - mean))
-  sound = jnp.isfinite(obs).all()
+  sound = jnp.isfinite(seen.mean).all() & jnp.isfinite(seen.square).all()
   return jax.tree.map(lambda new, old: jnp.where(sound, new, old), seen, state)
 
 

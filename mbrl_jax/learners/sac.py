@@ -99,7 +99,8 @@ class SAC(NamedTuple):
     init: ``(key, SACTuning) -> SACState``.
     update: ``(state, batch, key) -> (state, metrics)``, one gradient step on transitions
       with leaves ``[B, ...]``, actions in the task's units; ``nonfinite_rows`` counts those
-      that are not finite, and without any that is nothing moves.
+      that are not finite, and ``nonfinite_steps`` is 1 where nothing moves because all are,
+      or because of a gradient whose square is not.
     act: ``(actor_params, obs [O], key, greedy [] bool) -> action [A]``, a sample of the
       policy or, if greedy, the squashed mean.
     q: ``(critics, obs [O], action [A]) -> []``, the smaller of the two critics.
@@ -196,11 +197,15 @@ def _update(
   gradient, metrics = jax.grad(_loss, argnums=1, has_aux=True)(
     nets, state.nets, state, batch, noise
   )
+  # Adam squares it: what overflows then would stay in the optimiser's state for ever.
+  sound = jnp.isfinite(optax.tree.norm(gradient, squared=True))
+  sound &= metrics["nonfinite_rows"] < len(batch.reward)
+  gradient = jax.tree.map(lambda x: jnp.where(sound, x, 0.0), gradient)
   steps, opt_state = optax.scale_by_adam().update(gradient, state.opt_state)
-  some = metrics["nonfinite_rows"] < len(batch.reward)
-  rate, tau = (jnp.where(some, x, 0.0) for x in (state.tuning.learning_rate, state.tuning.tau))
+  rate, tau = (jnp.where(sound, x, 0.0) for x in (state.tuning.learning_rate, state.tuning.tau))
   learnt = jax.tree.map(lambda x, step: x - rate * step, state.nets, steps)
   follow = lambda old, new: jax.tree.map(lambda a, b: a + tau * (b - a), old, new)
+  metrics["nonfinite_steps"] = jnp.int32(~sound)
   state = state._replace(
     nets=learnt,
     target_critics=follow(state.target_critics, learnt.critics),

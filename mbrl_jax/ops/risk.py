@@ -74,9 +74,14 @@ def entropic(temperature: float) -> Risk:
     least = jnp.min(returns)
     # Where the worst return is not finite it is all that counts.
     usable = jnp.isfinite(least)
-    known = jnp.where(usable, returns, 0.0)
-    scaled = jax.nn.logsumexp(-temperature * known) - jnp.log(returns.shape[0])
-    return jnp.where(usable, -scaled / temperature, least)
+    base = jax.lax.stop_gradient(jnp.where(usable, least, 0.0))
+    gap = jnp.where(usable, returns, 0.0) - base
+    # Compilers round a value twice: of large returns, the least may lie below its own value.
+    loss = -temperature * jnp.where(gap < 0, 0.0, gap)
+    # Near 1 the mean is taken less 1, which keeps the digits of small differences.
+    below = jnp.mean(jnp.expm1(loss))
+    logarithm = jnp.where(below > -0.5, jnp.log1p(below), jnp.log(jnp.mean(jnp.exp(loss))))
+    return jnp.where(usable, base - logarithm / temperature, least)
 
   return risk
 

@@ -51,3 +51,23 @@ def test_plans_shorter_than_the_longest_are_discounted_as_a_loop_does(discount):
   noise = normal(noise_key, (COPIES, HORIZON, 1)).at[0].set(0.0)
   copies = np.asarray(jnp.clip(nominal + NOISE * 2 * noise, -2, 2))[..., 0]
   np.testing.assert_allclose(found[:STEPS, 0], plain(copies, discount)[:STEPS], atol=1e-4)
+
+
+def test_plans_are_the_same_in_any_unit_of_reward():
+  agent = make_agent(SPEC, AGENT, value=True)
+  agent = agent._replace(sac=agent.sac._replace(v=lambda params, obs: jnp.float32(0.0)))
+  sac = agent.init(jax.random.key(0))
+  tuning, key = mopac.Tuning(jnp.float32(NOISE), jnp.float32(TEMPERATURE)), jax.random.key(5)
+
+  def scaled(params, obs, action, key):
+    next_obs, reward, terminated = step(None, obs, action, key)
+    return next_obs, params * reward, terminated
+
+  @jax.jit
+  def plan(unit):
+    args = tuning, sac, jnp.int32(STEPS), unit, OBS, key
+    return mopac._improve(SPEC, agent, Dynamics(scaled), STEPS, COPIES, *args)
+
+  want = plan(1.0)
+  for unit in (1e-30, 1e-9, 1e9, 1e25, 1e37):
+    np.testing.assert_allclose(plan(unit), want, atol=1e-5, err_msg=str(unit))

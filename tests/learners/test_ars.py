@@ -72,3 +72,23 @@ def test_states_and_returns_that_are_not_finite_do_not_count():
   assert np.isfinite(metrics["return_of_trials"])
   still, _ = ars.update(clean, jnp.full((3, 2), jnp.inf), jax.random.key(1))
   np.testing.assert_array_equal(still.policy.weights, clean.policy.weights)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e9, 1e25, 1e38])
+def test_a_step_is_the_same_in_any_unit_of_return(scale):
+  ars = make_ars(2, [-1.0], [1.0], directions=3, top=2, step_size=0.1, noise=0.1)
+  state, update = ars.init(jax.random.key(0)), jax.jit(ars.update)
+  returns = np.float32([[0.5, 0.1], [0.3, -0.9], [0.2, 0.7]])
+  want, told = update(state, returns, jax.random.key(1))
+  got, found = update(state, returns * np.float32(scale), jax.random.key(1))
+  assert abs(want.policy.weights).max() > 0.01
+  np.testing.assert_allclose(got.policy.weights, want.policy.weights, rtol=1e-5)
+  for name in told:
+    np.testing.assert_allclose(found[name] / np.float32(scale), told[name], rtol=1e-5)
+
+
+def test_a_state_whose_square_overflows_does_not_count():
+  ars = make_ars(2, [-1.0], [1.0])
+  state = ars.see(ars.init(jax.random.key(0)), jnp.array([1.0, 2.0]))
+  after = ars.see(state, jnp.array([1e25, 0.0]))
+  jax.tree.map(np.testing.assert_array_equal, after, state)

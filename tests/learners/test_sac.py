@@ -199,3 +199,23 @@ def test_a_row_that_is_not_finite_counts_as_the_first_one_that_is(name):
   after, metrics = update(state, none, jax.random.key(1))
   jax.tree.map(np.testing.assert_array_equal, after.nets, state.nets)
   assert metrics["nonfinite_rows"] == 6
+
+
+@pytest.mark.parametrize("name", ["obs", "reward", "next_obs"])
+def test_a_step_whose_gradient_cannot_be_squared_is_not_taken(name):
+  sac = make_sac(3, LOW, HIGH, hidden=(8,))
+  state = sac.init(jax.random.key(0), SACTuning())
+  update = jax.jit(sac.update)
+  batch = batch_of(6)
+  for size in (1e25, -3e38):
+    rows = getattr(batch, name).at[2].set(size)
+    after, metrics = update(state, batch._replace(**{name: rows}), jax.random.key(1))
+    assert metrics["nonfinite_steps"] == 1 and metrics["nonfinite_rows"] == 0
+    for part in ("nets", "target_critics"):
+      jax.tree.map(np.testing.assert_array_equal, getattr(after, part), getattr(state, part))
+    after, metrics = update(after, batch, jax.random.key(2))
+    assert metrics["nonfinite_steps"] == 0
+    assert np.isfinite(optax.tree.norm((after.nets, after.opt_state)))
+    assert (
+      after.nets.critics["layer_0"]["kernel"] != state.nets.critics["layer_0"]["kernel"]
+    ).any()

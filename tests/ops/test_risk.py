@@ -72,3 +72,15 @@ def test_an_entropic_risk_of_infinite_returns_is_its_limit():
   assert jnp.isnan(entropic(jnp.array([jnp.nan, 1.0])))
   expected = -math.log(math.exp(-0.5 * 1.0) / 2) / 0.5
   np.testing.assert_allclose(entropic(jnp.array([jnp.inf, 1.0])), expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-8, 1.0, 1e5, 1e10, 1e30, 1e38])
+def test_an_entropic_risk_keeps_the_digits_of_returns_of_any_size(scale):
+  returns = np.float64(np.float32([0.3, -0.2, 0.7, -1.0])) * scale
+  least = returns.min()
+  small = np.mean(np.expm1(-10 * (returns - least)))
+  expected = least - np.log1p(small) / 10
+  value, slope = jax.jit(jax.value_and_grad(risk.entropic(10.0)))(jnp.float32(returns))
+  np.testing.assert_allclose(value, expected, rtol=1e-5)
+  weights = np.exp(-10 * (returns - least))
+  np.testing.assert_allclose(slope, weights / weights.sum(), atol=1e-6)

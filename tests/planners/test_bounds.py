@@ -180,3 +180,16 @@ def test_latency_begins_with_what_is_nearest_to_doing_nothing():
   output, after = planner.plan(None, None, start, jax.random.key(0))
   np.testing.assert_allclose(output.value, 2 * (0.2 - 3.0), rtol=1e-6)
   np.testing.assert_array_equal(after.committed, [start.committed[1], output.action])
+
+
+@pytest.mark.parametrize("name", ["cem", "dial", "mirror_descent", "mppi", "pddm"])
+def test_the_mean_of_samples_on_a_bound_is_within_it(name):
+  """Weights add up to 1 but for a rounding."""
+  search, count = SETTINGS[name](), 100
+  bounds = np.float32(np.geomspace(0.01, 100.0, 20))[None]
+  state = search.init(-jnp.asarray(bounds), jnp.asarray(bounds))
+  plans = jnp.broadcast_to(bounds, (count, *bounds.shape))
+  update = jax.jit(search.update)
+  for i in range(40):
+    state = update(state, plans, jax.random.uniform(jax.random.key(i), (count,)))
+    assert (search.mean(state) <= bounds).all()
