@@ -147,6 +147,8 @@ class _Engine:
     for model in self._models:
       # A diverging state must show, not be replaced by the model's initial one.
       model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+      # With it the sensor e_kinetic shows the energy of whatever was computed last.
+      model.opt.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_ENERGY)
     model = self._models[0]
     size = mujoco.mj_stateSize(model, _FULL)
     self.blank = np.empty(size)

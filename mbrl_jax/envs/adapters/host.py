@@ -280,9 +280,11 @@ class Host:
 
 
 def _model(env: Any) -> mujoco.MjModel | None:
-  """Returns the model of a MuJoCo-based environment."""
-  model = getattr(getattr(env, "unwrapped", env), "model", None)
-  return model if isinstance(model, mujoco.MjModel) else None
+  """Returns the model of a MuJoCo-based environment, one that shows its ``data``, too."""
+  env = getattr(env, "unwrapped", env)
+  model, data = getattr(env, "model", None), getattr(env, "data", None)
+  known = isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData)
+  return model if known else None
 
 
 def _token(*parts: Any) -> np.ndarray:
