@@ -27,9 +27,7 @@ def find_sensors(model: Any, names: Iterable[str]) -> tuple[int, ...]:
   """
   known, names = list_sensors(model), tuple(names)
   if not any(known) and any(names):
-    raise ValueError(
-      f"sensor={names[0]!r} is not known: the model has no sensor with a name."
-    )
+    raise ValueError(f"sensor={names[0]!r} is not known: the model has no sensor with a name.")
   if names and int(model.opt.disableflags) & mujoco.mjtDisableBit.mjDSBL_SENSOR:
     raise ValueError(
       f"sensor={names[0]!r} always reads 0: the model switches sensors off (option flag "

@@ -136,6 +136,12 @@ IGNORED = {
   "pair adhesion": (BALL, {}, pair('name="p" adhesion="20"'), "adhesion of pair 'p'"),
   "solref": (BALL, {}, {"geom": 'priority="1" solref=".1 -5"'}, "solref.*geom 'g'"),
   "pair solref": (BALL, {}, pair('solref=".1 -5"'), "solref of mixed signs of pair 0"),
+  "pair friction": (
+    BALL,
+    ELLIPTIC,
+    pair('solreffriction=".1 -5"'),
+    "solreffriction of mixed signs of pair 0",
+  ),
   "noslip": (ARM, {"joint": 'frictionloss="5"'}, {"option": 'noslip_iterations="9"'}, "noslip"),
 }
 
@@ -299,6 +305,12 @@ UNREAD = {
     {"world": WRAP.format(DRUM)},
     '<rangefinder name="s" site="tip"/>',
     "rays that meet cylinders.*'s'",
+  ),
+  "reduce": (
+    BALL,
+    {"shape": CAPSULE},
+    '<contact name="s" geom1="g" data="found dist"/>',
+    "reduce='none'.*'s'",
   ),
   "gap": (BALL, {"geom": 'gap=".1"'}, '<contact name="s" geom1="g"/>', "within a gap.*'s'"),
 }
