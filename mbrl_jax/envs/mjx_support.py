@@ -270,6 +270,10 @@ def _sensor_faults(model: Any, sensor: int, contacts: int) -> Iterator[str]:
     yield "cutoff"
   if kind in (_SENSOR.mjSENS_TOUCH, _SENSOR.mjSENS_CONTACT) and not contacts:
     yield "contacts where nothing can collide"
+  if kind == _SENSOR.mjSENS_TOUCH:
+    site = mujoco.mjtGeom(int(model.site_type[model.sensor_objid[sensor]]))
+    if site not in _SEEN_BY_RAYS or site == mujoco.mjtGeom.mjGEOM_MESH:
+      yield f"a site of type='{_word(site)}'"
   if kind == _SENSOR.mjSENS_CONTACT and (model.geom_gap.any() or model.pair_gap.any()):
     yield "contacts within a gap"
   if kind == _SENSOR.mjSENS_CONTACT and contacts > 1:

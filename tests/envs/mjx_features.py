@@ -297,6 +297,12 @@ UNREAD = {
     "cutoff for sensor 's'",
   ),
   "touch": (ARM, {}, '<touch name="s" site="tip"/>', "nothing can collide for sensor 's'"),
+  "can": (
+    BALL,
+    {"free": '<freejoint/><site name="can" type="cylinder" size=".2 .2"/>'},
+    '<touch name="s" site="can"/>',
+    "a site of type='cylinder' for sensor 's'",
+  ),
   "force": (ARM, cord(), '<force name="s" site="tip"/>', "spatial tendons on bodies.*'s'"),
   "ray": (ARM, {}, '<rangefinder name="s" site="tip"/>', "has no material for sensor 's'"),
   "direction": (ARM, {}, '<rangefinder name="s" site="tip" data="dist dir"/>', "data.*'s'"),
