@@ -7,8 +7,9 @@ on MuJoCo C; ``tests/envs/test_mjx_support.py`` keeps the comparison.
 Simulated, but with other numerics, and so not refused: contacts of boxes, meshes, cylinders,
 ellipsoids and height fields (other contact points); equality constraints ``connect`` and
 ``weld``, which leave out the centripetal term of the constraint, so that joints closed by
-them give way by millimetres in fast motion; and free bodies under ``implicitfast``, whose
-gyroscopic forces are taken explicitly.
+them give way by millimetres in fast motion; free bodies under ``implicitfast``, whose
+gyroscopic forces are taken explicitly; and tendons across branches of the tree: C leaves out
+what their armature, and under ``implicitfast`` their damping, couples between branches.
 """
 
 from __future__ import annotations
@@ -218,6 +219,11 @@ _CONTACTS: tuple[Rule, ...] = (
   ("geom", "solref of mixed signs", lambda m: _mixed(m.geom_solref)),
   ("pair", "solref of mixed signs", lambda m: _mixed(m.pair_solref)),
   (
+    "pair",
+    "solreffriction of mixed signs",
+    lambda m: _mixed(m.pair_solreffriction) & (m.opt.cone == mujoco.mjtCone.mjCONE_ELLIPTIC),
+  ),
+  (
     "geom",
     "fluidshape='ellipsoid'",
     lambda m: (m.geom_fluid[:, 0] > 0) & (m.opt.density > 0 or m.opt.viscosity > 0),
@@ -264,8 +270,16 @@ def _sensor_faults(model: Any, sensor: int, contacts: int) -> Iterator[str]:
     yield "cutoff"
   if kind in (_SENSOR.mjSENS_TOUCH, _SENSOR.mjSENS_CONTACT) and not contacts:
     yield "contacts where nothing can collide"
+  if kind == _SENSOR.mjSENS_TOUCH:
+    site = mujoco.mjtGeom(int(model.site_type[model.sensor_objid[sensor]]))
+    if site not in _SEEN_BY_RAYS or site == mujoco.mjtGeom.mjGEOM_MESH:
+      yield f"a site of type='{_word(site)}'"
   if kind == _SENSOR.mjSENS_CONTACT and (model.geom_gap.any() or model.pair_gap.any()):
     yield "contacts within a gap"
+  if kind == _SENSOR.mjSENS_CONTACT and contacts > 1:
+    data, reduction = model.sensor_intprm[sensor][:2]
+    if reduction == 0 and data != _FOUND:
+      yield "reduce='none', which shows any contacts,"
   spatial = (model.wrap_type == int(mujoco.mjtWrap.mjWRAP_SITE)).any()
   if kind in (_SENSOR.mjSENS_FORCE, _SENSOR.mjSENS_TORQUE) and spatial:
     yield "forces of spatial tendons on bodies"
@@ -279,6 +293,7 @@ def _sensor_faults(model: Any, sensor: int, contacts: int) -> Iterator[str]:
       yield "rays that meet cylinders, height fields or distance fields"
 
 
+_FOUND = 1 << int(mujoco.mjtConDataField.mjCONDATA_FOUND)
 _SEEN_BY_RAYS = (
   mujoco.mjtGeom.mjGEOM_PLANE,
   mujoco.mjtGeom.mjGEOM_SPHERE,

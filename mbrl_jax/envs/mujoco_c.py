@@ -147,6 +147,8 @@ class _Engine:
     for model in self._models:
       # A diverging state must show, not be replaced by the model's initial one.
       model.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+      # With it the sensor e_kinetic shows the energy of whatever was computed last.
+      model.opt.enableflags &= ~int(mujoco.mjtEnableBit.mjENBL_ENERGY)
     model = self._models[0]
     size = mujoco.mj_stateSize(model, _FULL)
     self.blank = np.empty(size)
@@ -157,8 +159,10 @@ class _Engine:
     self._addresses = sensor_addresses(model, sensors)
     self._looks = [_look(model, sensors) for model in self._models]
     self.cuts = np.cumsum([1, model.nq, model.nv, model.na]).tolist()
-    self._exact = np.r_[0, self.cuts[-1] : size]
-    self.ends = size, 2 * size, 2 * size + self._exact.size
+    rest = size - self.cuts[-1]
+    # mostly there is the time only, of which a slice spares microseconds
+    self._exact = np.r_[0, self.cuts[-1] : size] if rest else slice(0, 1)
+    self.ends = size, 2 * size, 2 * size + 1 + rest
     self.results = self.ends[-1] + self._addresses.size
     self.first = self._first()
     self._threads = _cores()
@@ -192,9 +196,10 @@ class _Engine:
   def _split(self, states: np.ndarray, out: np.ndarray) -> None:
     """Writes states ``[B, S]`` as what is left of them after each rounding."""
     (size, both, end), exact = self.ends, self._exact
-    out[:, :size] = states
-    out[:, size:both] = states - out[:, :size]
-    out[:, both:end] = states[:, exact] - out[:, exact] - out[:, size + exact]
+    rounded, lost = out[:, :size], out[:, size:both]
+    rounded[:] = states
+    lost[:] = states - rounded
+    out[:, both:end] = states[:, exact] - rounded[:, exact] - lost[:, exact]
 
   def _first(self) -> MujocoData:
     """Returns what states carry at the start; qpos, qvel and act round to float32 there."""

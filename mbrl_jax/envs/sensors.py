@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+import mujoco
 import numpy as np
 
 from mbrl_jax.ops import validate
@@ -22,12 +23,15 @@ def find_sensors(model: Any, names: Iterable[str]) -> tuple[int, ...]:
   """Returns the ids of the sensors with these names.
 
   Raises:
-    ValueError: one is unknown; names the nearest and all there are.
+    ValueError: one is unknown; names the nearest and all there are. Or the model computes none.
   """
-  known = list_sensors(model)
+  known, names = list_sensors(model), tuple(names)
   if not any(known) and any(names):
+    raise ValueError(f"sensor={names[0]!r} is not known: the model has no sensor with a name.")
+  if names and int(model.opt.disableflags) & mujoco.mjtDisableBit.mjDSBL_SENSOR:
     raise ValueError(
-      f"sensor={next(iter(names))!r} is not known: the model has no sensor with a name."
+      f"sensor={names[0]!r} always reads 0: the model switches sensors off (option flag "
+      "sensor='disable')."
     )
   named = [name for name in known if name]
   return tuple(known.index(validate.choice("sensor", name, named)) for name in names)

@@ -136,6 +136,12 @@ IGNORED = {
   "pair adhesion": (BALL, {}, pair('name="p" adhesion="20"'), "adhesion of pair 'p'"),
   "solref": (BALL, {}, {"geom": 'priority="1" solref=".1 -5"'}, "solref.*geom 'g'"),
   "pair solref": (BALL, {}, pair('solref=".1 -5"'), "solref of mixed signs of pair 0"),
+  "pair friction": (
+    BALL,
+    ELLIPTIC,
+    pair('solreffriction=".1 -5"'),
+    "solreffriction of mixed signs of pair 0",
+  ),
   "noslip": (ARM, {"joint": 'frictionloss="5"'}, {"option": 'noslip_iterations="9"'}, "noslip"),
 }
 
@@ -291,6 +297,12 @@ UNREAD = {
     "cutoff for sensor 's'",
   ),
   "touch": (ARM, {}, '<touch name="s" site="tip"/>', "nothing can collide for sensor 's'"),
+  "can": (
+    BALL,
+    {"free": '<freejoint/><site name="can" type="cylinder" size=".2 .2"/>'},
+    '<touch name="s" site="can"/>',
+    "a site of type='cylinder' for sensor 's'",
+  ),
   "force": (ARM, cord(), '<force name="s" site="tip"/>', "spatial tendons on bodies.*'s'"),
   "ray": (ARM, {}, '<rangefinder name="s" site="tip"/>', "has no material for sensor 's'"),
   "direction": (ARM, {}, '<rangefinder name="s" site="tip" data="dist dir"/>', "data.*'s'"),
@@ -299,6 +311,12 @@ UNREAD = {
     {"world": WRAP.format(DRUM)},
     '<rangefinder name="s" site="tip"/>',
     "rays that meet cylinders.*'s'",
+  ),
+  "reduce": (
+    BALL,
+    {"shape": CAPSULE},
+    '<contact name="s" geom1="g" data="found dist"/>',
+    "reduce='none'.*'s'",
   ),
   "gap": (BALL, {"geom": 'gap=".1"'}, '<contact name="s" geom1="g"/>', "within a gap.*'s'"),
 }

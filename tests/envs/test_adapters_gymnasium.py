@@ -4,6 +4,7 @@ import functools
 
 import jax
 import jax.numpy as jnp
+import mujoco
 import numpy as np
 import pytest
 from fake_gymnasium import Box, Choice, Walk, episode
@@ -168,6 +169,14 @@ def test_bounds_that_an_environment_leaves_open_may_be_given():
 )
 def test_the_control_step_is_the_environment_s_if_it_is_a_number(change, dt):
   assert from_gymnasium(Walk.fresh(**change)).spec.dt == dt
+
+
+def test_a_model_whose_data_is_elsewhere_is_not_drawn():
+  model = mujoco.MjModel.from_xml_string("<mujoco/>")
+  env = from_gymnasium(Walk.fresh(model=model, mj_data=mujoco.MjData(model)))
+  assert env.model is None
+  state = env.reset(jax.random.key(0))
+  np.testing.assert_array_equal(env.pose(state), state.obs)
 
 
 def test_a_source_must_be_something_to_make_environments_of():

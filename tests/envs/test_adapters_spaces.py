@@ -114,6 +114,17 @@ def test_narrower_bounds_may_be_given():
   assert huge.decode(np.float32([3.7])).tolist() == [4]
 
 
+def test_narrower_bounds_are_kept_to_the_bit():
+  tenth = spaces.actions(Box([-1], [1], np.float64), "one_hot", -0.1, 0.1)
+  reached = [tenth.decode(bound).item() for bound in (tenth.low, tenth.high)]
+  assert reached == [-0.1, 0.1], "as float32 they are beyond"
+  whole = spaces.actions(Box([0, 0], [9, 9], np.int64), "one_hot", 0.4, [2.6, 3])
+  assert (whole.low.tolist(), whole.high.tolist()) == ([1, 1], [2, 3])
+  np.testing.assert_array_equal(whole.decode(np.float32([0, 9])), [1, 3])
+  with pytest.raises(ValueError, match=r"with an integer between.*got \[0.2\] and \[0.4\]"):
+    spaces.actions(Box([0], [9], np.int64), "one_hot", 0.2, 0.4)
+
+
 @pytest.mark.parametrize(
   ("low", "high", "message"),
   [

@@ -131,6 +131,20 @@ def test_an_environment_that_fails_at_once_says_so():
   assert failure(ValueError("another")) is None
 
 
+def test_an_error_that_cannot_be_printed_is_named():
+  class Mute(Exception):
+    def __str__(self):
+      raise RuntimeError("no text")
+
+  def mute(t):
+    raise Mute
+
+  env = from_gymnasium(Walk.fresh(limit=1e9, fault=(1, mute)))
+  with pytest.raises(Exception, match="failed: ") as caught:
+    env.step(env.reset(jax.random.key(0)), jnp.zeros(1), jax.random.key(0))
+  assert failure(caught.value) == "Walk raised Mute (step)."
+
+
 def test_a_failure_does_not_break_later_calls():
   kind = Walk.fresh(limit=1e9, fault=(2, "hang"))
   env = from_gymnasium(kind, timeout=0.2)

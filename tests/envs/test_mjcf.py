@@ -190,6 +190,11 @@ UNSUPPORTED = """<mujoco model="hills"><worldbody>
     ),
     (sled(), {"cost": {"plaec": 1.0}}, "sensor='plaec'.*Did you mean 'place'"),
     (sled(), {"cost": {}}, "names no sensor"),
+    (
+      sled().replace("<worldbody>", '<option><flag sensor="disable"/></option><worldbody>', 1),
+      {},
+      "sensor='place' always reads 0: the model switches sensors off",
+    ),
     (sled(), {"cost": {"place": "much"}}, r"cost\['place'\]='much' must be a finite weight"),
     (sled(), {"cost": {"place": (1.0, np.nan)}}, "finite"),
     (

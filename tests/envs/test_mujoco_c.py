@@ -91,6 +91,19 @@ def test_a_sensor_asked_for_alone_reads_what_mujoco_reads(sensor):
   assert np.abs(want).max() > 0
 
 
+def test_kinetic_energy_is_that_of_the_state_where_mujoco_adds_up_energies():
+  xml = EVERYTHING.replace("<worldbody>", '<option><flag energy="enable"/></option><worldbody>')
+  model = mujoco.MjModel.from_xml_string(xml)
+  plain = mujoco.MjModel.from_xml_string(EVERYTHING)
+  sensor = (KINDS.tolist().index(int(mujoco.mjtSensor.mjSENS_E_KINETIC)),)
+  physics, other = (make_physics(m, 2, "mujoco", sensor) for m in (model, plain))
+  qvel = np.linspace(1, -1, model.nv, dtype=np.float32)
+  state, want = (p.init(np.float32(model.qpos0), qvel) for p in (physics, other))
+  for _ in range(3):
+    np.testing.assert_array_equal(state.sensors, want.sensors)
+    state, want = physics.step(state, np.ones(2)), other.step(want, np.ones(2))
+
+
 def test_no_kind_of_sensor_is_left_out():
   names = {"TACTILE", "PLUGIN", "USER"}  # no simple one; made by plugins and call backs
   left = {int(getattr(mujoco.mjtSensor, f"mjSENS_{name}")) for name in names}

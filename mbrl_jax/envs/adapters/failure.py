@@ -37,6 +37,14 @@ def failed(message: str) -> EnvironmentFailed:
   return EnvironmentFailed(message if len(message) <= _LONGEST else message[:_LONGEST] + "...")
 
 
+def text_of(error: BaseException) -> str:
+  """Returns the text of somebody else's error, ``""`` where even that fails."""
+  try:
+    return str(error)
+  except Exception:
+    return ""
+
+
 def marks_failure(function: Callable) -> Callable:
   """Makes a callback's failures ones that ``failure`` recognises in the text of XLA's error."""
 

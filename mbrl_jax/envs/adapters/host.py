@@ -21,7 +21,7 @@ import mujoco
 import numpy as np
 
 from mbrl_jax.envs.adapters import protocol, spaces
-from mbrl_jax.envs.adapters.failure import Malformed, failed, marks_failure
+from mbrl_jax.envs.adapters.failure import Malformed, failed, marks_failure, text_of
 from mbrl_jax.envs.adapters.pool import Instance, Pool
 from mbrl_jax.envs.adapters.worker import Late, Quit, Worker
 
@@ -265,7 +265,8 @@ class Host:
       raise failed(f"{self.name} returned {found} from {what}, not {expected}.") from error
     except Exception as error:
       raised = error.__cause__ if isinstance(error, Quit) else error
-      text = f": {raised}" if str(raised) else "."
+      text = text_of(raised)
+      text = f": {text}" if text else "."
       raise failed(f"{self.name} raised {type(raised).__name__} ({what}){text}") from raised
 
   def _expect(self, rows: int) -> None:
@@ -280,9 +281,11 @@ class Host:
 
 
 def _model(env: Any) -> mujoco.MjModel | None:
-  """Returns the model of a MuJoCo-based environment."""
-  model = getattr(getattr(env, "unwrapped", env), "model", None)
-  return model if isinstance(model, mujoco.MjModel) else None
+  """Returns the model of a MuJoCo-based environment, one that shows its ``data``, too."""
+  env = getattr(env, "unwrapped", env)
+  model, data = getattr(env, "model", None), getattr(env, "data", None)
+  known = isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData)
+  return model if known else None
 
 
 def _token(*parts: Any) -> np.ndarray:

@@ -67,8 +67,9 @@ def _box(space: Any, low: Any, high: Any) -> Actions:
   least, most = np.asarray(space.low, kind), np.asarray(space.high, kind)
   if not least.size:
     raise ValueError(f"the action space must hold at least one number, got {space}.")
-  low, high = _bounds(space, least, most, low, high)
   whole = kind.kind != "f"
+  low, high = _bounds(space, least, most, low, high, whole)
+  lowest, highest = low.astype(kind), high.astype(kind)
   if whole:
     hint = "give bounds within that, action_low= and action_high=, or wrap the environment."
     _require_whole(max(-int(low.min()), int(high.max())), space, hint)
@@ -84,22 +85,29 @@ def _box(space: Any, low: Any, high: Any) -> Actions:
     action = np.where(np.isnan(action), low / 2 + high / 2, action)
     action = np.clip(action, low, high)
     native = (np.rint(action) if whole else action).astype(kind).reshape(least.shape)
-    # A bound that float32 rounds away from zero lies outside of a float64 space.
-    return np.asarray(np.minimum(np.maximum(native, least), most))
+    # A float64 bound that float32 rounds away from zero lies outside of itself.
+    return np.asarray(np.minimum(np.maximum(native, lowest), highest))
 
   return Actions(low, high, decode)
 
 
-def _bounds(space: Any, least: Any, most: Any, low: Any, high: Any) -> tuple[Any, Any]:
-  """Returns the bounds that are asked for, by default the space's, of its shape."""
+def _bounds(
+  space: Any, least: Any, most: Any, low: Any, high: Any, whole: bool
+) -> tuple[Any, Any]:
+  """Returns the bounds that are asked for, by default the space's, of its shape.
+
+  Those of a ``whole`` space are the outermost integers within what is asked for.
+  """
   low = least if low is None else bound("action_low", low, least.shape)
   high = most if high is None else bound("action_high", high, most.shape)
-  if not ((least <= low) & (low <= high) & (high <= most)).all():
+  inside = (np.ceil(low), np.floor(high)) if whole else (low, high)
+  if not ((least <= low) & (inside[0] <= inside[1]) & (high <= most)).all():
     raise ValueError(
-      f"action_low must be below action_high and both within {space}, got {low.tolist()} and "
+      f"action_low must be below action_high and both within {space}"
+      f"{', with an integer between them' if whole else ''}, got {low.tolist()} and "
       f"{high.tolist()}."
     )
-  return low, high
+  return inside
 
 
 def bound(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
