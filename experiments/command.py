@@ -20,7 +20,7 @@ from experiments import flag_checks, stop
 from mbrl_jax.envs.adapters.failure import failure
 from mbrl_jax.runtime.checkpoint import CheckpointError
 from mbrl_jax.runtime.devices import check_platform
-from mbrl_jax.runtime.fault import blame
+from mbrl_jax.runtime.fault import blame, shorten
 from mbrl_jax.runtime.interrupt import end_with_parent
 from mbrl_jax.runtime.loop import Diverged, EnvironmentStopped
 from mbrl_jax.runtime.run_folder import RunFolderError
@@ -151,8 +151,8 @@ def _called(main: Callable[[], int]) -> int:
     return _say(error, USAGE)
   except (CheckpointError, Diverged, EnvironmentStopped) as error:
     return _say(error, 1)
-  except (Exception, SystemExit, KeyboardInterrupt) as error:
-    reason = failure(error) or blame(error) or _no_memory(error)
+  except BaseException as error:
+    reason = failure(error) or blame(error) or _no_memory(error) or _no_batch(error)
     if reason is not None:
       return _say(reason, 1)
     if isinstance(error, OSError):
@@ -173,6 +173,13 @@ def _no_memory(error: BaseException) -> str | None:
     return None
   what = str(error).partition("\n")[0].rstrip(".") or "Python has none left"
   return f"There is not enough memory: {what}. Ask for less at once."
+
+
+def _no_batch(error: BaseException) -> str | None:
+  """Says what jax says of a callback of the user's, without its place, when it is batched."""
+  if not isinstance(error, NotImplementedError) or "vmap" not in str(error):
+    return None
+  return f"A function of the task's cannot be batched: {shorten(str(error))}"
 
 
 def _say(reason: object, status: int) -> int:

@@ -61,6 +61,11 @@ def raises(error):
       1,
       "Out of memory.",
     ),
+    (
+      NotImplementedError("vmap is only for\npure_callback"),
+      1,
+      "A function of the task's cannot be batched: vmap is only for pure_callback",
+    ),
   ],
 )
 def test_what_is_no_fault_of_ours_is_a_sentence(error, status, said, capsys):
