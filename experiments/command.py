@@ -82,7 +82,10 @@ def run(
     if signal.getsignal(signal.SIGINT) is stop:  # from now on there is what to put away
       signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-      sys.exit(guarded(lambda: _checked(main, dotted)))
+      status = guarded(lambda: _checked(main, dotted))
+      if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)  # nobody catches what libraries do at the end
+      sys.exit(status)
     except KeyboardInterrupt:
       with contextlib.suppress(OSError):
         sys.stdout.flush()

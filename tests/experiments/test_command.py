@@ -22,14 +22,18 @@ import experiments
 sys.argv = ["program"]
 import os, signal
 stop = lambda: os.kill(os.getpid(), signal.SIGINT)
-if sys.stdin.read() == "importing":
+moment = sys.stdin.read()
+if moment == "importing":
   stop()
-import jax
+import atexit, jax
 from experiments import command
 
 def main(flags, dotted):
   print("begun", flush=True)
-  jax.jit(lambda x: stop() or x)(1.0)  # while it is traced
+  if moment == "ending":
+    atexit.register(stop)
+  else:
+    jax.jit(lambda x: stop() or x)(1.0)  # while it is traced
   return 0
 
 command.run(main, lambda: None, "")
@@ -117,7 +121,7 @@ def test_names_are_printed_as_they_are(capsys):
 
 
 def test_ctrl_c_is_one_sentence():
-  for moment, said in (("importing", ""), ("compiling", "begun\n")):
+  for moment, said in (("importing", ""), ("compiling", "begun\n"), ("ending", "begun\n")):
     done = subprocess.run(
       [sys.executable, "-c", PROGRAM],
       input=moment,
