@@ -121,9 +121,17 @@ def _checked(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) ->
 def hushed(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
   """Returns a hook for errors in threads and at the end of Python without those of the system.
 
-  Where a disk is full, libraries that write in the background say so at length besides us.
+  Where a disk is full, libraries that write in the background say so at length besides us. A
+  Ctrl-C that came where Python can only report it ends the program.
   """
-  return lambda told: None if isinstance(told.exc_value, OSError) else hook(told)
+
+  def hook_unless(told: Any) -> None:
+    if isinstance(told.exc_value, KeyboardInterrupt):
+      stop()
+    if not isinstance(told.exc_value, OSError):
+      hook(told)
+
+  return hook_unless
 
 
 def is_no_failure(record: logging.LogRecord) -> bool:

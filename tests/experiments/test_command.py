@@ -32,6 +32,8 @@ def main(flags, dotted):
   print("begun", flush=True)
   if moment == "ending":
     atexit.register(stop)
+  elif moment == "deleting":
+    type("Deleted", (), {"__del__": lambda self: stop()})()  # Python drops what this raises
   else:
     jax.jit(lambda x: stop() or x)(1.0)  # while it is traced
   return 0
@@ -121,7 +123,8 @@ def test_names_are_printed_as_they_are(capsys):
 
 
 def test_ctrl_c_is_one_sentence():
-  for moment, said in (("importing", ""), ("compiling", "begun\n"), ("ending", "begun\n")):
+  begun = dict.fromkeys(("compiling", "deleting", "ending"), "begun\n")
+  for moment, said in {"importing": "", **begun}.items():
     done = subprocess.run(
       [sys.executable, "-c", PROGRAM],
       input=moment,
