@@ -13,7 +13,8 @@ from test_sweep import TINY, cells, sweep
 
 import experiments.sweep
 from experiments import command, job
-from experiments.sweeping import programs, schedule
+from experiments.sweeping import programs, schedule, together
+from mbrl_jax.runtime.loop import Diverged
 from mbrl_jax.runtime.run_folder import RunFolder
 from mbrl_jax.runtime.table import read_table
 
@@ -50,6 +51,14 @@ def test_a_group_is_handed_its_runs_whatever_their_folder_is_called(tmp_path, mo
   flags.DEFINE_integer("keep", 2, "", flag_values=values)
   assert values(command._repeat(words, "runs"))[1:] == []
   assert values.runs == ["-s [1]/a", "-s [1]/b"] and values.keep == 3
+
+
+def test_a_run_that_diverges_last_is_not_what_the_others_are_told(tmp_path):
+  folders = [RunFolder(tmp_path / name) for name in "ab"]
+  for error, told in ((Diverged("b has"), ""), (ValueError("wrong"), "error: wrong\n")):
+    with pytest.raises(type(error)), together._consoles(folders):
+      raise error
+    assert [schedule.log_of(folder).read_text() for folder in folders] == [told, told]
 
 
 @pytest.mark.slow
