@@ -20,7 +20,7 @@ from experiments import flag_checks, stop
 from mbrl_jax.envs.adapters.failure import failure
 from mbrl_jax.runtime.checkpoint import CheckpointError
 from mbrl_jax.runtime.devices import check_platform
-from mbrl_jax.runtime.fault import blame
+from mbrl_jax.runtime.fault import blame, shorten
 from mbrl_jax.runtime.interrupt import end_with_parent
 from mbrl_jax.runtime.loop import Diverged, EnvironmentStopped
 from mbrl_jax.runtime.run_folder import RunFolderError
@@ -82,7 +82,10 @@ def run(
     if signal.getsignal(signal.SIGINT) is stop:  # from now on there is what to put away
       signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-      sys.exit(guarded(lambda: _checked(main, dotted)))
+      status = guarded(lambda: _checked(main, dotted))
+      if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        signal.signal(signal.SIGINT, stop)  # nobody catches what libraries do at the end
+      sys.exit(status)
     except KeyboardInterrupt:
       with contextlib.suppress(OSError):
         sys.stdout.flush()
@@ -118,9 +121,17 @@ def _checked(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) ->
 def hushed(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
   """Returns a hook for errors in threads and at the end of Python without those of the system.
 
-  Where a disk is full, libraries that write in the background say so at length besides us.
+  Where a disk is full, libraries that write in the background say so at length besides us. A
+  Ctrl-C that came where Python can only report it ends the program.
   """
-  return lambda told: None if isinstance(told.exc_value, OSError) else hook(told)
+
+  def hook_unless(told: Any) -> None:
+    if isinstance(told.exc_value, KeyboardInterrupt):
+      stop()
+    if not isinstance(told.exc_value, OSError):
+      hook(told)
+
+  return hook_unless
 
 
 def is_no_failure(record: logging.LogRecord) -> bool:
@@ -151,8 +162,8 @@ def _called(main: Callable[[], int]) -> int:
     return _say(error, USAGE)
   except (CheckpointError, Diverged, EnvironmentStopped) as error:
     return _say(error, 1)
-  except (Exception, SystemExit, KeyboardInterrupt) as error:
-    reason = failure(error) or blame(error) or _no_memory(error)
+  except BaseException as error:
+    reason = failure(error) or blame(error) or _no_memory(error) or _no_batch(error)
     if reason is not None:
       return _say(reason, 1)
     if isinstance(error, OSError):
@@ -173,6 +184,13 @@ def _no_memory(error: BaseException) -> str | None:
     return None
   what = str(error).partition("\n")[0].rstrip(".") or "Python has none left"
   return f"There is not enough memory: {what}. Ask for less at once."
+
+
+def _no_batch(error: BaseException) -> str | None:
+  """Says what jax says of a callback of the user's, without its place, when it is batched."""
+  if not isinstance(error, NotImplementedError) or "vmap" not in str(error):
+    return None
+  return f"A function of the task's cannot be batched: {shorten(str(error))}"
 
 
 def _say(reason: object, status: int) -> int:

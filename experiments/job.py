@@ -194,6 +194,7 @@ def make_settings(
       if name.endswith((".iterations", ".horizon")):
         check_most(f"--config.{name}", field.default)
     check_most("--seeds", seeds)
+    positive(update_every=getattr(config, "update_every", 1))  # evaluations are counted in it
     if eval_every and eval_steps:
       raise ValueError(
         f"--eval_every={eval_every} and --eval_steps={eval_steps} exclude each other."
@@ -249,14 +250,13 @@ def check_evaluations(settings: Settings) -> None:
   every, config = settings["eval_steps"], settings["config"]
   if not every or "update_every" not in config:
     return
-  chunk, total = config["update_every"], config["steps"]
-  for moment in range(every, total + 1, every):
-    if moment % chunk and moment != total:
-      raise UsageError(
-        f"--eval_steps={every} asks for an evaluation after {moment} steps, but one compiled "
-        f"call takes --config.update_every={chunk}, and evaluations take place between calls: "
-        "choose a multiple of it."
-      )
+  chunk = config["update_every"]
+  if every % chunk and every < config["steps"]:
+    raise UsageError(
+      f"--eval_steps={every} asks for an evaluation after {every} steps, but one compiled "
+      f"call takes --config.update_every={chunk}, and evaluations take place between calls: "
+      "choose a multiple of it."
+    )
 
 
 def build(settings: Settings, devices: int = 1) -> Job:

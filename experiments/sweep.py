@@ -214,7 +214,7 @@ def _joint(
   for run, cell in zip(runs, cells, strict=True):
     if not (run.folder.path / "config.json").exists():
       run_folder.create(run.folder.path, cell.settings)
-  words = ["--runs", *(str(run.folder.path) for run in runs), *_typed(options)]
+  words = [*(f"--runs={run.folder.path}" for run in runs), *_typed(options)]
   program = [sys.executable, "-m", "experiments.sweeping.together", *words]
   log = runs[0].log.with_name(f"{runs[0].name}_and_{len(runs) - 1}_more.log")
   return schedule.Group(runs, program, log)

@@ -34,12 +34,20 @@ def make(reference: str, physics: str = "auto", overrides: dict[str, Any] | None
   """
   try:
     overrides = configuration.nested(overrides or {})
+    for name in ("name", "reference", "physics"):  # what the two below are called with
+      if name in overrides:
+        raise ValueError(f"--env.{name}: --env says which task it is, --physics what moves it.")
     if task_file.is_task_file(reference):
       return task_file.load_task(reference, physics, **overrides)
     _check_name(reference)
     return make_env(reference, physics, **overrides)
   except (ValueError, ImportError) as error:
     raise UsageError(as_flag(str(error))) from error
+  except TypeError as error:
+    if not is_adapted(reference):
+      raise
+    given = ", ".join(f"--env.{name}={value!r}" for name, value in overrides.items())
+    raise UsageError(f"{reference} cannot be made with {given}: {error}.") from error
 
 
 def make_checked(

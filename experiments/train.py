@@ -252,7 +252,9 @@ def finish(
 ) -> None:
   """Draws, films, prints the results and what can be done next."""
   path = shlex.quote(str(folder.path))
-  resume = f"python -m experiments.train --logdir={path} --resume"
+  # Among other devices the same sums are rounded otherwise.
+  devices = f" --devices={task.mesh.shape['seeds']}" if task.mesh else ""
+  resume = f"python -m experiments.train --logdir={path} --resume{devices}"
   if outcome.signal is not None:
     name = signal.Signals(outcome.signal).name
     console.print(f"stopped by {name} at step {outcome.step}, saved.", markup=False)

@@ -29,6 +29,8 @@ RECENT = 50
 """Control steps over which the live real-time factor is taken."""
 NEWS = 5.0
 """Seconds between two lines of progress within an episode."""
+GLANCE = 0.2
+"""Seconds that one sleep takes at most, so that a slow pace can be stopped."""
 KEPT = 100_000
 """Control steps whose planning times are kept for the quantiles."""
 
@@ -169,7 +171,9 @@ class Session:
     if self._speed:
       # A step that took too long is not made up for by hurrying.
       self._due = max(self._due, time.perf_counter() - self._dt / self._speed)
-      time.sleep(max(self._due - time.perf_counter(), 0.0))
+      while self._due - time.perf_counter() > GLANCE and not self._stopped():
+        time.sleep(GLANCE)
+      time.sleep(min(max(self._due - time.perf_counter(), 0.0), GLANCE))
       self._due += self._dt / self._speed
     sources = [source for source in (self._panel, self._viewer) if source]
     return any([source.take_reset() for source in sources]) or self._stopped()

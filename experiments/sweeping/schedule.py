@@ -149,7 +149,7 @@ def work(
         if status is not None:
           del running[log]
           for run in group.runs:
-            _end(run, status, stop())
+            _end(run, status, stop(), group.log)
             show.ended(run, time.perf_counter() - begun)
       show.update(_count(running))
       time.sleep(GLANCE)
@@ -171,15 +171,16 @@ def _count(running: Mapping[Path, tuple[Group, Handle, float]]) -> int:
   return sum(len(group.runs) for group, _, _ in running.values())
 
 
-def _end(run: Run, status: int, stopping: object) -> None:
-  """Notes how a run ended."""
+def _end(run: Run, status: int, stopping: object, log: Path) -> None:
+  """Notes how a run ended; what ends several before each has a log is in that of all."""
   if run.complete:
     run.status = DONE
   elif stopping or status == 0:  # somebody else's SIGTERM also ends a run with status 0
     run.status = STOPPED
   else:
     run.status = FAILED
-    run.reason = last_line(run.log) or f"exit status {status}, without a word"
+    said = last_line(run.log) or last_line(log)
+    run.reason = said or f"exit status {status}, without a word"
 
 
 class _Display:

@@ -98,6 +98,8 @@ def _consoles(folders: list[run_folder.RunFolder]) -> Iterator[list[rich.console
     ]
     try:
       yield consoles
+    except loop.Diverged:  # each run has been told of its own
+      raise
     except Exception as error:
       for console in consoles:
         console.print(f"error: {error}", markup=False)

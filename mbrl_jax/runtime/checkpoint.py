@@ -16,6 +16,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,9 @@ from mbrl_jax.runtime import array_store, files, leaves
 
 SHOWN = 20
 """Differing leaves listed in one message."""
+_NUMBER = re.compile(
+  "[0-9]{8}|[1-9][0-9]{8,}"
+)  # as a step is written; other names are not ours
 
 
 class CheckpointError(RuntimeError):
@@ -78,7 +82,7 @@ class Checkpoints:
     """Returns the steps of all complete checkpoints, oldest first."""
     if not self.folder.is_dir():
       return []
-    return sorted(int(p.name) for p in self.folder.iterdir() if p.name.isdigit())
+    return sorted(int(p.name) for p in self.folder.iterdir() if _NUMBER.fullmatch(p.name))
 
   def best(self) -> int | None:
     """Returns the step with the highest finite score, the newest of equals."""

@@ -11,7 +11,7 @@ PREFIX = "task_file_"
 """Begins the names of modules that are files of the user's."""
 LONGEST = 240
 """Characters of another library's message at most."""
-RAISED = (Exception, SystemExit, KeyboardInterrupt)
+RAISED = (BaseException,)
 """What code that is not ours may raise: it must not end the program without a word."""
 
 

@@ -25,7 +25,7 @@ def write_atomic(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
   """Calls ``write(file)`` on a temporary neighbour, then renames it to ``path``.
 
   Raises:
-    OSError: as ``write`` or the file system does; ``path`` is then untouched.
+    OSError: as ``write`` or the file system does, and names ``path``, which is then untouched.
   """
   path = Path(path)
   temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -36,6 +36,9 @@ def write_atomic(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
       os.fsync(file.fileno())
     os.replace(temporary, path)
     sync(path.parent)
+  except OSError as error:
+    error.filename = error.filename or str(path)  # a full disk is told without it
+    raise
   finally:
     with contextlib.suppress(FileNotFoundError):
       temporary.unlink()

@@ -90,6 +90,7 @@ class Run:
       chosen = None if resume is True else resume
       self.state, host, self.step = self.checkpoints.restore(state, chosen)
       folder.check_config_of(host)
+    dropped = resume is True and not self.step and folder.metrics.exists()
     self.saved = self.step if self.step else None
     self.logs = [folder.logs(name) for name in seeds or [None]]
     self.records = [Record(_below(f"{i}/", host)) for i in range(len(self.logs))]
@@ -106,6 +107,8 @@ class Run:
     self.writer.start()
     self.clock = Clock()
     self.progress = Progress(schedule.total_steps, self.step, console)
+    if dropped:
+      self.note(f"{folder.path} has no checkpoint: the run starts over and drops its rows")
 
   @property
   def finished(self) -> bool:

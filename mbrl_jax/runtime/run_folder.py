@@ -138,18 +138,23 @@ def create(path: Path | str, config: dict[str, Any]) -> RunFolder:
   Raises:
     RunFolderError: ``path`` is a file, or holds anything already but what a call that was
       killed may have left; or another process writes there.
+    OSError: the disk is full, say; nothing is left of the run.
   """
   path = Path(path)
   check_free(path)
+  existed, folder = path.exists(), RunFolder(path)
   path.mkdir(parents=True, exist_ok=True)
   with lock.writing(path):
     check_free(path)  # before the lock somebody else may have been here
-    for leftover in path.glob(LEFTOVERS):
-      leftover.unlink()
-    folder = RunFolder(path)
-    files.write_json(path / "config.json", config)
-    files.sync(path.absolute().parent)
-    write_versions(folder)
+    try:
+      for leftover in path.glob(LEFTOVERS):
+        leftover.unlink()
+      files.write_json(path / "config.json", config)
+      files.sync(path.absolute().parent)
+      write_versions(folder)
+    except BaseException:  # such as of a full disk
+      discard_unused(folder, keep=existed)
+      raise
   return folder
 
 

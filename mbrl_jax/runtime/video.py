@@ -128,7 +128,8 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float) ->
   import mediapy
 
   try:
-    mediapy.write_video(path, frames, fps=fps)
+    # ffmpeg takes "-x.mp4" for an option and "a:b/x.mp4" for a protocol, but no absolute path.
+    mediapy.write_video(path.absolute(), frames, fps=fps)
   except BaseException as error:
     path.unlink(missing_ok=True)  # half a film is none
     if isinstance(error, RuntimeError):  # which quotes all that ffmpeg has said

@@ -22,14 +22,20 @@ import experiments
 sys.argv = ["program"]
 import os, signal
 stop = lambda: os.kill(os.getpid(), signal.SIGINT)
-if sys.stdin.read() == "importing":
+moment = sys.stdin.read()
+if moment == "importing":
   stop()
-import jax
+import atexit, jax
 from experiments import command
 
 def main(flags, dotted):
   print("begun", flush=True)
-  jax.jit(lambda x: stop() or x)(1.0)  # while it is traced
+  if moment == "ending":
+    atexit.register(stop)
+  elif moment == "deleting":
+    type("Deleted", (), {"__del__": lambda self: stop()})()  # Python drops what this raises
+  else:
+    jax.jit(lambda x: stop() or x)(1.0)  # while it is traced
   return 0
 
 command.run(main, lambda: None, "")
@@ -60,6 +66,11 @@ def raises(error):
       jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore"),
       1,
       "Out of memory.",
+    ),
+    (
+      NotImplementedError("vmap is only for\npure_callback"),
+      1,
+      "A function of the task's cannot be batched: vmap is only for pure_callback",
     ),
   ],
 )
@@ -112,7 +123,8 @@ def test_names_are_printed_as_they_are(capsys):
 
 
 def test_ctrl_c_is_one_sentence():
-  for moment, said in (("importing", ""), ("compiling", "begun\n")):
+  begun = dict.fromkeys(("compiling", "deleting", "ending"), "begun\n")
+  for moment, said in {"importing": "", **begun}.items():
     done = subprocess.run(
       [sys.executable, "-c", PROGRAM],
       input=moment,

@@ -287,6 +287,12 @@ def test_the_pace_is_kept(tmp_path, monkeypatch):
   assert len(slept) == 4 and slept[-1] > 0 and max(slept) < 4 * 0.1 / 2
 
 
+def test_the_slowest_pace_can_be_stopped(tmp_path):
+  stop = (tmp_path / "plan.csv").exists  # after the first step, before the second is due
+  session(tmp_path, speed=1e-300, stop=stop).run(1, jax.random.key)
+  assert len(rows(tmp_path)) == 1
+
+
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,9 +15,10 @@ import scipy.io
 from absl import flags
 from PIL import Image
 
-from experiments import behaviour, command, pictures, render
+from experiments import behaviour, command, pictures, render, train
 from mbrl_jax.envs import make_env
 from mbrl_jax.runtime import video
+from mbrl_jax.runtime.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 TINY = [
@@ -207,3 +210,16 @@ def test_seeds_evaluate_and_resume_alike(tmp_path):
   assert a != b and "eval/return" in a and len(a.splitlines()) == 7
   with np.load(tmp_path / "a" / "logs_seed1.npz") as logs:
     assert logs["observations"].shape == (3, 11, 2)
+
+
+@pytest.mark.parametrize(
+  ("mesh", "words"),
+  [(None, "--resume"), (SimpleNamespace(shape={"seeds": 2}), "--resume --devices=2")],
+)
+def test_the_command_that_resumes_exactly_is_told(mesh, words, tmp_path, capsys):
+  stopped, task = SimpleNamespace(signal=signal.SIGINT, step=9), SimpleNamespace(mesh=mesh)
+  train.finish(RunFolder(tmp_path), task, stopped, command.console(), video=False)
+  assert capsys.readouterr().out.splitlines() == [
+    "stopped by SIGINT at step 9, saved.",
+    f"resume:   python -m experiments.train --logdir={tmp_path} {words}",
+  ]

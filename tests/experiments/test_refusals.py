@@ -46,6 +46,7 @@ WRONG = [
   ("train", ["--seeds=1000000"], "--seeds=1000000 is too large: 10000 is the most, since each"),
   ("train", ["--keep=99999999999"], "--keep=99999999999 is too large: 2147483647"),
   ("train", ["--config.planner.iterations=1000000"], "iterations=1000000 is too large: 10000"),
+  ("train", ["--algo=sac", "--config.update_every=0"], "update_every must be positive, got 0"),
   ("train", ["--eval_every=3", "--eval_steps=3"], "exclude each other"),
   ("train", ["--env=[red]x"], "--env='[red]x' is not known"),
   ("train", ["--env=\udcff"], "is not text"),

@@ -206,6 +206,10 @@ def test_runs_of_one_process_end_each_in_its_way(tmp_path):
   schedule.work(work, backend, 1, console, lambda: False)
   assert [run.status for run in runs] == ["failed", "done"]
   assert runs[0].reason == "it diverged"
+  runs[0].log.unlink()
+  runs[0].status = "not started"
+  schedule.work(work, Fake({"both": (1, 0, "error: none\n")}), 1, console, lambda: False)
+  assert (runs[0].status, runs[0].reason) == ("failed", "error: none")  # before it had a log
 
 
 def test_a_sweep_that_is_stopped_asks_its_runs_and_starts_no_others(tmp_path):

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import rich.console
+from absl import flags
 from test_sweep import TINY, cells, sweep
 
-from experiments import job
-from experiments.sweeping import programs, schedule
+import experiments.sweep
+from experiments import command, job
+from experiments.sweeping import programs, schedule, together
+from mbrl_jax.runtime.loop import Diverged
 from mbrl_jax.runtime.run_folder import RunFolder
 from mbrl_jax.runtime.table import read_table
 
@@ -32,6 +37,28 @@ def test_numbers_of_the_state_share_a_program_and_sizes_do_not(tmp_path):
     ["learning_rate=0.001_batch_size=8", "learning_rate=0.003_batch_size=8"],
     ["learning_rate=0.001_batch_size=16", "learning_rate=0.003_batch_size=16"],
   ]
+
+
+def test_a_group_is_handed_its_runs_whatever_their_folder_is_called(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(experiments.sweep, "_typed", lambda options: ["--keep=3"])
+  runs = [schedule.Run(name, RunFolder(Path("-s [1]") / name), 10) for name in "ab"]
+  combinations = [SimpleNamespace(settings={"seed": 0})] * 2
+  group = experiments.sweep._joint(runs, combinations, None)
+  words = group.command[group.command.index("experiments.sweeping.together") :]
+  values = flags.FlagValues()
+  flags.DEFINE_multi_string("runs", [], "", flag_values=values)
+  flags.DEFINE_integer("keep", 2, "", flag_values=values)
+  assert values(command._repeat(words, "runs"))[1:] == []
+  assert values.runs == ["-s [1]/a", "-s [1]/b"] and values.keep == 3
+
+
+def test_a_run_that_diverges_last_is_not_what_the_others_are_told(tmp_path):
+  folders = [RunFolder(tmp_path / name) for name in "ab"]
+  for error, told in ((Diverged("b has"), ""), (ValueError("wrong"), "error: wrong\n")):
+    with pytest.raises(type(error)), together._consoles(folders):
+      raise error
+    assert [schedule.log_of(folder).read_text() for folder in folders] == [told, told]
 
 
 @pytest.mark.slow

@@ -28,6 +28,23 @@ BROKEN = {
 }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+  ("reference", "name", "message"),
+  [
+    *((ref, "physics", "--env.physics: --env says which task") for ref in ("pendulum", "a.py")),
+    ("pendulum", "name", "--env.name: --env says which task"),
+    ("mine.py", "reference", "--env.reference: --env says which task"),
+    ("gymnasium:Pendulum-v1", "timeout", "cannot be made with --env.timeout='x': "),
+  ],
+)
+def test_arguments_that_a_task_does_not_take_are_a_sentence(reference, name, message):
+  if ":" in reference:
+    pytest.importorskip("gymnasium")
+  with pytest.raises(command.UsageError, match=message) as refused:
+    tasks.make(reference, "auto", {name: "x"})
+  assert "\n" not in str(refused.value)
+
+
 @pytest.mark.parametrize("text", BROKEN)
 def test_what_is_wrong_is_a_sentence_or_one_for_each_thing(text, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)

@@ -162,6 +162,20 @@ def test_damage_is_named_with_the_last_good_step(tmp_path):
     store.restore(make_state(), 1)
 
 
+def test_what_is_not_named_as_a_step_is_written_is_no_checkpoint(tmp_path):
+  for name in (
+    "00000020",
+    "123456789",
+    "30",
+    "000000040",
+    "\u00b2" * 8,
+    "\u0663" * 8,
+    "00000050.old",
+  ):
+    (tmp_path / name).mkdir()
+  assert Checkpoints(tmp_path).steps() == [20, 123456789]
+
+
 def test_empty_and_unknown_steps(tmp_path):
   store = Checkpoints(tmp_path / "none")
   with pytest.raises(CheckpointError, match="no checkpoint in"):

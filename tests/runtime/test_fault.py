@@ -22,6 +22,9 @@ def leaves(x):
 def stops(x):
   raise KeyboardInterrupt
 
+def cancels(x):
+  raise GeneratorExit
+
 def called_back(x):
   shape = jax.ShapeDtypeStruct((), jnp.float32)
   return jax.pure_callback(fails, shape, x, vmap_method="sequential")
@@ -53,6 +56,7 @@ def said(function):
     ("fails", 6, "ValueError: as it should"),
     ("leaves", 9, "SystemExit: 3"),
     ("stops", 12, "KeyboardInterrupt"),
+    ("cancels", 15, "GeneratorExit"),
   ],
 )
 def test_an_error_is_told_with_its_line_however_it_was_called(theirs, name, line, text):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import os
 
@@ -74,6 +75,15 @@ def test_failed_write_leaves_the_old_file(tmp_path):
   with pytest.raises(ZeroDivisionError):
     files.write_atomic(tmp_path / "a", lambda file: (file.write(b"new"), 1 / 0))
   assert (tmp_path / "a").read_text() == "old" and os.listdir(tmp_path) == ["a"]
+
+
+def test_a_full_disk_is_told_with_the_file_that_was_to_be_written(tmp_path):
+  def fill(file):
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  with pytest.raises(OSError) as full:
+    files.write_atomic(tmp_path / "a", fill)
+  assert full.value.filename == str(tmp_path / "a") and os.listdir(tmp_path) == []
 
 
 def test_plain_progress_is_one_line_a_trial(tmp_path):

@@ -27,9 +27,9 @@ def whole(tmp_path_factory):
   return path, init_state(algorithm, env, jax.random.key(0))
 
 
-def resume(folder, state, step=True):
+def resume(folder, state, step=True, said=None):
   schedule = run.Schedule(total_steps=24, eval_steps=8)
-  console = rich.console.Console(file=io.StringIO())
+  console = rich.console.Console(file=said or io.StringIO(), width=999)
   opened = run.Run(state, RunFolder(folder), schedule, None, step, None, console)
   opened.close()
   return opened
@@ -184,3 +184,17 @@ def test_a_file_that_is_damaged_after_a_step_of_zero_starts_over(tmp_path, whole
     (folder / name).write_bytes(b"\0\xff,\n")
   assert resume(folder, state).step == 0
   assert not any((folder / name).exists() for name in TABLES)
+
+
+def test_a_run_without_a_checkpoint_says_that_it_starts_over(whole, tmp_path):
+  path, state = whole
+  folder, said = tmp_path / "run", io.StringIO()
+  shutil.copytree(path, folder)
+  resume(folder, state, said=said)
+  assert said.getvalue() == ""
+  shutil.rmtree(folder / "checkpoints")
+  opened = resume(folder, state, said=said)
+  assert (
+    f"{folder} has no checkpoint: the run starts over and drops its rows" in said.getvalue()
+  )
+  assert opened.step == 0 and not RunFolder(folder).metrics.exists()

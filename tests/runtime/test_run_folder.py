@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import subprocess
 import sys
@@ -76,6 +77,18 @@ def test_a_new_run_that_fails_before_anything_is_stored_leaves_nothing(tmp_path)
     assert run_folder.open_run(tmp_path / "new").path == folder.path
     (folder.path / stored).rmdir()
     run_folder.discard_unused(folder)
+
+
+def test_a_run_that_a_full_disk_does_not_take_leaves_nothing(tmp_path, monkeypatch):
+  def fill():
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+  (tmp_path / "empty").mkdir()
+  monkeypatch.setattr(run_folder, "versions", fill)
+  for name in ("new", "empty"):
+    with pytest.raises(OSError, match="No space"):
+      run_folder.create(tmp_path / name, {})
+  assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
 
 
 def test_what_is_not_ours_is_named_and_kept(tmp_path):

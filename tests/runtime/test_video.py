@@ -161,6 +161,18 @@ def test_mp4_where_there_is_ffmpeg(tmp_path, monkeypatch):
   assert written == [(path, 25)] and path.suffix == ".mp4"
 
 
+@pytest.mark.parametrize("name", ["-i.mp4", "gs:x/a.mp4", "concat:a.mp4"])
+def test_ffmpeg_is_given_no_name_that_it_could_take_for_something_else(
+  name, tmp_path, monkeypatch
+):
+  written = []
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(video.shutil, "which", lambda name: "/somewhere/ffmpeg")
+  monkeypatch.setattr("mediapy.write_video", lambda path, *_, **__: written.append(str(path)))
+  assert str(video.write_video(name, np.zeros((2, 8, 8, 3), np.uint8), fps=25)) == name
+  assert written == [str(tmp_path / name)]
+
+
 def test_write_video_refuses_nothing_to_write(tmp_path):
   with pytest.raises(ValueError, match="frames must be positive"):
     video.write_video(tmp_path / "a.gif", np.zeros((0, 8, 8, 3), np.uint8), fps=20)
