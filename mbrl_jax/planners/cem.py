@@ -20,9 +20,11 @@ Deviations:
   * Zeros are appended only where they lie within the inner three quarters of the range,
     the middle elsewhere. At a bound (a throttle) ``v'`` is 0, and the original, which
     appends zeros everywhere, never moves such an action again.
-  * A mean within a millionth of the range of a bound has ``v'`` of a twentieth of the range,
-    and samples are clipped. In the original a mean that float32 has rounded to its bound
-    stays there until it is executed, whatever the task asks for by then.
+  * A mean within a ten-thousandth of the range of a bound is sampled with a deviation of a
+    twentieth of the range, and samples are clipped. In the original a mean that has come so
+    near needs many iterations to leave, and one that float32 has rounded to its bound stays
+    there until it is executed, whatever the task asks for by then: a pendulum is swung up or
+    not by roundings of the machine.
   * An elite without a finite return has no weight.
 """
 
@@ -39,7 +41,7 @@ from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.planners.utility import average
 from mbrl_jax.types import Array, Key, Search
 
-_EDGE, _ESCAPE = 1e-6, 0.05
+_EDGE, _ESCAPE = 1e-4, 0.05
 """Where a mean is stuck, and its deviation there: shares of the range."""
 
 

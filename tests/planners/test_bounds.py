@@ -104,13 +104,15 @@ def test_cem_appends_zero_where_it_lies_well_inside_and_the_middle_elsewhere():
   np.testing.assert_array_equal(mean[0], state.mean[1] + 0.1)
 
 
+@pytest.mark.parametrize("near", [0.0, 5e-5])
 @pytest.mark.parametrize("low, high", [(0.0, 1.0), (-1.0, 1.0), (-5.0, -4.99), (10.0, 90.0)])
-def test_a_mean_on_a_bound_leaves_it(low, high):
-  """In four control steps of four iterations, from either bound."""
+def test_a_mean_on_a_bound_leaves_it(low, high, near):
+  """In four control steps of four iterations, from either bound or a share of the range off."""
   search, span = cem(100, 10), high - low
   state = search.init(jnp.full((1, 1), low), jnp.full((1, 1), high))
-  for bound, goal in ((low, low + 0.7 * span), (high, high - 0.7 * span)):
-    stuck = state._replace(mean=jnp.full((1, 1), bound))
+  for bound, inwards in ((low, span), (high, -span)):
+    goal = bound + 0.7 * inwards
+    stuck = state._replace(mean=jnp.full((1, 1), bound + near * inwards))
     for t in range(4):
       for i in range(4):
         plans = search.sample(stuck, jax.random.key(4 * t + i), 100)
@@ -126,7 +128,7 @@ def test_cem_off_its_bounds_samples_as_ever():
 
   search = cem(50, 5)
   state = search.init(jnp.full((4, 1), -1.0), jnp.full((4, 1), 1.0))
-  state = state._replace(mean=jnp.asarray([[0.0], [0.9], [-0.999], [0.9999]]))
+  state = state._replace(mean=jnp.asarray([[0.0], [0.9], [-0.999], [0.9997]]))
   room = jnp.minimum(state.mean + 1.0, 1.0 - state.mean) / 2
   std = jnp.minimum(jnp.sqrt(state.variance), room)
   expected = state.mean + std * truncated_normal(jax.random.key(3), (50, 4, 1))
