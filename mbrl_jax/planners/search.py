@@ -139,7 +139,8 @@ def make_planner(
     shifted, next_phase = grid.shift(search.shift, found.search, phase, replan_every)
     plan_state = plan_state._replace(
       search=shifted,
-      plan=plans_of(search.mean(found.search), phase),
+      # The mean of samples that lie on a bound may be a rounding beyond it.
+      plan=jnp.clip(plans_of(search.mean(found.search), phase), low, high),
       value=found.value,
       phase=next_phase,
     )
