@@ -102,7 +102,9 @@ def dial(
     mean = shift_plan(state.mean, steps, state.mean[-1])
     return state._replace(mean=mean, iteration=jnp.zeros((), jnp.int32))
 
-  return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
+  # The mean of samples that lie on a bound may be a rounding beyond it.
+  mean = lambda state: jnp.clip(state.mean, state.low, state.high)
+  return Search(init, sample, update, mean, shift, lambda n: (samples,) * n)
 
 
 def annealed_std(state: DIALState) -> Array:

@@ -189,7 +189,9 @@ def mirror_descent(
       covariance=(1 - state.forget) * kept + state.forget * initial,
     )
 
-  return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
+  # The mean of samples that lie on a bound may be a rounding beyond it.
+  mean = lambda state: jnp.clip(state.mean, state.low, state.high)
+  return Search(init, sample, update, mean, shift, lambda n: (samples,) * n)
 
 
 def _step(

@@ -114,4 +114,6 @@ def mppi(
   def shift(state: MPPIState, steps: int) -> MPPIState:
     return state._replace(mean=shift_plan(state.mean, steps, state.mean[-1]))
 
-  return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
+  # The mean of samples that lie on a bound may be a rounding beyond it.
+  mean = lambda state: jnp.clip(state.mean, state.low, state.high)
+  return Search(init, sample, update, mean, shift, lambda n: (samples,) * n)

@@ -97,7 +97,9 @@ def pddm(
     previous = state.mean[min(steps, len(state.mean)) - 1] if steps else state.previous
     return state._replace(mean=mean, previous=previous)
 
-  return Search(init, sample, update, lambda state: state.mean, shift, lambda n: (samples,) * n)
+  # The mean of samples that lie on a bound may be a rounding beyond it.
+  mean = lambda state: jnp.clip(state.mean, state.low, state.high)
+  return Search(init, sample, update, mean, shift, lambda n: (samples,) * n)
 
 
 def smooth(plans: Array, beta: Array, first: Array) -> Array:

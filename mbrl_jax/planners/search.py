@@ -139,8 +139,7 @@ def make_planner(
     shifted, next_phase = grid.shift(search.shift, found.search, phase, replan_every)
     plan_state = plan_state._replace(
       search=shifted,
-      # The mean of samples that lie on a bound may be a rounding beyond it.
-      plan=jnp.clip(plans_of(search.mean(found.search), phase), low, high),
+      plan=plans_of(search.mean(found.search), phase),
       value=found.value,
       phase=next_phase,
     )
