@@ -40,7 +40,15 @@ setup(
     "tensorboardX",
   ],
   extras_require={
-    "test": ["evosax", "flatbuffers", "pytest", "pytest-timeout", "pytest-xdist", "ruff"],
+    "test": [
+      "evosax",
+      "flatbuffers",
+      "gymnasium[mujoco]>=1.0",
+      "pytest",
+      "pytest-timeout",
+      "pytest-xdist",
+      "ruff",
+    ],
     "cuda13": ["jax[cuda13]>=0.10"],
     "cuda12": ["jax[cuda12]>=0.10"],
     "tpu": ["jax[tpu]>=0.10"],

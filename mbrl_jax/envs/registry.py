@@ -114,7 +114,11 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
     if override in own:
       _check_kind(override, value, own[override])
   common = {name: overrides.pop(name) for name in COMMON if name in overrides}
-  return adjust(make(physics, **overrides), **common)
+  env = make(physics, **overrides)
+  for override, value in overrides.items():  # after the task, which says what it wants
+    if value != value:
+      raise ValueError(f"override={override!r} is {value!r}; it must be a number.")
+  return adjust(env, **common)
 
 
 def adjust(
@@ -142,14 +146,16 @@ def adjust(
 def _check_kind(name: str, value: Any, default: Any) -> None:
   """Checks that a value is of the kind of the default: typed as a flag it may be anything."""
   real = lambda x: isinstance(x, numbers.Real) and not isinstance(x, bool)
-  number = lambda x: real(x) and abs(x) < LARGEST
-  many = lambda x: isinstance(x, (tuple, list)) and len(x) == len(default)
+  number = lambda x: real(x) and not abs(x) >= LARGEST
   kinds: dict[type, tuple[str, Callable[[Any], bool]]] = {
     bool: ("True or False", lambda x: isinstance(x, bool)),
     int: ("a whole number", lambda x: number(x) and isinstance(x, numbers.Integral)),
     float: ("a number", number),
     str: ("a name", lambda x: isinstance(x, str)),
-    tuple: ("as many numbers as " + repr(default), lambda x: many(x) and all(map(number, x))),
+    tuple: (
+      f"numbers like {default}",
+      lambda x: isinstance(x, (tuple, list)) and all(map(number, x)),
+    ),
   }
   want, fits = kinds.get(type(default), ("", lambda x: True))
   if not fits(value):

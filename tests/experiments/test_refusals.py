@@ -66,7 +66,7 @@ WRONG = [
   ("render", ["--env=pendulum", "--env.action_noise=[1,2]"], "one number or 1, got [1, 2]"),
   ("render", ["--env=pendulum", "--env.episode_length=1.5"], "1.5; it must be a whole number"),
   ("render", ["--env=ant_follow", "--env.as_released=yes"], "it must be True or False"),
-  ("render", ["--env=stochlite", "--env.velocity=(1,2)"], "it must be as many numbers as"),
+  ("render", ["--env=stochlite", "--env.velocity=(1,2)"], "velocity must be three numbers"),
   ("render", ["--env=pendulum", "--out=a.xyz"], "its name must end in .mp4 or .gif"),
   ("report", ["--runs={folder}", "--video_mb=inf"], "--video_mb=inf must be a finite number."),
   ("report", ["--runs={folder}", "--out=report.txt"], "there is no run in it"),
