@@ -265,7 +265,9 @@ def finish(
   if video:
     written += pictures.film_last(folder, task.env, task.seeds, console)
   console.print(_results(rows))
-  for file in [*written, folder.metrics, *sorted(folder.path.glob("logs*"))]:
+  # An episode that has not ended has no row yet.
+  tables = [folder.metrics] if rows else []
+  for file in [*written, *tables, *sorted(folder.path.glob("logs*"))]:
     console.print(f"wrote     {file}", markup=False)
   console.print(f"resume:   {resume}", markup=False)
   for program in ("evaluate", "render"):

@@ -186,8 +186,8 @@ class Run:
     if save:
       self.save_what_is_not()
     raise EnvironmentStopped(
-      f"Training stopped after step {self.step}: {reason} The newest checkpoint in "
-      f"{self.folder.checkpoints} is {'none' if self.saved is None else self.saved}."
+      f"Training stopped after step {self.step}: {reason.rstrip('.')}. The newest checkpoint "
+      f"in {self.folder.checkpoints} is {'none' if self.saved is None else self.saved}."
     ) from error
 
   def _over(self, i: int) -> bool:
