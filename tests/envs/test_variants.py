@@ -13,6 +13,7 @@ from mjcf_models import arm, cart
 from mbrl_jax.envs import make_env, make_mjcf, make_physics
 from mbrl_jax.envs.randomise import draw_models, vary_task
 from mbrl_jax.envs.task import make_task
+from mbrl_jax.ops.stream import stream_key
 
 COUNT = 3
 ARM_COST = {"tip": 1.0, "shake": 0.01}
@@ -113,7 +114,7 @@ def test_a_randomised_task_is_the_task_on_each_of_its_models():
   settings = {"count": 3, "seed": 5, "masses": (0.5, 2.0), "gains": (0.5, 2.0)}
   env, plain = make_env("hopper", randomise=settings), make_env("hopper")
   ranges = {name: settings[name] for name in ("masses", "gains")}
-  models = draw_models(plain.model, jax.random.key(5), 3, ranges)
+  models = draw_models(plain.model, stream_key("models", 5), 3, ranges)
   assert len({model.body_mass[1] for model in models}) == 3
   actions = jax.random.uniform(jax.random.key(9), (20, 3), minval=-1.0)
 
