@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import json
 import zlib
 from collections.abc import Mapping, Sequence
@@ -57,7 +58,7 @@ NOTHING = Seal(0, 0)
 """Of a file without rows."""
 
 
-class Journal:
+class Journal(abc.ABC):
   """Lines that each belong to an environment step."""
 
   def __init__(self, path: Path | str, after: int | None = None, seal: Seal | None = None):
@@ -98,9 +99,9 @@ class Journal:
     if self._path.exists():
       files.sync(self._path)
 
+  @abc.abstractmethod
   def _read(self, after: int, seal: Seal | None) -> list[str]:
     """Returns the lines to keep."""
-    raise NotImplementedError
 
   def _append(self, line: str, sealed: str) -> None:
     self._rows = self._rows.then(sealed.encode())
