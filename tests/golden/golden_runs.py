@@ -1,0 +1,166 @@
+"""Short runs whose numbers are kept, so that a change of structure can be seen to change none.
+
+  python tests/golden/golden_runs.py                  # records all runs anew
+  python tests/golden/golden_runs.py --compare        # tells where they differ, to the bit
+  python tests/golden/golden_runs.py --compare sac_1  # of one run
+
+A folder ``NAME_SEEDS`` holds ``metrics.csv`` and ``evaluations.csv`` of a run and ``leaves.csv``,
+the checksums of the arrays of its last checkpoint with how often each occurs. Programs are
+compiled quickly, as for the default tests. Bits depend on the processor, too: compare on the
+machine that recorded.
+"""
+
+from __future__ import annotations
+
+import collections
+import csv
+import hashlib
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+
+import jax
+import numpy as np
+
+FOLDER = pathlib.Path(__file__).parent
+QUICK = {
+  "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+  "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
+}
+SMALL_WORLD = (
+  "world.members=3 world.elites=2 world.hidden=(16,16) world.weight_decay=(1e-5,) "
+  "world.epochs=3 world.batch_size=32"
+)
+AGENT = "agent.hidden=(16,16) agent.batch_size=16"
+LOOKAHEAD = (
+  "lookahead.samples=12 lookahead.elites=4 lookahead.iterations=2 lookahead.particles=4"
+)
+STEPS = "steps=300 init_steps=100 update_every=50"
+IMAGINED = f"{STEPS} rollouts=20 epoch_length=100 {SMALL_WORLD} {AGENT}"
+PENDULUM = "--env=pendulum --env.episode_length=40 --eval_steps=100 --eval_episodes=2"
+PETS = (
+  "--env=cartpole --env.episode_length=30 --eval_every=1 --config.trials=2 "
+  "--config.model.members=3 --config.model.hidden=(16,16) --config.model.weight_decay=(1e-5,) "
+  "--config.fit.epochs=3 --config.planner.samples=16 --config.planner.elites=4 "
+  "--config.planner.horizon=5 --config.planner.particles=6 --config.planner.iterations=2"
+)
+
+
+def _flags(values: str) -> str:
+  return " ".join(f"--config.{value}" for value in values.split())
+
+
+RUNS = {
+  "pets": f"--algo=pets {PETS}",
+  "sac": "--algo=sac --env=inverted_pendulum --eval_steps=100 --eval_episodes=2 "
+  + _flags(f"{STEPS} {AGENT}"),
+  "mbpo": f"--algo=mbpo {PENDULUM} "
+  + _flags(
+    f"{IMAGINED} agent.repeat=2 ratio_schedule=(0,2,0.2,0.5) rollout_schedule=(0,2,1,3)"
+  ),
+  "mopac": f"--algo=mopac {PENDULUM} "
+  + _flags(f"{IMAGINED} agent.repeat=2 rollout_schedule=(0,2,2,3) copies=5"),
+  "mopac_as_released": f"--algo=mopac {PENDULUM} "
+  + _flags(f"{IMAGINED} agent.repeat=2 rollout_schedule=(0,2,2,3) copies=5 as_released=true"),
+  "demorl": f"--algo=demorl {PENDULUM} "
+  + _flags(f"{STEPS} imagined=1000 {SMALL_WORLD} {AGENT} {LOOKAHEAD}"),
+  "loop": f"--algo=loop {PENDULUM} "
+  + _flags(f"{STEPS} imagined=1000 {SMALL_WORLD} {AGENT} {LOOKAHEAD}"),
+  "demo_layer": f"--algo=demo_layer {PENDULUM} "
+  + _flags(f"{STEPS} directions=1 top=1 {SMALL_WORLD} {LOOKAHEAD} lookahead.horizon=4"),
+}
+"""Flags of ``experiments.train`` by name."""
+NAMES = [f"{name}_{seeds}" for name in RUNS for seeds in (1, 2)]
+
+
+def train(name: str, folder: pathlib.Path) -> None:
+  """Trains a run of ``NAMES`` in a process of its own."""
+  run, seeds = name.rsplit("_", 1)
+  command = f"-m experiments.train {RUNS[run]} --seeds={seeds} --seed=3 --video=false".split()
+  environment = {**os.environ, **QUICK}
+  subprocess.run(
+    [sys.executable, *command, f"--logdir={folder}"],
+    check=True,
+    env=environment,
+    cwd=FOLDER.parents[1],
+    capture_output=True,
+  )
+
+
+def tables(folder: pathlib.Path) -> dict[str, list[list[str]]]:
+  """Reads what a run has written."""
+  found = {}
+  for name in ("metrics.csv", "evaluations.csv"):
+    if (folder / name).exists():
+      found[name] = list(csv.reader((folder / name).open()))
+  found["leaves.csv"] = [[k, str(n)] for k, n in sorted(checksums(folder).items())]
+  return found
+
+
+def checksums(folder: pathlib.Path) -> collections.Counter:
+  """Counts the checksums of the arrays of more than four numbers in the last checkpoint."""
+  from experiments import job
+  from mbrl_jax.runtime import run_folder
+  from mbrl_jax.runtime.checkpoint import Checkpoints
+
+  opened = run_folder.open_run(folder)
+  state = Checkpoints(opened.checkpoints).restore(job.build_run(opened).init(), None).state
+  found = collections.Counter()
+  for leaf in jax.tree.leaves(state):
+    if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+      leaf = jax.random.key_data(leaf)
+    array = np.asarray(leaf)
+    if array.size > 4 and array.any():
+      found[hashlib.sha256(f"{array.dtype}".encode() + array.tobytes()).hexdigest()[:16]] += 1
+  return found
+
+
+def compare(name: str, found: dict[str, list[list[str]]]) -> list[str]:
+  """Says in what tables of a run differ from the golden ones; whole columns may be added."""
+  differences = []
+  for file in sorted((FOLDER / name).glob("*.csv")):
+    golden, rows = list(csv.reader(file.open())), found.get(file.name, [])
+    if file.name == "leaves.csv":
+      now, before = ({row[0] for row in table} for table in (rows, golden))
+      gone, new = sorted(before - now), sorted(now - before)
+      if gone or new:
+        differences.append(
+          f"{name}: of {len(before)} arrays {len(gone)} are gone: {gone}; new: {new}"
+        )
+      continue
+    as_columns = lambda table: dict(zip(table[0], zip(*table[1:], strict=True), strict=True))
+    now, before = as_columns(rows) if rows else {}, as_columns(golden)
+    differences += [
+      f"{name}/{file.name}: column {column} is {now.get(column)}, was {values}"
+      for column, values in before.items()
+      if now.get(column) != values
+    ]
+  return differences
+
+
+def main(arguments: list[str]) -> int:
+  """Records, or compares; returns the exit status."""
+  names = [word for word in arguments if not word.startswith("-")] or NAMES
+  status = 0
+  for name in names:
+    with tempfile.TemporaryDirectory() as temporary:
+      folder = pathlib.Path(temporary) / name
+      train(name, folder)
+      found = tables(folder)
+    if "--compare" in arguments:
+      differences = compare(name, found)
+      status |= bool(differences)
+      print("\n".join(differences) if differences else f"{name}: the same", flush=True)
+      continue
+    (FOLDER / name).mkdir(exist_ok=True)
+    for file, rows in found.items():
+      with (FOLDER / name / file).open("w", newline="") as opened:
+        csv.writer(opened, lineterminator="\n").writerows(rows)
+    print(f"recorded {name}", flush=True)
+  return status
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))
