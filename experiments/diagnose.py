@@ -55,10 +55,10 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   outputs.check_folder(out)
   _, task, restored = evaluate.restore(options)
   insight = task.algorithm.insight
-  rollout, seconds = task.evaluation(options.episodes, restored.state.act)
+  rollout, seconds = task.evaluation(options.episodes, restored.state)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
   key = evaluate.episodes_key(options.seed)
-  episodes, state = rollout(restored.state.act, key)["transition"], restored.state
+  episodes, state = rollout(restored.state, key)["transition"], restored.state
   if task.seeds:
     episodes, state = jax.tree.map(lambda x: x[0], (episodes, state))
     console.print(f"of {len(task.seeds)} seeds the first is diagnosed", markup=False)

@@ -193,22 +193,24 @@ def plans(
 
 def _planned_episode(algorithm: Algorithm, env: Env, state: TrainState) -> Callable:
   """Returns ``key -> (states, plans [T, H, A], ess [T], made [T])`` of one episode."""
+  params = algorithm.params(state)
 
-  def step(carry: tuple[EnvState, Any, Array], key: Key) -> tuple:
-    seen, act, over = carry
+  def step(loop: tuple[EnvState, Any, Array], key: Key) -> tuple:
+    seen, carry, over = loop
     act_key, step_key = jax.random.split(key)
-    new = algorithm.insight.planned(act).age == 0  # otherwise an older plan goes on
-    action, act, _ = algorithm.act(act, seen.obs, act_key)
-    planned = algorithm.insight.planned(act)
+    new = algorithm.insight.planned(carry).age == 0  # otherwise an older plan goes on
+    action, carry, _ = algorithm.act(params, carry, seen.obs, act_key)
+    planned = algorithm.insight.planned(carry)
     after, transition = env.step(seen, action, step_key)
     made = new & jnp.all(planned.plan[0] == action) & ~over
     over = over | transition.terminated | transition.truncated
     ess = getattr(planned.search, "ess", None)
-    return (after, act, over), (seen, planned.plan, ess, made)
+    return (after, carry, over), (seen, planned.plan, ess, made)
 
   def episode(key: Key) -> tuple:
     reset_key, key = jax.random.split(key)
-    start = env.reset(reset_key), algorithm.reset(state.act), jnp.zeros((), bool)
+    carry = algorithm.reset(params, jax.tree.map(lambda x: x[0], state.carry))
+    start = env.reset(reset_key), carry, jnp.zeros((), bool)
     return jax.lax.scan(step, start, jax.random.split(key, env.spec.episode_length))[1]
 
   return episode

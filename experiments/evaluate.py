@@ -51,7 +51,7 @@ def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, R
   task = job.build_run(folder)
   step = "best" if options.best else options.step
   restored = Checkpoints(folder.checkpoints).restore(task.init(), step)
-  folder.check_config_of(restored.host)
+  folder.check_config_of(restored.host, task.grows)
   return folder, task, restored
 
 
@@ -66,9 +66,9 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   console = command.console()
   out = outputs.check_file(open_run(options).path / "evaluation.json", "--run")
   _, task, restored = restore(options)
-  rollout, seconds = task.evaluation(options.episodes, restored.state.act)
+  rollout, seconds = task.evaluation(options.episodes, restored.state)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
-  returns = np.atleast_2d(job.returns(rollout(restored.state.act, episodes_key(options.seed))))
+  returns = np.atleast_2d(job.returns(rollout(restored.state, episodes_key(options.seed))))
   table = rich.table.Table(title=f"{options.episodes} episodes at step {restored.step}")
   for name in ("trained seed", "mean", "std", "median", "min", "max"):
     table.add_column(name, justify="right")

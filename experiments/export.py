@@ -24,6 +24,7 @@ from experiments import command, evaluate, job, outputs
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.runtime import portable
 from mbrl_jax.runtime.checkpoint import Restored
+from mbrl_jax.types import TrainState
 
 
 def define() -> None:
@@ -42,12 +43,12 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   outputs.check_folder(out)
   _, task, restored = evaluate.restore(options)
   algorithm, spec = task.algorithm, task.env.spec
-  seed, act = _choose(task, restored, options.seed)
+  seed, state = _choose(task, restored, options.seed)
   key = jax.random.key(0, impl="threefry2x32")
 
   def control(given: dict[str, Any]) -> dict[str, Any]:
-    action, act, _ = algorithm.act(given["act"], given["obs"], given["key"])
-    return {"action": action, "act": act}
+    action, carry, _ = algorithm.act(*(given[n] for n in ("params", "carry", "obs", "key")))
+    return {"action": action, "carry": carry}
 
   obs = jax.jit(task.env.reset)(jax.random.key(0)).obs
   about = {
@@ -60,7 +61,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     "action_high": [float(x) for x in spec.action_high],
     "mbrl_jax": mbrl_jax.__version__,
   }
-  inputs = {"act": algorithm.reset(algorithm.deploy(act)), "key": key, "obs": obs}
+  params, carry = algorithm.deploy(jax.jit(algorithm.params)(state))
+  inputs = {"params": params, "carry": carry, "key": key, "obs": obs}
   try:
     apart = portable.export(control, inputs, out, "policy", about)
   except ImportError as error:
@@ -75,8 +77,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   return 0
 
 
-def _choose(task: job.Job, restored: Restored, seed: int | None) -> tuple[int, Any]:
-  """Returns the number of a trained seed and what it acts with."""
+def _choose(task: job.Job, restored: Restored, seed: int | None) -> tuple[int, TrainState]:
+  """Returns the number of a trained seed and its state."""
   trained = task.seeds or [task.settings["seed"]]
   seed = trained[0] if seed is None else seed
   try:
@@ -84,8 +86,8 @@ def _choose(task: job.Job, restored: Restored, seed: int | None) -> tuple[int, A
   except ValueError as error:
     raise command.UsageError(str(error)) from error
   if not task.seeds:
-    return seed, restored.state.act
-  return seed, jax.tree.map(lambda x: x[trained.index(seed)], restored.state.act)
+    return seed, restored.state
+  return seed, jax.tree.map(lambda x: x[trained.index(seed)], restored.state)
 
 
 if __name__ == "__main__":

@@ -15,10 +15,13 @@ from experiments import configuration, tasks
 from experiments.command import UsageError
 from experiments.flag_checks import check_most
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
-from mbrl_jax.algorithms.demorl import preload
-from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
-from mbrl_jax.envs import Task, never
-from mbrl_jax.envs.action_noise import ActionNoise
+from mbrl_jax.algorithms.step import (
+  check_envs,
+  init_state,
+  make_evaluation,
+  make_step,
+  uneven,
+)
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.runtime import loop
@@ -27,7 +30,7 @@ from mbrl_jax.runtime.devices import compile_ahead, compiler_options
 from mbrl_jax.runtime.memory import check_fits
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
 from mbrl_jax.runtime.run_folder import RunFolder
-from mbrl_jax.types import Algorithm, Env, Key, TrainState
+from mbrl_jax.types import Algorithm, Budget, Env, Key, TrainState
 
 LONGEST_CHUNK = 25
 """Environment steps of one compiled call at most: how long a signal may have to wait."""
@@ -68,51 +71,55 @@ class Job(NamedTuple):
     return None if self.runs == 1 and self.seeds is None else self.runs * len(self.seeds or [0])
 
   @property
-  def total_steps(self) -> int:
-    """Environment steps of the whole run; at most, where it is counted in trials."""
-    if hasattr(self.config, "steps"):
-      return self.config.steps
-    return self.total_episodes * self.env.spec.episode_length
+  def envs(self) -> int:
+    """Environments that each learner acts in."""
+    return self.settings["envs"]
 
   @property
-  def total_episodes(self) -> int:
-    """Episodes of the whole run, 0 where it is counted in steps."""
-    if hasattr(self.config, "steps"):
-      return 0
-    return self.config.trials + getattr(self.config, "init_trials", 0)
+  def total_steps(self) -> int:
+    """Environment steps of the whole run; at most, where it is counted in episodes."""
+    budget = self.algorithm.budget
+    return budget.steps or budget.episodes * self.env.spec.episode_length
+
+  @property
+  def grows(self) -> str:
+    """Field of ``config.json`` that says how long the run is."""
+    return f"config.{self.algorithm.budget.length}"
 
   @property
   def checkpoint_steps(self) -> int:
     """Environment steps between checkpoints; 0: one for each episode."""
-    return _share(self.config) if hasattr(self.config, "steps") else 0
+    return _share(self.algorithm.budget)
 
   @property
   def chunk(self) -> int:
-    """Environment steps of a compiled call: the config's, or a divisor of the episode's.
+    """Environment steps of a compiled call: the algorithm's, or a divisor of the episode's.
 
-    Where episodes may end early several seeds take one at a time, so that none waits for its
-    next fit while others go on, and so does a run with evaluations after so many steps.
+    Where episodes may end early several seeds take one of each environment at a time, so that
+    none waits for its next fit while others go on, and so does a run with evaluations after so
+    many steps.
     """
-    if hasattr(self.config, "update_every"):
-      return self.config.update_every
+    if self.algorithm.budget.chunk:
+      return self.algorithm.budget.chunk
     every, several = self.settings["eval_steps"], self.settings["seeds"] > 1
-    if (every or several) and _may_end_early(self.env):
-      return 1
-    length = math.gcd(self.env.spec.episode_length, every)
-    return max(n for n in range(1, LONGEST_CHUNK + 1) if length % n == 0)
+    if (every or several) and not self.env.spec.full_length:
+      return self.envs
+    length = math.gcd(self.env.spec.episode_length, every // self.envs)
+    longest = max(LONGEST_CHUNK // self.envs, 1)
+    return self.envs * max(n for n in range(1, longest + 1) if length % n == 0)
 
   def init(self) -> TrainState:
     """Makes the state of the run before its first step."""
-    start = jax.jit(lambda key: init_state(self.algorithm, self.env, key))
-    fill = lambda state, data: state
+    start = jax.jit(lambda key: init_state(self.algorithm, self.env, key, self.envs))
+    fill, preload = lambda state, data: state, self.algorithm.preload
     leaves = jax.tree.leaves(jax.eval_shape(start, jax.random.key(0)))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     check_fits(size * (self.width or 1), "the training state")
     data = None
-    if getattr(self.config, "dataset", ""):
+    if preload is not None:
       try:
-        data, fill = load_dataset(self.config.dataset, self.env.spec), jax.jit(preload)
-        jax.eval_shape(preload, jax.eval_shape(start, jax.random.key(0)), data)
+        data, fill = load_dataset(preload.path, self.env.spec), jax.jit(preload.fill)
+        jax.eval_shape(preload.fill, jax.eval_shape(start, jax.random.key(0)), data)
       except ValueError as error:
         raise UsageError(_as_flag(str(error))) from error
     if self.seeds is None:
@@ -124,7 +131,9 @@ class Job(NamedTuple):
   def step(self, steps: int | None = None) -> loop.Step:
     """Makes the compiled training step, of so many environment steps or of ``chunk``."""
     steps = self.chunk if steps is None else steps
-    make = lambda **options: make_step(self.algorithm, self.env, steps=steps, **options)
+    make = lambda **options: make_step(
+      self.algorithm, self.env, steps=steps, envs=self.envs, **options
+    )
     options = compiler_options()
     if self.mesh is None:
       return make(seeds=self.width, compiler_options=options)
@@ -133,14 +142,19 @@ class Job(NamedTuple):
 
   def rest(self) -> tuple[int, loop.Step] | None:
     """Makes the step of what is left at the end of a run of no whole number of chunks."""
-    left = 0 if self.total_episodes else self.total_steps % self.chunk
+    left = self.algorithm.budget.steps % self.chunk
     return (left, self.step(left)) if left else None
 
-  def evaluation(self, episodes: int, act: Any) -> tuple[Any, float]:
+  def params(self, state: TrainState) -> Any:
+    """Returns what acting needs, of each seed."""
+    several = self.algorithm.params if self.width is None else jax.vmap(self.algorithm.params)
+    return jax.jit(several)(state)
+
+  def evaluation(self, episodes: int, state: TrainState) -> tuple[Any, float]:
     """Compiles evaluation episodes.
 
     Returns:
-      ``(act, key) -> metrics`` as ``make_evaluation`` gives them, with a leading
+      ``(state, key) -> metrics`` as ``make_evaluation`` gives them, with a leading
       ``[width]``, and the seconds it took to compile.
     """
     options = compiler_options()
@@ -156,8 +170,10 @@ class Job(NamedTuple):
       else:
         rollout = over_seeds(several, self.mesh, compiler_options=options)
       keys = lambda key: jax.numpy.tile(self._evaluation_keys(key), self.runs)
-    compiled, seconds = compile_ahead(rollout, act, keys(jax.random.key(0)))
-    return lambda act, key: jax.device_get(compiled(act, keys(key))), seconds
+    shapes = jax.eval_shape(self.params, state)
+    compiled, seconds = compile_ahead(rollout, shapes, keys(jax.random.key(0)))
+    run = lambda state, key: compiled(self.params(state), keys(key))
+    return lambda state, key: jax.device_get(run(state, key)), seconds
 
   def _evaluation_keys(self, key: Key) -> Key:
     """Returns what decides an evaluation of each seed: the same in every run of several."""
@@ -172,13 +188,14 @@ def make_settings(
   physics: str,
   seed: int,
   seeds: int,
+  envs: int = 1,
   env_overrides: dict[str, Any],
   config_overrides: dict[str, Any],
   eval_every: int | None = None,
   eval_steps: int | None = None,
   eval_episodes: int | None = None,
 ) -> Settings:
-  """Resolves names, preset and overrides to plain data.
+  """Resolves names, preset and overrides to plain data; ``build`` says when to evaluate.
 
   Raises:
     UsageError: names the argument, the value and the valid ones.
@@ -186,7 +203,7 @@ def make_settings(
   try:
     choice("--algo", algo, list_algorithms())
     choice("--preset", preset, configuration.presets(algo))
-    positive(seeds=seeds)
+    positive(seeds=seeds, envs=envs)
     validate.seeds(seed, seeds, "--seed")
     values = configuration.preset_values(algo, preset, env)
     config = configuration.override(default_config(algo), {**values, **config_overrides})
@@ -194,12 +211,16 @@ def make_settings(
       if name.endswith((".iterations", ".horizon")):
         check_most(f"--config.{name}", field.default)
     check_most("--seeds", seeds)
-    positive(update_every=getattr(config, "update_every", 1))  # evaluations are counted in it
     if eval_every and eval_steps:
       raise ValueError(
         f"--eval_every={eval_every} and --eval_steps={eval_steps} exclude each other."
       )
     env_overrides = configuration.nested(env_overrides)
+    asked = {
+      "eval_every": eval_every,
+      "eval_steps": eval_steps,
+      "eval_episodes": eval_episodes,
+    }
   except ValueError as error:
     raise UsageError(_as_flag(str(error))) from error
   return {
@@ -210,52 +231,49 @@ def make_settings(
     "preset": preset,
     "seed": seed,
     "seeds": seeds,
-    **_evaluation(config, eval_every, eval_steps, eval_episodes),
+    "envs": envs,
+    **{name: value for name, value in asked.items() if value is not None},
     "env_overrides": env_overrides,
     "config": configuration.to_dict(config),
   }
 
 
-def _evaluation(
-  config: Any, every: int | None, steps: int | None, episodes: int | None
-) -> Settings:
-  """Says when to evaluate, where the command line does not."""
-  counts_steps = hasattr(config, "steps")
-  if every is None and steps is None:
-    every, steps = (0, _evaluation_share(config)) if counts_steps else (5, 0)
-  return {
-    "eval_every": every or 0,
-    "eval_steps": steps or 0,
-    "eval_episodes": episodes or (10 if counts_steps else 1),
-  }
+def _evaluation(budget: Budget, asked: Settings) -> Settings:
+  """Says when to evaluate, where nobody has asked for it."""
+  in_steps = budget.unit == "steps"
+  default = {"eval_every": 0, "eval_steps": 0, "eval_episodes": 10 if in_steps else 1}
+  if not asked.keys() & {"eval_every", "eval_steps"}:
+    default["eval_every" if not in_steps else "eval_steps"] = (
+      _evaluation_share(budget) if in_steps else 5
+    )
+  return {**default, **{name: asked[name] for name in default if name in asked}}
 
 
-def _share(config: Any) -> int:
-  """Returns a twentieth of a run that is counted in steps."""
-  return max(config.steps // 20, 1)
+def _share(budget: Budget) -> int:
+  """Returns a twentieth of a run that is counted in steps, 0 of another."""
+  return max(budget.steps // 20, 1) if budget.steps else 0
 
 
-def _evaluation_share(config: Any) -> int:
+def _evaluation_share(budget: Budget) -> int:
   """Returns the share in whole compiled calls: evaluations take place between them."""
-  chunk = config.update_every
-  return min(-(-_share(config) // chunk) * chunk, config.steps)
+  chunk = budget.chunk or 1
+  return min(-(-_share(budget) // chunk) * chunk, budget.steps)
 
 
-def check_evaluations(settings: Settings) -> None:
+def check_evaluations(task: Job) -> None:
   """Refuses evaluations that would not take place when they are asked for.
 
   Raises:
     UsageError: some evaluation would fall inside a compiled call.
   """
-  every, config = settings["eval_steps"], settings["config"]
-  if not every or "update_every" not in config:
+  every, budget = task.settings["eval_steps"], task.algorithm.budget
+  if not every or not budget.chunk:
     return
-  chunk = config["update_every"]
-  if every % chunk and every < config["steps"]:
+  if every % budget.chunk and every < budget.steps:
     raise UsageError(
       f"--eval_steps={every} asks for an evaluation after {every} steps, but one compiled "
-      f"call takes --config.update_every={chunk}, and evaluations take place between calls: "
-      "choose a multiple of it."
+      f"call takes {budget.chunk}, and evaluations take place between calls: choose a multiple "
+      "of that."
     )
 
 
@@ -276,6 +294,10 @@ def build(settings: Settings, devices: int = 1) -> Job:
     env = tasks.make_checked(settings["env"], settings["physics"], settings["env_overrides"])
     config = config_of(settings)
     algorithm = make_algorithm(settings["algo"], env.spec, config)
+    settings = {"envs": 1, **settings}  # earlier versions had one
+    _check_envs(algorithm.budget, settings["envs"])
+    check_envs(algorithm, env, settings["envs"])
+    settings |= _evaluation(algorithm.budget, settings)
   except (ValueError, ImportError) as error:
     raise UsageError(_as_flag(str(error))) from error
   except KeyError as error:
@@ -283,9 +305,19 @@ def build(settings: Settings, devices: int = 1) -> Job:
   return Job(settings, config, env, algorithm, mesh)
 
 
-def _may_end_early(env: Env) -> bool:
-  """Tells whether nothing says that all episodes take their full time."""
-  return not (isinstance(env, (Task, ActionNoise)) and env.spec.terminated is never)
+def _check_envs(budget: Budget, envs: int) -> None:
+  """Refuses environments that do not divide what the config counts, with flags that would do.
+
+  Raises:
+    UsageError: names them.
+  """
+  odd = uneven(budget, max(envs, 1))
+  if odd:
+    flags = lambda counts: " ".join(f"--config.{name}={n}" for name, n in counts.items())
+    raise UsageError(
+      f"--envs={envs} does not divide {flags({name: budget.counts[name] for name in odd})}, "
+      f"which count all environments together: add {flags(odd)}, or other multiples."
+    )
 
 
 def config_of(settings: Settings) -> Any:

@@ -126,8 +126,8 @@ def _fresh_episode(options: flags.FlagValues) -> Film:
   folder, task, restored = evaluate.restore(options)
   _require_drawable(task.env)
   chosen = _seed_index(options, task)
-  rollout, _ = task.evaluation(1, restored.state.act)
-  metrics = rollout(restored.state.act, evaluate.episodes_key(options.seed))
+  rollout, _ = task.evaluation(1, restored.state)
+  metrics = rollout(restored.state, evaluate.episodes_key(options.seed))
   if task.seeds:
     metrics = jax.tree.map(lambda x: x[chosen], metrics)
   transition = jax.tree.map(lambda x: x[0], metrics["transition"])

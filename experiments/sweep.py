@@ -1,7 +1,7 @@
 r"""Trains every combination of some values, several runs side by side.
 
   python -m experiments.sweep --algo=sac --env=pendulum --seeds=3 --logdir=runs/sweep \
-    --sweep.agent.learning_rate=3e-4,1e-3 --sweep.agent.repeat=1,2 --jobs=2
+    --sweep.agent.learning_rate=3e-4,1e-3 --sweep.agent.updates_per_step=1,2 --jobs=2
   python -m experiments.sweep --logdir=runs/nets --sweep.model.hidden='(64,64);(200,200)'
   python -m experiments.sweep --logdir=runs/all --sweep.algo=sac,mbpo --sweep.env=ant,hopper
   python -m experiments.sweep --logdir=runs/noise --sweep.env.action_noise=0,0.1 --backend=ray
@@ -92,7 +92,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
       cell.name,
       _place(folder, cell),
       task.total_steps,
-      task.total_episodes * len(task.seeds or [0]),
+      task.algorithm.budget.episodes * len(task.seeds or [0]),
     )
     for cell, task in zip(cells, tasks, strict=True)
   ]
@@ -153,13 +153,15 @@ def _place(folder: Path, cell: grid.Cell) -> run_folder.RunFolder:
 def _task(folder: Path, cell: grid.Cell) -> job.Job:
   """Builds the job of a combination, checked as far as that needs no training."""
   place = _place(folder, cell)
+  # Sizes are the same whatever simulates, and this process may lack what the runs have.
+  task = job.build({**cell.settings, "physics": "auto"})
+  task = task._replace(settings={**task.settings, "physics": cell.settings["physics"]})
   if (place.path / "config.json").exists():
-    run_folder.check_config(place, cell.settings)
+    run_folder.check_config(place, task.settings, task.grows)
   else:
     run_folder.check_free(place.path)
-    job.check_evaluations(cell.settings)
-  # Sizes are the same whatever simulates, and this process may lack what the runs have.
-  return job.build({**cell.settings, "physics": "auto"})._replace(settings=cell.settings)
+    job.check_evaluations(task)
+  return task
 
 
 def _say_done(runs: list[schedule.Run], console: rich.console.Console) -> None:
@@ -188,7 +190,7 @@ def _groups(
     [(run, task) for run, _, task in left.values()], most, options.jobs, console
   )
   return [
-    _joint(group, [left[run.name][1] for run in group], options)
+    _joint(group, [left[run.name][2] for run in group], options)
     if len(group) > 1
     else _lone(group[0], left[group[0].name][1], options)
     for group in grouped
@@ -196,7 +198,7 @@ def _groups(
 
 
 def _lone(run: schedule.Run, cell: grid.Cell, options: flags.FlagValues) -> schedule.Group:
-  own = (*grid.FLAGS, "seed", "seeds")
+  own = (*grid.FLAGS, "seed", "seeds", "envs")
   words = [f"--{name}={cell.flags[name]}" for name in own] + _typed(options)
   words += [
     f"--{group}.{name}={value}"
@@ -209,11 +211,13 @@ def _lone(run: schedule.Run, cell: grid.Cell, options: flags.FlagValues) -> sche
 
 
 def _joint(
-  runs: list[schedule.Run], cells: list[grid.Cell], options: flags.FlagValues
+  runs: list[schedule.Run], tasks: list[job.Job], options: flags.FlagValues
 ) -> schedule.Group:
-  for run, cell in zip(runs, cells, strict=True):
+  for run, task in zip(runs, tasks, strict=True):
     if not (run.folder.path / "config.json").exists():
-      run_folder.create(run.folder.path, cell.settings)
+      run_folder.create(run.folder.path, task.settings)
+    else:
+      run_folder.extend(run.folder, task.settings)
   words = [*(f"--runs={run.folder.path}" for run in runs), *_typed(options)]
   program = [sys.executable, "-m", "experiments.sweeping.together", *words]
   log = runs[0].log.with_name(f"{runs[0].name}_and_{len(runs) - 1}_more.log")
@@ -225,7 +229,7 @@ def _typed(options: flags.FlagValues) -> list[str]:
   return [
     flag.serialize()
     for flag in options.get_flags_for_module(train.__name__)
-    if flag.present and flag.name not in (*grid.FLAGS, "seed", "seeds")
+    if flag.present and flag.name not in (*grid.FLAGS, "seed", "seeds", "envs")
   ]
 
 

@@ -34,9 +34,10 @@ from mbrl_jax.envs.adapters.extra import import_extra
 from mbrl_jax.runtime import audit, lock, loop, run_folder, wandb_tracker
 from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.table import read_table
+from mbrl_jax.types import TrainState
 
 EVALUATION = ("eval_every", "eval_steps", "eval_episodes")
-STORED = ("algo", "env", "physics", "preset", "seed", "seeds", *EVALUATION)
+STORED = ("algo", "env", "physics", "preset", "seed", "seeds", "envs", *EVALUATION)
 """Flags that ``config.json`` keeps and that a resumed run takes from there."""
 
 
@@ -47,6 +48,13 @@ def define() -> None:
   flags.DEFINE_string("logdir", None, "Folder of the run. Default: runs/ALGO_ENV_SEED.")
   flags.DEFINE_integer("seed", 0, "Seed; equal seeds give equal runs on one machine.", 0)
   flags.DEFINE_integer("seeds", 1, "Seeds to train at once: --seed and those after it.", 1)
+  flags.DEFINE_integer(
+    "envs",
+    1,
+    "Environments that each learner acts in at once. Steps are counted over all of them, so it "
+    "divides the config's counts of steps, or of trials.",
+    1,
+  )
   flags.DEFINE_integer(
     "devices",
     1,
@@ -144,7 +152,8 @@ def _train(
     schedule,
     seeds=task.seeds,
     rest=task.rest(),
-    evaluate=make_evaluator(task, state.act, console) if schedule.evaluates else None,
+    envs=task.envs,
+    evaluate=make_evaluator(task, state, console) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
     tracker=_tracker(folder, options.wandb) if options.wandb else None,
   )
@@ -176,6 +185,7 @@ def open_job(
     raise command.UsageError("--step says where to resume: add --resume.")
   if not options.resume:
     task = job.build(_settings(options, dotted, {}), options.devices)
+    job.check_evaluations(task)
     names = [options.algo, tasks.label(options.env), f"seed{options.seed}"]
     path = options.logdir or "runs/" + "_".join(names)
     with run_folder.new_run(path, task.settings) as folder:
@@ -187,13 +197,14 @@ def open_job(
   with job.of_file(folder):
     job.config_of(folder.config())
   settings = _settings(options, dotted, folder.config())
-  run_folder.check_config(folder, settings)
   task = job.build(settings, options.devices)
+  run_folder.check_config(folder, task.settings, task.grows)
   with lock.writing(folder.path):
     if not folder.checkpoints.exists():  # a run that was killed before starts over
       run_folder.write_versions(folder)
     if options.step is None:  # also checked when it is read, but that is after compiling
       audit.check(folder)
+    run_folder.extend(folder, task.settings)
     yield folder, task
 
 
@@ -212,8 +223,6 @@ def _settings(
     env_overrides={**run_folder.flat(stored.get("env_overrides", {})), **dotted["env"]},
     config_overrides={**run_folder.flat(stored.get("config", {})), **dotted["config"]},
   )
-  if not stored:
-    job.check_evaluations(settings)
   return settings
 
 
@@ -221,25 +230,26 @@ def make_schedule(options: flags.FlagValues, task: job.Job) -> loop.Schedule:
   """Says when a run is evaluated and saved."""
   return loop.Schedule(
     total_steps=task.total_steps,
-    total_episodes=task.total_episodes,
+    total_episodes=task.algorithm.budget.episodes,
     eval_every=task.settings["eval_every"],
     eval_steps=task.settings["eval_steps"],
     checkpoint_every=options.checkpoint_every or 1,
     checkpoint_steps=0 if options.checkpoint_every else task.checkpoint_steps,
+    grows=task.grows,
     keep=options.keep,
     keep_rollouts=options.rollouts,
   )
 
 
 def make_evaluator(
-  task: job.Job, act: Any, console: rich.console.Console
-) -> Callable[[Any, int], np.ndarray]:
+  task: job.Job, state: TrainState, console: rich.console.Console
+) -> Callable[[TrainState, int], np.ndarray]:
   """Compiles evaluation rollouts whose randomness depends on seed and step alone."""
-  rollout, seconds = task.evaluation(task.settings["eval_episodes"], act)
+  rollout, seconds = task.evaluation(task.settings["eval_episodes"], state)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
   # Far from the seeds of training, so that no evaluation repeats a training episode.
   base = 1_000_003 * (task.settings["seed"] + 1)
-  return lambda act, step: job.returns(rollout(act, jax.random.key((base + step) % 2**31)))
+  return lambda state, step: job.returns(rollout(state, jax.random.key((base + step) % 2**31)))
 
 
 def finish(

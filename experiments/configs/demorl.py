@@ -10,7 +10,7 @@ CPU = {
   "init_steps": 500,
   "update_every": 125,
   "agent.hidden": (64, 64),
-  "agent.repeat": 10,
+  "agent.updates_per_step": 10,
   "world.hidden": (64, 64),
   "world.weight_decay": (5e-5,),
   # An epoch of few transitions is few gradient steps: small batches make them enough.

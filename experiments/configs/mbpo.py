@@ -11,7 +11,7 @@ SMALL = {
   "update_every": 50,
   "rollouts": 1000,
   "agent.hidden": (64, 64),
-  "agent.repeat": 10,
+  "agent.updates_per_step": 10,
   "agent.learning_rate": 1e-3,
   "world.hidden": (64, 64),
   "world.weight_decay": (5e-5,),
@@ -41,7 +41,7 @@ PRESETS = {
     "any": {"steps": 300_000},
     "halfcheetah": {
       "steps": 400_000,
-      "agent.repeat": 40,
+      "agent.updates_per_step": 40,
       "agent.target_entropy": -3.0,
     },
     "hopper": {
@@ -63,7 +63,7 @@ PRESETS = {
       "init_steps": 500,
       "epoch_length": 250,
       "rollout_schedule": (1, 15, 1, 1),
-      "agent.repeat": 10,
+      "agent.updates_per_step": 10,
       "agent.target_entropy": -0.05,
     },
     "inverted_double_pendulum": {

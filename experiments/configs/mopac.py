@@ -21,13 +21,13 @@ PRESETS = {
   "cpu": {
     "any": {**_CPU, **LARGER},
     # Refined plans bear learning early and fast, which MBPO's do not.
-    "pendulum": {**_CPU, "steps": 2000, "init_steps": 200, "agent.repeat": 20},
+    "pendulum": {**_CPU, "steps": 2000, "init_steps": 200, "agent.updates_per_step": 20},
     "inverted_pendulum": {**_CPU, "steps": 4000},
   },
   "paper": {
     "any": {"steps": 200_000},
     "hopper": {"steps": 100_000},
-    "halfcheetah": {"ratio_schedule": (0, 70, 0.2, 0.8), "agent.repeat": 40},
+    "halfcheetah": {"ratio_schedule": (0, 70, 0.2, 0.8), "agent.updates_per_step": 40},
     "humanoid": {
       "rollout_schedule": (0, 80, 5, 15),
       "ratio_schedule": (0, 80, 0.95, 0.05),
@@ -40,7 +40,7 @@ PRESETS = {
       "steps": 20_000,
       "epoch_length": 250,
       "ratio_schedule": (0, 70, 0.05, 0.05),
-      "agent.repeat": 10,
+      "agent.updates_per_step": 10,
     },
   },
 }

@@ -71,8 +71,9 @@ def _program(task: job.Job) -> str:
   """Returns a digest of the compiled step and evaluation of one seed, constants included."""
   lone = task._replace(settings={**task.settings, "seeds": 1}, mesh=None)
   key = jax.random.key(0)
-  state = jax.eval_shape(lambda key: init_state(task.algorithm, task.env, key), key)
+  state = jax.eval_shape(lambda key: init_state(task.algorithm, task.env, key, task.envs), key)
+  params = jax.eval_shape(task.algorithm.params, state)
   evaluation = make_evaluation(task.algorithm, task.env)
-  lowered: list[Any] = [lone.step().lower(state), evaluation.lower(state.act, key)]
+  lowered: list[Any] = [lone.step().lower(state), evaluation.lower(params, key)]
   text = "".join(program.as_text() for program in lowered) + str(jax.tree.structure(state))
   return hashlib.sha256(text.encode()).hexdigest()

@@ -52,15 +52,18 @@ def _train(
   together = tasks[0]._replace(runs=len(tasks))
   schedule = train.make_schedule(options, together)
   states = [task.init() for task in tasks]
-  act = jax.eval_shape(lambda: join(states, together.seeds)).act
+  joined = jax.eval_shape(lambda: join(states, together.seeds))
   outcomes = loop.train_together(
     together.step(),
     states,
     folders,
     schedule,
     seeds=together.seeds,
+    envs=together.envs,
     rest=together.rest(),
-    evaluate=train.make_evaluator(together, act, consoles[0]) if schedule.evaluates else None,
+    evaluate=(
+      train.make_evaluator(together, joined, consoles[0]) if schedule.evaluates else None
+    ),
     resume=True,
     consoles=consoles,
   )

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.algorithms.parts.warm_up import one_less, uniform_action
 from mbrl_jax.learners import SAC, SACState, SACTuning, make_sac
+from mbrl_jax.ops.share import floor_share
 from mbrl_jax.ops.validate import between, positive
-from mbrl_jax.types import Array, EnvSpec, Key, Metrics, TrainState, Transition
+from mbrl_jax.types import Array, EnvSpec, Key, Metrics, Params, TrainState, Transition
 
 
 @dataclass(frozen=True)
@@ -21,7 +23,8 @@ class AgentConfig:
   Attributes:
     hidden: widths of the hidden layers of actor and critics.
     batch_size: transitions in a gradient step.
-    repeat: gradient steps for each environment step.
+    updates_per_step: gradient steps for each environment step; a fraction such as 1/64 takes
+      one each 64 steps.
     discount: of the returns.
     tau: share by which the target nets move in each gradient step.
     learning_rate: Adam's.
@@ -32,7 +35,7 @@ class AgentConfig:
 
   hidden: tuple[int, ...] = (256, 256)
   batch_size: int = 256
-  repeat: int = 1
+  updates_per_step: float = 1.0
   discount: float = 0.99
   tau: float = 5e-3
   learning_rate: float = 3e-4
@@ -40,17 +43,15 @@ class AgentConfig:
   precision: str = "float32"
 
 
-class PolicyAct(NamedTuple):
+class PolicyParams(NamedTuple):
   """What acting with a policy needs.
 
   Attributes:
     actor: parameters of the policy.
-    random: uniform actions still to take before, ``[]`` int32.
     greedy: act by the mean instead of a sample, ``[]`` bool.
   """
 
-  actor: Any
-  random: Array
+  actor: Params
   greedy: Array
 
 
@@ -61,16 +62,18 @@ class Agent(NamedTuple):
     sac: the learner, over encoded observations.
     discount: of the returns.
     init: ``(key) -> SACState``.
-    act: ``(PolicyAct, obs [O], key) -> (action [A], PolicyAct, info)``; an ``ActFn``.
-    update: ``(SACState, sample, key, ready) -> (SACState, metrics)``: ``config.repeat``
-      gradient steps, each on ``sample(key)``, transitions with leaves ``[B, ...]``, or none
-      unless ``ready``, ``[] bool``.
+    act: ``(PolicyParams, left [], obs [O], key) -> (action [A], left [], info)``; an ``ActFn``
+      whose carry is the number of uniform actions still to take before.
+    update: ``(SACState, sample, key, ready, total, steps) -> (SACState, metrics)``: the
+      gradient steps that the last ``steps`` (static) of ``total`` environment steps are worth,
+      each on ``sample(key)``, transitions with leaves ``[B, ...]``; none unless ``ready``,
+      ``[] bool``. Metrics are of the last one, zeros without any.
   """
 
   sac: SAC
   discount: float
   init: Callable[[Key], SACState]
-  act: Callable[[PolicyAct, Array, Key], tuple[Array, PolicyAct, Metrics]]
+  act: Callable[[PolicyParams, Array, Array, Key], tuple[Array, Array, Metrics]]
   update: Callable[..., tuple[SACState, Metrics]]
 
 
@@ -86,8 +89,8 @@ def make_agent(spec: EnvSpec, config: AgentConfig, *, value: bool = False) -> Ag
     ValueError: sizes or rates out of range.
   """
   positive(
-    **{"agent.batch_size": config.batch_size, "agent.repeat": config.repeat},
-    **{"agent.learning_rate": config.learning_rate},
+    **{"agent.batch_size": config.batch_size, "agent.learning_rate": config.learning_rate},
+    **{"agent.updates_per_step": config.updates_per_step},
   )
   between(0.0, 1.0, **{"agent.discount": config.discount, "agent.tau": config.tau})
   (size,) = jax.eval_shape(spec.encode, jnp.zeros(spec.obs_dim)).shape
@@ -106,19 +109,28 @@ def make_agent(spec: EnvSpec, config: AgentConfig, *, value: bool = False) -> Ag
     sac=sac,
     discount=config.discount,
     init=lambda key: sac.init(key, tuning),
-    act=lambda act, obs, key: _act(spec, sac, act, obs, key),
-    update=lambda *args: _update(spec, sac, config.repeat, *args),
+    act=lambda params, left, obs, key: _act(spec, sac, params, left, obs, key),
+    update=lambda *args: _update(spec, sac, config.updates_per_step, *args),
   )
 
 
-def start_acting(state: SACState, random: int) -> PolicyAct:
-  """Returns what acting needs before the first step."""
-  return PolicyAct(state.nets.actor, jnp.asarray(random, jnp.int32), jnp.zeros((), bool))
+def policy_params(state: SACState) -> PolicyParams:
+  """Returns what acting with the policy, and exploring, needs."""
+  return PolicyParams(state.nets.actor, jnp.zeros((), bool))
 
 
-def deploy(act: PolicyAct) -> PolicyAct:
+def deploy(params: PolicyParams) -> tuple[PolicyParams, Array]:
   """Returns what an evaluation or a robot acts with: the mean, from the first step on."""
-  return PolicyAct(act.actor, jnp.zeros_like(act.random), jnp.ones_like(act.greedy))
+  return params._replace(greedy=jnp.ones((), bool)), jnp.zeros((), jnp.int32)
+
+
+def no_metrics(agent: Agent, state: SACState, example: Transition, batch_size: int) -> Metrics:
+  """Returns the metrics of a learner that has taken no gradient step."""
+  zeros = lambda x: jnp.zeros((batch_size, *x.shape), x.dtype)
+  batch = lambda key: jax.tree.map(zeros, example)
+  none, key = jnp.zeros((), jnp.int32), jax.random.key(0)
+  shapes = jax.eval_shape(lambda: agent.update(state, batch, key, none > 0, none, 1)[1])
+  return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
 
 def critic(spec: EnvSpec, agent: Agent) -> Callable[[TrainState, Array, Array], Array]:
@@ -128,28 +140,28 @@ def critic(spec: EnvSpec, agent: Agent) -> Callable[[TrainState, Array, Array], 
   )
 
 
-def _act(spec, sac, act, obs, key) -> tuple[Array, PolicyAct, Metrics]:
+def _act(spec, sac, params, left, obs, key) -> tuple[Array, Array, Metrics]:
   """Takes a uniform action while any are left, then the policy's."""
   random_key, policy_key = jax.random.split(key)
-  low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
-  uniform = jax.random.uniform(random_key, low.shape, minval=low, maxval=high)
-  chosen = sac.act(act.actor, spec.encode(obs), policy_key, act.greedy)
-  random = act.random > 0
+  uniform = uniform_action(spec, random_key)
+  chosen = sac.act(params.actor, spec.encode(obs), policy_key, params.greedy)
+  random = left > 0
   action = jnp.where(random, uniform, chosen)
-  left = jnp.maximum(act.random - 1, 0)
-  return action, act._replace(random=left), {"random": random.astype(jnp.float32)}
+  return action, one_less(left), {"random": random.astype(jnp.float32)}
 
 
 def _update(
   spec: EnvSpec,
   sac: SAC,
-  repeat: int,
+  rate: float,
   state: SACState,
   sample: Callable[[Key], Transition],
   key: Key,
   ready: Array,
+  total: Array,
+  steps: int,
 ) -> tuple[SACState, Metrics]:
-  """Takes gradient steps; returns the metrics of the last, zeros without any."""
+  """Takes gradient steps, see ``Agent``."""
 
   def encoded(key: Key) -> Transition:
     batch = sample(key)
@@ -160,12 +172,21 @@ def _update(
     sample_key, update_key = jax.random.split(key)
     return sac.update(state, encoded(sample_key), update_key)
 
-  def step(i: Array, carry: tuple) -> tuple:
-    return one(carry[0], jax.random.fold_in(key, i))
-
   # Of the two loops the inner has a length that the compiler knows: on a GPU it runs without
   # the host. The outer is a condition that many seeds can share.
-  steps = lambda _, carry: jax.lax.fori_loop(0, repeat, step, carry)
+  inner, outer = _rounds(rate, total, steps)
+  number = lambda j, i: i if isinstance(outer, int) else j * inner + i
+  step = lambda j: lambda i, carry: one(carry[0], jax.random.fold_in(key, number(j, i)))
+  round_of = lambda j, carry: jax.lax.fori_loop(0, inner, step(j), carry)
   shapes = jax.eval_shape(one, state, key)[1]
   none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-  return jax.lax.fori_loop(0, jnp.int32(ready), steps, (state, none))
+  return jax.lax.fori_loop(0, jnp.int32(ready) * outer, round_of, (state, none))
+
+
+def _rounds(rate: float, total: Array, steps: int) -> tuple[int, int | Array]:
+  """Returns how many gradient steps ``steps`` of ``total`` are worth, as inner times outer."""
+  whole, share = int(rate // 1), rate % 1
+  if not share:
+    return whole * steps, 1
+  more = floor_share(total, share) - floor_share(total - steps, share)
+  return 1, whole * steps + more

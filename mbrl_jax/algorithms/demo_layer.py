@@ -5,6 +5,8 @@ learned ensemble; rollouts of a linear policy compete with its plans. Its action
 each episode the policy is one of the trials of augmented random search, ``W + nu d`` or
 ``W - nu d``, and the return of the episode, planner included, is that of the trial. When all
 trials are done the policy moves (``learners.ars``). The ensemble is fitted as transitions come.
+Of several environments each takes every N-th trial; one that is through with its own goes
+on without booking until the others are.
 
 Evaluations act with the planner around the policy that was last moved, or with that policy
 alone (``evaluate``).
@@ -28,11 +30,14 @@ import jax.numpy as jnp
 from mbrl_jax.algorithms.lookahead import (
   Belief,
   LookaheadConfig,
+  LookaheadTuning,
   make_guided_planner,
   make_tuning,
 )
+from mbrl_jax.algorithms.parts import replay
+from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
+from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action
 from mbrl_jax.algorithms.single_precision import in_single_precision
-from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.algorithms.world import (
   World,
   WorldConfig,
@@ -42,8 +47,8 @@ from mbrl_jax.algorithms.world import (
   make_world,
 )
 from mbrl_jax.buffers import ring
-from mbrl_jax.learners.ars import ARS, ARSState, LinearPolicy, make_ars
-from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.learners.ars import ARS, ARSState, make_ars
+from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import (
   Algorithm,
   Array,
@@ -51,6 +56,7 @@ from mbrl_jax.types import (
   Insight,
   Key,
   Metrics,
+  Params,
   Planner,
   PlanState,
   TrainState,
@@ -59,15 +65,13 @@ from mbrl_jax.types import (
 
 
 @dataclass(frozen=True)
-class Config:
-  """The DeMo layer.
+class Config(replay.ReplayConfig):
+  """The DeMo layer; how long it runs and what it keeps, see ``ReplayConfig``.
+
+  Uniform actions go on after ``init_steps`` until the model is fitted, at the end of the
+  compiled call.
 
   Attributes:
-    steps: environment steps of the run.
-    init_steps: uniform actions before anything is planned or learnt; they go on until the
-      model is fitted, at the end of the compiled call.
-    capacity: transitions kept; 0: all of the run.
-    update_every: environment steps between fits of the model, in one compiled call.
     directions: N of random search; it takes 2 N episodes to move the policy.
     top: b, directions that move it.
     step_size: alpha.
@@ -76,10 +80,6 @@ class Config:
     world, lookahead: see their classes.
   """
 
-  steps: int = 20_000
-  init_steps: int = 1000
-  capacity: int = 0
-  update_every: int = 250
   directions: int = 4
   top: int = 2
   step_size: float = 0.1
@@ -89,47 +89,76 @@ class Config:
   lookahead: LookaheadConfig = field(default_factory=lambda: LookaheadConfig(horizon=15))
 
 
-class Act(NamedTuple):
+class ActParams(NamedTuple):
   """What acting needs.
 
   Attributes:
-    belief: what is planned with; its actor is the policy on trial.
-    moved: the policy that was last moved.
-    plan: the planner's state.
-    fresh: that with which every episode begins.
-    random: uniform actions still to take before, ``[]`` int32.
-    greedy: whether this is an evaluation, ``[] bool``.
+    world: parameters of the elites.
+    tuning: numbers of the planner.
+    ars: random search: the policy that was last moved, and the directions on trial.
+    round: how often it was moved, ``[]`` int32.
+    fresh: the state of the planner with which every episode begins.
+    ready: whether the model is fitted, ``[]`` bool; until then actions are uniform.
+    greedy: whether this is an evaluation, ``[]`` bool: the policy is the one last moved.
   """
 
-  belief: Belief
-  moved: LinearPolicy
-  plan: PlanState
+  world: Params
+  tuning: LookaheadTuning
+  ars: ARSState
+  round: Array
   fresh: PlanState
-  random: Array
+  ready: Array
   greedy: Array
 
 
+class Carry(NamedTuple):
+  """What acting carries from step to step.
+
+  Attributes:
+    plan: the planner's state.
+    random: uniform actions still to take before, ``[]`` int32.
+    first: the first trial of this environment in a round; ``stride`` lie between two of its
+      own, ``[]`` int32.
+    stride: see ``first``.
+    trial: the one under way, ``[]`` int32.
+    round: that it belongs to, ``[]`` int32.
+    whole: whether the episode so far is without uniform actions, ``[]`` bool.
+  """
+
+  plan: PlanState
+  random: Array
+  first: Array
+  stride: Array
+  trial: Array
+  round: Array
+  whole: Array
+
+
 class Learn(NamedTuple):
-  """What learning needs besides.
+  """What was learned, and what learning needs.
 
   Attributes:
     ars: the state of random search.
+    round: how often the policy was moved, ``[]`` int32.
     returns: of the trials that are done ``[N, 2]``.
-    trial: the one under way, ``[]`` int32.
-    total: rewards of the episode so far, ``[]``.
-    whole: whether the episode so far is without uniform actions, ``[] bool``.
+    booked: which those are, ``[N, 2]`` bool.
+    total: rewards of the episodes so far, one for each environment.
     world: the ensemble's.
     buffer: transitions.
+    tuning: numbers of the planner.
+    fresh: see ``ActParams``.
     metrics: of the last move.
   """
 
   ars: ARSState
+  round: Array
   returns: Array
-  trial: Array
+  booked: Array
   total: Array
-  whole: Array
   world: WorldState
   buffer: ring.Ring
+  tuning: LookaheadTuning
+  fresh: PlanState
   metrics: Metrics
 
 
@@ -150,8 +179,7 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
   Raises:
     ValueError: sizes that are not positive or do not fit each other, unknown names.
   """
-  names = ("steps", "init_steps", "update_every")
-  positive(**{name: getattr(config, name) for name in names})
+  budget = replay.counted_in_steps(config, batch_size=1)
   choice("evaluate", config.evaluate, ("planner", "policy"))
   (size,) = jax.eval_shape(spec.encode, jnp.zeros(spec.obs_dim)).shape
   ars = make_ars(
@@ -168,118 +196,146 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
   planner = make_guided_planner(spec, config.lookahead, world, policy)
   parts = _Parts(spec, config, ars, world, planner)
   return Algorithm(
-    init=lambda key: _init(parts, key),
-    reset=lambda act: act._replace(plan=act.fresh),
-    act=lambda act, obs, key: _act(parts, act, obs, key),
-    observe=lambda state, transition: _observe(parts, state, transition),
+    init=lambda key, envs=1: _init(parts, key, envs),
+    params=_params,
+    act=lambda params, carry, obs, key: _act(parts, params, carry, obs, key),
+    reset=_reset,
+    observe=lambda state, transitions: _observe(parts, state, transitions),
+    learn=lambda state, steps: _learn(parts, state),
     update=lambda state: _update(parts, state),
+    budget=budget,
     deploy=_deploy,
     plans=config.evaluate == "planner",
     insight=Insight(
       world.dynamics,
       lambda state: elite_params(state.learn.world),
-      planned=lambda act: act.plan,
+      planned=lambda carry: carry.plan,
     ),
   )
 
 
-def _deploy(act: Act) -> Act:
+def _params(state: TrainState) -> ActParams:
+  """Returns what acting needs."""
+  learn = state.learn
+  elites, ready = elite_params(learn.world), fitted(learn.world)
+  no = jnp.zeros((), bool)
+  return ActParams(elites, learn.tuning, learn.ars, learn.round, learn.fresh, ready, no)
+
+
+def _deploy(params: ActParams) -> tuple[ActParams, Carry]:
   """Returns what an evaluation acts with: the policy that was last moved."""
-  return act._replace(
-    belief=act.belief._replace(actor=act.moved),
-    random=jnp.zeros_like(act.random),
-    greedy=jnp.ones_like(act.greedy),
-  )
+  yes, none = jnp.ones((), bool), jnp.zeros((), jnp.int32)
+  carry = Carry(params.fresh, none, none, none, none, none, yes)
+  return params._replace(ready=yes, greedy=yes), carry
 
 
-def _init(parts: _Parts, key: Key) -> TrainState:
+def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
   """Makes the state of a run that has not begun, but for the rollout."""
   config, none = parts.config, jnp.zeros((), jnp.int32)
   ars_key, world_key, key = jax.random.split(key, 3)
-  ars, world = parts.ars.init(ars_key), parts.world.init(world_key)
-  tuning = make_tuning(config.lookahead)
-  belief = Belief(elite_params(world), parts.ars.tried(ars, none), (), tuning)
-  random = jnp.asarray(config.init_steps, jnp.int32)
-  plan = parts.planner.init()
-  act = Act(belief, ars.policy, plan, plan, random, jnp.zeros((), bool))
+  ars, fresh = parts.ars.init(ars_key), parts.planner.init()
   returns = jnp.zeros((config.directions, 2))
   shapes = jax.eval_shape(parts.ars.update, ars, returns, key)[1]
-  metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-  buffer = ring.init(config.capacity or config.steps, blank_transition(parts.spec))
-  fresh = none, jnp.zeros(()), jnp.zeros((), bool)
-  learn = Learn(ars, returns, *fresh, world, buffer, metrics)
-  return TrainState(act, learn, None, key, none)
+  learn = Learn(
+    ars=ars,
+    round=none,
+    returns=returns,
+    booked=jnp.zeros(returns.shape, bool),
+    total=jnp.zeros(envs),
+    world=parts.world.init(world_key),
+    buffer=replay.empty(config, parts.spec),
+    tuning=make_tuning(config.lookahead),
+    fresh=fresh,
+    metrics=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
+  )
+  rows = lambda x: jnp.broadcast_to(x, (envs, *x.shape))
+  carry = Carry(
+    plan=jax.tree.map(rows, fresh),
+    random=actions_left(config.init_steps, envs),
+    first=jnp.arange(envs),
+    stride=jnp.full(envs, envs),
+    trial=jnp.arange(envs),
+    round=jnp.zeros(envs, jnp.int32),
+    whole=jnp.ones(envs, bool),
+  )
+  return TrainState(learn, carry, None, key, none)
 
 
-def _act(parts: _Parts, act: Act, obs: Array, key: Key) -> tuple[Array, Act, Metrics]:
+def _act(
+  parts: _Parts, params: ActParams, carry: Carry, obs: Array, key: Key
+) -> tuple[Array, Carry, Metrics]:
   """Takes uniform actions at first, then the planner's."""
   random_key, plan_key = jax.random.split(key)
-  low, high = jnp.asarray(parts.spec.action_low), jnp.asarray(parts.spec.action_high)
-  uniform = jax.random.uniform(random_key, low.shape, minval=low, maxval=high)
-  by_policy = act.greedy & (parts.config.evaluate == "policy")
-  alone = parts.ars.act(act.belief.actor, parts.spec.encode(obs))
-
-  def look_ahead() -> tuple[Array, PlanState, Array, Array]:
-    output, plan = parts.planner.plan(act.belief, obs, act.plan, plan_key)
-    return output.action, plan, output.value, output.metrics["nonfinite"]
-
-  def follow() -> tuple[Array, PlanState, Array, Array]:
-    action = jnp.where(by_policy, alone, uniform)
-    return action, act.plan, jnp.zeros(()), jnp.zeros((), jnp.int32)
-
-  random = act.random > 0
-  action, plan, value, nonfinite = jax.lax.cond(random | by_policy, follow, look_ahead)
-  info = {"random": random.astype(jnp.float32), "value": value, "nonfinite": nonfinite}
-  return action, act._replace(plan=plan, random=jnp.maximum(act.random - 1, 0)), info
-
-
-def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainState:
-  """Stores what happened; at the end of an episode books the trial, and moves the policy."""
-  learn, act = state.learn, state.act
-  key, move_key = jax.random.split(state.key)
-  done = transition.terminated | transition.truncated
-  total = learn.total + transition.reward
-  ars = parts.ars.see(learn.ars, parts.spec.encode(transition.obs))
-  known = fitted(learn.world)  # until then all actions are uniform
-  booked = done & learn.whole & known
-  filled = learn.returns.reshape(-1).at[learn.trial].set(total).reshape(learn.returns.shape)
-  returns = jnp.where(booked, filled, learn.returns)
-  trial = learn.trial + booked
-  moved, metrics = parts.ars.update(ars, returns, move_key)
-  full = trial == returns.size
-  choose = lambda a, b: jax.tree.map(lambda x, y: jnp.where(full, x, y), a, b)
-  ars, metrics = choose(moved, ars), choose(metrics, learn.metrics)
-  trial = jnp.where(full, 0, trial)
-  belief = act.belief._replace(actor=parts.ars.tried(ars, trial))
-  learn = learn._replace(
-    ars=ars,
-    returns=returns,
-    trial=trial,
-    total=jnp.where(done, 0.0, total),
-    whole=done | (learn.whole & known),
-    buffer=ring.add(learn.buffer, transition),
-    metrics=metrics,
+  last = 2 * parts.config.directions - 1
+  tried = parts.ars.tried(params.ars, jnp.minimum(carry.trial, last))
+  choose = lambda a, b: jax.tree.map(lambda x, y: jnp.where(params.greedy, x, y), a, b)
+  belief = Belief(params.world, choose(params.ars.policy, tried), (), params.tuning)
+  by_policy = params.greedy & (parts.config.evaluate == "policy")
+  alone = parts.ars.act(belief.actor, parts.spec.encode(obs))
+  random = (carry.random > 0) | ~params.ready
+  followed = jnp.where(by_policy, alone, uniform_action(parts.spec, random_key))
+  action, plan, info = plan_or_follow(
+    parts.planner, random | by_policy, followed, belief, obs, carry.plan, plan_key
   )
-  random = jnp.maximum(act.random, jnp.where(known, 0, 1))
-  act = act._replace(belief=belief, moved=ars.policy, random=random)
-  return state._replace(act=act, learn=learn, key=key)
+  info["random"] = random.astype(jnp.float32)
+  carry = carry._replace(
+    plan=plan, random=one_less(carry.random), whole=carry.whole & params.ready
+  )
+  return action, carry, info
+
+
+def _reset(params: ActParams, carry: Carry) -> Carry:
+  """Goes on to the next trial if the last one was booked, or begins with the next round."""
+  following = carry.trial + jnp.where(carry.whole, carry.stride, 0)
+  return carry._replace(
+    plan=params.fresh,
+    trial=jnp.where(carry.round == params.round, following, carry.first),
+    round=params.round,
+    whole=jnp.ones((), bool),
+  )
+
+
+def _observe(parts: _Parts, state: TrainState, transitions: Transition) -> TrainState:
+  """Stores what happened; at the end of an episode books the trial."""
+  learn, carry = state.learn, state.carry
+  done = transitions.terminated | transitions.truncated
+  total = learn.total + transitions.reward
+  ours = carry.whole & (carry.round == learn.round) & (carry.trial < learn.returns.size)
+  place = jnp.where(done & ours, carry.trial, learn.returns.size)  # beyond the end: dropped
+  put = lambda x, values: x.reshape(-1).at[place].set(values, mode="drop").reshape(x.shape)
+  see = lambda ars, obs: (parts.ars.see(ars, parts.spec.encode(obs)), None)
+  learn = learn._replace(
+    ars=jax.lax.scan(see, learn.ars, transitions.obs)[0],
+    returns=put(learn.returns, total),
+    booked=put(learn.booked, True),
+    total=jnp.where(done, 0.0, total),
+    buffer=ring.add_batch(learn.buffer, transitions),
+  )
+  return state._replace(learn=learn)
+
+
+def _learn(parts: _Parts, state: TrainState) -> TrainState:
+  """Moves the policy when all trials are booked."""
+  learn = state.learn
+  key, move_key = jax.random.split(state.key)
+  moved, metrics = parts.ars.update(learn.ars, learn.returns, move_key)
+  full = learn.booked.all()
+  choose = lambda a, b: jax.tree.map(lambda x, y: jnp.where(full, x, y), a, b)
+  learn = learn._replace(
+    ars=choose(moved, learn.ars),
+    round=learn.round + full,
+    booked=learn.booked & ~full,
+    metrics=choose(metrics, learn.metrics),
+  )
+  return state._replace(learn=learn, key=key)
 
 
 def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   """Fits the ensemble, from the end of the uniform actions on."""
   fit_key, key = jax.random.split(state.key)
-  learn, act, buffer = state.learn, state.act, state.learn.buffer
-  begun = (act.random == 0) | (state.steps >= parts.config.init_steps)
-  begun &= buffer.size > 0
+  learn = state.learn
+  begun = (state.steps >= parts.config.init_steps) & (learn.buffer.size > 0)
   epochs = jnp.where(begun, parts.config.world.epochs, 0)
-  world, report = parts.world.fit(learn.world, buffer.data, buffer.size, fit_key, epochs)
-  belief = act.belief._replace(world=elite_params(world))
-  metrics = {
-    **learn.metrics,
-    "model_error": jnp.mean(report["holdout_mse"][world.elites]),
-    "fit_epochs": report["epochs"],
-    "ran": begun.astype(jnp.float32),
-  }
-  act = act._replace(belief=belief, random=jnp.where(begun, 0, act.random))
-  state = state._replace(act=act, key=key)
-  return state._replace(learn=learn._replace(world=world)), metrics
+  world, report = parts.world.fit(learn.world, learn.buffer, fit_key, epochs)
+  metrics = {**learn.metrics, **report, "ran": begun.astype(jnp.float32)}
+  return state._replace(learn=learn._replace(world=world), key=key), metrics

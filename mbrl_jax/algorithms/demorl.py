@@ -35,16 +35,23 @@ import jax.numpy as jnp
 from mbrl_jax.algorithms.agent import (
   Agent,
   AgentConfig,
-  PolicyAct,
+  PolicyParams,
   critic,
-  deploy,
   make_agent,
-  start_acting,
+  no_metrics,
 )
 from mbrl_jax.algorithms.imagine import imagine
-from mbrl_jax.algorithms.lookahead import Belief, LookaheadConfig, make_lookahead, make_tuning
-from mbrl_jax.algorithms.single_precision import apart_from_rollout, in_single_precision
-from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
+from mbrl_jax.algorithms.lookahead import (
+  Belief,
+  LookaheadConfig,
+  LookaheadTuning,
+  make_lookahead,
+  make_tuning,
+)
+from mbrl_jax.algorithms.parts import replay
+from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
+from mbrl_jax.algorithms.parts.warm_up import actions_left
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.algorithms.world import (
   World,
   WorldConfig,
@@ -65,22 +72,21 @@ from mbrl_jax.types import (
   Metrics,
   Planner,
   PlanState,
+  Preload,
   TrainState,
   Transition,
 )
 
 
 @dataclass(frozen=True)
-class Config:
-  """M-DeMoRL.
+class Config(replay.ReplayConfig):
+  """M-DeMoRL; how long it runs and what it keeps, see ``ReplayConfig``.
+
+  Uniform actions go on after ``init_steps`` until the model is fitted, at the end of the
+  compiled call.
 
   Attributes:
-    steps: environment steps of the run.
-    init_steps: uniform actions before anything is planned or learnt; they go on until the
-      model is fitted, at the end of the compiled call.
-    capacity: real transitions kept; 0: all of the run.
     imagined: planned transitions kept.
-    update_every: environment steps between fits of the model, in one compiled call.
     ratio: share of real transitions in a batch.
     evaluate: what acts in evaluations: policy or planner.
     dataset: file of transitions to learn from instead of the run's own, see
@@ -88,11 +94,7 @@ class Config:
     agent, world, lookahead: see their classes.
   """
 
-  steps: int = 20_000
-  init_steps: int = 1000
-  capacity: int = 0
   imagined: int = 50_000
-  update_every: int = 250
   ratio: float = 0.5
   evaluate: str = "policy"
   dataset: str = ""
@@ -112,31 +114,58 @@ class LoopConfig(Config):
   )
 
 
-class Act(NamedTuple):
+class ActParams(NamedTuple):
   """What acting needs.
 
   Attributes:
-    policy: see ``PolicyAct``; greedy marks an evaluation.
-    belief: what the planner plans with.
-    plan: its state.
-    fresh: that with which every episode begins.
+    belief: what the planner plans with, and the policy.
+    fresh: the state of the planner with which every episode begins.
+    ready: whether there is anything to plan with, ``[]`` bool; until then actions are uniform.
+    greedy: whether this is an evaluation, ``[]`` bool.
   """
 
-  policy: PolicyAct
   belief: Belief
-  plan: PlanState
   fresh: PlanState
+  ready: Array
+  greedy: Array
+
+
+class Carry(NamedTuple):
+  """What acting carries from step to step.
+
+  Attributes:
+    plan: the planner's state.
+    random: uniform actions still to take before, ``[]`` int32.
+  """
+
+  plan: PlanState
+  random: Array
+
+
+class Planned(NamedTuple):
+  """A plan and where it begins.
+
+  Attributes:
+    obs: ``[O]``.
+    plan: ``[H, A]``.
+  """
+
+  obs: Array
+  plan: Array
 
 
 class Learn(NamedTuple):
-  """What learning needs besides.
+  """What was learned, and what learning needs.
 
   Attributes:
     sac: the actor-critic's state.
     world: the ensemble's.
     real: ``D_ENV``.
     planned: ``D_MPC``.
+    waiting: plans that have not been rolled out into ``D_MPC``.
     ratio: share of real transitions in a batch, ``[]``.
+    tuning: numbers of the planner.
+    fresh: see ``ActParams``.
     metrics: of the latest gradient step of the actor-critic.
   """
 
@@ -144,7 +173,10 @@ class Learn(NamedTuple):
   world: WorldState
   real: ring.Ring
   planned: ring.Ring
+  waiting: ring.Ring
   ratio: Array
+  tuning: LookaheadTuning
+  fresh: PlanState
   metrics: Metrics
 
 
@@ -166,11 +198,10 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
     ValueError: sizes that are not positive or do not fit each other, shares outside 0 to 1,
       unknown names.
   """
-  names = ("steps", "init_steps", "imagined", "update_every")
-  positive(**{name: getattr(config, name) for name in names})
+  budget = replay.counted_in_steps(config, config.agent.batch_size)
+  positive(imagined=config.imagined)
   between(0.0, 1.0, ratio=config.ratio)
   choice("evaluate", config.evaluate, ("policy", "planner"))
-  check_capacity(config.capacity or config.steps, config.agent.batch_size)
   if config.dataset and config.ratio < 1:
     raise ValueError(
       f"dataset={config.dataset!r} needs ratio=1, got {config.ratio}: offline nothing is "
@@ -180,25 +211,28 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
   planner = make_lookahead(spec, config.lookahead, agent, world)
   parts = _Parts(spec, config, agent, world, planner)
   return Algorithm(
-    init=lambda key: _init(parts, key),
-    reset=lambda act: act._replace(plan=act.fresh),
-    act=lambda act, obs, key: _act(parts, act, obs, key),
-    observe=lambda state, transition: _observe(parts, state, transition),
+    init=lambda key, envs=1: _init(parts, key, envs),
+    params=lambda state: _params(config, state),
+    act=lambda params, carry, obs, key: _act(parts, params, carry, obs, key),
+    reset=lambda params, carry: carry._replace(plan=params.fresh),
+    observe=lambda state, transitions: _observe(config, state, transitions),
+    learn=lambda state, steps: _learn(parts, state, steps),
     update=lambda state: _update(parts, state),
-    deploy=lambda act: act._replace(policy=deploy(act.policy)),
+    budget=budget,
+    deploy=_deploy,
     plans=config.evaluate == "planner",
     insight=Insight(
       world.dynamics,
       lambda state: elite_params(state.learn.world),
       critic(spec, agent),
       agent.discount,
-      lambda act: act.plan,
+      lambda carry: carry.plan,
     ),
+    preload=Preload(config.dataset, _preload) if config.dataset else None,
   )
 
 
-@apart_from_rollout
-def preload(state: TrainState, transitions: Transition) -> TrainState:
+def _preload(state: TrainState, transitions: Transition) -> TrainState:
   """Puts the transitions of an offline run, leaves ``[n, ...]``, into a new run's ``D_ENV``.
 
   Raises:
@@ -214,102 +248,136 @@ def preload(state: TrainState, transitions: Transition) -> TrainState:
   return state._replace(learn=state.learn._replace(real=real))
 
 
-def _init(parts: _Parts, key: Key) -> TrainState:
+def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
   """Makes the state of a run that has not begun, but for the rollout."""
-  config, blank, none = parts.config, blank_transition(parts.spec), jnp.zeros((), jnp.int32)
+  config, spec, horizon = parts.config, parts.spec, parts.config.lookahead.horizon
+  blank = replay.blank_transition(spec)
   sac_key, world_key, key = jax.random.split(key, 3)
   sac, world = parts.agent.init(sac_key), parts.world.init(world_key)
-  real = ring.init(config.capacity or config.steps, blank)
-  sample = lambda key: ring.sample(real, key, config.agent.batch_size)
-  metrics = parts.agent.update(sac, sample, key, none > 0)[1]
-  tuning = make_tuning(config.lookahead, config.agent.discount)
-  belief = Belief(elite_params(world), sac.nets.actor, sac.nets.critics, tuning)
-  random = 0 if config.dataset else config.init_steps
-  plan = parts.planner.init()
-  act = Act(start_acting(sac, random), belief, plan, plan)
-  ratio = jnp.asarray(config.ratio, jnp.float32)
-  planned = ring.init(config.imagined, blank, counted=True)
-  learn = Learn(sac, world, real, planned, ratio, metrics)
-  return TrainState(act, learn, None, key, none)
+  plan = Planned(blank.obs, jnp.zeros((horizon, spec.action_dim)))
+  fresh = parts.planner.init()
+  learn = Learn(
+    sac=sac,
+    world=world,
+    real=replay.empty(config, spec),
+    planned=ring.init(config.imagined, blank, counted=True),
+    waiting=ring.init(max(envs, spec.episode_length) if config.ratio < 1 else 1, plan),
+    ratio=jnp.asarray(config.ratio, jnp.float32),
+    tuning=make_tuning(config.lookahead, config.agent.discount),
+    fresh=fresh,
+    metrics=no_metrics(parts.agent, sac, blank, config.agent.batch_size),
+  )
+  left = actions_left(0 if config.dataset else config.init_steps, envs)
+  rows = jax.tree.map(lambda x: jnp.broadcast_to(x, (envs, *x.shape)), fresh)
+  return TrainState(learn, Carry(rows, left), None, key, jnp.zeros((), jnp.int32))
 
 
-def _act(parts: _Parts, act: Act, obs: Array, key: Key) -> tuple[Array, Act, Metrics]:
+def _params(config: Config, state: TrainState) -> ActParams:
+  """Returns what acting needs; nobody plans with a model that is not fitted."""
+  learn = state.learn
+  nets = learn.sac.nets
+  belief = Belief(elite_params(learn.world), nets.actor, nets.critics, learn.tuning)
+  ready = jnp.ones((), bool) if config.dataset else fitted(learn.world)
+  return ActParams(belief, learn.fresh, ready, jnp.zeros((), bool))
+
+
+def _deploy(params: ActParams) -> tuple[ActParams, Carry]:
+  """Returns what an evaluation acts with: from the first step on without exploration."""
+  yes = jnp.ones((), bool)
+  return params._replace(ready=yes, greedy=yes), Carry(params.fresh, jnp.zeros((), jnp.int32))
+
+
+def _act(
+  parts: _Parts, params: ActParams, carry: Carry, obs: Array, key: Key
+) -> tuple[Array, Carry, Metrics]:
   """Takes the policy's action, uniform at first, or the planner's."""
   policy_key, plan_key = jax.random.split(key)
-  chosen, policy, info = parts.agent.act(act.policy, obs, policy_key)
-  by_policy = act.policy.random > 0
+  policy = PolicyParams(params.belief.actor, params.greedy)
+  left = jnp.maximum(carry.random, jnp.where(params.ready, 0, 1))
+  chosen, random, info = parts.agent.act(policy, left, obs, policy_key)
+  by_policy = left > 0
   if parts.config.evaluate == "policy":
-    by_policy |= act.policy.greedy
+    by_policy |= params.greedy
   if parts.config.dataset:
-    by_policy |= ~act.policy.greedy
-
-  def look_ahead() -> tuple[Array, PlanState, Array, Array]:
-    output, plan = parts.planner.plan(act.belief, obs, act.plan, plan_key)
-    return output.action, plan, output.value, output.metrics["nonfinite"]
-
-  def follow() -> tuple[Array, PlanState, Array, Array]:
-    return chosen, act.plan, jnp.zeros(()), jnp.zeros((), jnp.int32)
-
-  action, plan, value, nonfinite = jax.lax.cond(by_policy, follow, look_ahead)
-  info = {**info, "value": value, "nonfinite": nonfinite}
-  return action, act._replace(policy=policy, plan=plan), info
+    by_policy |= ~params.greedy
+  action, plan, of_plan = plan_or_follow(
+    parts.planner, by_policy, chosen, params.belief, obs, carry.plan, plan_key
+  )
+  return action, Carry(plan, random), {**info, **of_plan}
 
 
-def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainState:
-  """Stores what happened and what was planned, and takes gradient steps."""
-  config, learn, act = parts.config, state.learn, state.act
-  key, update_key, roll_key = jax.random.split(state.key, 3)
-  real = learn.real if config.dataset else ring.add(learn.real, transition)
-  known, begun = fitted(learn.world), (act.policy.random == 0) & (real.size > 0)
-  planned = learn.planned
+def _observe(config: Config, state: TrainState, transitions: Transition) -> TrainState:
+  """Stores what happened and what was planned."""
+  learn = state.learn
+  if not config.dataset:
+    learn = learn._replace(real=ring.add_batch(learn.real, transitions))
   if config.ratio < 1:
-    elites = parts.world.dynamics.slices
-    planned = imagine(
-      parts.world.dynamics,
-      act.belief.world,
-      jnp.broadcast_to(transition.obs, (elites, *transition.obs.shape)),
-      lambda t, row, obs, key: act.plan.plan[t],
-      jnp.where(begun & known, config.lookahead.horizon, 0),
-      roll_key,
-      store=ring.add_many,
-      carry=planned,
-      redraw=False,
-    )
+    made = Planned(transitions.obs, state.carry.plan.plan)
+    learn = learn._replace(waiting=ring.add_batch(learn.waiting, made))
+  return state._replace(learn=learn)
+
+
+def _learn(parts: _Parts, state: TrainState, steps: int) -> TrainState:
+  """Rolls plans out into ``D_MPC``, and takes the gradient steps that steps are worth."""
+  config, learn = parts.config, state.learn
+  key, update_key, roll_key = jax.random.split(state.key, 3)
+  begun = _begun(config, state)
+  planned, waiting = learn.planned, learn.waiting
+  if config.ratio < 1:
+    planned, waiting = _roll_out(parts, learn, begun, steps, roll_key)
   sac, metrics = parts.agent.update(
     learn.sac,
-    lambda key: ring.sample_two(real, planned, key, config.agent.batch_size, learn.ratio),
+    lambda key: ring.sample_two(learn.real, planned, key, config.agent.batch_size, learn.ratio),
     update_key,
     begun & ((planned.size > 0) | (learn.ratio >= 1)),
+    state.steps,
+    steps,
   )
-  belief = act.belief._replace(actor=sac.nets.actor, critics=sac.nets.critics)
-  # nobody plans with a model that is not fitted: one uniform action more
-  wait = 0 if config.dataset else jnp.where(known, 0, 1)
-  random = jnp.maximum(act.policy.random, wait)
-  policy = act.policy._replace(actor=sac.nets.actor, random=random)
-  act = act._replace(policy=policy, belief=belief)
-  learn = learn._replace(sac=sac, real=real, planned=planned, metrics=metrics)
-  return state._replace(act=act, learn=learn, key=key)
+  learn = learn._replace(sac=sac, planned=planned, waiting=waiting, metrics=metrics)
+  return state._replace(learn=learn, key=key)
+
+
+def _begun(config: Config, state: TrainState) -> Array:
+  """Tells whether the uniform actions are over and there is something to learn from."""
+  first = 0 if config.dataset else config.init_steps
+  return (state.steps >= first) & (state.learn.real.size > 0)
+
+
+def _roll_out(
+  parts: _Parts, learn: Learn, begun: Array, steps: int, key: Key
+) -> tuple[ring.Ring, ring.Ring]:
+  """Rolls the oldest ``steps`` plans that wait out, in each elite, and drops them."""
+  elites, waiting = parts.world.dynamics.slices, learn.waiting
+  rows = (waiting.cursor - waiting.size + jnp.arange(steps)) % waiting.capacity
+  made: Planned = jax.tree.map(lambda x: x[rows], waiting.data)
+  # a plan from an observation that was not finite is not among them
+  known = (jnp.arange(steps) < waiting.size)[:, None]
+  starts = jnp.where(known, made.obs, jnp.nan)
+  whose = jnp.tile(jnp.arange(steps), elites)  # each elite rolls all of them out
+  planned = imagine(
+    parts.world.dynamics,
+    elite_params(learn.world),
+    starts[whose],
+    lambda t, row, obs, key: made.plan[whose[row], t],
+    jnp.where(begun & fitted(learn.world), parts.config.lookahead.horizon, 0),
+    key,
+    store=ring.add_many,
+    carry=learn.planned,
+    redraw=False,
+  )
+  return planned, waiting._replace(size=jnp.maximum(waiting.size - steps, 0))
 
 
 def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   """Fits the ensemble, from the end of the random steps on."""
   fit_key, key = jax.random.split(state.key)
-  learn = state.learn
-  policy = state.act.policy
-  begun = (policy.random == 0) | (state.steps >= parts.config.init_steps)
-  begun &= learn.real.size > 0
+  learn, begun = state.learn, _begun(parts.config, state)
   epochs = jnp.where(begun, parts.config.world.epochs, 0)
-  data, size = learn.real.data, learn.real.size
-  world, report = parts.world.fit(learn.world, data, size, fit_key, epochs)
-  belief = state.act.belief._replace(world=elite_params(world))
-  policy = policy._replace(random=jnp.where(begun, 0, policy.random))
+  world, report = parts.world.fit(learn.world, learn.real, fit_key, epochs)
   metrics = {
     **learn.metrics,
-    "model_error": jnp.mean(report["holdout_mse"][world.elites]),
-    "fit_epochs": report["epochs"],
+    **report,
     "nonfinite_imagined": learn.planned.dropped,
     "ran": begun.astype(jnp.float32),
   }
-  act = state.act._replace(policy=policy, belief=belief)
-  state = state._replace(act=act, key=key)
-  return state._replace(learn=learn._replace(world=world)), metrics
+  return state._replace(learn=learn._replace(world=world), key=key), metrics

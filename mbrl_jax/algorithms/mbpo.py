@@ -1,9 +1,9 @@
 """MBPO: soft actor-critic on short rollouts of a learned ensemble.
 
 Every ``update_every`` environment steps the ensemble is fitted to all real transitions, and
-the policy is rolled out from many of their states into a second buffer. After each
-environment step the actor-critic takes ``agent.repeat`` gradient steps on batches of which
-the share ``ratio_schedule`` is real. Both schedules count epochs of ``epoch_length`` steps and
+the policy is rolled out from many of their states into a second buffer. For each environment
+step the actor-critic takes ``agent.updates_per_step`` gradient steps on batches of which the
+share ``ratio_schedule`` is real. Both schedules count epochs of ``epoch_length`` steps and
 are data: no change of theirs compiles anything.
 
 Source: Janner et al. 2019, "When to Trust Your Model: Model-Based Policy Optimization", and the
@@ -31,12 +31,14 @@ from mbrl_jax.algorithms.agent import (
   critic,
   deploy,
   make_agent,
-  start_acting,
+  no_metrics,
+  policy_params,
 )
 from mbrl_jax.algorithms.imagine import imagine
+from mbrl_jax.algorithms.parts import replay
+from mbrl_jax.algorithms.parts.warm_up import actions_left
 from mbrl_jax.algorithms.schedule import at_epoch, check_schedule, floor_at_epoch
 from mbrl_jax.algorithms.single_precision import in_single_precision
-from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
 from mbrl_jax.algorithms.world import (
   World,
   WorldConfig,
@@ -62,14 +64,10 @@ from mbrl_jax.types import (
 
 
 @dataclass(frozen=True)
-class Config:
-  """MBPO.
+class Config(replay.ReplayConfig):
+  """MBPO; how long it runs and what it keeps, see ``ReplayConfig``.
 
   Attributes:
-    steps: environment steps of the run.
-    init_steps: uniform actions before anything is learnt.
-    capacity: real transitions kept; 0: all of the run.
-    update_every: environment steps between fits of the model, in one compiled call.
     epoch_length: environment steps that the schedules count as one epoch.
     fit_until: epoch after which the model is fitted no more, once it has been; -1: never.
     rollouts: start states of the rollouts after each fit, a multiple of world.elites.
@@ -79,22 +77,19 @@ class Config:
     agent, world: see their classes.
   """
 
-  steps: int = 20_000
   init_steps: int = 5000
-  capacity: int = 0
-  update_every: int = 250
   epoch_length: int = 1000
   fit_until: int = -1
   rollouts: int = 100_000
   rollout_schedule: tuple[float, ...] = (20, 150, 1, 1)
   ratio_schedule: tuple[float, ...] = (0, 1, 0.05, 0.05)
   retain_epochs: int = 1
-  agent: AgentConfig = field(default_factory=lambda: AgentConfig(repeat=20))
+  agent: AgentConfig = field(default_factory=lambda: AgentConfig(updates_per_step=20))
   world: WorldConfig = field(default_factory=WorldConfig)
 
 
 class Learn(NamedTuple):
-  """What learning needs besides acting.
+  """What was learned, and what learning needs.
 
   Attributes:
     sac: the actor-critic's state.
@@ -157,12 +152,12 @@ def branch(agent: Agent, world: World) -> Rollouts:
     epoch_key: Key,
   ) -> ring.Ring:
     del tuning, epoch_key
-    act = start_acting(sac, 0)
+    policy, none = policy_params(sac), jnp.zeros((), jnp.int32)
     return imagine(
       world.dynamics,
       params,
       starts,
-      lambda t, row, obs, key: agent.act(act, obs, key)[0],
+      lambda t, row, obs, key: agent.act(policy, none, obs, key)[0],
       steps,
       key,
       store=ring.add_many,
@@ -195,13 +190,19 @@ def assemble(
     ValueError: see ``make_mbpo``.
   """
   _check(config)
+  budget = replay.counted_in_steps(
+    config, config.agent.batch_size, epoch_length=config.epoch_length
+  )
   parts = _Parts(spec, config, agent, world, rollouts, tuning)
   return Algorithm(
-    init=lambda key: _init(parts, key),
-    reset=lambda act: act,
+    init=lambda key, envs=1: _init(parts, key, envs),
+    params=lambda state: policy_params(state.learn.sac),
     act=agent.act,
-    observe=lambda state, transition: _observe(parts, state, transition),
+    reset=lambda params, left: left,
+    observe=_observe,
+    learn=lambda state, steps: _learn(parts, state, steps),
     update=lambda state: _update(parts, state),
+    budget=budget,
     deploy=deploy,
     plans=False,
     insight=Insight(
@@ -220,11 +221,10 @@ def longest(config: Config) -> int:
 
 def _check(config: Config) -> None:
   """Checks the configuration, see ``make_mbpo``."""
-  names = ("steps", "init_steps", "update_every", "epoch_length", "rollouts", "retain_epochs")
+  names = ("epoch_length", "rollouts", "retain_epochs")
   positive(**{name: getattr(config, name) for name in names})
   check_schedule("rollout_schedule", config.rollout_schedule, 1, float("inf"))
   check_schedule("ratio_schedule", config.ratio_schedule, 0.0, 1.0)
-  check_capacity(config.capacity or config.steps, config.agent.batch_size)
   if config.rollouts % config.world.elites:
     raise ValueError(
       f"rollouts={config.rollouts} must be a multiple of world.elites={config.world.elites}: "
@@ -232,39 +232,41 @@ def _check(config: Config) -> None:
     )
 
 
-def _init(parts: _Parts, key: Key) -> TrainState:
+def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
   """Makes the state of a run that has not begun, but for the rollout."""
   spec, config = parts.spec, parts.config
   sac_key, world_key, key, run_key = jax.random.split(key, 4)
-  sac, blank, none = parts.agent.init(sac_key), blank_transition(spec), jnp.zeros((), jnp.int32)
+  sac, blank = parts.agent.init(sac_key), replay.blank_transition(spec)
   calls = -(-config.retain_epochs * config.epoch_length // config.update_every)
-  real = ring.init(config.capacity or config.steps, blank)
   model = ring.init(calls * longest(config) * config.rollouts, blank, counted=True)
-  sample = lambda key: ring.sample(real, key, config.agent.batch_size)
-  metrics = parts.agent.update(sac, sample, key, none > 0)[1]
+  metrics = no_metrics(parts.agent, sac, blank, config.agent.batch_size)
   world, tuning = parts.world.init(world_key), jax.tree.map(jnp.asarray, parts.tuning)
+  real = replay.empty(config, spec)
   learn = Learn(sac, world, real, model, metrics, run_key, tuning)
-  return TrainState(start_acting(sac, config.init_steps), learn, None, key, none)
+  left = actions_left(config.init_steps, envs)
+  return TrainState(learn, left, None, key, jnp.zeros((), jnp.int32))
 
 
-def _observe(parts: _Parts, state: TrainState, transition: Transition) -> TrainState:
-  """Stores a transition and takes the gradient steps that it is worth."""
+def _observe(state: TrainState, transitions: Transition) -> TrainState:
+  """Stores transitions."""
+  real = ring.add_batch(state.learn.real, transitions)
+  return state._replace(learn=state.learn._replace(real=real))
+
+
+def _learn(parts: _Parts, state: TrainState, steps: int) -> TrainState:
+  """Takes the gradient steps that environment steps are worth."""
   config, learn = parts.config, state.learn
   key, update_key = jax.random.split(state.key)
-  real = ring.add(learn.real, transition)
   epoch, size = _epoch(config, state), config.agent.batch_size
   share = floor_at_epoch(config.ratio_schedule, epoch, size) / np.float32(size)
   kept = _kept(config, state)
 
   def sample(key: Key) -> Transition:
-    return ring.sample_two(real, learn.model, key, size, share, kept)
+    return ring.sample_two(learn.real, learn.model, key, size, share, kept)
 
-  ready = (state.act.random == 0) & ((learn.model.size > 0) | (share >= 1))
-  sac, metrics = parts.agent.update(learn.sac, sample, update_key, ready)
-  act = state.act._replace(actor=sac.nets.actor)
-  return state._replace(
-    act=act, learn=learn._replace(sac=sac, real=real, metrics=metrics), key=key
-  )
+  ready = (state.carry == 0).all() & ((learn.model.size > 0) | (share >= 1))
+  sac, metrics = parts.agent.update(learn.sac, sample, update_key, ready, state.steps, steps)
+  return state._replace(learn=learn._replace(sac=sac, metrics=metrics), key=key)
 
 
 def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
@@ -272,16 +274,11 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   config, learn = parts.config, state.learn
   fit_key, start_key, roll_key, key = jax.random.split(state.key, 4)
   epoch = _epoch(config, state)
-  begun = state.act.random == 0
+  begun = (state.carry == 0).all()
   wanted = begun & (at_epoch(config.ratio_schedule, epoch) < 1)
   fitting = (config.fit_until < 0) | (epoch < config.fit_until) | ~fitted(learn.world)
-  world, report = parts.world.fit(
-    learn.world,
-    learn.real.data,
-    learn.real.size,
-    fit_key,
-    jnp.where(wanted & fitting, config.world.epochs, 0),
-  )
+  epochs = jnp.where(wanted & fitting, config.world.epochs, 0)
+  world, report = parts.world.fit(learn.world, learn.real, fit_key, epochs)
   length = floor_at_epoch(config.rollout_schedule, epoch)
   starts = ring.sample(learn.real, start_key, config.rollouts).obs
   steps = jnp.where(wanted & fitted(world), length, 0)
@@ -290,8 +287,7 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   model = parts.rollouts(learn.tuning, learn.model, params, learn.sac, starts, steps, *keys)
   metrics = {
     **learn.metrics,
-    "model_error": jnp.mean(report["holdout_mse"][world.elites]),
-    "fit_epochs": report["epochs"],
+    **report,
     "rollout_length": length,
     "nonfinite_imagined": model.dropped,
     "ran": begun.astype(jnp.float32),

@@ -36,7 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.algorithms import mbpo
-from mbrl_jax.algorithms.agent import Agent, AgentConfig, make_agent, start_acting
+from mbrl_jax.algorithms.agent import Agent, AgentConfig, make_agent, policy_params
 from mbrl_jax.algorithms.imagine import imagine
 from mbrl_jax.algorithms.mopac_released import released_plan, store_all
 from mbrl_jax.algorithms.single_precision import in_single_precision
@@ -80,7 +80,9 @@ class Config(mbpo.Config):
   rollouts: int = 10_000
   rollout_schedule: tuple[float, ...] = (0, 500, 5, 5)
   ratio_schedule: tuple[float, ...] = (0, 500, 0.8, 0.8)
-  agent: AgentConfig = field(default_factory=lambda: AgentConfig(repeat=20, target_entropy=0.0))
+  agent: AgentConfig = field(
+    default_factory=lambda: AgentConfig(updates_per_step=20, target_entropy=0.0)
+  )
   copies: int = 100
   noise: float = 0.5
   temperature: float = 0.5
@@ -231,13 +233,13 @@ def _policy_plan(
   key: Key,
 ) -> Array:
   """Returns the actions of the policy, rolled out over one elite ``[H, A]``."""
-  act = start_acting(sac, 0)
+  policy, none = policy_params(sac), jnp.zeros((), jnp.int32)
   noise_key, act_key = jax.random.split(key)
   noise = (dynamics.noise or split_keys)(noise_key, (horizon,))
 
   def body(obs: Array, x: tuple) -> tuple[Array, Array]:
     noise, key = x
-    action = agent.act(act, obs, key)[0]
+    action = agent.act(policy, none, obs, key)[0]
     return dynamics.step(params, obs, action, noise)[0], action
 
   return jax.lax.scan(body, obs, (noise, jax.random.split(act_key, horizon)))[1]

@@ -27,7 +27,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.agent import Agent, start_acting
+from mbrl_jax.algorithms.agent import Agent, policy_params
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.noise import normal
@@ -76,12 +76,12 @@ def released_plan(
   middle, half = (low + high) / 2, (high - low) / 2
   clip = lambda action: jnp.clip(action, middle - REACH * half, middle + REACH * half)
   eps = noise * half * normal(epoch_key, (copies, horizon, len(low)))
-  act, discount = start_acting(sac, 0), sac.tuning.discount
+  policy, none, discount = policy_params(sac), jnp.zeros((), jnp.int32), sac.tuning.discount
   noise_key, act_key = jax.random.split(key)
   draws = (dynamics.noise or split_keys)(noise_key, (horizon, copies))
 
   def advance(obs: Array, eps: Array, draw: Key, key: Key) -> tuple[Array, Array, Array]:
-    action = clip(agent.act(act, obs, key)[0] + eps)
+    action = clip(agent.act(policy, none, obs, key)[0] + eps)
     next_obs, reward, _ = dynamics.step(params, obs, action, draw)
     return next_obs, reward, action
 

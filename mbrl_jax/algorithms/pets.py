@@ -23,8 +23,10 @@ import jax.numpy as jnp
 
 from mbrl_jax.algorithms.controller import PlannerConfig, make_controller
 from mbrl_jax.algorithms.model import FitConfig, ModelConfig, make_model
+from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
+from mbrl_jax.algorithms.parts.replay import blank_transition
+from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action
 from mbrl_jax.algorithms.single_precision import in_single_precision
-from mbrl_jax.algorithms.transitions import blank_transition
 from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_optimizer
 from mbrl_jax.models.fit import FitResult
@@ -33,10 +35,12 @@ from mbrl_jax.planners import make_predict
 from mbrl_jax.types import (
   Algorithm,
   Array,
+  Budget,
   EnvSpec,
   Insight,
   Key,
   Metrics,
+  Params,
   PlanState,
   TrainState,
   Transition,
@@ -64,35 +68,51 @@ class Config:
   planner: PlannerConfig = field(default_factory=PlannerConfig)
 
 
-class Act(NamedTuple):
+class ActParams(NamedTuple):
   """What acting needs.
 
   Attributes:
-    params: parameters of the model.
-    plan: state of the planner.
-    fresh: that with which every episode begins.
+    model: parameters of the model.
+    fresh: the state of the planner with which every episode begins.
+    ready: whether the model has been fitted, ``[]`` bool; until then actions are uniform.
+  """
+
+  model: Params
+  fresh: PlanState
+  ready: Array
+
+
+class Carry(NamedTuple):
+  """What acting carries from step to step.
+
+  Attributes:
+    plan: the planner's state.
     random: uniform actions still to take before planning if no episode ends early,
       ``[]`` int32.
   """
 
-  params: Any
   plan: PlanState
-  fresh: PlanState
   random: Array
 
 
 class Learn(NamedTuple):
-  """What learning needs besides.
+  """What was learned, and what learning needs.
 
   Attributes:
-    opt_state: of the model's optimiser.
+    params: parameters of the model.
+    opt_state: of its optimiser.
     buffer: all transitions.
     due: whether an episode has ended since the last fit, ``[]`` bool.
+    fitted: whether there has been a fit, ``[]`` bool.
+    fresh: see ``ActParams``.
   """
 
+  params: Params
   opt_state: Any
   buffer: ring.Ring
   due: Array
+  fitted: Array
+  fresh: PlanState
 
 
 @in_single_precision
@@ -123,80 +143,73 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
   optimizer = make_optimizer(rate)
   predict = make_predict(dynamics, particles=particles) if config.log_predictions else None
   return Algorithm(
-    init=lambda key: _init(spec, config, model, planner, optimizer, key),
-    reset=lambda act: act._replace(plan=act.fresh),
-    act=lambda act, obs, key: _act(spec, planner, predict, act, obs, key),
-    observe=lambda state, transition: _observe(spec, state, transition),
+    init=lambda key, envs=1: _init(spec, config, model, planner, optimizer, key, envs),
+    params=lambda state: ActParams(state.learn.params, state.learn.fresh, state.learn.fitted),
+    act=lambda params, carry, obs, key: _act(spec, planner, predict, params, carry, obs, key),
+    reset=lambda params, carry: _reset(spec, params, carry),
+    observe=lambda state, transitions: _observe(spec, state, transitions),
     update=lambda state: _update(spec, config, model, optimizer, state),
-    deploy=lambda act: act._replace(random=jnp.zeros_like(act.random)),
-    insight=Insight(dynamics, lambda state: state.act.params, planned=lambda act: act.plan),
-    idle=lambda state: _idle(sum(trials.values()), state),
+    budget=Budget(trials, "trials", episodes=sum(trials.values())),
+    deploy=_deploy,
+    insight=Insight(dynamics, lambda state: state.learn.params, planned=lambda c: c.plan),
+    idle=lambda state: state.learn.due,  # until the fit that follows each episode
   )
 
 
-def _init(spec, config, model, planner, optimizer, key) -> TrainState:
+def _init(spec, config, model, planner, optimizer, key, envs) -> TrainState:
   """Makes the state of a run that has not begun, but for the rollout."""
   model_key, key = jax.random.split(key)
-  blank = blank_transition(spec)
+  blank, no = blank_transition(spec), jnp.zeros((), bool)
   inputs = jnp.concatenate([spec.encode(blank.obs), blank.action])
   params = model.init(model_key, inputs, spec.target(blank.obs, blank.obs))
-  random = jnp.asarray(config.init_trials * spec.episode_length, jnp.int32)
   capacity = config.capacity or (config.trials + config.init_trials) * spec.episode_length
-  buffer = ring.init(capacity, blank)
-  return TrainState(
-    Act(params, planner.init(), planner.init(), random),
-    Learn(init_optimizer(model, optimizer, params), buffer, jnp.zeros((), bool)),
-    None,
-    key,
-    jnp.zeros((), jnp.int32),
-  )
+  opt_state, fresh = init_optimizer(model, optimizer, params), planner.init()
+  learn = Learn(params, opt_state, ring.init(capacity, blank), no, jnp.copy(no), fresh)
+  plans = jax.tree.map(lambda x: jnp.broadcast_to(x, (envs, *x.shape)), fresh)
+  random = actions_left(config.init_trials * spec.episode_length, envs)
+  return TrainState(learn, Carry(plans, random), None, key, jnp.zeros((), jnp.int32))
 
 
-def _act(spec, planner, predict, act, obs, key) -> tuple[Array, Act, Metrics]:
+def _act(spec, planner, predict, params, carry, obs, key) -> tuple[Array, Carry, Metrics]:
   """Takes a uniform action while any are left, then the plan's."""
   random_key, plan_key, predict_key = jax.random.split(key, 3)
-
-  def explore() -> tuple[Array, PlanState, Array, Array]:
-    low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
-    action = jax.random.uniform(random_key, low.shape, minval=low, maxval=high)
-    return action, act.plan, jnp.zeros(()), jnp.zeros((), jnp.int32)
-
-  def exploit() -> tuple[Array, PlanState, Array, Array]:
-    output, plan = planner.plan(act.params, obs, act.plan, plan_key)
-    return output.action, plan, output.value, output.metrics["nonfinite"]
-
-  random = act.random > 0
-  action, plan, value, nonfinite = jax.lax.cond(random, explore, exploit)
-  info = {"value": value, "nonfinite": nonfinite, "random": random.astype(jnp.float32)}
+  random = (carry.random > 0) | ~params.ready
+  uniform = uniform_action(spec, random_key)
+  action, plan, info = plan_or_follow(
+    planner, random, uniform, params.model, obs, carry.plan, plan_key
+  )
+  info["random"] = random.astype(jnp.float32)
   if predict is not None:
-    info["prediction"] = _predict(predict, act, plan.plan, obs, predict_key)
-  return action, act._replace(plan=plan, random=jnp.maximum(act.random - 1, 0)), info
+    info["prediction"] = _predict(predict, params, carry, plan.plan, obs, predict_key)
+  return action, Carry(plan, one_less(carry.random)), info
 
 
-def _predict(predict, act: Act, plan: Array, obs: Array, key) -> Array:
+def _reset(spec: EnvSpec, params: ActParams, carry: Carry) -> Carry:
+  """Drops the plan, and what an episode that ended early has left of its uniform actions."""
+  return Carry(params.fresh, carry.random - carry.random % spec.episode_length)
+
+
+def _deploy(params: ActParams) -> tuple[ActParams, Carry]:
+  """Returns what an evaluation acts with: it plans from the first step on."""
+  carry = Carry(params.fresh, jnp.zeros((), jnp.int32))
+  return params._replace(ready=jnp.ones((), bool)), carry
+
+
+def _predict(predict, params: ActParams, carry: Carry, plan: Array, obs: Array, key) -> Array:
   """Predicts ``[H + 1, P, O]`` from what is left of a plan that is executed; NaN behind it."""
-  age = act.plan.age
-  states = predict(act.params, obs, jnp.roll(plan, -age, axis=0), key)
+  age = carry.plan.age
+  states = predict(params.model, obs, jnp.roll(plan, -age, axis=0), key)
   known = jnp.arange(len(states)) < len(states) - age
   return jnp.where(known[:, None, None], states, jnp.nan)
 
 
-def _observe(spec: EnvSpec, state: TrainState, transition: Transition) -> TrainState:
-  """Stores a transition; the end of an episode makes a fit due."""
-  learn, act = state.learn, state.act
-  done = transition.terminated | transition.truncated
-  # what an episode that ended early has left of its uniform actions is not taken in the next
-  random = jnp.where(done, act.random - act.random % spec.episode_length, act.random)
-  buffer = ring.add(learn.buffer, transition)
-  # nobody plans with a model that has seen nothing
-  random = jnp.where(done & (buffer.size == 0), spec.episode_length, random)
-  learn = learn._replace(buffer=buffer, due=learn.due | (done & (random == 0)))
-  return state._replace(act=act._replace(random=random), learn=learn)
-
-
-def _idle(episodes: int, state: TrainState) -> Array:
-  """Waits for the fit that follows each episode, and for good after the last one."""
-  return state.learn.due | (state.rollout.episodes >= episodes)
+def _observe(spec: EnvSpec, state: TrainState, transitions: Transition) -> TrainState:
+  """Stores transitions; the end of an episode that was not to be uniform makes a fit due."""
+  buffer = ring.add_batch(state.learn.buffer, transitions)
+  done = transitions.terminated | transitions.truncated
+  enough = (state.carry.random < spec.episode_length) & (buffer.size > 0)
+  due = state.learn.due | (done & enough).any()
+  return state._replace(learn=state.learn._replace(buffer=buffer, due=due))
 
 
 def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]:
@@ -208,7 +221,7 @@ def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]
     inputs = jnp.concatenate([jax.vmap(spec.encode)(data.obs), data.action], axis=1)
     return fit(
       model,
-      state.act.params,
+      learn.params,
       learn.opt_state,
       inputs,
       jax.vmap(spec.target)(data.obs, data.next_obs),
@@ -226,7 +239,7 @@ def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]
   def skip() -> tuple[FitResult, Key]:
     shapes = jax.eval_shape(run, state.key, jnp.zeros((), jnp.int32)).metrics
     metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-    return FitResult(state.act.params, learn.opt_state, metrics), state.key
+    return FitResult(learn.params, learn.opt_state, metrics), state.key
 
   # Under vmap both branches run: then no epochs make the fit leave all as it is.
   epochs = config.fit.gp_epochs if model.kind == "GP" else config.fit.epochs
@@ -234,5 +247,7 @@ def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]
   # The key moves on with fits, not with calls, so that chunking changes nothing.
   (params, opt_state, metrics), key = jax.lax.cond(due, refit, skip)
   metrics = {**metrics, "ran": due.astype(jnp.float32)}
-  learn = Learn(opt_state, learn.buffer, jnp.zeros((), bool))
-  return state._replace(act=state.act._replace(params=params), learn=learn, key=key), metrics
+  learn = learn._replace(
+    params=params, opt_state=opt_state, due=jnp.zeros((), bool), fitted=learn.fitted | due
+  )
+  return state._replace(learn=learn, key=key), metrics

@@ -1,7 +1,7 @@
 """SAC: soft actor-critic, without a model; what the others are measured against.
 
-Uniform actions for ``init_steps`` steps; from then on ``agent.repeat`` gradient steps after
-each step of the environment, on transitions of all the past.
+Uniform actions for ``init_steps`` steps; from then on ``agent.updates_per_step`` gradient steps
+for each step of an environment, on transitions of all the past.
 
 Source: Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications".
 """
@@ -17,41 +17,43 @@ import jax.numpy as jnp
 from mbrl_jax.algorithms.agent import (
   Agent,
   AgentConfig,
-  PolicyAct,
   critic,
   deploy,
   make_agent,
-  start_acting,
+  no_metrics,
+  policy_params,
 )
+from mbrl_jax.algorithms.parts import replay
+from mbrl_jax.algorithms.parts.warm_up import actions_left
 from mbrl_jax.algorithms.single_precision import in_single_precision
-from mbrl_jax.algorithms.transitions import blank_transition, check_capacity
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
-from mbrl_jax.ops.validate import positive
-from mbrl_jax.types import Algorithm, Array, EnvSpec, Insight, Metrics, TrainState, Transition
+from mbrl_jax.types import (
+  Algorithm,
+  Array,
+  EnvSpec,
+  Insight,
+  Key,
+  Metrics,
+  TrainState,
+  Transition,
+)
 
 
 @dataclass(frozen=True)
-class Config:
-  """SAC.
+class Config(replay.ReplayConfig):
+  """SAC; how long it runs and what it keeps, see ``ReplayConfig``.
 
   Attributes:
-    steps: environment steps of the run.
-    init_steps: uniform actions before the policy acts and learns.
-    capacity: transitions kept, the oldest go first; 0: all of the run.
-    update_every: environment steps in one compiled call.
     agent: see its class.
   """
 
-  steps: int = 20_000
-  init_steps: int = 1000
-  capacity: int = 0
   update_every: int = 50
   agent: AgentConfig = field(default_factory=AgentConfig)
 
 
 class Learn(NamedTuple):
-  """What learning needs besides acting.
+  """What was learned, and what learning needs.
 
   Attributes:
     sac: the learner's state.
@@ -73,48 +75,47 @@ def make_sac_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
   Raises:
     ValueError: sizes that are not positive, a buffer smaller than a batch.
   """
-  positive(steps=config.steps, init_steps=config.init_steps, update_every=config.update_every)
-  capacity = check_capacity(config.capacity or config.steps, config.agent.batch_size)
+  budget = replay.counted_in_steps(config, config.agent.batch_size)
   agent = make_agent(spec, config.agent)
   return Algorithm(
-    init=lambda key: _init(spec, config, agent, capacity, key),
-    reset=lambda act: act,
+    init=lambda key, envs=1: _init(spec, config, agent, key, envs),
+    params=lambda state: policy_params(state.learn.sac),
     act=agent.act,
-    observe=lambda state, transition: _observe(config, agent, state, transition),
+    reset=lambda params, left: left,
+    observe=_observe,
+    learn=lambda state, steps: _learn(config, agent, state, steps),
     update=_report,
+    budget=budget,
     deploy=deploy,
     plans=False,
     insight=Insight(q=critic(spec, agent), discount=agent.discount),
   )
 
 
-def _init(spec, config, agent: Agent, capacity: int, key) -> TrainState:
+def _init(spec: EnvSpec, config: Config, agent: Agent, key: Key, envs: int) -> TrainState:
   """Makes the state of a run that has not begun, but for the rollout."""
   sac_key, key = jax.random.split(key)
-  sac = agent.init(sac_key)
-  buffer = ring.init(capacity, blank_transition(spec))
-  none = jnp.zeros((), jnp.int32)
-  sample = lambda key: ring.sample(buffer, key, config.agent.batch_size)
-  metrics = agent.update(sac, sample, key, none > 0)[1]
+  sac, buffer = agent.init(sac_key), replay.empty(config, spec)
+  metrics = no_metrics(agent, sac, replay.blank_transition(spec), config.agent.batch_size)
   learn = Learn(sac, buffer, metrics, jnp.zeros(()))
-  return TrainState(start_acting(sac, config.init_steps), learn, None, key, none)
+  left = actions_left(config.init_steps, envs)
+  return TrainState(learn, left, None, key, jnp.zeros((), jnp.int32))
 
 
-def _observe(config, agent: Agent, state: TrainState, transition: Transition) -> TrainState:
-  """Stores a transition and takes the gradient steps that it is worth."""
-  learn = state.learn
-  buffer = ring.add(learn.buffer, transition)
-  ready = state.act.random == 0
+def _observe(state: TrainState, transitions: Transition) -> TrainState:
+  """Stores transitions."""
+  buffer = ring.add_batch(state.learn.buffer, transitions)
+  return state._replace(learn=state.learn._replace(buffer=buffer))
+
+
+def _learn(config: Config, agent: Agent, state: TrainState, steps: int) -> TrainState:
+  """Takes the gradient steps that environment steps are worth."""
+  learn, ready = state.learn, (state.carry == 0).all()
   key, update_key = jax.random.split(state.key)
-  sac, metrics = agent.update(
-    learn.sac,
-    lambda key: ring.sample(buffer, key, config.agent.batch_size),
-    update_key,
-    ready,
-  )
-  act: PolicyAct = state.act._replace(actor=sac.nets.actor)
-  learn = Learn(sac, buffer, metrics, ready.astype(jnp.float32))
-  return state._replace(act=act, learn=learn, key=key)
+  sample = lambda key: ring.sample(learn.buffer, key, config.agent.batch_size)
+  sac, metrics = agent.update(learn.sac, sample, update_key, ready, state.steps, steps)
+  learn = Learn(sac, learn.buffer, metrics, ready.astype(jnp.float32))
+  return state._replace(learn=learn, key=key)
 
 
 def _report(state: TrainState) -> tuple[TrainState, Metrics]:

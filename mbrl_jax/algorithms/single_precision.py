@@ -6,8 +6,10 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import jax
+
 from mbrl_jax.ops.single import single
-from mbrl_jax.types import Algorithm, EnvSpec, LearnFn, Metrics, TrainState
+from mbrl_jax.types import Algorithm, EnvSpec, TrainState
 
 
 def in_single_precision(
@@ -23,31 +25,32 @@ def in_single_precision(
     }
     insight = algorithm.insight
     if insight.params is not None:
-      insight = insight._replace(params=single(insight.params))
+      insight = insight._replace(params=apart_from_rollout(insight.params))
     if insight.q is not None:
-      insight = insight._replace(q=single(insight.q))
+      insight = insight._replace(q=apart_from_rollout(insight.q))
+    preload = algorithm.preload
+    if preload is not None:
+      preload = preload._replace(fill=apart_from_rollout(preload.fill))
     return algorithm._replace(
       **functions,
+      params=apart_from_rollout(algorithm.params),
       observe=apart_from_rollout(algorithm.observe),
-      update=lambda state: _update(algorithm.update, state),
+      learn=apart_from_rollout(algorithm.learn),
+      update=apart_from_rollout(algorithm.update),
       insight=insight,
+      preload=preload,
     )
 
   return made
 
 
-def apart_from_rollout(function: Callable[..., TrainState]) -> Callable[..., TrainState]:
-  """Returns a ``single`` function of a state whose environment keeps its own width."""
+def apart_from_rollout(function: Callable) -> Callable:
+  """Returns a ``single`` function of a state, whose environments keep their own width."""
 
   @functools.wraps(function)
-  def call(state: TrainState, *arguments: Any) -> TrainState:
-    after = single(function)(state._replace(rollout=None), *arguments)
-    return after._replace(rollout=state.rollout)
+  def call(state: TrainState, *arguments: Any) -> Any:
+    result = single(function)(state._replace(rollout=None), *arguments)
+    put_back = lambda x: x._replace(rollout=state.rollout) if isinstance(x, TrainState) else x
+    return jax.tree.map(put_back, result, is_leaf=lambda x: isinstance(x, TrainState))
 
   return call
-
-
-def _update(update: LearnFn, state: TrainState) -> tuple[TrainState, Metrics]:
-  """Calls ``update`` likewise."""
-  after, metrics = single(update)(state._replace(rollout=None))
-  return after._replace(rollout=state.rollout), metrics

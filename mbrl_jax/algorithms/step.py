@@ -19,12 +19,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.buffers import ring
-from mbrl_jax.envs.restart import restart
+from mbrl_jax.envs.restart import choose_rows, restart_rows
 from mbrl_jax.ops.single import narrow
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.types import (
   Algorithm,
   Array,
+  Budget,
   Env,
   EnvSpec,
   EnvState,
@@ -39,9 +40,9 @@ class Rollout(NamedTuple):
   """Where data collection stands.
 
   Attributes:
-    env: state of the environment.
-    episode_return: sum of rewards of the running episode, ``[]``.
-    episodes: finished episodes, ``[]`` int32.
+    env: states of the environments, leaves ``[N, ...]``.
+    episode_return: sums of rewards of the running episodes, ``[N]``.
+    episodes: finished episodes of each environment, ``[N]`` int32.
   """
 
   env: EnvState
@@ -49,94 +50,182 @@ class Rollout(NamedTuple):
   episodes: Array
 
 
-def init_state(algorithm: Algorithm, env: Env, key: Key) -> TrainState:
-  """Makes the state of a run that has not begun; ``vmap`` over keys for seeds."""
+def init_state(algorithm: Algorithm, env: Env, key: Key, envs: int = 1) -> TrainState:
+  """Makes the state of a run that has not begun; ``vmap`` over keys for seeds.
+
+  Raises:
+    ValueError: see ``check_envs``.
+  """
+  check_envs(algorithm, env, envs)
   algorithm_key, env_key = jax.random.split(key)
-  rollout = Rollout(env.reset(env_key), jnp.zeros((), jnp.float32), jnp.zeros((), jnp.int32))
-  return algorithm.init(algorithm_key)._replace(rollout=rollout)
+  start = over_envs(env.reset, envs)(_keys(env_key, envs))
+  rollout = Rollout(start, jnp.zeros(envs, jnp.float32), jnp.zeros(envs, jnp.int32))
+  return algorithm.init(algorithm_key, envs)._replace(rollout=rollout)
+
+
+def check_envs(algorithm: Algorithm, env: Env, envs: int) -> None:
+  """Checks that a learner can act in so many environments at once.
+
+  Raises:
+    ValueError: the number is not positive, more than the adapter of ``env`` can make, or does
+      not divide what the config counts; says what would do.
+  """
+  positive(envs=envs)
+  most = getattr(env, "max_envs", None)
+  if most is not None and envs > most:
+    raise ValueError(
+      f"envs={envs} is more than {env.spec.name!r} can make: {most} is the most."
+    )
+  odd = uneven(algorithm.budget, envs)
+  if odd:
+    counts = ", ".join(f"{name}={algorithm.budget.counts[name]}" for name in odd)
+    fits = ", ".join(f"{name}={n}" for name, n in odd.items())
+    raise ValueError(
+      f"envs={envs} does not divide {counts}, which count all environments together: choose "
+      f"multiples, such as {fits}."
+    )
+
+
+def uneven(budget: Budget, envs: int) -> dict[str, int]:
+  """Returns the counts that so many environments do not divide, each as the next multiple."""
+  return {name: -(-n // envs) * envs for name, n in budget.counts.items() if n % envs}
 
 
 def make_step(
   algorithm: Algorithm,
   env: Env,
   *,
-  steps: int = 1,
+  steps: int | None = None,
+  envs: int = 1,
   seeds: int | None = None,
   compiler_options: dict[str, Any] | None = None,
 ) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
   """Makes the compiled training step.
 
-  One call takes ``steps`` environment steps, resetting the environment at the
-  end of each episode, and then calls ``algorithm.update`` once. While ``algorithm.idle``
-  nothing moves: the rest of the call takes no steps.
+  One call takes ``steps`` environment steps, ``steps / envs`` in each environment, resetting it
+  at the end of each episode; after each step of all environments it calls ``algorithm.learn``,
+  and at the end ``algorithm.update`` once. While ``algorithm.idle``, or when the run has had
+  its episodes, nothing moves: the rest of the call takes no steps.
 
   Args:
     algorithm: what acts and learns.
     env: where it acts.
-    steps: ``K``, environment steps per call at most; a divisor of the episode length lets
-      an algorithm that learns after each episode go on without a pause.
+    steps: ``K``, environment steps per call at most, of all environments together; a divisor of
+      the episode length lets an algorithm that learns after each episode go on without a pause.
+      By default one of each environment.
+    envs: ``N``, environments that one learner acts in; those of the state.
     seeds: independent runs at once; every leaf then has a leading ``[seeds]``.
     compiler_options: for XLA, see ``runtime.devices``.
 
   Returns:
-    A jitted ``(TrainState) -> (TrainState, metrics)`` with metrics
-    ``taken [K]`` (false where the environment stood still; the rest of such a row is zero),
+    A jitted ``(TrainState) -> (TrainState, metrics)``. Of the metrics, row ``t N + i`` of ``K``
+    is step ``t`` of environment ``i``:
+    ``taken [K]`` (false where the environments stood still; the rest of such a row is zero),
     ``transition`` (leaves ``[K, ...]``), ``pose [K, Q]``, ``done [K]``,
     ``episode_return [K]`` (of the episode so far), ``info`` (leaves ``[K, ...]``,
     from ``algorithm.act``, and ``masked_actions [K]``, 1 where the middle of the bounds
     was taken in place of a non-finite action, and ``nonfinite_transitions [K]``, 1 where a
     transition was not finite) and ``update`` (from ``algorithm.update``).
+
+  Raises:
+    ValueError: see ``check_envs``; steps that are not positive, or that the environments do not
+      divide.
   """
+  check_envs(algorithm, env, envs)
+  steps = envs if steps is None else steps
   positive(steps=steps)
+  if steps % envs:
+    raise ValueError(f"steps={steps} must be a multiple of envs={envs}: all take as many.")
 
   def step(state: TrainState) -> tuple[TrainState, Metrics]:
     body = lambda state, _: env_step(algorithm, env, state)
-    state, metrics = jax.lax.scan(body, state, length=steps)
+    state, metrics = jax.lax.scan(body, state, length=steps // envs)
+    rows = lambda x: x.reshape(steps, *x.shape[2:])
     state, update = algorithm.update(state)
-    return state, {**metrics, "update": update}
+    return state, {**jax.tree.map(rows, metrics), "update": update}
 
   batched = step if seeds is None else jax.vmap(step, axis_size=seeds)
   return jax.jit(batched, compiler_options=compiler_options)
 
 
 def env_step(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:
-  """Acts once, stores the transition and resets where the episode is over; or stands still."""
-  if algorithm.idle is None:
+  """Acts once in each environment, learns and resets those that are done; or stands still.
+
+  Returns:
+    The state, and metrics as ``make_step`` returns them with leaves ``[N, ...]``.
+  """
+  still = _still(algorithm, state)
+  if still is None:
     return _move(algorithm, env, state)
   shapes = jax.eval_shape(lambda: _move(algorithm, env, state))[1]
-  still = lambda: (state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
-  return jax.lax.cond(algorithm.idle(state), still, lambda: _move(algorithm, env, state))
+  stay = lambda: (state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+  return jax.lax.cond(still, stay, lambda: _move(algorithm, env, state))
+
+
+def over_envs(function: Callable, envs: int, *, shared: int = 0) -> Callable:
+  """Returns ``function`` of ``envs`` rows; its first ``shared`` arguments have no rows.
+
+  A single row is not batched, so that a condition in the function stays one.
+  """
+  if envs > 1:
+    return lambda *args: jax.vmap(function, (None,) * shared + (0,) * (len(args) - shared))(
+      *args
+    )
+
+  def one(*args: Any) -> Any:
+    row = jax.tree.map(lambda x: x[0], args[shared:])
+    return jax.tree.map(lambda x: jnp.asarray(x)[None], function(*args[:shared], *row))
+
+  return one
+
+
+def _keys(key: Key, envs: int) -> Key:
+  """Returns one key for each environment; a single one gets the key itself."""
+  return key[None] if envs == 1 else jax.random.split(key, envs)
+
+
+def _still(algorithm: Algorithm, state: TrainState) -> Array | None:
+  """Tells whether nothing is to move, ``[]`` bool; ``None``: it always is."""
+  if not algorithm.budget.episodes:
+    return None if algorithm.idle is None else algorithm.idle(state)
+  over = jnp.sum(state.rollout.episodes) >= algorithm.budget.episodes
+  return over if algorithm.idle is None else algorithm.idle(state) | over
 
 
 def _move(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:
   """Takes the step of ``env_step``."""
-  key, act_key, env_key, reset_key = jax.random.split(state.key, 4)
-  rollout = state.rollout
-  action, act, info = algorithm.act(state.act, rollout.env.obs, act_key)
-  action, masked = _mask(env.spec, action)
-  env_state, transition = env.step(rollout.env, action, env_key)
+  envs = len(state.rollout.episodes)
+  key, *keys = jax.random.split(state.key, 4)
+  act_keys, env_keys, reset_keys = (_keys(k, envs) for k in keys)
+  rollout, params = state.rollout, algorithm.params(state)
+  act = over_envs(algorithm.act, envs, shared=1)
+  action, carry, info = act(params, state.carry, rollout.env.obs, act_keys)
+  action, masked = over_envs(lambda action: _mask(env.spec, action), envs)(action)
+  env_state, transition = over_envs(env.step, envs)(rollout.env, action, env_keys)
   transition = narrow(transition)
-  state = state._replace(act=act, key=key, steps=state.steps + 1)
-  state = algorithm.observe(state, transition)
+  state = state._replace(carry=carry, key=key, steps=state.steps + envs)
+  state = algorithm.learn(algorithm.observe(state, transition), envs)
 
   done = transition.terminated | transition.truncated
   total = rollout.episode_return + transition.reward
   counts = {
     "masked_actions": masked,
-    "nonfinite_transitions": jnp.int32(~ring.storable(transition)),
+    "nonfinite_transitions": jnp.int32(~jax.vmap(ring.storable)(transition)),
   }
   metrics = {
-    "taken": jnp.ones((), bool),
+    "taken": jnp.ones(envs, bool),
     "transition": transition,
-    "pose": narrow(env.pose(env_state)),
+    "pose": narrow(over_envs(env.pose, envs)(env_state)),
     "done": done,
     "episode_return": total,
     "info": {**info, **counts},
   }
-  env_state = restart(env, done, env_state, reset_key)
-  act = jax.lax.cond(done, lambda: algorithm.reset(state.act), lambda: state.act)
+  env_state = restart_rows(env, done, env_state, reset_keys)
+  params, carry = algorithm.params(state), state.carry
+  fresh = lambda: over_envs(algorithm.reset, envs, shared=1)(params, carry)
+  carry = jax.lax.cond(done.any(), lambda: choose_rows(done, fresh(), carry), lambda: carry)
   rollout = Rollout(env_state, jnp.where(done, 0.0, total), rollout.episodes + done)
-  return state._replace(act=act, rollout=rollout), metrics
+  return state._replace(carry=carry, rollout=rollout), metrics
 
 
 def _mask(spec: EnvSpec, action: Array) -> tuple[Array, Array]:
@@ -168,34 +257,36 @@ def make_evaluation(
     compiler_options: for XLA, see ``runtime.devices``.
 
   Returns:
-    A jitted ``(act, key) -> metrics`` with ``return [episodes]``,
-    ``transition`` (leaves ``[episodes, T, ...]``) and ``pose [episodes, T, Q]``.
+    A jitted ``(params, key) -> metrics``, with params from ``algorithm.params``:
+    ``return [episodes]``, ``transition`` (leaves ``[episodes, T, ...]``) and
+    ``pose [episodes, T, Q]``.
   """
   positive(episodes=episodes)
 
-  def body(carry: tuple, key: Key) -> tuple[tuple, tuple[Transition, Array, Array]]:
-    env_state, act, alive = carry
-    act_key, env_key = jax.random.split(key)
-    action, act, _ = algorithm.act(act, env_state.obs, act_key)
-    env_state, transition = env.step(env_state, action, env_key)
-    transition = narrow(transition)
-    pose = narrow(env.pose(env_state))
-    done = transition.terminated | transition.truncated
-    return (env_state, act, alive & ~done), (transition, pose, alive)
-
-  def episode(act: Any, key: Key) -> Metrics:
+  def episode(params: Any, key: Key) -> Metrics:
     reset_key, key = jax.random.split(key)
-    act = algorithm.reset(algorithm.deploy(act))
-    start = (env.reset(reset_key), act, jnp.ones((), bool))
+    params, carry = algorithm.deploy(params)
+
+    def body(loop: tuple, key: Key) -> tuple[tuple, tuple[Transition, Array, Array]]:
+      env_state, carry, alive = loop
+      act_key, env_key = jax.random.split(key)
+      action, carry, _ = algorithm.act(params, carry, env_state.obs, act_key)
+      env_state, transition = env.step(env_state, action, env_key)
+      transition = narrow(transition)
+      pose = narrow(env.pose(env_state))
+      done = transition.terminated | transition.truncated
+      return (env_state, carry, alive & ~done), (transition, pose, alive)
+
+    start = (env.reset(reset_key), carry, jnp.ones((), bool))
     keys = jax.random.split(key, env.spec.episode_length)
     _, (transition, pose, alive) = jax.lax.scan(body, start, keys)
     total = jnp.sum(jnp.where(alive, transition.reward, 0.0))
     return {"return": total, "transition": transition, "pose": pose}
 
-  def evaluate(act: Any, key: Key) -> Metrics:
+  def evaluate(params: Any, key: Key) -> Metrics:
     keys = jax.random.split(key, episodes)
     if algorithm.plans:
-      return jax.lax.map(lambda key: episode(act, key), keys)
-    return jax.vmap(episode, (None, 0))(act, keys)
+      return jax.lax.map(lambda key: episode(params, key), keys)
+    return jax.vmap(episode, (None, 0))(params, keys)
 
   return jax.jit(evaluate, compiler_options=compiler_options)

@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble, make_optimizer
 from mbrl_jax.models.ensemble import take_members
 from mbrl_jax.ops.judge import given
@@ -74,8 +75,9 @@ class World(NamedTuple):
   Attributes:
     dynamics: over the elites, one slice each, for ``elite_params``.
     init: ``(key) -> WorldState``.
-    fit: ``(WorldState, transitions [cap, ...], size [], key, epochs []) -> (WorldState,
-      metrics)``; no epochs change nothing.
+    fit: ``(WorldState, ring of transitions, key, epochs []) -> (WorldState, metrics)``; no
+      epochs change nothing. Metrics are ``model_error``, the mean squared error of the elites
+      on held-out data, and ``fit_epochs``.
   """
 
   dynamics: Dynamics
@@ -132,9 +134,7 @@ def make_world(spec: EnvSpec, config: WorldConfig) -> World:
   return World(
     dynamics=dynamics,
     init=init,
-    fit=lambda state, data, size, key, epochs: _fit(
-      spec, config, ensemble, optimizer, state, data, size, key, epochs
-    ),
+    fit=lambda *args: _fit(spec, config, ensemble, optimizer, *args),
   )
 
 
@@ -151,12 +151,12 @@ def _fit(
   ensemble: Any,
   optimizer: optax.GradientTransformation,
   state: WorldState,
-  data: Transition,
-  size: Array,
+  buffer: ring.Ring,
   key: Key,
   epochs: Array,
 ) -> tuple[WorldState, Metrics]:
   """Trains the nets and chooses the elites anew."""
+  data: Transition = buffer.data
   inputs = jnp.concatenate([jax.vmap(spec.encode)(data.obs), data.action], axis=1)
   targets = jax.vmap(spec.target)(data.obs, data.next_obs)
   if config.learn_reward:
@@ -167,7 +167,7 @@ def _fit(
     state.opt_state,
     inputs,
     targets,
-    size,
+    buffer.size,
     key,
     optimizer=optimizer,
     epochs=epochs,
@@ -178,4 +178,8 @@ def _fit(
   )
   best = jnp.argsort(fitted.metrics["holdout_mse"])[: config.elites]
   elites = jnp.where(fitted.metrics["epochs"] > 0, best, state.elites)
-  return WorldState(fitted.params, fitted.opt_state, elites), fitted.metrics
+  report = {
+    "model_error": jnp.mean(fitted.metrics["holdout_mse"][elites]),
+    "fit_epochs": fitted.metrics["epochs"],
+  }
+  return WorldState(fitted.params, fitted.opt_state, elites), report

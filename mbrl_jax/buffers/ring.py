@@ -92,6 +92,40 @@ def add_many(ring: Ring, items: Any, keep: Array) -> Ring:
   return _moved(ring, data, count, jnp.sum(wanted, dtype=jnp.int32) - count)
 
 
+def add_batch(ring: Ring, items: Any) -> Ring:
+  """Writes all ``storable`` items of a batch, leaves ``[n, ...]``, in their order.
+
+  A single one is written in its place; several are scattered.
+
+  Raises:
+    ValueError: more items than the buffer has rows.
+  """
+  count = len(jax.tree.leaves(items)[0])
+  if count == 1:
+    return add(ring, jax.tree.map(lambda x: x[0], items))
+  return add_many(ring, items, jnp.ones(count, bool))
+
+
+def grown(ring: Ring, capacity: int) -> Ring:
+  """Returns the buffer with room for more; one that has gone round is laid out in order first.
+
+  Raises:
+    ValueError: a capacity below the present one.
+  """
+  if capacity < ring.capacity:
+    raise ValueError(f"capacity={capacity} is below {ring.capacity}: buffers only grow.")
+  first = jnp.where(ring.size < ring.capacity, 0, ring.cursor)
+  more = capacity - ring.capacity
+
+  def pad(rows: Array) -> Array:
+    rows = jnp.roll(rows, -first, axis=0)
+    return jnp.concatenate([rows, jnp.zeros((more, *rows.shape[1:]), rows.dtype)])
+
+  data = jax.tree.map(pad, ring.data) if more else ring.data
+  cursor = ring.size % capacity if more else ring.cursor
+  return ring._replace(data=data, cursor=cursor)
+
+
 def _moved(ring: Ring, data: Any, count: Array, dropped: Array) -> Ring:
   """Returns the buffer after ``count`` items were written to ``data``, and others were not."""
   return Ring(

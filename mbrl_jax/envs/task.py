@@ -215,6 +215,7 @@ def make_task(
       episode_length=episode_length,
       reward=reward,
       terminated=terminated or never,
+      full_length=terminated in (None, never),
       **spec,
     ),
     physics=simulate(model if variants is None else variants),

@@ -23,7 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mbrl_jax.runtime import array_store, files, leaves
+from mbrl_jax.runtime import array_store, files, growth, leaves
 
 SHOWN = 20
 """Differing leaves listed in one message."""
@@ -140,7 +140,8 @@ class Checkpoints:
     """Restores a checkpoint into the structure of ``template``.
 
     Args:
-      template: a state as ``save`` was given, its values do not matter.
+      template: a state as ``save`` was given, its values do not matter. Buffers of transitions
+        may be larger than they were then.
       step: a step, ``"best"``, or ``None`` for the newest.
 
     Raises:
@@ -150,10 +151,11 @@ class Checkpoints:
     """
     step = self._choose(step)
     try:
-      arrays, host = self._read(self._path(step), step, template)
+      saved, arrays, host = self._read(self._path(step), step, template)
     except CheckpointError as error:
       raise CheckpointError(f"{error}\n{self._advice(step, template)}") from error
-    return Restored(leaves.unflatten(template, arrays), host, step)
+    state = growth.grown_like(template, leaves.unflatten(saved, arrays))
+    return Restored(state, host, step)
 
   def discard_after(self, step: int) -> None:
     """Deletes the checkpoints that are newer than ``step``."""
@@ -224,8 +226,10 @@ class Checkpoints:
 
   def _read(
     self, folder: Path, step: int, template: Any
-  ) -> tuple[leaves.Leaves, dict[str, np.ndarray]]:
+  ) -> tuple[Any, leaves.Leaves, dict[str, np.ndarray]]:
+    """Returns the template with buffers as they were saved, and the arrays of both files."""
     manifest = self._manifest(folder, step)
+    template = growth.as_saved(template, manifest["leaves"])
     wrong = leaves.differences(leaves.describe(template), manifest["leaves"])
     if wrong:
       title = f"Checkpoint {folder} is of another program or config"
@@ -244,7 +248,7 @@ class Checkpoints:
       ]
     if damaged:
       raise CheckpointError(_listing(f"Checkpoint {folder} is damaged", damaged))
-    return arrays, host
+    return template, arrays, host
 
   def _manifest(self, folder: Path, step: int) -> dict[str, Any]:
     try:

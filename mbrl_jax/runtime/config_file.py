@@ -18,6 +18,7 @@ FIELDS: dict[str, tuple[type, tuple[int, int] | None]] = {
   "preset": (str, None),
   "seed": (int, (0, validate.LARGEST_SEED)),
   "seeds": (int, (1, COUNT[1])),
+  "envs": (int, (1, COUNT[1])),
   "eval_every": (int, COUNT),
   "eval_steps": (int, COUNT),
   "eval_episodes": (int, (1, COUNT[1])),

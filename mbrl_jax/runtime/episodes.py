@@ -13,7 +13,8 @@ class Episode(NamedTuple):
   """One finished episode of ``T`` steps.
 
   Attributes:
-    step: environment steps taken (by each seed) when it ended.
+    step: environment steps taken (by each seed) when it ended; of environments that step at
+      the same time, one after the other.
     total: its return.
     arrays: ``obs [T, O]``, ``action [T, A]``, ``reward [T]``, ``next_obs``,
       ``terminated [T]``, ``truncated [T]``, ``pose [T, Q]`` and ``info/...``.
@@ -42,11 +43,18 @@ def series(metrics: dict[str, Any]) -> Arrays:
 
 
 class Cutter:
-  """Collects the steps of one seed until an episode ends."""
+  """Collects the steps of one environment of a seed until an episode ends."""
 
-  def __init__(self, open_steps: Arrays | None = None):
-    """Starts anew, or with the steps of the episode that was open."""
+  def __init__(self, open_steps: Arrays | None = None, env: int = 0, envs: int = 1):
+    """Starts anew, or with the steps of the episode that was open.
+
+    Args:
+      open_steps: what ``open_steps`` returned.
+      env: number of the environment.
+      envs: how many there are.
+    """
     self._open: list[Arrays] = [open_steps] if open_steps else []
+    self._env, self._envs = env, envs
 
   def feed(
     self, step: int, arrays: Arrays, done: np.ndarray, returns: np.ndarray
@@ -55,14 +63,18 @@ class Cutter:
 
     Args:
       step: environment steps taken before the chunk.
-      arrays: per-step arrays ``[K, ...]``.
+      arrays: per-step arrays ``[K, ...]``, of the environments in turn.
       done: ``[K]``, true at the last step of an episode.
       returns: ``[K]``, return of the episode, valid where ``done``.
     """
+    own = slice(self._env, None, self._envs)
+    arrays = {k: v[own] for k, v in arrays.items()}
+    done, returns = done[own], returns[own]
     episodes, start = [], 0
     for end in np.flatnonzero(done) + 1:
       self._open.append({k: v[start:end] for k, v in arrays.items()})
-      episodes.append(Episode(step + int(end), float(returns[end - 1]), self.open_steps()))
+      taken = step + int(end - 1) * self._envs + self._env + 1
+      episodes.append(Episode(taken, float(returns[end - 1]), self.open_steps()))
       self._open, start = [], end
     if start < len(done):
       self._open.append({k: v[start:] for k, v in arrays.items()})

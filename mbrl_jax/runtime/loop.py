@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import numpy as np
@@ -59,8 +59,9 @@ def train(
   schedule: Schedule,
   *,
   seeds: list[int] | None = None,
+  envs: int = 1,
   rest: tuple[int, Step] | None = None,
-  evaluate: Callable[[Any, int], np.ndarray] | None = None,
+  evaluate: Callable[[TrainState, int], np.ndarray] | None = None,
   resume: int | str | bool = False,
   console: rich.console.Console | None = None,
   tracker: Tracker | None = None,
@@ -73,10 +74,10 @@ def train(
     folder: from ``run_folder.create`` or ``open_run``.
     schedule: when what happens.
     seeds: their numbers, all different, where leaves have a leading seed axis ``[S]``.
+    envs: environments that each learner acts in, as in ``step``.
     rest: how many steps are left for a last call where ``schedule.total_steps`` is no
       multiple of those of ``step``, and the step that takes as many; ``None``: it is one.
-    evaluate: ``(act, step) -> returns [S, episodes]`` (``[episodes]`` without
-      ``seeds``); called with the state's ``act``.
+    evaluate: ``(state, step) -> returns [S, episodes]`` (``[episodes]`` without ``seeds``).
     resume: ``True`` continues from the newest checkpoint, or from the beginning
       where there is none yet, a number from that step; what came after it is dropped.
     console: where to report; ``None`` is standard output.
@@ -95,7 +96,7 @@ def train(
   """
   _check(schedule, seeds)
   with lock.writing(folder.path):
-    run = Run(state, folder, schedule, seeds, resume, tracker, console)
+    run = Run(state, folder, schedule, seeds, resume, tracker, console, envs)
     return _until_the_end(run, step, rest, evaluate)
 
 
@@ -106,8 +107,9 @@ def train_together(
   schedule: Schedule,
   *,
   seeds: list[int] | None = None,
+  envs: int = 1,
   rest: tuple[int, Step] | None = None,
-  evaluate: Callable[[Any, int], np.ndarray] | None = None,
+  evaluate: Callable[[TrainState, int], np.ndarray] | None = None,
   resume: bool = False,
   consoles: Sequence[rich.console.Console],
 ) -> list[Outcome]:
@@ -121,8 +123,9 @@ def train_together(
     folders: of each.
     schedule: of all.
     seeds: the numbers of the seeds that each run has, see ``train``.
+    envs: see ``train``.
     rest: see ``train``, of all at once.
-    evaluate: ``(act, step) -> returns [runs * seeds, episodes]`` with all runs' ``act``.
+    evaluate: ``(state, step) -> returns [runs * seeds, episodes]`` of all runs' states.
     resume: continue from the newest checkpoints, which must be of the same step.
     consoles: where each reports. A run that diverges says so there and ends, the others go
       on without it.
@@ -139,7 +142,7 @@ def train_together(
   _check(schedule, seeds)
   with lock.writing(*(folder.path for folder in folders)):
     runs = [
-      Run(state, folder, schedule, seeds, resume, None, console)
+      Run(state, folder, schedule, seeds, resume, None, console, envs)
       for state, folder, console in zip(states, folders, consoles, strict=True)
     ]
     ended = _until_the_end(Together(runs), step, rest, evaluate)

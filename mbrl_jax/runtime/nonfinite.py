@@ -12,7 +12,7 @@ from mbrl_jax.runtime import leaves
 
 
 def _learned(state: Any) -> dict[str, Any]:
-  named = leaves.named({"act": state.act, "learn": state.learn})
+  named = leaves.named({"carry": state.carry, "learn": state.learn})
   return {
     path: x for path, x in named.items() if jnp.issubdtype(jnp.result_type(x), jnp.floating)
   }

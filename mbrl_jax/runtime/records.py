@@ -16,16 +16,17 @@ COUNTS = ("info/nonfinite", "info/masked_actions", "info/nonfinite_transitions")
 
 
 class Record:
-  """The running account of one seed: open episode, counts, best return."""
+  """The running account of one seed: open episodes, counts, best return."""
 
-  def __init__(self, saved: Arrays | None = None):
+  def __init__(self, saved: Arrays | None = None, envs: int = 1):
     """Starts anew, or from what ``arrays`` returned.
 
     Args:
       saved: arrays of an earlier record.
+      envs: environments that the learner acts in.
     """
     saved = saved or {}
-    self._cutter = Cutter(_below("open/", saved))
+    self._cutters = [Cutter(_below(f"open/{i}/", saved), i, envs) for i in range(envs)]
     self.episodes = int(saved.get("episodes", 0))
     self.trials = int(saved.get("trials", 0))
     self.best = float(saved.get("best", -np.inf))
@@ -34,8 +35,16 @@ class Record:
   def feed(
     self, step: int, arrays: Arrays, done: np.ndarray, returns: np.ndarray
   ) -> list[tuple[Episode, Row]]:
-    """Takes a chunk, see ``Cutter.feed``, and returns its episodes with their rows."""
-    return [(e, self._row(e)) for e in self._cutter.feed(step, arrays, done, returns)]
+    """Takes a chunk and returns its episodes with their rows, in the order of their ends.
+
+    Args:
+      step: environment steps taken before the chunk.
+      arrays: per-step arrays ``[K, ...]``, of the environments in turn.
+      done: ``[K]``, true at the last step of an episode.
+      returns: ``[K]``, return of the episode, valid where ``done``.
+    """
+    found = [e for cutter in self._cutters for e in cutter.feed(step, arrays, done, returns)]
+    return [(e, self._row(e)) for e in sorted(found, key=lambda e: e.step)]
 
   def learned(self, update: Row) -> None:
     """Remembers the metrics of the latest learning."""
@@ -48,7 +57,11 @@ class Record:
   def arrays(self) -> Arrays:
     """Returns everything as arrays for a checkpoint."""
     counts = {"episodes": self.episodes, "trials": self.trials, "best": self.best}
-    open_steps = {f"open/{k}": v for k, v in self._cutter.open_steps().items()}
+    open_steps = {
+      f"open/{i}/{k}": v
+      for i, cutter in enumerate(self._cutters)
+      for k, v in cutter.open_steps().items()
+    }
     update = {f"update/{k}": v for k, v in self.update.items()}
     return {k: np.asarray(v) for k, v in {**counts, **open_steps, **update}.items()}
 

@@ -15,6 +15,7 @@ from mbrl_jax.runtime import audit, nonfinite, predictions
 from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.clock import Clock
 from mbrl_jax.runtime.episodes import Arrays, Episode, series
+from mbrl_jax.runtime.files import RunFolderError
 from mbrl_jax.runtime.metrics import MetricsWriter, Tracker
 from mbrl_jax.runtime.progress import RECENT, Progress
 from mbrl_jax.runtime.records import Record, scalars
@@ -49,6 +50,8 @@ class Schedule(NamedTuple):
       reaches them; 0: ``checkpoint_every`` counts.
     keep: newest checkpoints to keep besides the best.
     keep_rollouts: write ``logs.npz`` and ``logs.mat``.
+    grows: field of ``config.json`` that says how long the run is, such as ``config.steps``; a
+      checkpoint goes with any value of it.
   """
 
   total_steps: int
@@ -59,6 +62,7 @@ class Schedule(NamedTuple):
   keep: int = 2
   keep_rollouts: bool = True
   total_episodes: int = 0
+  grows: str = ""
 
   @property
   def evaluates(self) -> bool:
@@ -78,22 +82,23 @@ class Run:
     resume: int | str | bool,
     tracker: Tracker | None = None,
     console: rich.console.Console | None = None,
+    envs: int = 1,
   ):
     """Starts a run, or continues one; the arguments are those of ``loop.train``."""
     self.folder, self.schedule, self.seeds = folder, schedule, seeds
     self.checkpoints = Checkpoints(folder.checkpoints, schedule.keep)
-    self._config_crc = folder.config_crc()
+    self._config_crc = folder.config_crc(schedule.grows)
     self.born_nan = set(nonfinite.nan_leaves(state))
     self.state, self.step, host = state, 0, {}
     # A run that was killed before its first checkpoint starts over.
     if resume is not False and (resume is not True or self.checkpoints.steps()):
       chosen = None if resume is True else resume
       self.state, host, self.step = self.checkpoints.restore(state, chosen)
-      folder.check_config_of(host)
+      folder.check_config_of(host, schedule.grows)
     dropped = resume is True and not self.step and folder.metrics.exists()
     self.saved = self.step if self.step else None
     self.logs = [folder.logs(name) for name in seeds or [None]]
-    self.records = [Record(_below(f"{i}/", host)) for i in range(len(self.logs))]
+    self.records = [Record(_below(f"{i}/", host), envs) for i in range(len(self.logs))]
     seals = audit.from_host(host)
     self.rollouts = [Rollouts.load(p, self.step, seals.get(f"{p.name}.npz")) for p in self.logs]
     after = self.step if resume is not False else None
@@ -101,6 +106,11 @@ class Run:
     # Seeds whose episodes end early are over before the others, and stand still then.
     self.steps = [int(n) for n in np.atleast_1d(jax.device_get(self.state.steps))]
     self.recent = [collections.deque(maxlen=RECENT) for _ in self.records]
+    if len({n for i, n in enumerate(self.steps) if not self._over(i)}) > 1:
+      raise RunFolderError(
+        f"The seeds in {folder.path} ended after different steps, {self.steps}, because "
+        "episodes end early: such a run cannot be extended."
+      )
     self.writer = MetricsWriter(folder.path, after, tags, tracker, seals)
     # Only now that everything to continue from is known to be there.
     self.checkpoints.discard_after(self.step)
@@ -275,7 +285,7 @@ class Run:
     if evaluate is None or not due:
       return {}
     try:
-      returns = np.atleast_2d(evaluate(self.state.act, self.step))
+      returns = np.atleast_2d(evaluate(self.state, self.step))
     except Exception as error:
       self.check_environment(error, save=False)
       raise

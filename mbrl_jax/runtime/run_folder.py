@@ -112,24 +112,32 @@ class RunFolder(NamedTuple):
     """
     return config_file.read(self.path / "config.json")
 
-  def check_config_of(self, host: Mapping[str, np.ndarray]) -> None:
+  def check_config_of(self, host: Mapping[str, np.ndarray], grows: str = "") -> None:
     """Checks that ``config.json`` is as it was when a checkpoint was saved.
 
     Args:
       host: of the checkpoint; an earlier version's does not remember it.
+      grows: see ``config_crc``.
 
     Raises:
       RunFolderError: it was changed.
     """
-    if int(host.get(CONFIG_CRC, self.config_crc())) != self.config_crc():
+    now = self.config_crc(grows)
+    if int(host.get(CONFIG_CRC, now)) != now:
       raise RunFolderError(
         f"{self.path / 'config.json'} is not what it was when the checkpoint was saved: put "
         "the old one back."
       )
 
-  def config_crc(self) -> int:
-    """Returns a checksum of what ``config.json`` says."""
-    return zlib.crc32(json.dumps(self.config(), sort_keys=True).encode())
+  def config_crc(self, grows: str = "") -> int:
+    """Returns a checksum of what ``config.json`` says.
+
+    Args:
+      grows: the field that says how long the run is, such as ``config.steps``: it may have
+        grown since, and does not count.
+    """
+    fields = {name: x for name, x in flat(self.config()).items() if name != grows}
+    return zlib.crc32(json.dumps(fields, sort_keys=True).encode())
 
 
 def create(path: Path | str, config: dict[str, Any]) -> RunFolder:
@@ -230,14 +238,27 @@ def check_free(path: Path) -> None:
     )
 
 
-def check_config(folder: RunFolder, config: dict[str, Any]) -> None:
+def check_config(folder: RunFolder, config: dict[str, Any], grows: str = "") -> None:
   """Checks that a run is resumed with the config it was started with.
+
+  Args:
+    folder: of the run.
+    config: with which it is to be resumed.
+    grows: the field that says how long the run is, such as ``config.steps``; it may be more
+      than before.
 
   Raises:
     RunFolderError: names each field that differs, with both values.
   """
   old, new = flat(folder.config()), flat(json.loads(json.dumps(config)))
   missing = "(absent)"
+  if grows in old and grows in new:
+    if new[grows] < old[grows]:
+      raise RunFolderError(
+        f"--{grows}={new[grows]} is below the {old[grows]} of the run in {folder.path}: a run "
+        "can be extended, not cut short."
+      )
+    old[grows] = new[grows]
   lines = [
     f"{name}: the run has {old.get(name, missing)!r}, asked for {new.get(name, missing)!r}"
     for name in [*old, *(n for n in new if n not in old)]
@@ -249,6 +270,18 @@ def check_config(folder: RunFolder, config: dict[str, Any]) -> None:
       f"The run in {folder.path} was started with another config:\n  {listing}\n"
       "Resume it with its own, or start a new run in another --logdir."
     )
+
+
+def extend(folder: RunFolder, config: dict[str, Any]) -> bool:
+  """Writes a config that ``check_config`` has let pass, if it is longer than the run's.
+
+  Returns:
+    Whether it is.
+  """
+  longer = flat(folder.config()) != flat(json.loads(json.dumps(config)))
+  if longer:
+    files.write_json(folder.path / "config.json", config)
+  return longer
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

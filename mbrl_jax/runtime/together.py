@@ -75,12 +75,12 @@ class Together:
       Diverged: all did.
     """
     self.state, states = state, self._split(state)
-    returns = evaluate and _once(evaluate, state.act)
+    returns = evaluate and _once(evaluate, state)
     for i in list(self._going):
       run, part = self._runs[i], self._parts[i]
       if run.finished:  # it stands still until the others are
         continue
-      own = returns and (lambda act, step, part=part: returns(step)[part])
+      own = returns and (lambda state, step, part=part: returns(step)[part])
       try:
         run.take(states[i], _cut(metrics, part), seconds, own)
       except Diverged as error:
@@ -117,13 +117,15 @@ def _cut(tree: Any, part: Part) -> Any:
   return jax.tree.map(lambda leaf: leaf[part], tree)
 
 
-def _once(evaluate: Callable[[Any, int], np.ndarray], act: Any) -> Callable[[int], np.ndarray]:
+def _once(
+  evaluate: Callable[[TrainState, int], np.ndarray], state: TrainState
+) -> Callable[[int], np.ndarray]:
   """Evaluates all runs when the first asks at its step."""
   found: dict[int, np.ndarray] = {}
 
   def returns(step: int) -> np.ndarray:
     if step not in found:
-      found[step] = np.asarray(evaluate(act, step))
+      found[step] = np.asarray(evaluate(state, step))
     return found[step]
 
   return returns

@@ -8,7 +8,7 @@ letter axis
 ``B``  batch
 ``E``  slices: members of an ensemble, or randomised models
 ``P``  particles: samples of one plan's future
-``N``  candidate plans
+``N``  candidate plans; environments that one learner acts in
 ``H``  planning horizon
 ``T``  time of an episode
 ``O``  observation
@@ -20,7 +20,16 @@ Functions take ``(params, state, action, key)``. Keys are typed
 Everything is written for a single example; batching is ``jax.vmap``'s job.
 """
 
-from mbrl_jax.types.algorithms import ActFn, Algorithm, Insight, LearnFn, ObserveFn, TrainState
+from mbrl_jax.types.algorithms import (
+  ActFn,
+  Algorithm,
+  Budget,
+  Insight,
+  LearnFn,
+  ObserveFn,
+  Preload,
+  TrainState,
+)
 from mbrl_jax.types.arrays import Array, Key, Metrics, Params, State
 from mbrl_jax.types.environments import Env, EnvSpec, EnvState, Transition
 from mbrl_jax.types.planning import (
@@ -44,6 +53,7 @@ __all__ = [
   "ActFn",
   "Algorithm",
   "Array",
+  "Budget",
   "Dynamics",
   "Env",
   "EnvSpec",
@@ -59,6 +69,7 @@ __all__ = [
   "PlanOutput",
   "PlanState",
   "Planner",
+  "Preload",
   "Proposal",
   "SampleFn",
   "Search",

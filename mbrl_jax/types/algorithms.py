@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
 from mbrl_jax.types.arrays import Array, Key, Metrics, Params
@@ -14,15 +14,15 @@ class TrainState(NamedTuple):
   """Everything a run is; saving it is the whole resume.
 
   Attributes:
-    act: what acting needs (model or policy parameters, plan); goes to a robot.
-    learn: what learning needs besides (optimisers, buffers, counters).
-    rollout: where data collection stands, see ``algorithms.step``.
+    learn: what has been learned and what learning needs: nets, optimisers, buffers.
+    carry: what acting needs from step to step in each environment, leaves ``[N, ...]``.
+    rollout: where data collection stands, leaves ``[N, ...]``, see ``algorithms.step``.
     key: typed random key.
-    steps: environment steps taken, ``[]`` int32.
+    steps: environment steps taken in all environments together, ``[]`` int32.
   """
 
-  act: Any
   learn: Any
+  carry: Any
   rollout: Any
   key: Key
   steps: Array
@@ -31,22 +31,56 @@ class TrainState(NamedTuple):
 class ActFn(Protocol):
   """The acting half of an algorithm; all that a robot runs."""
 
-  def __call__(self, act: Any, obs: Array, key: Key) -> tuple[Array, Any, Metrics]:
-    """Returns ``(action [A], act, info)`` for ``obs [O]``; ``info`` holds arrays."""
+  def __call__(
+    self, params: Params, carry: Any, obs: Array, key: Key
+  ) -> tuple[Array, Any, Metrics]:
+    """Returns ``(action [A], carry, info)`` for ``obs [O]``; ``info`` holds arrays."""
 
 
 class ObserveFn(Protocol):
   """Takes in experience."""
 
-  def __call__(self, state: TrainState, transition: Transition) -> TrainState:
-    """Returns the state with one transition stored."""
+  def __call__(self, state: TrainState, transitions: Transition) -> TrainState:
+    """Returns the state with the next transition of every environment stored.
+
+    Leaves are ``[N, ...]``. It takes no gradient step and runs no net, so that it fits between
+    two control steps of a robot.
+    """
 
 
 class LearnFn(Protocol):
   """Learns from what was observed."""
 
-  def __call__(self, state: TrainState) -> tuple[TrainState, Metrics]:
-    """Learns if it is time to; metrics hold ``ran``, 1.0 if it was."""
+  def __call__(self, state: TrainState, steps: int) -> TrainState:
+    """Takes the gradient steps that ``steps`` (static) new environment steps are worth.
+
+    It may be called after each step of the environments, or once for many.
+    """
+
+
+class Budget(NamedTuple):
+  """How long a run is and how it is cut; all counts are of all environments together.
+
+  Attributes:
+    counts: fields of the config that count steps or episodes, with their values; the number of
+      environments must divide each.
+    length: the one of them that says how long the run is, and may grow when it is resumed.
+    steps: environment steps of the run; 0: it is counted in episodes.
+    episodes: of the run, where it is counted in them.
+    chunk: environment steps between two calls of ``update``; 0: any number, because
+      ``update`` only acts after the end of an episode.
+  """
+
+  counts: Mapping[str, int]
+  length: str
+  steps: int = 0
+  episodes: int = 0
+  chunk: int = 0
+
+  @property
+  def unit(self) -> str:
+    """What progress is counted in, "steps" or "episodes"."""
+    return "episodes" if self.episodes else "steps"
 
 
 class Insight(NamedTuple):
@@ -58,7 +92,7 @@ class Insight(NamedTuple):
     q: ``(TrainState, obs [O], action [A]) -> []``, the discounted return that the critic
       expects; ``None``: there is no critic.
     discount: of that return.
-    planned: ``(act) -> PlanState`` after an action; ``None``: it does not plan.
+    planned: ``(carry) -> PlanState`` after an action; ``None``: it does not plan.
   """
 
   dynamics: Dynamics | None = None
@@ -68,29 +102,58 @@ class Insight(NamedTuple):
   planned: Callable[[Any], PlanState] | None = None
 
 
+class Preload(NamedTuple):
+  """What a run learns from before its first step.
+
+  Attributes:
+    path: file of transitions, see ``runtime.dataset``.
+    fill: ``(TrainState, transitions [n, ...]) -> TrainState``.
+  """
+
+  path: str
+  fill: Callable[[TrainState, Transition], TrainState]
+
+
+def _no_learning(state: TrainState, steps: int) -> TrainState:
+  del steps
+  return state
+
+
 class Algorithm(NamedTuple):
   """A learning system as pure functions.
 
   Attributes:
-    init: ``(key) -> TrainState`` with ``rollout=None``.
-    reset: ``(act) -> act``, forgets what belongs to the past episode.
+    init: ``(key, envs=1) -> TrainState`` with ``rollout=None`` and the carry of ``envs``
+      environments.
+    params: ``(TrainState) -> params``, what acting needs: one copy for all environments; it
+      is what goes to a robot.
     act: see ``ActFn``.
+    reset: ``(params, carry) -> carry`` of one environment, at the beginning of an episode.
     observe: see ``ObserveFn``.
-    update: see ``LearnFn``.
-    deploy: ``(act) -> act``, as an evaluation or a robot wants it: without exploration.
+    update: ``(state) -> (state, metrics)``, once a chunk: fits models, iterates an on-policy
+      system, reports; metrics hold ``ran``, 1.0 if anything was learned.
+    budget: see ``Budget``.
+    learn: see ``LearnFn``.
+    deploy: ``(params) -> (params, carry)``, with which an evaluation or a robot begins:
+      without exploration.
     plans: whether an action takes a plan, which fills the machine by itself; without one,
       evaluation episodes run side by side.
     insight: see ``Insight``.
-    idle: ``(state) -> [] bool``, whether the environment is to stand still: until the next
-      ``update``, or for good because the run is over; ``None``: never.
+    idle: ``(TrainState) -> [] bool``, whether the environments are to stand still until the
+      next ``update``; ``None``: never.
+    preload: see ``Preload``; ``None``: nothing.
   """
 
-  init: Callable[[Key], TrainState]
-  reset: Callable[[Any], Any]
+  init: Callable[..., TrainState]
+  params: Callable[[TrainState], Params]
   act: ActFn
+  reset: Callable[[Params, Any], Any]
   observe: ObserveFn
-  update: LearnFn
-  deploy: Callable[[Any], Any] = lambda act: act
+  update: Callable[[TrainState], tuple[TrainState, Metrics]]
+  budget: Budget
+  deploy: Callable[[Params], tuple[Params, Any]]
+  learn: LearnFn = _no_learning
   plans: bool = True
   insight: Insight = Insight()
   idle: Callable[[TrainState], Array] | None = None
+  preload: Preload | None = None

@@ -36,6 +36,7 @@ class EnvSpec(NamedTuple):
     decode: ``(obs, target) -> next_obs``, the inverse of ``target``.
     cost: ``(obs, action, next_obs) -> []``, what a safe planner keeps within a limit, apart
       from the reward; None: there is none.
+    full_length: whether every episode takes ``episode_length`` steps; False: not known.
   """
 
   name: str
@@ -50,6 +51,7 @@ class EnvSpec(NamedTuple):
   target: Callable[[Array, Array], Array] = _delta
   decode: Callable[[Array, Array], Array] = _add
   cost: Callable[[Array, Array, Array], Array] | None = None
+  full_length: bool = False
 
   @property
   def action_dim(self) -> int:

@@ -36,7 +36,7 @@ def saved(folder, **changes):
 
 def make(path, **changes):
   config = {
-    "dataset": path, "steps": 40, "update_every": 10, "agent.batch_size": 4, "agent.repeat": 1,
+    "dataset": path, "steps": 40, "update_every": 10, "agent.batch_size": 4, "agent.updates_per_step": 1,
     "agent.hidden": (8,), "world.members": 2, "world.elites": 1, "world.hidden": (8,),
     "world.epochs": 2, "lookahead.samples": 10, "lookahead.elites": 3,
   }  # fmt: skip

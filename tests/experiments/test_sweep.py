@@ -124,7 +124,7 @@ def at_once(monkeypatch):
 
 
 def test_all_combinations_have_a_folder_that_says_their_values():
-  found = cells("--sweep.agent.learning_rate=3e-4,1e-3", "--sweep.agent.repeat=1,2")
+  found = cells("--sweep.agent.learning_rate=3e-4,1e-3", "--sweep.agent.updates_per_step=1,2")
   assert [cell.name for cell in found] == [
     "learning_rate=0.0003_repeat=1",
     "learning_rate=0.0003_repeat=2",
@@ -132,7 +132,7 @@ def test_all_combinations_have_a_folder_that_says_their_values():
     "learning_rate=0.001_repeat=2",
   ]
   assert found[1].settings["config"]["agent"]["repeat"] == 2
-  assert found[1].dotted["config"] == {"agent.learning_rate": "3e-4", "agent.repeat": "2"}
+  assert found[1].dotted["config"] == {"agent.learning_rate": "3e-4", "agent.updates_per_step": "2"}
 
 
 @pytest.mark.parametrize(
@@ -163,13 +163,13 @@ def test_tuples_flags_and_arguments_of_the_task_are_swept():
   [
     ([], "Nothing is swept"),
     (["--sweep.agent.rate=1,2"], r"^--sweep.agent.rate is not known"),
-    (["--sweep.agent.repeat=1,x"], r"^--sweep.agent.repeat='x' is not of the right type"),
-    (["--sweep.agent.repeat=1,,2"], "has an empty value"),
-    (["--sweep.agent.repeat=1,2,1"], "asks for repeat=1 twice"),
+    (["--sweep.agent.updates_per_step=1,x"], r"^--sweep.agent.repeat='x' is not of the right type"),
+    (["--sweep.agent.updates_per_step=1,,2"], "has an empty value"),
+    (["--sweep.agent.updates_per_step=1,2,1"], "asks for repeat=1 twice"),
     (["--sweep.agent.learning_rate=1e-3,0.001"], "asks for learning_rate=0.001 twice"),
     (["--sweep.algo=sac,sak"], r"^--sweep.algo='sak' is not known. Did you mean 'sac'"),
     (["--sweep.env=pendulum,pendlum"], r"^--sweep.env='pendlum' is not known"),
-    (["--sweep.agent.repeat=1", "--config.agent.repeat=2"], "give the same; drop one"),
+    (["--sweep.agent.updates_per_step=1", "--config.agent.repeat=2"], "give the same; drop one"),
   ],
 )
 def test_what_can_not_be_swept_is_one_sentence(words, message):
@@ -283,12 +283,12 @@ def test_runs_share_an_accelerators_memory(monkeypatch):
 @pytest.mark.slow
 def test_a_sweep_from_the_command_line(tmp_path):
   folder = tmp_path / "sweep"
-  words = [*TINY, "--seeds=2", f"--logdir={folder}", "--sweep.agent.repeat=1,2", "--jobs=2"]
+  words = [*TINY, "--seeds=2", f"--logdir={folder}", "--sweep.agent.updates_per_step=1,2", "--jobs=2"]
   done = sweep(*words)
   assert done.returncode == 0, done.stdout + done.stderr
   with open(folder / "sweep.csv", newline="") as file:
     rows = list(csv.DictReader(file))
-  assert [(row["agent.repeat"], row["status"], row["step"]) for row in rows] == [
+  assert [(row["agent.updates_per_step"], row["status"], row["step"]) for row in rows] == [
     ("1", "done", "60"),
     ("2", "done", "60"),
   ]
@@ -311,7 +311,7 @@ def test_a_sweep_is_stopped_and_resumed(tmp_path):
     *TINY,
     "--config.steps=3000",
     f"--logdir={folder}",
-    "--sweep.agent.repeat=40,41",
+    "--sweep.agent.updates_per_step=40,41",
   ]
   command = [sys.executable, "-m", "experiments.sweep", *words]
   process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
@@ -335,7 +335,7 @@ def test_a_sweep_is_stopped_and_resumed(tmp_path):
 @pytest.mark.parametrize(
   ("words", "message"),
   [
-    (["--sweep.agent.repeat=1,2"], "--logdir is missing"),
+    (["--sweep.agent.updates_per_step=1,2"], "--logdir is missing"),
     (["--logdir=x", "--algo=sac", "--sweep.algo=sac,mbpo"], "give the same; drop one"),
     (["--logdir=x", "--seeds=3", "--devices=2", "--sweep.trials=1,2"], "does not divide"),
     (["--logdir=x", "--sweep.trials=1,0"], "trials must be positive"),
@@ -350,7 +350,7 @@ def test_bad_sweeps_end_with_a_sentence_and_status_two(words, message):
 @pytest.mark.slow
 def test_help_explains_the_sweep_and_the_flags_of_train():
   done = sweep("--help", "--algo=sac")
-  for text in ("--sweep.NAME", "--jobs", "--eval_episodes", "--config.agent.repeat"):
+  for text in ("--sweep.NAME", "--jobs", "--eval_episodes", "--config.agent.updates_per_step"):
     assert text in done.stdout, text
   assert "--[no]resume" not in done.stdout
 

@@ -4,10 +4,10 @@
   python tests/golden/golden_runs.py --compare        # tells where they differ, to the bit
   python tests/golden/golden_runs.py --compare sac_1  # of one run
 
-A folder ``NAME_SEEDS`` holds ``metrics.csv`` and ``evaluations.csv`` of a run and ``leaves.csv``,
-the checksums of the arrays of its last checkpoint with how often each occurs. Programs are
-compiled quickly, as for the default tests. Bits depend on the processor, too: compare on the
-machine that recorded.
+A folder ``NAME_SEEDS`` holds ``metrics.csv`` and ``evaluations.csv`` of a run and, in
+``leaves.csv``, the checksums of the arrays of its last checkpoint with how often each occurs.
+XLA fuses nothing here: what it fuses, and so how sums are rounded, changes with every line of a
+program. Bits depend on the processor, too: compare on the machine that recorded.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ import jax
 import numpy as np
 
 FOLDER = pathlib.Path(__file__).parent
-QUICK = {
+EXACT = {
   "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-  "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false",
+  "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_disable_hlo_passes=fusion",
 }
 SMALL_WORLD = (
   "world.members=3 world.elites=2 world.hidden=(16,16) world.weight_decay=(1e-5,) "
@@ -38,7 +38,9 @@ LOOKAHEAD = (
   "lookahead.samples=12 lookahead.elites=4 lookahead.iterations=2 lookahead.particles=4"
 )
 STEPS = "steps=300 init_steps=100 update_every=50"
-IMAGINED = f"{STEPS} rollouts=20 epoch_length=100 {SMALL_WORLD} {AGENT}"
+IMAGINED = (
+  f"{STEPS} rollouts=20 epoch_length=100 {SMALL_WORLD} {AGENT} agent.updates_per_step=2"
+)
 PENDULUM = "--env=pendulum --env.episode_length=40 --eval_steps=100 --eval_episodes=2"
 PETS = (
   "--env=cartpole --env.episode_length=30 --eval_every=1 --config.trials=2 "
@@ -57,13 +59,11 @@ RUNS = {
   "sac": "--algo=sac --env=inverted_pendulum --eval_steps=100 --eval_episodes=2 "
   + _flags(f"{STEPS} {AGENT}"),
   "mbpo": f"--algo=mbpo {PENDULUM} "
-  + _flags(
-    f"{IMAGINED} agent.repeat=2 ratio_schedule=(0,2,0.2,0.5) rollout_schedule=(0,2,1,3)"
-  ),
+  + _flags(f"{IMAGINED} ratio_schedule=(0,2,0.2,0.5) rollout_schedule=(0,2,1,3)"),
   "mopac": f"--algo=mopac {PENDULUM} "
-  + _flags(f"{IMAGINED} agent.repeat=2 rollout_schedule=(0,2,2,3) copies=5"),
+  + _flags(f"{IMAGINED} rollout_schedule=(0,2,2,3) copies=5"),
   "mopac_as_released": f"--algo=mopac {PENDULUM} "
-  + _flags(f"{IMAGINED} agent.repeat=2 rollout_schedule=(0,2,2,3) copies=5 as_released=true"),
+  + _flags(f"{IMAGINED} rollout_schedule=(0,2,2,3) copies=5 as_released=true"),
   "demorl": f"--algo=demorl {PENDULUM} "
   + _flags(f"{STEPS} imagined=1000 {SMALL_WORLD} {AGENT} {LOOKAHEAD}"),
   "loop": f"--algo=loop {PENDULUM} "
@@ -79,14 +79,12 @@ def train(name: str, folder: pathlib.Path) -> None:
   """Trains a run of ``NAMES`` in a process of its own."""
   run, seeds = name.rsplit("_", 1)
   command = f"-m experiments.train {RUNS[run]} --seeds={seeds} --seed=3 --video=false".split()
-  environment = {**os.environ, **QUICK}
-  subprocess.run(
-    [sys.executable, *command, f"--logdir={folder}"],
-    check=True,
-    env=environment,
-    cwd=FOLDER.parents[1],
-    capture_output=True,
-  )
+  environment = {**os.environ, **EXACT}
+  words = [sys.executable, *command, f"--logdir={folder}"]
+  where = {"env": environment, "cwd": FOLDER.parents[1]}
+  done = subprocess.run(words, capture_output=True, text=True, **where)
+  if done.returncode:
+    raise RuntimeError(f"{name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
 
 
 def tables(folder: pathlib.Path) -> dict[str, list[list[str]]]:

@@ -139,6 +139,7 @@ def make_linear_quadratic(
     episode_length=50,
     reward=reward,
     terminated=never,
+    full_length=True,
   )
   return Task(spec, Physics(init, step), initial, _observe, segments=_segments)
 

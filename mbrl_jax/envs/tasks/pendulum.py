@@ -41,6 +41,7 @@ def make_pendulum(physics: str = "auto") -> Task:
     episode_length=200,
     reward=reward,
     terminated=never,
+    full_length=True,
   )
   return Task(spec, Physics(PhysicsState, step), initial, observe, segments=segments)
 

@@ -1,0 +1,44 @@
+"""Acting by a plan, unless something else is to act."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.types import Array, Key, Metrics, Params, Planner, PlanState
+
+
+def plan_or_follow(
+  planner: Planner,
+  follow: Array,
+  followed: Array,
+  params: Params,
+  obs: Array,
+  plan: PlanState,
+  key: Key,
+) -> tuple[Array, PlanState, Metrics]:
+  """Plans and takes the first action, or takes another one, without the cost of a plan.
+
+  Args:
+    planner: over learned dynamics.
+    follow: whether not to plan, ``[]`` bool.
+    followed: the action that is taken then ``[A]``.
+    params: of the dynamics.
+    obs: ``[O]``.
+    plan: the planner's state, which stays as it is where there is no plan.
+    key: typed key.
+
+  Returns:
+    The action ``[A]``, the planner's state, and ``value`` and ``nonfinite`` of the plan for the
+    ``info`` of a step, zero without one.
+  """
+
+  def look_ahead() -> tuple[Array, PlanState, Array, Array]:
+    output, after = planner.plan(params, obs, plan, key)
+    return output.action, after, output.value, output.metrics["nonfinite"]
+
+  def stay() -> tuple[Array, PlanState, Array, Array]:
+    return followed, plan, jnp.zeros(()), jnp.zeros((), jnp.int32)
+
+  action, after, value, nonfinite = jax.lax.cond(follow, stay, look_ahead)
+  return action, after, {"value": value, "nonfinite": nonfinite}

@@ -1,0 +1,67 @@
+"""The replay buffer of off-policy algorithms, and the fields of a config that go with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import jax.numpy as jnp
+
+from mbrl_jax.buffers import ring
+from mbrl_jax.ops.validate import positive
+from mbrl_jax.types import Budget, EnvSpec, Transition
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+  """A run that is counted in steps.
+
+  Attributes:
+    steps: environment steps of the run, of all environments together.
+    init_steps: uniform actions before anything is learned.
+    capacity: real transitions kept, the oldest go first; 0: all of the run.
+    update_every: environment steps in one compiled call.
+  """
+
+  steps: int = 20_000
+  init_steps: int = 1000
+  capacity: int = 0
+  update_every: int = 250
+
+  @property
+  def rows(self) -> int:
+    """Rows of the buffer."""
+    return self.capacity or self.steps
+
+
+def blank_transition(spec: EnvSpec) -> Transition:
+  """Returns a transition of zeros, for the shapes of a buffer."""
+  obs, action = jnp.zeros(spec.obs_dim), jnp.zeros(spec.action_dim)
+  flag = jnp.zeros((), bool)
+  return Transition(obs, action, jnp.zeros(()), obs, flag, flag)
+
+
+def counted_in_steps(config: ReplayConfig, batch_size: int, **more: int) -> Budget:
+  """Returns the budget of a run that is counted in steps.
+
+  Args:
+    config: of the algorithm.
+    batch_size: transitions in a gradient step, which the buffer must hold.
+    **more: further fields of the config that count environment steps.
+
+  Raises:
+    ValueError: counts that are not positive, a buffer smaller than a batch.
+  """
+  own = ("steps", "init_steps", "update_every")
+  counts: Mapping[str, int] = {name: getattr(config, name) for name in own}
+  positive(**counts)
+  if config.rows < batch_size:
+    raise ValueError(
+      f"capacity={config.rows} is smaller than a batch, agent.batch_size={batch_size}."
+    )
+  return Budget({**counts, **more}, "steps", steps=config.steps, chunk=config.update_every)
+
+
+def empty(config: ReplayConfig, spec: EnvSpec) -> ring.Ring:
+  """Makes the buffer of a run that has not begun."""
+  return ring.init(config.rows, blank_transition(spec))
