@@ -17,7 +17,7 @@ class Jobs:
     import jax
     import jax.numpy as jnp
 
-    from mbrl_jax.algorithms.agent import AgentConfig, make_agent
+    from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, make_agent
     from mbrl_jax.buffers import ring
     from mbrl_jax.runtime.devices import compile_ahead, compiler_options
     from mbrl_jax.types import EnvSpec, Transition
@@ -26,7 +26,7 @@ class Jobs:
     never = lambda obs, action, next_obs: jnp.zeros((), bool)
     spec = EnvSpec("none", sac_sizes.OBS_DIM, -bound, bound, 0.05, 1000, never, never)
     config = AgentConfig(
-      hidden=sac_sizes.HIDDEN, batch_size=sac_sizes.BATCH, repeat=steps, precision=precision
+      hidden=sac_sizes.HIDDEN, batch_size=sac_sizes.BATCH, precision=precision
     )
     agent = make_agent(spec, config)
     flags = jnp.zeros(sac_sizes.ROWS, bool)
@@ -37,7 +37,7 @@ class Jobs:
 
     def learn(state, buffer, key):
       sample = lambda key: ring.sample(buffer, key, sac_sizes.BATCH)
-      return agent.update(state, sample, key, True)
+      return agent.update(state, sample, key, True, jnp.int32(steps), steps)
 
     keys = jax.random.split(jax.random.key(0), seeds)
     if seeds == 1:

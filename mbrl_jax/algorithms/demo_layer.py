@@ -27,18 +27,17 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.lookahead import (
+from mbrl_jax.algorithms.parts import replay
+from mbrl_jax.algorithms.parts.lookahead import (
   Belief,
   LookaheadConfig,
   LookaheadTuning,
   make_guided_planner,
   make_tuning,
 )
-from mbrl_jax.algorithms.parts import replay
 from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
 from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action
-from mbrl_jax.algorithms.single_precision import in_single_precision
-from mbrl_jax.algorithms.world import (
+from mbrl_jax.algorithms.parts.world_model import (
   World,
   WorldConfig,
   WorldState,
@@ -46,6 +45,7 @@ from mbrl_jax.algorithms.world import (
   fitted,
   make_world,
 )
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners.ars import ARS, ARSState, make_ars
 from mbrl_jax.ops.validate import choice

@@ -32,7 +32,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.agent import (
+from mbrl_jax.algorithms.parts import replay
+from mbrl_jax.algorithms.parts.actor_critic import (
   Agent,
   AgentConfig,
   PolicyParams,
@@ -40,19 +41,17 @@ from mbrl_jax.algorithms.agent import (
   make_agent,
   no_metrics,
 )
-from mbrl_jax.algorithms.imagine import imagine
-from mbrl_jax.algorithms.lookahead import (
+from mbrl_jax.algorithms.parts.lookahead import (
   Belief,
   LookaheadConfig,
   LookaheadTuning,
   make_lookahead,
   make_tuning,
 )
-from mbrl_jax.algorithms.parts import replay
+from mbrl_jax.algorithms.parts.model_rollouts import imagine
 from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
 from mbrl_jax.algorithms.parts.warm_up import actions_left
-from mbrl_jax.algorithms.single_precision import in_single_precision
-from mbrl_jax.algorithms.world import (
+from mbrl_jax.algorithms.parts.world_model import (
   World,
   WorldConfig,
   WorldState,
@@ -60,6 +59,7 @@ from mbrl_jax.algorithms.world import (
   fitted,
   make_world,
 )
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.validate import between, choice, positive

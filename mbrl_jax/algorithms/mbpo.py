@@ -25,7 +25,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.algorithms.agent import (
+from mbrl_jax.algorithms.parts import replay
+from mbrl_jax.algorithms.parts.actor_critic import (
   Agent,
   AgentConfig,
   critic,
@@ -34,12 +35,10 @@ from mbrl_jax.algorithms.agent import (
   no_metrics,
   policy_params,
 )
-from mbrl_jax.algorithms.imagine import imagine
-from mbrl_jax.algorithms.parts import replay
+from mbrl_jax.algorithms.parts.model_rollouts import imagine
+from mbrl_jax.algorithms.parts.schedule import at_epoch, check_schedule, floor_at_epoch
 from mbrl_jax.algorithms.parts.warm_up import actions_left
-from mbrl_jax.algorithms.schedule import at_epoch, check_schedule, floor_at_epoch
-from mbrl_jax.algorithms.single_precision import in_single_precision
-from mbrl_jax.algorithms.world import (
+from mbrl_jax.algorithms.parts.world_model import (
   World,
   WorldConfig,
   WorldState,
@@ -47,6 +46,7 @@ from mbrl_jax.algorithms.world import (
   fitted,
   make_world,
 )
+from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.validate import positive

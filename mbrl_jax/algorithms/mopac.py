@@ -36,11 +36,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.algorithms import mbpo
-from mbrl_jax.algorithms.agent import Agent, AgentConfig, make_agent, policy_params
-from mbrl_jax.algorithms.imagine import imagine
 from mbrl_jax.algorithms.mopac_released import released_plan, store_all
+from mbrl_jax.algorithms.parts.actor_critic import Agent, AgentConfig, make_agent, policy_params
+from mbrl_jax.algorithms.parts.model_rollouts import imagine
+from mbrl_jax.algorithms.parts.world_model import World, make_world
 from mbrl_jax.algorithms.single_precision import in_single_precision
-from mbrl_jax.algorithms.world import World, make_world
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.noise import normal

@@ -27,7 +27,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.agent import Agent, policy_params
+from mbrl_jax.algorithms.parts.actor_critic import Agent, policy_params
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.ops.noise import normal

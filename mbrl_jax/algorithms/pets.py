@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.controller import PlannerConfig, make_controller
-from mbrl_jax.algorithms.model import FitConfig, ModelConfig, make_model
+from mbrl_jax.algorithms.parts.controller import PlannerConfig, make_controller
+from mbrl_jax.algorithms.parts.model import FitConfig, ModelConfig, make_model
 from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
 from mbrl_jax.algorithms.parts.replay import blank_transition
 from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action

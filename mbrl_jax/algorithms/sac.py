@@ -14,7 +14,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.agent import (
+from mbrl_jax.algorithms.parts import replay
+from mbrl_jax.algorithms.parts.actor_critic import (
   Agent,
   AgentConfig,
   critic,
@@ -23,7 +24,6 @@ from mbrl_jax.algorithms.agent import (
   no_metrics,
   policy_params,
 )
-from mbrl_jax.algorithms.parts import replay
 from mbrl_jax.algorithms.parts.warm_up import actions_left
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring

@@ -14,8 +14,8 @@ from mbrl_jax.algorithms import (
   make_evaluation,
   make_step,
 )
-from mbrl_jax.algorithms.lookahead import LookaheadConfig
-from mbrl_jax.algorithms.world import WorldConfig
+from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
+from mbrl_jax.algorithms.parts.world_model import WorldConfig
 from mbrl_jax.envs import make_env
 
 LENGTH = 5

@@ -17,10 +17,10 @@ from mbrl_jax.algorithms import (
   mopac,
   sac,
 )
-from mbrl_jax.algorithms.agent import AgentConfig
-from mbrl_jax.algorithms.lookahead import LookaheadConfig
-from mbrl_jax.algorithms.schedule import at_epoch, check_schedule
-from mbrl_jax.algorithms.world import WorldConfig
+from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
+from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
+from mbrl_jax.algorithms.parts.schedule import at_epoch, check_schedule
+from mbrl_jax.algorithms.parts.world_model import WorldConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.types import Dynamics
 

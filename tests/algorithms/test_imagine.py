@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl_jax.algorithms.imagine import imagine
+from mbrl_jax.algorithms.parts.model_rollouts import imagine
 from mbrl_jax.buffers import ring
 from mbrl_jax.types import Dynamics, Transition
 

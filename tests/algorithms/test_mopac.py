@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mbrl_jax.algorithms import mopac
-from mbrl_jax.algorithms.agent import AgentConfig, make_agent
+from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, make_agent
 from mbrl_jax.envs import make_env
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.types import Dynamics

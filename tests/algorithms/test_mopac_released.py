@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from mbrl_jax.algorithms.transitions import blank_transition
 
 from mbrl_jax.algorithms import mbpo, mopac
-from mbrl_jax.algorithms.agent import AgentConfig, make_agent
-from mbrl_jax.algorithms.imagine import imagine
 from mbrl_jax.algorithms.mopac_released import released_plan, store_all
-from mbrl_jax.algorithms.transitions import blank_transition
-from mbrl_jax.algorithms.world import World, WorldConfig, make_world
+from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, make_agent
+from mbrl_jax.algorithms.parts.model_rollouts import imagine
+from mbrl_jax.algorithms.parts.world_model import World, WorldConfig, make_world
 from mbrl_jax.buffers import ring
 from mbrl_jax.envs import make_env
 from mbrl_jax.ops.noise import normal

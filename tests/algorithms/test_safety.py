@@ -9,8 +9,8 @@ import pytest
 
 from mbrl_jax.algorithms import make_algorithm
 from mbrl_jax.algorithms.demorl import LoopConfig
-from mbrl_jax.algorithms.lookahead import LookaheadConfig
-from mbrl_jax.algorithms.safety import Guarded, add_costs, start, within
+from mbrl_jax.algorithms.parts.cost_limit import Guarded, add_costs, start, within
+from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent
 from mbrl_jax.types import Dynamics

@@ -25,11 +25,11 @@ from mbrl_jax.algorithms import (
   pets,
   sac,
 )
-from mbrl_jax.algorithms.agent import AgentConfig
-from mbrl_jax.algorithms.controller import PlannerConfig
-from mbrl_jax.algorithms.lookahead import LookaheadConfig
-from mbrl_jax.algorithms.model import FitConfig, ModelConfig
-from mbrl_jax.algorithms.world import WorldConfig
+from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
+from mbrl_jax.algorithms.parts.controller import PlannerConfig
+from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
+from mbrl_jax.algorithms.parts.model import FitConfig, ModelConfig
+from mbrl_jax.algorithms.parts.world_model import WorldConfig
 from mbrl_jax.envs import env_dynamics, make_env
 from mbrl_jax.ops.stream import stream_key
 from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner, policy_plans

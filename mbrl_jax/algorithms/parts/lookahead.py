@@ -24,9 +24,9 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.agent import Agent
-from mbrl_jax.algorithms.safety import COSTS, add_costs, start, within
-from mbrl_jax.algorithms.world import World
+from mbrl_jax.algorithms.parts.actor_critic import Agent
+from mbrl_jax.algorithms.parts.cost_limit import COSTS, add_costs, start, within
+from mbrl_jax.algorithms.parts.world_model import World
 from mbrl_jax.ops.risk import mean_minus_std
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent, policy_plans
