@@ -138,11 +138,15 @@ def make_step(
     raise ValueError(f"steps={steps} must be a multiple of envs={envs}: all take as many.")
 
   def step(state: TrainState) -> tuple[TrainState, Metrics]:
-    body = lambda state, _: env_step(algorithm, env, state)
+    def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+      state, metrics = env_step(algorithm, env, state)
+      return state, jax.tree.map(lambda x: x[0], metrics) if envs == 1 else metrics
+
     state, metrics = jax.lax.scan(body, state, length=steps // envs)
-    rows = lambda x: x.reshape(steps, *x.shape[2:])
+    if envs > 1:
+      metrics = jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), metrics)
     state, update = algorithm.update(state)
-    return state, {**jax.tree.map(rows, metrics), "update": update}
+    return state, {**metrics, "update": update}
 
   batched = step if seeds is None else jax.vmap(step, axis_size=seeds)
   return jax.jit(batched, compiler_options=compiler_options)
