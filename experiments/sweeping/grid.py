@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from experiments import job, tasks
 from experiments.command import Dotted, UsageError
+from experiments.flag_error import flag_error
 from mbrl_jax.runtime.run_folder import flat
 
 FLAGS = ("algo", "env", "preset", "physics")
@@ -89,7 +90,8 @@ def _cell(values: dict[str, str], dotted: Dotted, flags: dict[str, Any]) -> Cell
       **flags, env_overrides=own["env"], config_overrides=own["config"]
     )
   except UsageError as error:
-    raise UsageError(_as_swept(str(error), values)) from error
+    typed = {_flag(name): f"--sweep.{name}" for name in values}
+    raise flag_error(error, flags=typed) from error
   return Cell(_name(values, settings), values, flags, own, settings)
 
 
@@ -134,10 +136,7 @@ def _outside_brackets(text: str) -> Iterator[str]:
   yield text[start:]
 
 
-def _as_swept(message: str, values: dict[str, str]) -> str:
-  """Writes the flag in a message as the one that the user typed."""
-  for name in values:
-    group, short = _place(name)
-    flag = f"--{short}" if group == "flags" else f"--{group}.{short}"
-    message = re.sub(rf"^{re.escape(flag)}(?=[= ])", f"--sweep.{name}", message)
-  return message
+def _flag(name: str) -> str:
+  """Returns the flag that a single run has for what is swept."""
+  group, short = _place(name)
+  return f"--{short}" if group == "flags" else f"--{group}.{short}"

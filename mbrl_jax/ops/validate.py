@@ -18,7 +18,7 @@ NO_VALUE = ...
 
 
 class ArgumentError(ValueError):
-  """An argument that is refused, in one sentence: ``samples=0 must be positive.``
+  """A refused argument; its text is one sentence, such as ``samples=0 must be positive.``.
 
   Attributes:
     argument: its dotted name as the caller knows it, such as ``agent.batch_size``.

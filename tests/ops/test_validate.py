@@ -25,24 +25,28 @@ def test_choice_names_value_nearest_and_valid():
 
 
 def test_bounds_name_the_argument():
-  with pytest.raises(ValueError, match="^alpha=2 must lie between 0 and 1.$"):
+  with pytest.raises(ValueError, match=r"^alpha=2 must lie between 0 and 1.$"):
     validate.between(0, 1, alpha=2)
-  with pytest.raises(ValueError, match="^samples=nan must be positive.$"):
+  with pytest.raises(ValueError, match=r"^samples=nan must be positive.$"):
     validate.positive(samples=float("nan"))
   with pytest.raises(ValueError, match=r"^hidden=\(64, 0\) must be positive.$"):
     validate.positive(hidden=(64, 0))
-  with pytest.raises(ValueError, match="^latency=-1 must be at least 0.$"):
+  with pytest.raises(ValueError, match=r"^latency=-1 must be at least 0.$"):
     validate.between(0, float("inf"), latency=-1)
-  with pytest.raises(ValueError, match="^task.mases is not known. Did you mean 'masses'"):
+  with pytest.raises(ValueError, match=r"^task.mases is not known. Did you mean 'masses'"):
     validate.known("mases", ["masses"], group="task")
   validate.known("masses", ["masses"])
 
 
 def test_an_error_names_every_argument_anew():
   error = ArgumentError("elites", 9, "exceed {}.", ("samples", 5))
-  with pytest.raises(ArgumentError, match="^a.b.elites=9 exceed a.b.samples=5.$") as caught:
-    with validate.prefixed("a"), validate.prefixed("b"):
-      raise error
+  text = r"^a.b.elites=9 exceed a.b.samples=5.$"
+  with (
+    pytest.raises(ArgumentError, match=text) as caught,
+    validate.prefixed("a"),
+    validate.prefixed("b"),
+  ):
+    raise error
   assert (caught.value.argument, caught.value.value) == ("a.b.elites", 9)
   assert caught.value.others == (("a.b.samples", 5),)
   assert str(error) == "elites=9 exceed samples=5."
