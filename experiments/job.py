@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ import numpy as np
 from experiments import configuration, tasks
 from experiments.command import UsageError
 from experiments.flag_checks import check_most
+from experiments.flag_error import flag_error
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
 from mbrl_jax.algorithms.demorl import preload
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
@@ -114,7 +114,7 @@ class Job(NamedTuple):
         data, fill = load_dataset(self.config.dataset, self.env.spec), jax.jit(preload)
         jax.eval_shape(preload, jax.eval_shape(start, jax.random.key(0)), data)
       except ValueError as error:
-        raise UsageError(_as_flag(str(error))) from error
+        raise flag_error(error, "--config.") from error
     if self.seeds is None:
       return fill(start(jax.random.key(self.settings["seed"])), data)
     keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
@@ -186,7 +186,7 @@ def make_settings(
   try:
     choice("--algo", algo, list_algorithms())
     choice("--preset", preset, configuration.presets(algo))
-    positive(seeds=seeds)
+    positive(**{"--seeds": seeds})
     validate.seeds(seed, seeds, "--seed")
     values = configuration.preset_values(algo, preset, env)
     config = configuration.override(default_config(algo), {**values, **config_overrides})
@@ -196,12 +196,13 @@ def make_settings(
     check_most("--seeds", seeds)
     positive(update_every=getattr(config, "update_every", 1))  # evaluations are counted in it
     if eval_every and eval_steps:
-      raise ValueError(
-        f"--eval_every={eval_every} and --eval_steps={eval_steps} exclude each other."
+      other = "--eval_steps", eval_steps
+      raise validate.ArgumentError(
+        "--eval_every", eval_every, "and {} exclude each other.", other
       )
     env_overrides = configuration.nested(env_overrides)
   except ValueError as error:
-    raise UsageError(_as_flag(str(error))) from error
+    raise flag_error(error, "--config.") from error
   return {
     **tasks.settings(env),
     "algo": algo,
@@ -277,7 +278,7 @@ def build(settings: Settings, devices: int = 1) -> Job:
     config = config_of(settings)
     algorithm = make_algorithm(settings["algo"], env.spec, config)
   except (ValueError, ImportError) as error:
-    raise UsageError(_as_flag(str(error))) from error
+    raise flag_error(error, "--config.") from error
   except KeyError as error:
     raise UsageError(f"config.json lacks {error}; is it of this version?") from error
   return Job(settings, config, env, algorithm, mesh)
@@ -298,7 +299,7 @@ def config_of(settings: Settings) -> Any:
     choice("--algo", settings["algo"], list_algorithms())
     return configuration.from_dict(default_config(settings["algo"]), settings["config"])
   except ValueError as error:
-    raise UsageError(_as_flag(str(error))) from error
+    raise flag_error(error, "--config.") from error
   except KeyError as error:
     raise UsageError(f"config.json lacks {error}; is it of this version?") from error
 
@@ -341,9 +342,3 @@ def _seed_mesh(seeds: int, devices: int) -> jax.sharding.Mesh | None:
 def returns(metrics: dict[str, Any]) -> np.ndarray:
   """Returns the returns of an evaluation."""
   return np.asarray(metrics["return"])
-
-
-def _as_flag(message: str) -> str:
-  """Writes a validator's argument as the flag the user typed."""
-  message = re.sub(r"^config='([^']*)' is", r"--config.\1 is", message)
-  return re.sub(r"^((?:model|fit|planner)\.\w+=|dataset=)", r"--config.\1", message)

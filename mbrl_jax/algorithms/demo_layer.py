@@ -43,7 +43,7 @@ from mbrl_jax.algorithms.world import (
 )
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners.ars import ARS, ARSState, LinearPolicy, make_ars
-from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.types import (
   Algorithm,
   Array,
@@ -152,6 +152,7 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
   """
   names = ("steps", "init_steps", "update_every")
   positive(**{name: getattr(config, name) for name in names})
+  between(0, float("inf"), capacity=config.capacity)
   choice("evaluate", config.evaluate, ("planner", "policy"))
   (size,) = jax.eval_shape(spec.encode, jnp.zeros(spec.obs_dim)).shape
   ars = make_ars(

@@ -47,7 +47,7 @@ from mbrl_jax.algorithms.world import (
 )
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.ops.validate import ArgumentError, positive
 from mbrl_jax.types import (
   Algorithm,
   Array,
@@ -224,11 +224,11 @@ def _check(config: Config) -> None:
   positive(**{name: getattr(config, name) for name in names})
   check_schedule("rollout_schedule", config.rollout_schedule, 1, float("inf"))
   check_schedule("ratio_schedule", config.ratio_schedule, 0.0, 1.0)
-  check_capacity(config.capacity or config.steps, config.agent.batch_size)
+  check_capacity(config.capacity, config.steps, config.agent.batch_size)
   if config.rollouts % config.world.elites:
-    raise ValueError(
-      f"rollouts={config.rollouts} must be a multiple of world.elites={config.world.elites}: "
-      "each elite rolls out as many as any other."
+    text = "must be a multiple of {}: each elite rolls out as many as any other."
+    raise ArgumentError(
+      "rollouts", config.rollouts, text, ("world.elites", config.world.elites)
     )
 
 

@@ -74,7 +74,7 @@ def make_sac_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
     ValueError: sizes that are not positive, a buffer smaller than a batch.
   """
   positive(steps=config.steps, init_steps=config.init_steps, update_every=config.update_every)
-  capacity = check_capacity(config.capacity or config.steps, config.agent.batch_size)
+  capacity = check_capacity(config.capacity, config.steps, config.agent.batch_size)
   agent = make_agent(spec, config.agent)
   return Algorithm(
     init=lambda key: _init(spec, config, agent, capacity, key),

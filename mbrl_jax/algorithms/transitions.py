@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 
+from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.types import EnvSpec, Transition
 
 
@@ -14,14 +15,14 @@ def blank_transition(spec: EnvSpec) -> Transition:
   return Transition(obs, action, jnp.zeros(()), obs, flag, flag)
 
 
-def check_capacity(capacity: int, batch_size: int) -> int:
-  """Returns the capacity of a buffer if a batch fits.
+def check_capacity(capacity: int, steps: int, batch_size: int) -> int:
+  """Returns the capacity of a buffer, all ``steps`` for 0, if a batch fits.
 
   Raises:
-    ValueError: it does not.
+    ArgumentError: it does not.
   """
-  if capacity < batch_size:
-    raise ValueError(
-      f"capacity={capacity} is smaller than a batch, agent.batch_size={batch_size}."
-    )
-  return capacity
+  name, size = ("capacity", capacity) if capacity else ("steps", steps)
+  if size < batch_size:
+    batch = "agent.batch_size", batch_size
+    raise ArgumentError(name, size, "is smaller than a batch, {}.", batch)
+  return size
