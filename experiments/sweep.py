@@ -159,7 +159,11 @@ def _task(folder: Path, cell: grid.Cell) -> job.Job:
     run_folder.check_free(place.path)
     job.check_evaluations(cell.settings)
   # Sizes are the same whatever simulates, and this process may lack what the runs have.
-  return job.build({**cell.settings, "physics": "auto"})._replace(settings=cell.settings)
+  try:
+    task = job.build({**cell.settings, "physics": "auto"})
+  except command.UsageError as error:
+    raise grid.swept_error(error, cell.values) from error
+  return task._replace(settings=cell.settings)
 
 
 def _say_done(runs: list[schedule.Run], console: rich.console.Console) -> None:

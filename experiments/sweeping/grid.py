@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from experiments import job, tasks
@@ -90,8 +90,7 @@ def _cell(values: dict[str, str], dotted: Dotted, flags: dict[str, Any]) -> Cell
       **flags, env_overrides=own["env"], config_overrides=own["config"]
     )
   except UsageError as error:
-    typed = {_flag(name): f"--sweep.{name}" for name in values}
-    raise flag_error(error, flags=typed) from error
+    raise swept_error(error, values) from error
   return Cell(_name(values, settings), values, flags, own, settings)
 
 
@@ -136,7 +135,16 @@ def _outside_brackets(text: str) -> Iterator[str]:
   yield text[start:]
 
 
-def _flag(name: str) -> str:
-  """Returns the flag that a single run has for what is swept."""
-  group, short = _place(name)
-  return f"--{short}" if group == "flags" else f"--{group}.{short}"
+def swept_error(error: UsageError, values: Mapping[str, str]) -> UsageError:
+  """Returns the error of a combination's run with ``--sweep`` flags for those that it sweeps.
+
+  Args:
+    error: of the run, which has flags of its own: ``--config.agent.tau``.
+    values: by swept name, such as ``agent.tau``.
+  """
+
+  def flag(name: str) -> str:
+    group, short = _place(name)
+    return f"--{short}" if group == "flags" else f"--{group}.{short}"
+
+  return flag_error(error, flags={flag(name): f"--sweep.{name}" for name in values})
