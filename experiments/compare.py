@@ -28,6 +28,7 @@ from experiments import command, outputs
 from experiments.comparison import episodes, report
 from experiments.comparison.tasks import LOOPS, Loop, Task, make_task
 from experiments.flag_checks import check_different
+from experiments.flag_error import flag_error
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import SEARCHES, mirror_descent
 from mbrl_jax.runtime.progress import duration
@@ -85,7 +86,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     jobs = comparison.jobs(options)
     rows = _run(console, comparison, tasks, jobs, options, out)
   except ValueError as error:
-    raise command.UsageError(str(error)) from error
+    raise flag_error(error) from error
   console.print(comparison.table(rows))
   for suffix in (".csv", ".png"):
     console.print(f"wrote {out}{suffix}", markup=False)

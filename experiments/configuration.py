@@ -12,7 +12,8 @@ import types
 import typing
 from typing import Any, NamedTuple
 
-from mbrl_jax.ops.validate import choice
+from mbrl_jax.ops import validate
+from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
 
 UNREADABLE = (ValueError, TypeError, SyntaxError, ArithmeticError, RecursionError, MemoryError)
 """What Python says of a text that is no literal, and of a number that is no float."""
@@ -57,11 +58,11 @@ def override(config: Any, values: dict[str, Any]) -> Any:
       type of their field.
 
   Raises:
-    ValueError: a name that is not a field, or a value of another type.
+    ArgumentError: a name that is not a field, or a value of another type.
   """
   known = fields(config)
   for name, value in values.items():
-    choice("config", name, known)
+    validate.known(name, known)
     config = _replace(config, name.split("."), _parse(name, value, known[name].type))
   return config
 
@@ -75,13 +76,13 @@ def from_dict(default: Any, values: dict[str, Any]) -> Any:
   """Fills a config from what ``to_dict`` returned, perhaps by way of JSON.
 
   Raises:
-    ValueError: a field is missing, unknown, or no value of its type.
+    ArgumentError: a field is missing, unknown, or no value of its type.
   """
   stored = _flatten(values)
   config = override(default, stored)
   for name, field in fields(config).items():
     if name not in stored:
-      raise ValueError(f"config={name!r} is missing.")
+      raise ArgumentError(name, NO_VALUE, "is missing.")
     value = list(field.default) if isinstance(field.default, tuple) else field.default
     if stored[name] not in (value, field.default):
       raise _wrong_type(name, stored[name], field.type)
@@ -100,7 +101,7 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
   """Reads texts as literals and turns ``{"a.b": x}`` into ``{"a": {"b": x}}``.
 
   Raises:
-    ValueError: a name is given both a value and parts of one.
+    ArgumentError: a name is given both a value and parts of one.
   """
   tree: dict[str, Any] = {}
   for name, value in values.items():
@@ -108,7 +109,8 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
     for head in heads:
       branch = branch.setdefault(head, {})
       if not isinstance(branch, dict):
-        raise ValueError(f"--env.{name}: --env.{head} has a value of its own.")
+        own = f": --env.{head} has a value of its own."
+        raise ArgumentError(f"--env.{name}", NO_VALUE, own)
     branch[last] = literal(value)
   return tree
 
@@ -120,7 +122,7 @@ def presets(algo: str) -> list[str]:
 
 def preset_values(algo: str, preset: str, env: str) -> dict[str, Any]:
   """Returns a preset's overrides for a task: those for any task, then the task's own."""
-  table = _module(algo).PRESETS[choice("preset", preset, presets(algo))]
+  table = _module(algo).PRESETS[validate.choice("preset", preset, presets(algo))]
   return {**table.get("any", {}), **table.get(env, {})}
 
 
@@ -168,15 +170,15 @@ def _parse(name: str, value: Any, kind: Any) -> Any:
     raise _wrong_type(name, value, kind) from error
   for number in parsed if isinstance(parsed, tuple) else (parsed,):
     if isinstance(number, float) and not math.isfinite(number):
-      raise ValueError(f"--config.{name}={value!r} must be finite.")
+      raise ArgumentError(name, value, "must be finite.")
     if isinstance(number, int) and abs(number) > LARGEST:
-      raise ValueError(f"--config.{name}={value!r} is too large: {LARGEST} is the most.")
+      raise ArgumentError(name, value, f"is too large: {LARGEST} is the most.")
   return parsed
 
 
-def _wrong_type(name: str, value: Any, kind: Any) -> ValueError:
+def _wrong_type(name: str, value: Any, kind: Any) -> ArgumentError:
   expected = kind.__name__ if isinstance(kind, type) else str(kind)
-  return ValueError(f"--config.{name}={value!r} is not of the right type: expected {expected}.")
+  return ArgumentError(name, value, f"is not of the right type: expected {expected}.")
 
 
 def _convert(value: Any, kind: Any) -> Any:

@@ -21,6 +21,7 @@ from absl import flags
 
 import mbrl_jax
 from experiments import command, evaluate, job, outputs
+from experiments.flag_error import flag_error
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.runtime import portable
 from mbrl_jax.runtime.checkpoint import Restored
@@ -84,7 +85,7 @@ def _choose(task: job.Job, restored: Restored, seed: int | None) -> tuple[int, T
   try:
     choice("--seed", seed, trained)
   except ValueError as error:
-    raise command.UsageError(str(error)) from error
+    raise flag_error(error) from error
   if not task.seeds:
     return seed, restored.state
   return seed, jax.tree.map(lambda x: x[trained.index(seed)], restored.state)

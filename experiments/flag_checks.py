@@ -9,7 +9,7 @@ from typing import Any
 
 from absl import flags
 
-from mbrl_jax.ops.validate import LARGEST_SEED
+from mbrl_jax.ops.validate import LARGEST_SEED, ArgumentError
 
 LARGEST = 2**31 - 1
 """Sizes and counts are 32-bit integers in compiled programs."""
@@ -54,7 +54,7 @@ def _check(name: str, value: Any, may_be_empty: bool) -> None:
   if value == "" and not may_be_empty:
     raise ValueError(f"--{name} is empty; give it a value or leave it out.")
   if isinstance(value, float) and not abs(value) < float("inf"):
-    raise ValueError(f"--{name}={value} must be a finite number.")
+    raise ArgumentError(f"--{name}", value, "must be a finite number.")
   if not isinstance(value, int):
     return
   check_most(f"--{name}", value)
@@ -63,7 +63,9 @@ def _check(name: str, value: Any, may_be_empty: bool) -> None:
   else:
     most, reason = LARGEST, "compiled programs count with 32 bits"
   if value > most:
-    raise ValueError(f"--{name}={value} is too large: {most} is the most, since {reason}.")
+    raise ArgumentError(
+      f"--{name}", value, f"is too large: {most} is the most, since {reason}."
+    )
 
 
 def check_most(flag: str, value: int) -> None:
@@ -74,11 +76,11 @@ def check_most(flag: str, value: int) -> None:
     value: of the flag.
 
   Raises:
-    ValueError: names the most and the reason.
+    ArgumentError: says the most and the reason.
   """
   most, reason = MOST.get(re.split(r"[.-]", flag)[-1], (float("inf"), ""))
   if value > most:
-    raise ValueError(f"{flag}={value} is too large: {most} is the most, since {reason}.")
+    raise ArgumentError(flag, value, f"is too large: {most} is the most, since {reason}.")
 
 
 def check_different(flag: str, values: Sequence[Any]) -> None:

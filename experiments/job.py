@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -14,14 +13,9 @@ import numpy as np
 from experiments import configuration, tasks
 from experiments.command import UsageError
 from experiments.flag_checks import check_most
+from experiments.flag_error import flag_error
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
-from mbrl_jax.algorithms.step import (
-  check_envs,
-  init_state,
-  make_evaluation,
-  make_step,
-  uneven,
-)
+from mbrl_jax.algorithms.step import check_envs, init_state, make_evaluation, make_step
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.runtime import loop
@@ -121,7 +115,7 @@ class Job(NamedTuple):
         data, fill = load_dataset(preload.path, self.env.spec), jax.jit(preload.fill)
         jax.eval_shape(preload.fill, jax.eval_shape(start, jax.random.key(0)), data)
       except ValueError as error:
-        raise UsageError(_as_flag(str(error))) from error
+        raise flag_error(error, "--config.") from error
     if self.seeds is None:
       return fill(start(jax.random.key(self.settings["seed"])), data)
     keys = jax.numpy.stack([jax.random.key(seed) for seed in self.seeds])
@@ -203,7 +197,7 @@ def make_settings(
   try:
     choice("--algo", algo, list_algorithms())
     choice("--preset", preset, configuration.presets(algo))
-    positive(seeds=seeds, envs=envs)
+    positive(**{"--seeds": seeds, "--envs": envs})
     validate.seeds(seed, seeds, "--seed")
     values = configuration.preset_values(algo, preset, env)
     config = configuration.override(default_config(algo), {**values, **config_overrides})
@@ -212,8 +206,9 @@ def make_settings(
         check_most(f"--config.{name}", field.default)
     check_most("--seeds", seeds)
     if eval_every and eval_steps:
-      raise ValueError(
-        f"--eval_every={eval_every} and --eval_steps={eval_steps} exclude each other."
+      other = "--eval_steps", eval_steps
+      raise validate.ArgumentError(
+        "--eval_every", eval_every, "and {} exclude each other.", other
       )
     env_overrides = configuration.nested(env_overrides)
     asked = {
@@ -222,7 +217,7 @@ def make_settings(
       "eval_episodes": eval_episodes,
     }
   except ValueError as error:
-    raise UsageError(_as_flag(str(error))) from error
+    raise flag_error(error, "--config.") from error
   return {
     **tasks.settings(env),
     "algo": algo,
@@ -295,29 +290,13 @@ def build(settings: Settings, devices: int = 1) -> Job:
     config = config_of(settings)
     algorithm = make_algorithm(settings["algo"], env.spec, config)
     settings = {"envs": 1, **settings}  # earlier versions had one
-    _check_envs(algorithm.budget, settings["envs"])
     check_envs(algorithm, env, settings["envs"])
     settings |= _evaluation(algorithm.budget, settings)
   except (ValueError, ImportError) as error:
-    raise UsageError(_as_flag(str(error))) from error
+    raise flag_error(error, "--config.", {"envs": "--envs"}) from error
   except KeyError as error:
     raise UsageError(f"config.json lacks {error}; is it of this version?") from error
   return Job(settings, config, env, algorithm, mesh)
-
-
-def _check_envs(budget: Budget, envs: int) -> None:
-  """Refuses environments that do not divide what the config counts, with flags that would do.
-
-  Raises:
-    UsageError: names them.
-  """
-  odd = uneven(budget, max(envs, 1))
-  if odd:
-    flags = lambda counts: " ".join(f"--config.{name}={n}" for name, n in counts.items())
-    raise UsageError(
-      f"--envs={envs} does not divide {flags({name: budget.counts[name] for name in odd})}, "
-      f"which count all environments together: add {flags(odd)}, or other multiples."
-    )
 
 
 def config_of(settings: Settings) -> Any:
@@ -330,7 +309,7 @@ def config_of(settings: Settings) -> Any:
     choice("--algo", settings["algo"], list_algorithms())
     return configuration.from_dict(default_config(settings["algo"]), settings["config"])
   except ValueError as error:
-    raise UsageError(_as_flag(str(error))) from error
+    raise flag_error(error, "--config.") from error
   except KeyError as error:
     raise UsageError(f"config.json lacks {error}; is it of this version?") from error
 
@@ -373,9 +352,3 @@ def _seed_mesh(seeds: int, devices: int) -> jax.sharding.Mesh | None:
 def returns(metrics: dict[str, Any]) -> np.ndarray:
   """Returns the returns of an evaluation."""
   return np.asarray(metrics["return"])
-
-
-def _as_flag(message: str) -> str:
-  """Writes a validator's argument as the flag the user typed."""
-  message = re.sub(r"^config='([^']*)' is", r"--config.\1 is", message)
-  return re.sub(r"^((?:model|fit|planner)\.\w+=|dataset=)", r"--config.\1", message)

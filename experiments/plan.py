@@ -36,6 +36,7 @@ import rich.console
 from absl import flags
 
 from experiments import command, outputs
+from experiments.flag_error import flag_error
 from experiments.planning import control, report
 from experiments.planning import options as planning_options
 from experiments.planning.options import build, check, more_help
@@ -104,7 +105,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     check(options, dotted)
     setup = build(options, dotted["env"])
   except (ValueError, ImportError, RuntimeError) as error:
-    raise command.UsageError(_sentence(error)) from error
+    raise flag_error(error) from error
   name = re.sub(r"[^\w.-]+", "_", setup.settings["env"])
   out = outputs.check_folder(Path(options.out or f"runs/plan-{name}-{options.planner}"))
   with Interrupt() as interrupt:
@@ -195,7 +196,7 @@ def _open_panel(call: Call, compiled: control.Control) -> Panel:
   try:
     return Panel(values, title=title, port=options.panel_port, check=check)
   except ValueError as error:
-    raise command.UsageError(f"--panel_port: {error}") from error
+    raise flag_error(error, flags={"port": "--panel_port"}) from error
 
 
 def _scan(call: Call) -> Outcome:
@@ -273,12 +274,6 @@ def _explained(call: Call) -> Iterator[None]:
       f"the physics of {call.setup.settings['env']}: its constraints are solved in a loop that "
       "ends when it has converged."
     ) from error
-
-
-def _sentence(error: Exception) -> str:
-  """Turns an error of a builder into a sentence that names the flag."""
-  text = re.sub(r"^override='([^']*)' is", r"--env.\1 is", str(error))
-  return text if text.endswith((".", "!", "?")) else f"{text}."
 
 
 if __name__ == "__main__":

@@ -154,7 +154,10 @@ def _task(folder: Path, cell: grid.Cell) -> job.Job:
   """Builds the job of a combination, checked as far as that needs no training."""
   place = _place(folder, cell)
   # Sizes are the same whatever simulates, and this process may lack what the runs have.
-  task = job.build({**cell.settings, "physics": "auto"})
+  try:
+    task = job.build({**cell.settings, "physics": "auto"})
+  except command.UsageError as error:
+    raise grid.swept_error(error, cell.values) from error
   task = task._replace(settings={**task.settings, "physics": cell.settings["physics"]})
   if (place.path / "config.json").exists():
     run_folder.check_config(place, task.settings, task.grows)

@@ -7,6 +7,7 @@ from typing import Any
 
 from experiments import configuration
 from experiments.command import UsageError
+from experiments.flag_error import flag_error
 from mbrl_jax.envs.adapters.named import NAMES, is_adapted
 from mbrl_jax.envs.registry import list_envs, make_env
 from mbrl_jax.ops.validate import choice
@@ -42,7 +43,7 @@ def make(reference: str, physics: str = "auto", overrides: dict[str, Any] | None
     _check_name(reference)
     return make_env(reference, physics, **overrides)
   except (ValueError, ImportError) as error:
-    raise UsageError(as_flag(str(error))) from error
+    raise flag_error(error, "--env.", {"physics": "--physics", "env": "--env"}) from error
   except TypeError as error:
     if not is_adapted(reference):
       raise
@@ -83,7 +84,7 @@ def settings(reference: str) -> dict[str, str]:
       return {"env_fingerprint": task_file.fingerprint(reference)}
     _check_name(reference)
   except ValueError as error:
-    raise UsageError(str(error)) from error
+    raise flag_error(error) from error
   return {}
 
 
@@ -116,13 +117,6 @@ def check_unchanged(reference: str, stored: dict[str, Any]) -> None:
       f"{reference} or an XML file that it names has changed since the run was started: put "
       "the old one back, or start a new run."
     )
-
-
-def as_flag(message: str) -> str:
-  """Writes an argument in a message as the flag that the user typed."""
-  message = re.sub(r"^override='([^']*)' is", r"--env.\1 is", message)
-  message = re.sub(r"^randomise='([^']*)' is", r"--env.randomise.\1 is", message)
-  return re.sub(r"^physics=", "--physics=", message)
 
 
 def label(reference: str) -> str:

@@ -13,6 +13,7 @@ from experiments.benchmarks import envs, grid
 from experiments.benchmarks.request import PEERS, Request
 from experiments.command import UsageError
 from experiments.flag_checks import LARGEST, check_different, check_most
+from experiments.flag_error import flag_error
 from experiments.peers.sizes import SETTINGS, Sizes, make_sizes
 from mbrl_jax.ops.validate import choice
 
@@ -103,7 +104,7 @@ def check(values: flags.FlagValues, what: Sequence[str]) -> None:
         choice(f"--{name}", value, known)
       check_different(f"--{name}", values[name].value)
     except ValueError as error:
-      raise UsageError(str(error)) from error
+      raise flag_error(error) from error
   if "sweep" not in values.what:
     for name in ("devices", "row_seconds"):
       if values[name].present:
@@ -196,7 +197,7 @@ def _integers(values: flags.FlagValues, name: str) -> list[int] | None:
     for number in numbers:
       check_most(f"--{name}", number)
   except ValueError as error:
-    raise UsageError(str(error)) from error
+    raise flag_error(error) from error
   if max(numbers) > LARGEST:
     raise UsageError(f"--{name}={max(numbers)} is too large: {LARGEST} is the most.")
   return numbers

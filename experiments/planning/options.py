@@ -7,6 +7,7 @@ from typing import Any
 from absl import flags
 
 from experiments import command, tasks
+from experiments.flag_error import flag_error
 from experiments.planning.setup import (
   PLANNERS,
   Setup,
@@ -109,7 +110,10 @@ def build(options: flags.FlagValues, overrides: dict[str, str]) -> Setup:
     if any(text.startswith("samples=") for text in options.set):
       raise ValueError("--samples and --set samples=... give the same; drop one.")
     keywords["samples"] = options.samples
-  search = make_search(options.planner, make_config(options.planner, keywords))
+  try:
+    search = make_search(options.planner, make_config(options.planner, keywords))
+  except ValueError as error:
+    raise flag_error(error, "--set ") from error
   env, model = make_tasks(options, overrides, search.gradients)
   loop = {name: getattr(options, name) for name in LOOP}
   setup = make_setup(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import re
 import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -108,10 +107,7 @@ def make_config(planner: str, keywords: dict[str, Any]) -> Any:
   kind = dataclasses.make_dataclass(planner, members, frozen=True)
   kind.__doc__ = (inspect.getdoc(factory) or "").replace("Args:", "Attributes:")
   config = kind()
-  try:
-    chosen = configuration.override(config, keywords)
-  except ValueError as error:
-    raise ValueError(_as_flag(str(error), planner)) from error
+  chosen = configuration.override(config, keywords)
   if "elites" in hints and "elites" not in keywords and config.elites:
     share = config.elites / config.samples
     chosen = dataclasses.replace(chosen, elites=max(1, round(share * chosen.samples)))
@@ -183,11 +179,3 @@ def parse_cost(text: str) -> dict[str, Any]:
         f"--cost: {part!r} is not sensor:weight or sensor:weight:target, as in hinge:1:3.14."
       ) from error
   return cost
-
-
-def _as_flag(message: str, planner: str) -> str:
-  """Writes a validator's argument as the flag the user typed."""
-  message = re.sub(
-    r"^config='([^']*)' is not known", rf"--set \1: {planner} has no such keyword", message
-  )
-  return message.replace("--config.", "--set ")

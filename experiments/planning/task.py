@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,6 +9,7 @@ from absl import flags
 
 from experiments import configuration, tasks
 from experiments.command import UsageError
+from experiments.flag_error import flag_error
 from experiments.planning.setup import parse_cost, undisturbed
 from mbrl_jax.envs.mjcf import make_mjcf
 from mbrl_jax.envs.physics import resolve_backend
@@ -20,6 +20,8 @@ MJCF_ONLY = ("cost", "control_cost", "keyframe", "dt")
 """Flags that only a model's file takes."""
 MJCF_ARGUMENTS = ("episode_length", "initial_noise")
 """Arguments of a model's file that are given as ``--env.NAME``."""
+MJCF_FLAGS = {name: f"--env.{name}" for name in MJCF_ARGUMENTS} | {"sensor": "--cost: sensor"}
+"""Flags that are not called as the argument."""
 Maker = Callable[[str], Env]
 """``(physics) -> Env``."""
 
@@ -54,8 +56,7 @@ def make_tasks(options: flags.FlagValues, overrides: dict[str, str], gradients: 
   try:
     return env, undisturbed(make(physics))
   except (ValueError, UsageError) as error:
-    message = re.sub(r"^(--)?physics=", "--model_physics=", str(error))
-    raise UsageError(message) from error
+    raise flag_error(error, flags={"--physics": "--model_physics"}) from error
 
 
 def _maker(options: flags.FlagValues, overrides: dict[str, Any]) -> Maker:
@@ -74,10 +75,13 @@ def _from_mjcf(options: flags.FlagValues, overrides: dict[str, Any], physics: st
   if not options.cost:
     raise ValueError("--mjcf needs --cost, sensors and weights such as --cost=tip_to_goal:1.0.")
   for name in overrides:
-    validate.choice("override", name, MJCF_ARGUMENTS)
+    validate.known(name, MJCF_ARGUMENTS, group="--env")
   given = {name: getattr(options, name) for name in ("control_cost", "keyframe", "dt")}
   given = {name: value for name, value in given.items() if value is not None}
   if str(options.keyframe).isdecimal():
     given["keyframe"] = int(options.keyframe)
   cost = parse_cost(options.cost)
-  return make_mjcf(options.mjcf, cost=cost, physics=physics, **given, **overrides)
+  try:
+    return make_mjcf(options.mjcf, cost=cost, physics=physics, **given, **overrides)
+  except ValueError as error:
+    raise flag_error(error, flags=MJCF_FLAGS) from error

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from experiments import job, tasks
 from experiments.command import Dotted, UsageError
+from experiments.flag_error import flag_error
 from mbrl_jax.runtime.run_folder import flat
 
 FLAGS = ("algo", "env", "preset", "physics")
@@ -89,7 +90,7 @@ def _cell(values: dict[str, str], dotted: Dotted, flags: dict[str, Any]) -> Cell
       **flags, env_overrides=own["env"], config_overrides=own["config"]
     )
   except UsageError as error:
-    raise UsageError(_as_swept(str(error), values)) from error
+    raise swept_error(error, values) from error
   return Cell(_name(values, settings), values, flags, own, settings)
 
 
@@ -134,10 +135,16 @@ def _outside_brackets(text: str) -> Iterator[str]:
   yield text[start:]
 
 
-def _as_swept(message: str, values: dict[str, str]) -> str:
-  """Writes the flag in a message as the one that the user typed."""
-  for name in values:
+def swept_error(error: UsageError, values: Mapping[str, str]) -> UsageError:
+  """Returns the error of a combination's run with ``--sweep`` flags for those that it sweeps.
+
+  Args:
+    error: of the run, which has flags of its own: ``--config.agent.tau``.
+    values: by swept name, such as ``agent.tau``.
+  """
+
+  def flag(name: str) -> str:
     group, short = _place(name)
-    flag = f"--{short}" if group == "flags" else f"--{group}.{short}"
-    message = re.sub(rf"^{re.escape(flag)}(?=[= ])", f"--sweep.{name}", message)
-  return message
+    return f"--{short}" if group == "flags" else f"--{group}.{short}"
+
+  return flag_error(error, flags={flag(name): f"--sweep.{name}" for name in values})

@@ -62,7 +62,7 @@ from mbrl_jax.algorithms.parts.world_model import (
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
-from mbrl_jax.ops.validate import between, choice, positive
+from mbrl_jax.ops.validate import ArgumentError, between, choice, positive
 from mbrl_jax.types import (
   Algorithm,
   Array,
@@ -203,9 +203,13 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
   between(0.0, 1.0, ratio=config.ratio)
   choice("evaluate", config.evaluate, ("policy", "planner"))
   if config.dataset and config.ratio < 1:
-    raise ValueError(
-      f"dataset={config.dataset!r} needs ratio=1, got {config.ratio}: offline nothing is "
-      "planned in training, so there are no planned transitions."
+    raise ArgumentError(
+      "dataset",
+      config.dataset,
+      "needs {}, not {}: offline nothing is planned in training, so there are no planned "
+      "transitions.",
+      ("ratio", 1),
+      ("ratio", config.ratio),
     )
   agent, world = make_agent(spec, config.agent), make_world(spec, config.world)
   planner = make_lookahead(spec, config.lookahead, agent, world)
@@ -240,10 +244,8 @@ def _preload(state: TrainState, transitions: Transition) -> TrainState:
   """
   real, count = state.learn.real, len(transitions.reward)
   if count > real.capacity:
-    raise ValueError(
-      f"the dataset has {count} transitions, more than capacity={real.capacity}: "
-      f"set capacity={count}."
-    )
+    text = f"is less than the {count} transitions of the dataset: set {{}}."
+    raise ArgumentError("capacity", real.capacity, text, ("capacity", count))
   real = ring.add_many(real, transitions, jnp.ones(count, bool))
   return state._replace(learn=state.learn._replace(real=real))
 

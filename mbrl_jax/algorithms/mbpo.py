@@ -49,7 +49,7 @@ from mbrl_jax.algorithms.parts.world_model import (
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.ops.validate import ArgumentError, positive
 from mbrl_jax.types import (
   Algorithm,
   Array,
@@ -226,9 +226,9 @@ def _check(config: Config) -> None:
   check_schedule("rollout_schedule", config.rollout_schedule, 1, float("inf"))
   check_schedule("ratio_schedule", config.ratio_schedule, 0.0, 1.0)
   if config.rollouts % config.world.elites:
-    raise ValueError(
-      f"rollouts={config.rollouts} must be a multiple of world.elites={config.world.elites}: "
-      "each elite rolls out as many as any other."
+    text = "must be a multiple of {}: each elite rolls out as many as any other."
+    raise ArgumentError(
+      "rollouts", config.rollouts, text, ("world.elites", config.world.elites)
     )
 
 

@@ -39,6 +39,7 @@ from mbrl_jax.algorithms import mbpo
 from mbrl_jax.algorithms.mopac_released import released_plan, store_all
 from mbrl_jax.algorithms.parts.actor_critic import Agent, AgentConfig, make_agent, policy_params
 from mbrl_jax.algorithms.parts.model_rollouts import imagine
+from mbrl_jax.algorithms.parts.schedule import check_schedule
 from mbrl_jax.algorithms.parts.world_model import World, make_world
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
@@ -97,6 +98,7 @@ def make_mopac(spec: EnvSpec, config: Config) -> Algorithm:
     ValueError: see ``mbpo.make_mbpo``; copies, noise or temperature that are not positive.
   """
   positive(copies=config.copies, noise=config.noise, temperature=config.temperature)
+  check_schedule("rollout_schedule", config.rollout_schedule, 1, float("inf"))  # of plans, too
   agent = make_agent(spec, config.agent, value=True)
   world = make_world(spec, config.world)
   tuning = Tuning(np.float32(config.noise), np.float32(config.temperature))

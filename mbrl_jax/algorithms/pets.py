@@ -30,7 +30,8 @@ from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_optimizer
 from mbrl_jax.models.fit import FitResult
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.models.propagate import check_propagation
+from mbrl_jax.ops.validate import between, positive, prefixed
 from mbrl_jax.planners import make_predict
 from mbrl_jax.types import (
   Algorithm,
@@ -125,8 +126,11 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
       are not positive.
   """
   trials = {"trials": config.trials, "init_trials": config.init_trials}
-  positive(**trials, **vars(config.fit))
+  positive(**trials, **{f"fit.{name}": value for name, value in vars(config.fit).items()})
+  between(0, float("inf"), capacity=config.capacity)
   model = make_model(config.model)
+  with prefixed("model"):
+    check_propagation(model.kind, config.model.propagation)
   dynamics = as_dynamics(
     model,
     reward=spec.reward,

@@ -21,11 +21,10 @@ import numpy as np
 from mbrl_jax.buffers import ring
 from mbrl_jax.envs.restart import choose_rows, restart_rows
 from mbrl_jax.ops.single import narrow
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.ops.validate import ArgumentError, positive
 from mbrl_jax.types import (
   Algorithm,
   Array,
-  Budget,
   Env,
   EnvSpec,
   EnvState,
@@ -73,22 +72,13 @@ def check_envs(algorithm: Algorithm, env: Env, envs: int) -> None:
   positive(envs=envs)
   most = getattr(env, "max_envs", None)
   if most is not None and envs > most:
-    raise ValueError(
-      f"envs={envs} is more than {env.spec.name!r} can make: {most} is the most."
-    )
-  odd = uneven(algorithm.budget, envs)
+    raise ArgumentError("envs", envs, f"is more than {env.spec.name!r} can make: {most}.")
+  odd = {name: n for name, n in algorithm.budget.counts.items() if n % envs}
   if odd:
-    counts = ", ".join(f"{name}={algorithm.budget.counts[name]}" for name in odd)
-    fits = ", ".join(f"{name}={n}" for name, n in odd.items())
-    raise ValueError(
-      f"envs={envs} does not divide {counts}, which count all environments together: choose "
-      f"multiples, such as {fits}."
-    )
-
-
-def uneven(budget: Budget, envs: int) -> dict[str, int]:
-  """Returns the counts that so many environments do not divide, each as the next multiple."""
-  return {name: -(-n // envs) * envs for name, n in budget.counts.items() if n % envs}
+    multiples = {name: -(-n // envs) * envs for name, n in odd.items()}
+    each = ", ".join(["{}"] * len(odd))
+    text = f"does not divide {each}, counted over all environments: choose multiples, such as "
+    raise ArgumentError("envs", envs, f"{text}{each}.", *odd.items(), *multiples.items())
 
 
 def make_step(
@@ -135,7 +125,7 @@ def make_step(
   steps = envs if steps is None else steps
   positive(steps=steps)
   if steps % envs:
-    raise ValueError(f"steps={steps} must be a multiple of envs={envs}: all take as many.")
+    raise ArgumentError("steps", steps, "must be a multiple of {}.", ("envs", envs))
 
   def step(state: TrainState) -> tuple[TrainState, Metrics]:
     def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:

@@ -7,6 +7,8 @@ from typing import Any
 import mujoco
 import numpy as np
 
+from mbrl_jax.ops.validate import ArgumentError
+
 
 def action_bounds(
   model: mujoco.MjModel, low: Any = None, high: Any = None, *, commanded: bool = False
@@ -35,8 +37,8 @@ def action_bounds(
       f"shapes {list(low.shape)} and {list(high.shape)}."
     )
   if not (low <= high).all():
-    raise ValueError(
-      f"action_low={low.tolist()} must not be above action_high={high.tolist()}."
+    raise ArgumentError(
+      "action_low", low.tolist(), "must not be above {}.", ("action_high", high.tolist())
     )
   return low, high
 

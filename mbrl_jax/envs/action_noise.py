@@ -20,6 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.restart import restart
+from mbrl_jax.ops import validate
 from mbrl_jax.ops.judge import Missing
 from mbrl_jax.types import Array, Env, EnvSpec, EnvState, Key, Transition
 
@@ -46,9 +47,10 @@ class ActionNoise:
     except (TypeError, ValueError):
       std = np.full((), np.nan)
     if std.shape not in shapes or not (np.isfinite(std) & (std >= 0)).all():
-      raise ValueError(
-        f"action_noise must be finite and not negative, one number or {shapes[1][0]}, got "
-        f"{self.std!r}."
+      raise validate.ArgumentError(
+        "action_noise",
+        self.std,
+        f"must be finite and not negative, one number or {shapes[1][0]}.",
       )
 
   @property

@@ -159,7 +159,8 @@ def _find_keyframe(model: mujoco.MjModel, keyframe: str | int | None) -> int | N
     names = [model.key(i).name for i in range(model.nkey)]
     keyframe = names.index(validate.choice("keyframe", keyframe, filter(None, names)))
   if keyframe is not None and not 0 <= keyframe < model.nkey:
-    raise ValueError(f"keyframe={keyframe!r}: the model has {model.nkey} keyframes, from 0.")
+    text = f": the model has {model.nkey} keyframes, from 0."
+    raise validate.ArgumentError("keyframe", keyframe, text)
   return keyframe
 
 
@@ -203,7 +204,8 @@ def _initial(
 def _weighted(cost: Mapping[str, Any], sizes: list[int]) -> Callable[..., Array]:
   """Turns weights and targets into a function of sensors and actions."""
   if not cost:
-    raise ValueError("cost={} names no sensor: there is nothing to plan for.")
+    text = "names no sensor: there is nothing to plan for."
+    raise validate.ArgumentError("cost", {}, text)
   terms = [_term(name, cost[name], size) for name, size in zip(cost, sizes, strict=True)]
 
   def judge(sensors: dict[str, Array], action: Array) -> Array:
@@ -222,14 +224,11 @@ def _term(name: str, value: Any, size: int) -> tuple[str, float, np.ndarray]:
   except (TypeError, ValueError):
     weight, target = np.nan, np.zeros(())
   if not (np.isfinite(weight) and np.isfinite(target).all()):
-    raise ValueError(
-      f"cost[{name!r}]={value!r} must be a finite weight, or a pair (weight, target)."
-    )
+    text = "must be a finite weight, or a pair (weight, target)."
+    raise validate.ArgumentError(f"cost[{name!r}]", value, text)
   if target.shape not in ((), (size,)):
-    raise ValueError(
-      f"cost[{name!r}]={value!r}: the target has {target.size} numbers, but the sensor "
-      f"gives {size}."
-    )
+    text = f": the target has {target.size} numbers, but the sensor gives {size}."
+    raise validate.ArgumentError(f"cost[{name!r}]", value, text)
   return name, weight, target
 
 
@@ -246,8 +245,7 @@ def _substeps(timestep: float, dt: float | None) -> int:
   """Returns how many simulation steps make a control step of ``dt`` seconds."""
   steps = max(1, round((CONTROL_STEP if dt is None else dt) / timestep))
   if dt is not None and abs(steps * timestep - dt) > 1e-6 * timestep:
-    raise ValueError(
-      f"dt={dt} is no multiple of the model's timestep {timestep:g}; the nearest is "
-      f"{steps * timestep:g}."
-    )
+    nearest = f"the nearest is {steps * timestep:g}."
+    text = f"is no multiple of the model's timestep {timestep:g}; {nearest}"
+    raise validate.ArgumentError("dt", dt, text)
   return steps

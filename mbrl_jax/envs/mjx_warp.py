@@ -39,6 +39,7 @@ from mbrl_jax.envs.mjx_support import find_unsupported
 from mbrl_jax.envs.physics import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.sensors import sensor_addresses
 from mbrl_jax.ops.single import single
+from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.types import Array
 
 CONTACTS = 64
@@ -58,9 +59,11 @@ def check_warp() -> None:
   import_extra("warp")
   device = jax.devices()[0]
   if device.platform != "gpu" or "NVIDIA" not in device.device_kind.upper():
-    raise ValueError(
-      f"physics='warp' needs an NVIDIA GPU, but jax computes on {device.device_kind!r}; for "
-      "one: pip install \"mbrl_jax[warp,cuda13]\", without one: physics='mjx' or 'mujoco'."
+    raise ArgumentError(
+      "physics",
+      "warp",
+      f"needs an NVIDIA GPU, but jax computes on {device.device_kind!r}; for one: pip install "
+      "\"mbrl_jax[warp,cuda13]\", without one: physics='mjx' or 'mujoco'.",
     )
 
 

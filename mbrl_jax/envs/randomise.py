@@ -175,19 +175,21 @@ def vary_task(task: Task, settings: Any) -> Task:
     ValueError: an unknown or bad setting, no range, or a task without a MuJoCo model.
   """
   if not isinstance(settings, Mapping):
-    raise ValueError(
-      f"randomise={settings!r} must be a mapping, such as {{'masses': (0.8, 1.2)}}."
-    )
+    text = "must be a mapping, such as {'masses': (0.8, 1.2)}."
+    raise validate.ArgumentError("randomise", settings, text)
   for name in settings:
-    validate.choice("randomise", name, _SETTINGS)
+    validate.known(name, _SETTINGS, group="randomise")
   count, seed = (settings.get(k, d) for k, d in (("count", DEFAULT_COUNT), ("seed", 0)))
   if isinstance(count, bool) or not isinstance(count, int) or count < 0:
-    raise ValueError(f"randomise: count must be a whole number, got {count!r}.")
-  validate.seeds(seed, argument="randomise: seed")
+    raise validate.ArgumentError("randomise.count", count, "must be a whole number.")
+  validate.seeds(seed, argument="randomise.seed")
   if task.model is None:
     return task.vary(())  # which says so
   ranges = {name: settings.get(name) for name in RANGES}
-  return task.vary(draw_models(task.model, stream_key("models", seed), count, ranges))
+  with validate.prefixed("randomise"):
+    validate.positive(count=count)
+    models = draw_models(task.model, stream_key("models", seed), count, ranges)
+  return task.vary(models)
 
 
 def _check(name: str, span: Any) -> Range:
@@ -195,13 +197,12 @@ def _check(name: str, span: Any) -> Range:
   try:
     span = np.asarray(span, float)
   except (TypeError, ValueError) as error:
-    raise ValueError(f"{name}={span!r} must be factors (low, high).") from error
+    raise validate.ArgumentError(name, span, "must be factors (low, high).") from error
   least = np.finfo(np.float32).tiny if name == "masses" else 0.0
   if span.shape != (2,) or not (least <= span[0] <= span[1] < np.inf):
     bound = "0 < low" if name == "masses" else "0 <= low"
-    raise ValueError(
-      f"{name}={span.tolist()} must be factors (low, high) with {bound} <= high, finite."
-    )
+    text = f"must be factors (low, high) with {bound} <= high, finite."
+    raise validate.ArgumentError(name, span.tolist(), text)
   return float(span[0]), float(span[1])
 
 
@@ -211,10 +212,12 @@ def _check_gains(model: mujoco.MjModel) -> None:
   kinds = zip(model.actuator_gaintype, model.actuator_biastype, strict=True)
   for i, (gain, bias) in enumerate(kinds):
     if model.actuator_plugin[i] >= 0 or gain not in known[0] or bias not in known[1]:
-      raise ValueError(
-        f"gains: the force of the actuator {model.actuator(i).name or str(i)!r} is computed by "
-        "a plugin or a call back, so which of its parameters are gains is not known; vary "
-        "something else, or make the models yourself (Task.vary)."
+      raise validate.ArgumentError(
+        "gains",
+        validate.NO_VALUE,
+        f": the force of the actuator {model.actuator(i).name or str(i)!r} is computed by a "
+        "plugin or a call back, so which of its parameters are gains is not known; vary "
+        "something else, or make the models yourself (Task.vary).",
       )
 
 

@@ -110,14 +110,14 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
     if p.kind is p.KEYWORD_ONLY
   }
   for override, value in overrides.items():
-    validate.choice("override", override, sorted([*COMMON, *own]))
+    validate.known(override, sorted([*COMMON, *own]))
     if override in own:
       _check_kind(override, value, own[override])
   common = {name: overrides.pop(name) for name in COMMON if name in overrides}
   env = make(physics, **overrides)
   for override, value in overrides.items():  # after the task, which says what it wants
     if value != value:
-      raise ValueError(f"override={override!r} is {value!r}; it must be a number.")
+      raise validate.ArgumentError(override, value, "must be a number.")
   return adjust(env, **common)
 
 
@@ -135,9 +135,11 @@ def adjust(
     _check_kind("episode_length", episode_length, 1)
     validate.positive(episode_length=episode_length)
     if not dataclasses.is_dataclass(env):
-      raise ValueError(
-        f"episode_length={episode_length}: only tasks that are dataclasses, like "
-        f"mbrl_jax.envs.Task, can be changed from outside; this is a {type(env).__name__}."
+      raise validate.ArgumentError(
+        "episode_length",
+        episode_length,
+        ": only tasks that are dataclasses, like mbrl_jax.envs.Task, can be changed from "
+        f"outside; this is a {type(env).__name__}.",
       )
     env = dataclasses.replace(env, spec=env.spec._replace(episode_length=episode_length))
   return env if action_noise is None else ActionNoise(env, action_noise)
@@ -159,7 +161,7 @@ def _check_kind(name: str, value: Any, default: Any) -> None:
   }
   want, fits = kinds.get(type(default), ("", lambda x: True))
   if not fits(value):
-    raise ValueError(f"override={name!r} is {value!r}; it must be {want}.")
+    raise validate.ArgumentError(name, value, f"must be {want}.")
 
 
 def _maker(name: str) -> Callable[..., Task]:

@@ -27,11 +27,13 @@ def find_sensors(model: Any, names: Iterable[str]) -> tuple[int, ...]:
   """
   known, names = list_sensors(model), tuple(names)
   if not any(known) and any(names):
-    raise ValueError(f"sensor={names[0]!r} is not known: the model has no sensor with a name.")
+    text = "is not known: the model has no sensor with a name."
+    raise validate.ArgumentError("sensor", names[0], text)
   if names and int(model.opt.disableflags) & mujoco.mjtDisableBit.mjDSBL_SENSOR:
-    raise ValueError(
-      f"sensor={names[0]!r} always reads 0: the model switches sensors off (option flag "
-      "sensor='disable')."
+    raise validate.ArgumentError(
+      "sensor",
+      names[0],
+      "always reads 0: the model switches sensors off (option flag sensor='disable').",
     )
   named = [name for name in known if name]
   return tuple(known.index(validate.choice("sensor", name, named)) for name in names)

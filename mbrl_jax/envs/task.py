@@ -16,6 +16,7 @@ from mbrl_jax.envs.action_bounds import action_bounds
 from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics, resolve_backend
 from mbrl_jax.envs.sensors import find_sensors
 from mbrl_jax.ops.single import single
+from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
 
 
@@ -199,7 +200,7 @@ def make_task(
   """
   substeps = round(dt / model.opt.timestep)
   if not np.isclose(substeps * model.opt.timestep, dt):
-    raise ValueError(f"dt={dt} must be a multiple of the timestep {model.opt.timestep}.")
+    raise ArgumentError("dt", dt, f"must be a multiple of the timestep {model.opt.timestep}.")
   backend = resolve_backend(physics)
   simulate = functools.partial(
     make_physics, substeps=substeps, backend=backend, sensors=find_sensors(model, sensors)

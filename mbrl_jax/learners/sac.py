@@ -153,7 +153,7 @@ def make_sac(
     (1,)
   """
   choice("precision", precision, PRECISIONS)
-  positive(obs_dim=obs_dim, **{f"hidden[{i}]": width for i, width in enumerate(hidden)})
+  positive(obs_dim=obs_dim, hidden=tuple(hidden))
   low, high = np.float32(action_low), np.float32(action_high)
   net = lambda outputs: make_net(outputs, hidden, precision)
   nets = _Nets(net(2 * len(low)), net(1), low, high, value)

@@ -38,7 +38,7 @@ from mbrl_jax.ops.normalize import (
   normalize,
 )
 from mbrl_jax.ops.single import single
-from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.ops.validate import ArgumentError, choice, positive
 from mbrl_jax.types import Array, Key, Metrics, Params
 
 NET_KINDS = ("D", "P", "DE", "PE")
@@ -147,7 +147,7 @@ def make_ensemble(
   choice("scaling", scaling, SCALINGS)
   choice("precision", precision, PRECISIONS)
   _check_members(kind, members)
-  positive(**{f"hidden[{i}]": width for i, width in enumerate(hidden)})
+  positive(hidden=tuple(hidden))
   decay = _layer_decay(weight_decay, len(hidden) + 1)
   probabilistic = kind in ("P", "PE")
 
@@ -215,14 +215,21 @@ def make_ensemble(
 def _check_members(kind: str, members: int) -> None:
   """Raises ``ValueError`` unless ``kind`` may have that many members."""
   if kind in ("D", "P") and members != 1:
-    raise ValueError(
-      f"members={members!r} does not fit kind={kind!r}, which is a single net (members=1); "
-      f"the ensemble of it is kind={kind + 'E'!r}."
+    raise ArgumentError(
+      "members",
+      members,
+      "does not fit {}, which is a single net ({}); the ensemble of it is {}.",
+      ("kind", kind),
+      ("members", 1),
+      ("kind", f"{kind}E"),
     )
   if kind in ("DE", "PE") and members < 2:
-    raise ValueError(
-      f"members={members!r} does not fit kind={kind!r}, an ensemble of at least 2; "
-      f"the single net is kind={kind[0]!r}."
+    raise ArgumentError(
+      "members",
+      members,
+      "does not fit {}, an ensemble of at least 2; the single net is {}.",
+      ("kind", kind),
+      ("kind", kind[0]),
     )
 
 
@@ -231,12 +238,14 @@ def _layer_decay(weight_decay: float | Sequence[float], layers: int) -> tuple[fl
   if not isinstance(weight_decay, Sequence):
     weight_decay = (weight_decay,) * layers
   if len(weight_decay) != layers:
-    raise ValueError(
-      f"weight_decay={tuple(weight_decay)!r} has {len(weight_decay)} entries; expected one for "
-      f"each of the {layers} layers (the hidden ones and the last), or one number."
+    raise ArgumentError(
+      "weight_decay",
+      tuple(weight_decay),
+      f"has {len(weight_decay)} entries; expected one for each of the {layers} layers (the "
+      "hidden ones and the last), or one number.",
     )
   if min(weight_decay) < 0:
-    raise ValueError(f"weight_decay must not be negative, got {tuple(weight_decay)!r}.")
+    raise ArgumentError("weight_decay", tuple(weight_decay), "must not be negative.")
   return tuple(float(value) for value in weight_decay)
 
 

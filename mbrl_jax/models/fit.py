@@ -26,7 +26,7 @@ from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.holdout import Best, holdout_error, keep_best
 from mbrl_jax.models.rows import Split, draw_rows, finite_rows, shuffle, split_rows
 from mbrl_jax.ops.single import single
-from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.ops.validate import ArgumentError, between, positive
 from mbrl_jax.types import Array, Key, Metrics, Params
 
 
@@ -125,7 +125,7 @@ def fit(
       f"{inputs.shape} and {targets.shape}."
     )
   if batch_size is None and holdout:
-    raise ValueError(f"holdout={holdout!r} needs mini-batches, but batch_size is None.")
+    raise ArgumentError("holdout", holdout, "needs mini-batches, not {}.", ("batch_size", None))
   positive(batch_size=1 if batch_size is None else batch_size, max_holdout=max_holdout)
   between(0.0, 0.9, holdout=holdout)
   settings = Settings(batch_size, bootstrap, float(holdout), max_holdout)

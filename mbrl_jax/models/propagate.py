@@ -27,7 +27,7 @@ import jax.numpy as jnp
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.ops.gaussian import mixture_moments, positive_sqrt
 from mbrl_jax.ops.noise import normal
-from mbrl_jax.ops.validate import choice
+from mbrl_jax.ops.validate import ArgumentError, choice
 from mbrl_jax.types import PARTICLES, Array, Key, Params
 
 MODES = ("TSinf", "TS1", "DS", "MM", "E")
@@ -52,7 +52,7 @@ def check_propagation(kind: str, propagation: str) -> None:
   else:
     why = f"needs a variance: kind {kind!r} predicts none"
   valid = ", ".join(VALID[kind])
-  raise ValueError(f"propagation={propagation!r} {why}; valid for {kind!r}: {valid}.")
+  raise ArgumentError("propagation", propagation, f"{why}; valid for {kind!r}: {valid}.")
 
 
 def draws(ensemble: Ensemble, propagation: str) -> int:

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.ops.validate import choice
+from mbrl_jax.ops.validate import ArgumentError, choice
 from mbrl_jax.types import Array
 
 INTERPOLATIONS = ("zero", "linear", "cubic")
@@ -150,8 +150,11 @@ def make_spline(horizon: int, knots: int | None, interpolation: str) -> Spline |
     return Rows(horizon)
   least = 1 if interpolation == "zero" else 2
   if not least <= knots <= horizon:
-    raise ValueError(
-      f"knots={knots} must be {least} to horizon={horizon} for {interpolation!r} interpolation."
+    raise ArgumentError(
+      "knots",
+      knots,
+      f"must be {least} to {{}} for {interpolation!r} interpolation.",
+      ("horizon", horizon),
     )
   return Spline(horizon, knots, interpolation)
 

@@ -31,7 +31,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.ops.validate import between, choice
+from mbrl_jax.ops.validate import ArgumentError, between, choice
 from mbrl_jax.planners.mirror_descent import DIVERGENCES
 from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.planners.utility import (
@@ -111,7 +111,9 @@ def categorical(
   between(0.0, 0.99, forget=forget)
   between(0.0, 1.0 if divergence == "kl" else float("inf"), step_size=step_size)
   if utility == "expected" and divergence == "kl":
-    raise ValueError("utility='expected' needs divergence='euclidean', got 'kl'.")
+    raise ArgumentError(
+      "divergence", divergence, "must be 'euclidean' with {}.", ("utility", utility)
+    )
 
   def init(low: Array, high: Array) -> CategoricalState:
     floats = step_size, temperature, effective, forget, samples

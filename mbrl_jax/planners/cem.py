@@ -36,7 +36,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.noise import truncated_normal
-from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.ops.validate import ArgumentError, between, positive
 from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.planners.utility import average
 from mbrl_jax.types import Array, Key, Search
@@ -81,7 +81,7 @@ def cem(
   positive(samples=samples, elites=elites)
   between(0.0, 1.0, alpha=alpha)
   if elites > samples:
-    raise ValueError(f"elites={elites} exceed samples={samples}.")
+    raise ArgumentError("elites", elites, "exceed {}.", ("samples", samples))
 
   def init(low: Array, high: Array) -> CEMState:
     floats = jnp.asarray(alpha, jnp.float32), jnp.asarray(epsilon, jnp.float32)

@@ -28,7 +28,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.ops.validate import ArgumentError, choice, positive
 from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.planners.utility import magnitude
 from mbrl_jax.types import Array, Key, Search
@@ -161,7 +161,8 @@ def _make(
     raise ValueError(f"evosax refuses samples={samples}, options={options}: {error}") from error
   if hasattr(algorithm, "num_populations"):
     name = type(algorithm).__name__
-    raise ValueError(f"strategy={name!r} keeps several populations, which is not supported.")
+    text = "keeps several populations, which is not supported."
+    raise ArgumentError("strategy", name, text)
   return algorithm
 
 

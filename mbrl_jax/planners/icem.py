@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.noise import coloured_normal
-from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.ops.validate import ArgumentError, between, positive
 from mbrl_jax.planners.cem import elite_moments
 from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.types import Array, Key, Search
@@ -82,9 +82,8 @@ def icem(
   positive(samples=samples, elites=elites, spread=spread)
   between(0.0, 1.0, keep=keep, alpha=alpha)
   if 2 * elites > samples:
-    raise ValueError(f"elites={elites} must be at most half of samples={samples}.")
-  if decay < 1.0:
-    raise ValueError(f"decay={decay} must be at least 1.")
+    raise ArgumentError("elites", elites, "must be at most half of {}.", ("samples", samples))
+  between(1, float("inf"), decay=decay)
   kept = max(1, round(keep * elites))
 
   def sizes(iterations: int) -> tuple[int, ...]:

@@ -45,7 +45,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.noise import normal
-from mbrl_jax.ops.validate import between, choice, positive
+from mbrl_jax.ops.validate import ArgumentError, between, choice, positive
 from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.planners.utility import (
   Utility,
@@ -143,9 +143,12 @@ def mirror_descent(
   mixes = utility != "expected" and divergence == "kl"
   between(0.0, 1.0 if mixes else float("inf"), step_size=step_size)
   if not mixes and covariance != "fixed":
-    raise ValueError(
-      "utility='expected' and divergence='euclidean' move the mean only: covariance must be "
-      f"'fixed', got {covariance!r}."
+    raise ArgumentError(
+      "covariance",
+      covariance,
+      "must be 'fixed', since {} with {} moves the mean only.",
+      ("utility", utility),
+      ("divergence", divergence),
     )
   full = covariance == "full"
 

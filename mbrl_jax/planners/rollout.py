@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.planners.contract import (
   action_dtype,
   check_params,
@@ -55,9 +56,11 @@ def check_particles(dynamics: Dynamics, particles: int | None) -> int:
   """
   particles = dynamics.slices if particles is None else particles
   if particles < 1 or particles % dynamics.slices:
-    raise ValueError(
-      f"particles={particles} do not divide among slices={dynamics.slices} (the members of "
-      f"the ensemble): each needs the same number; use a multiple of {dynamics.slices}."
+    raise ArgumentError(
+      "particles",
+      particles,
+      f"do not divide among slices={dynamics.slices} (the members of the ensemble): each needs "
+      f"the same number; use a multiple of {dynamics.slices}.",
     )
   return particles
 

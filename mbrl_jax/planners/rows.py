@@ -19,6 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
+from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.types import Array, Dynamics, Key
 
 _AXES = {"E": "slices", "N": "candidates", "P": "particles of a slice"}
@@ -98,9 +99,11 @@ def check_sharding(
   if sharding is None:
     return None
   if not isinstance(sharding, NamedSharding) or len(sharding.spec) > len(_AXES):
-    raise ValueError(
-      f"sharding={sharding!r} must be a jax.sharding.NamedSharding over the rows [E, N, P/E] "
-      "(slices, candidates, particles of a slice), see runtime.mesh.row_sharding."
+    raise ArgumentError(
+      "sharding",
+      sharding,
+      "must be a jax.sharding.NamedSharding over the rows [E, N, P/E] (slices, candidates, "
+      "particles of a slice), see runtime.mesh.row_sharding.",
     )
   if any(kind != AxisType.Auto for kind in sharding.mesh.axis_types):
     raise ValueError(
@@ -126,9 +129,11 @@ def check_map_slices(map_slices: bool | None, sharding: NamedSharding | None) ->
   if shards(sharding)["E"] == 1:
     return map_slices
   if map_slices:
-    raise ValueError(
-      "map_slices=True runs one slice after the other, but sharding spreads slices over "
-      "devices: choose one of them."
+    raise ArgumentError(
+      "map_slices",
+      map_slices,
+      "runs one slice after the other, but sharding spreads slices over devices: choose one of "
+      "them.",
     )
   return False
 

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.ops.spline import make_spline
-from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.ops.validate import ArgumentError, between, positive
 from mbrl_jax.planners.improve import improve
 from mbrl_jax.types import (
   Array,
@@ -84,7 +84,7 @@ def make_planner(
   low, high = _check_bounds(action_low, action_high)
   positive(horizon=horizon, iterations=iterations, replan_every=replan_every)
   if replan_every > horizon:
-    raise ValueError(f"replan_every={replan_every} exceeds horizon={horizon}.")
+    raise ArgumentError("replan_every", replan_every, "exceeds {}.", ("horizon", horizon))
   between(0, float("inf"), latency=latency, tolerance=tolerance or 0)
   grid = make_spline(horizon, knots, interpolation)
   box = (grid.knots, len(low))

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.ops.validate import between, choice, positive
+from mbrl_jax.ops.validate import ArgumentError, between, choice, positive
 from mbrl_jax.types import Array
 
 Utility = Callable[[Array], Array]
@@ -46,7 +46,7 @@ def check_utility(
   positive(samples=samples, elites=elites, temperature=temperature)
   between(0.0, 1.0, effective=effective)
   if elites > samples:
-    raise ValueError(f"elites={elites} exceed samples={samples}.")
+    raise ArgumentError("elites", elites, "exceed {}.", ("samples", samples))
 
 
 def weigh(

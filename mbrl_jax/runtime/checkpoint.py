@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.runtime import array_store, files, growth, leaves
 
 SHOWN = 20
@@ -74,7 +75,7 @@ class Checkpoints:
       ValueError: ``keep`` is below one.
     """
     if keep < 1:
-      raise ValueError(f"keep must be at least 1, got {keep!r}.")
+      raise ArgumentError("keep", keep, "must be at least 1.")
     self.folder = Path(folder).absolute()
     self.keep = keep
 

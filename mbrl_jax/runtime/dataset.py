@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.runtime import files
 from mbrl_jax.types import EnvSpec, Transition
 
@@ -29,24 +30,26 @@ def load_dataset(path: str, spec: EnvSpec) -> Transition:
     ValueError: no such file, or arrays that are missing, of other shapes or not finite.
   """
   if not Path(path).is_file():
-    raise ValueError(f"dataset={path!r}: there is no such file.")
+    raise ArgumentError("dataset", path, ": there is no such file.")
   arrays = _read(path)
   if set(LOGS) <= set(arrays):
     if not _fits(arrays):
-      raise ValueError(
-        f"dataset={path!r} is not the logs.npz of a run: its lengths do not fit."
+      raise ArgumentError(
+        "dataset", path, "is not the logs.npz of a run: its lengths do not fit."
       )
     arrays = _cut(arrays)
   missing = [name for name in ROWS if name not in arrays]
   if missing:
-    raise ValueError(
-      f"dataset={path!r} lacks {', '.join(missing)}; it must hold {', '.join(ROWS)}, or be "
-      "the logs.npz of a run."
+    raise ArgumentError(
+      "dataset",
+      path,
+      f"lacks {', '.join(missing)}; it must hold {', '.join(ROWS)}, or be "
+      "the logs.npz of a run.",
     )
   for name in ROWS:
     if arrays[name].dtype.kind not in "fiub":
-      raise ValueError(
-        f"dataset={path!r}: {name} holds {arrays[name].dtype}, it must hold numbers."
+      raise ArgumentError(
+        "dataset", path, f": {name} holds {arrays[name].dtype}, it must hold numbers."
       )
   with np.errstate(over="ignore"):  # what gets infinite is refused below
     rows = {name: np.asarray(arrays[name], np.float32) for name in ROWS}
@@ -55,12 +58,14 @@ def load_dataset(path: str, spec: EnvSpec) -> Transition:
   for name, array in rows.items():
     expected = (count, *tails.get(name, ()))
     if array.shape != expected or not count:
-      raise ValueError(
-        f"dataset={path!r}: {name} has shape {list(array.shape)}, expected {list(expected)} "
-        f"with at least one row for {spec.name!r}."
+      raise ArgumentError(
+        "dataset",
+        path,
+        f": {name} has shape {list(array.shape)}, expected {list(expected)} "
+        f"with at least one row for {spec.name!r}.",
       )
     if not np.isfinite(array).all():
-      raise ValueError(f"dataset={path!r}: {name} has values that are not finite.")
+      raise ArgumentError("dataset", path, f": {name} has values that are not finite.")
   rows["terminated"] = rows["terminated"] > 0
   return Transition(**rows, truncated=np.zeros(count, bool))
 
@@ -70,9 +75,11 @@ def _read(path: str) -> dict[str, np.ndarray]:
   try:
     return files.read_npz(path)
   except (OSError, files.RunFolderError) as error:
-    raise ValueError(
-      f"dataset={path!r} cannot be read: it must be an .npz file, as numpy.savez writes it, "
-      f"with the arrays {', '.join(ROWS)}, or the logs.npz of a run."
+    raise ArgumentError(
+      "dataset",
+      path,
+      f"cannot be read: it must be an .npz file, as numpy.savez writes it, "
+      f"with the arrays {', '.join(ROWS)}, or the logs.npz of a run.",
     ) from error
 
 

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import jax
 
+from mbrl_jax.ops.validate import ArgumentError
+
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -77,9 +79,8 @@ def _check(given: dict[str, str | int | None]) -> str:
   coordinator, processes, index = given.values()
   host, colon, port = str(coordinator).rpartition(":")
   if not colon or not port.isdigit():
-    raise ValueError(f"coordinator={coordinator!r} must be 'address:port' of process 0.")
+    raise ArgumentError("coordinator", coordinator, "must be 'address:port' of process 0.")
   if processes < 1 or not 0 <= index < processes:
-    raise ValueError(
-      f"index={index} must lie between 0 and processes - 1, with processes={processes}."
-    )
+    text = "must lie between 0 and processes - 1, with {}."
+    raise ArgumentError("index", index, text, ("processes", processes))
   return host

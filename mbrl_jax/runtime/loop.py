@@ -156,7 +156,7 @@ def _check(schedule: Schedule, numbers: list[int] | None) -> None:
   for number in numbers or ():
     validate.seeds(number)
   if len({*(numbers or ())}) < len(numbers or ()):
-    raise ValueError(f"seeds={numbers} has one twice.")
+    raise validate.ArgumentError("seeds", numbers, "has one twice.")
 
 
 def _until_the_end(

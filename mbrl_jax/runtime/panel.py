@@ -67,7 +67,8 @@ class Panel:
     try:
       self._server = _Server((HOST, port), self)
     except OSError as error:
-      raise ValueError(f"port={port} cannot be listened on: {error.strerror}.") from error
+      text = f"cannot be listened on: {error.strerror}."
+      raise validate.ArgumentError("port", port, text) from error
     self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), daemon=True)
     self._thread.start()
 

@@ -59,7 +59,7 @@ def load_task(reference: str, physics: str = "auto", **overrides: Any) -> Env:
     kind = type(value.spec).__name__
     raise ValueError(f"{file}:{name} gives a spec that is a {kind}, no mbrl_jax.types.EnvSpec.")
   for override in overrides:
-    validate.choice("override", override, sorted({*COMMON, *known} - {"physics"}))
+    validate.known(override, sorted({*COMMON, *known} - {"physics"}))
   return adjust(value, **overrides)
 
 

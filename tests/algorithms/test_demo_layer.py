@@ -105,7 +105,7 @@ def test_the_policy_alone_evaluates_where_that_is_asked():
     ({"top": 3}, "top"),
     ({"directions": 0}, "directions"),
     ({"evaluate": "both"}, "evaluate='both' is not known"),
-    ({"steps": 0}, "steps must be positive"),
+    ({"steps": 0}, "steps=0 must be positive"),
   ],
 )
 def test_bad_configurations_are_named(changes, message):

@@ -210,9 +210,13 @@ def test_schedules_that_are_none(schedule, message):
     ("sac", {"capacity": 4}, "capacity=4 is smaller than a batch, agent.batch_size=8"),
     ("mbpo", {"rollouts": 13}, "rollouts=13 must be a multiple of world.elites=2"),
     ("mbpo", {"ratio_schedule": (0, 1, 5, 15)}, r"ratio_schedule=\(0, 1, 5, 15\)"),
-    ("mbpo", {"world": dataclasses.replace(WORLD, elites=4)}, "world.elites must lie between"),
-    ("mopac", {"copies": 0}, "copies must be positive, got 0"),
-    ("sac", {"agent": dataclasses.replace(AGENT, discount=1.5)}, "agent.discount must lie"),
+    (
+      "mbpo",
+      {"world": dataclasses.replace(WORLD, elites=4)},
+      "world.elites=4 must lie between",
+    ),
+    ("mopac", {"copies": 0}, "copies=0 must be positive"),
+    ("sac", {"agent": dataclasses.replace(AGENT, discount=1.5)}, "agent.discount=1.5 must lie"),
   ],
 )
 def test_refuses(name, changes, message):

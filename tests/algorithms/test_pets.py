@@ -282,11 +282,11 @@ def test_kinds_and_planners_combine(model, planner):
     ("model", {"kind": "pe"}, r"model.kind='pe' is not known[.] Did you mean 'PE'"),
     ("model", {"propagation": "TS2"}, "Did you mean"),
     ("model", {"kind": "P"}, "'P' has one net"),
-    ("planner", {"particles": 5}, "particles=5 do not divide among slices=2"),
+    ("planner", {"particles": 5}, "planner.particles=5 do not divide among slices=2"),
     ("planner", {"name": "cemm"}, "planner.name='cemm' is not known. Did you mean 'cem'"),
-    ("planner", {"elites": 50}, "elites=50 exceed samples=20"),
-    ("fit", {"learning_rate": 0.0}, "learning_rate must be positive"),
-    (None, {"init_trials": 0}, "init_trials must be positive, got 0"),
+    ("planner", {"elites": 50}, "planner.elites=50 exceed planner.samples=20"),
+    ("fit", {"learning_rate": 0.0}, r"fit\.learning_rate=0.0 must be positive"),
+    (None, {"init_trials": 0}, "init_trials=0 must be positive"),
   ],
 )
 def test_bad_configurations_are_named(part, changes, message):

@@ -38,7 +38,7 @@ def test_works_in_scan_and_under_vmap():
 
 
 def test_capacity_must_be_positive():
-  with pytest.raises(ValueError, match="capacity must be positive, got 0"):
+  with pytest.raises(ValueError, match="capacity=0 must be positive"):
     ring.init(0, jnp.zeros(()))
 
 

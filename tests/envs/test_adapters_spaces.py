@@ -121,18 +121,18 @@ def test_narrower_bounds_are_kept_to_the_bit():
   whole = spaces.actions(Box([0, 0], [9, 9], np.int64), "one_hot", 0.4, [2.6, 3])
   assert (whole.low.tolist(), whole.high.tolist()) == ([1, 1], [2, 3])
   np.testing.assert_array_equal(whole.decode(np.float32([0, 9])), [1, 3])
-  with pytest.raises(ValueError, match=r"with an integer between.*got \[0.2\] and \[0.4\]"):
+  with pytest.raises(ValueError, match=r"\[0.2\] must be .*\[0.4\] .*with an integer between"):
     spaces.actions(Box([0], [9], np.int64), "one_hot", 0.2, 0.4)
 
 
 @pytest.mark.parametrize(
   ("low", "high", "message"),
   [
-    (2, 1, r"action_low must be below action_high.*\[2.0, 2.0\] and \[1.0, 1.0\]"),
+    (2, 1, r"action_low=\[2.0, 2.0\] must be below action_high=\[1.0, 1.0\]"),
     (-9, 1, "both within"),
     (np.nan, 1, "both within"),
-    ([1, 2, 3], 4, r"action_low must be one number or an array of shape \[2\]"),
-    (0, "high", "action_high must be one number.*'high'"),
+    ([1, 2, 3], 4, r"action_low=.* must be one number or an array of shape \[2\]"),
+    (0, "high", "action_high='high' must be one number"),
   ],
 )
 def test_bounds_that_are_none_are_refused(low, high, message):

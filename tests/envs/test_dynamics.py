@@ -212,8 +212,8 @@ TWO_BALLS = """<mujoco><worldbody>
 @pytest.mark.parametrize(
   ("call", "message"),
   [
-    (lambda: mjx_dynamics(arm(), reward=speed_up, substeps=0), "substeps must be positive"),
-    (lambda: mjx_dynamics(arm(), reward=speed_up, slices=0), "slices must be positive"),
+    (lambda: mjx_dynamics(arm(), reward=speed_up, substeps=0), "substeps=0 must be positive"),
+    (lambda: mjx_dynamics(arm(), reward=speed_up, slices=0), "slices=0 must be positive"),
     (
       lambda: mjx_dynamics(arm(), reward=speed_up, sensors=["typ"]),
       "sensor='typ'.*Did you mean 'tip'.*'shake'",

@@ -168,11 +168,16 @@ def test_action_noise_is_clipped_to_the_bounds():
     ("cartpol", "auto", {}, r"name='cartpol'.*'cartpole'.*pendulum"),
     ("cartpole", "mujco", {}, r"physics='mujco'.*'mujoco'.*'mjx'"),
     ("pendulum", "mjx", {}, r"physics='mjx'.*'auto', 'analytic'"),
-    ("pendulum", "auto", {"episode_lenght": 3}, r"'episode_lenght'.*'episode_length'"),
-    ("pendulum", "auto", {"problem": None}, r"override='problem'"),
-    ("pendulum", "auto", {"episode_length": 0}, r"episode_length must be positive, got 0"),
-    ("pendulum", "auto", {"action_noise": -1.0}, r"action_noise .*-1.0"),
-    ("pendulum", "auto", {"action_noise": float("nan")}, r"action_noise .*nan"),
+    (
+      "pendulum",
+      "auto",
+      {"episode_lenght": 3},
+      r"^episode_lenght is not known.*'episode_length'",
+    ),
+    ("pendulum", "auto", {"problem": None}, r"^problem is not known"),
+    ("pendulum", "auto", {"episode_length": 0}, r"episode_length=0 must be positive"),
+    ("pendulum", "auto", {"action_noise": -1.0}, r"action_noise=-1.0 must"),
+    ("pendulum", "auto", {"action_noise": float("nan")}, r"action_noise=nan must"),
   ],
 )
 def test_make_env_refuses(name, physics, overrides, message):

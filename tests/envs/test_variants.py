@@ -202,10 +202,14 @@ def test_mjx_names_what_its_program_is_built_from():
 @pytest.mark.parametrize(
   ("name", "settings", "message"),
   [
-    ("cartpole", {"mases": (0.5, 2.0)}, r"randomise='mases' .*Did you mean 'masses'"),
+    ("cartpole", {"mases": (0.5, 2.0)}, r"randomise.mases is not known.*Did you mean 'masses'"),
     ("cartpole", {"count": 4}, "no range was given, want one of masses"),
-    ("cartpole", {"count": 0, "masses": (1, 2)}, "n must be positive"),
-    ("cartpole", {"count": 2.5, "masses": (1, 2)}, "count must be a whole number, got 2.5"),
+    ("cartpole", {"count": 0, "masses": (1, 2)}, "randomise.count=0 must be positive"),
+    (
+      "cartpole",
+      {"count": 2.5, "masses": (1, 2)},
+      "randomise.count=2.5 must be a whole number",
+    ),
     ("cartpole", {"masses": "heavy"}, r"masses='heavy' must be factors"),
     ("cartpole", {"masses": (2.0, 1.0)}, r"masses=\[2.0, 1.0\] must be factors"),
     ("cartpole", (0.5, 2.0), r"randomise=\(0.5, 2.0\) must be a mapping"),

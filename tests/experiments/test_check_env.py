@@ -219,7 +219,7 @@ def test_nothing_is_wrong_with_a_task_that_keeps_the_contract():
 def test_what_cannot_run_is_said_and_the_rest_waits():
   findings = check_env(broken_by.Growing(point()), steps=30)
   assert [f.check for f in findings] == ["spec", "shapes", "functions", "scan", "others"]
-  with pytest.raises(ValueError, match="steps must be positive"):
+  with pytest.raises(ValueError, match="steps=0 must be positive"):
     check_env(point(), steps=0)
 
 

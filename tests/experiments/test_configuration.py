@@ -70,7 +70,7 @@ def test_texts_become_the_type_of_their_field(name, text, value):
   [("rate", "x"), ("on", "2"), ("count", "1.5"), ("count", "True"), ("inner.sizes", "(1.5,)")],
 )
 def test_wrong_types_are_named(name, text):
-  with pytest.raises(ValueError, match=rf"--config\.{name}='.*' is not of the right type"):
+  with pytest.raises(ValueError, match=rf"^{name}='.*' is not of the right type"):
     configuration.override(Outer(), {name: text})
 
 
@@ -132,7 +132,7 @@ def settings_of(**changed):
     ({"config_overrides": {"model.kind": "P"}}, r"TSinf"),
     ({"env_overrides": {"gravity": "1"}}, r"--env\.gravity is not known"),
     ({"physics": "bullet"}, r"physics='bullet'"),
-    ({"seeds": 0}, r"seeds must be positive"),
+    ({"seeds": 0}, r"seeds=0 must be positive"),
   ],
 )
 def test_bad_requests_name_the_value_and_the_valid_ones(changed, message):

@@ -95,10 +95,10 @@ def test_bootstrap_agrees_with_that_of_scipy():
 @pytest.mark.parametrize(
   ("strata", "more", "message"),
   [
-    ([], {}, "strata must be positive"),
-    ([np.zeros(0)], {}, "runs must be positive"),
-    ([np.zeros(2)], {"level": 1.5}, "level must lie between"),
-    ([np.zeros(2)], {"draws": 0}, "draws must be positive"),
+    ([], {}, "strata=0 must be positive"),
+    ([np.zeros(0)], {}, "runs=0 must be positive"),
+    ([np.zeros(2)], {"level": 1.5}, "level=1.5 must lie between"),
+    ([np.zeros(2)], {"draws": 0}, "draws=0 must be positive"),
   ],
 )
 def test_what_has_no_interval_is_refused(strata, more, message):

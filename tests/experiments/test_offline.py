@@ -104,7 +104,7 @@ def test_refuses(tmp_path):
     load_dataset(saved(tmp_path, obs=3.0), SPEC)
   with pytest.raises(ValueError, match="reward has values that are not finite"):
     load_dataset(saved(tmp_path, reward=np.full(12, np.nan)), SPEC)
-  with pytest.raises(UsageError, match="set capacity=12"):
+  with pytest.raises(UsageError, match=r"set --config.capacity=12"):
     make(saved(tmp_path), capacity=5).init()
-  with pytest.raises(UsageError, match="needs ratio=1"):
+  with pytest.raises(UsageError, match=r"needs --config.ratio=1"):
     make(saved(tmp_path), ratio=0.5)

@@ -338,7 +338,7 @@ def test_a_sweep_is_stopped_and_resumed(tmp_path):
     (["--sweep.agent.updates_per_step=1,2"], "--logdir is missing"),
     (["--logdir=x", "--algo=sac", "--sweep.algo=sac,mbpo"], "give the same; drop one"),
     (["--logdir=x", "--seeds=3", "--devices=2", "--sweep.trials=1,2"], "does not divide"),
-    (["--logdir=x", "--sweep.trials=1,0"], "trials must be positive"),
+    (["--logdir=x", "--sweep.trials=1,0"], "--sweep.trials=0 must be positive"),
   ],
 )
 @pytest.mark.slow

@@ -53,7 +53,7 @@ def test_finds_the_best_linear_policy():
 
 
 def test_refuses():
-  with pytest.raises(ValueError, match="top must lie between 1 and 4, got 5"):
+  with pytest.raises(ValueError, match="top=5 must lie between 1 and 4"):
     make_ars(3, LOW, HIGH, directions=4, top=5)
 
 

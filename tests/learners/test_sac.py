@@ -165,7 +165,7 @@ def test_update_traces_once_and_vmaps_over_tuning():
 
 
 def test_refuses_sizes():
-  with pytest.raises(ValueError, match=r"hidden\[1\] must be positive, got 0"):
+  with pytest.raises(ValueError, match=r"hidden=\(\d+, 0\) must be positive"):
     make_sac(3, LOW, HIGH, hidden=(8, 0))
 
 

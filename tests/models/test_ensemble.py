@@ -163,7 +163,7 @@ def test_take_members_picks_elites():
     ({"activation": "gelu"}, r"activation='gelu'.*'swish'"),
     ({"weight_decay": (1.0, 2.0)}, r"2 entries.*5 layers"),
     ({"weight_decay": -1.0}, "negative"),
-    ({"hidden": (200, 0)}, r"hidden\[1\] must be positive"),
+    ({"hidden": (200, 0)}, r"hidden=\(200, 0\) must be positive"),
     ({"precision": "float16"}, r"precision='float16'.*'bfloat16'"),
     ({"scaling": "max"}, r"scaling='max'.*'mad'"),
   ],

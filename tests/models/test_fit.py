@@ -244,8 +244,8 @@ def test_padding_that_is_not_finite_changes_nothing_without_bootstrap(kind, batc
 @pytest.mark.parametrize(
   ("options", "words"),
   [
-    ({"batch_size": 0}, "batch_size must be positive, got 0"),
-    ({"holdout": 1.0}, "holdout must lie between"),
+    ({"batch_size": 0}, "batch_size=0 must be positive"),
+    ({"holdout": 1.0}, "holdout=1.0 must lie between"),
     ({"holdout": 0.1, "batch_size": None}, r"holdout=0\.1 needs mini-batches"),
   ],
 )

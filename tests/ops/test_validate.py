@@ -1,3 +1,5 @@
+import pickle
+
 import jax
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ import pytest
 from experiments import behaviour
 from mbrl_jax import check_env, make_env
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.runtime import loop
 from mbrl_jax.runtime.run_folder import RunFolder
 
@@ -22,10 +25,47 @@ def test_choice_names_value_nearest_and_valid():
 
 
 def test_bounds_name_the_argument():
-  with pytest.raises(ValueError, match="alpha must lie between 0 and 1, got 2"):
+  with pytest.raises(ValueError, match=r"^alpha=2 must lie between 0 and 1.$"):
     validate.between(0, 1, alpha=2)
-  with pytest.raises(ValueError, match="samples must be positive, got nan"):
+  with pytest.raises(ValueError, match=r"^samples=nan must be positive.$"):
     validate.positive(samples=float("nan"))
+  with pytest.raises(ValueError, match=r"^hidden=\(64, 0\) must be positive.$"):
+    validate.positive(hidden=(64, 0))
+  with pytest.raises(ValueError, match=r"^latency=-1 must be at least 0.$"):
+    validate.between(0, float("inf"), latency=-1)
+  with pytest.raises(ValueError, match=r"^task.mases is not known. Did you mean 'masses'"):
+    validate.known("mases", ["masses"], group="task")
+  validate.known("masses", ["masses"])
+
+
+def test_an_error_names_every_argument_anew():
+  error = ArgumentError("elites", 9, "exceed {}.", ("samples", 5))
+  text = r"^a.b.elites=9 exceed a.b.samples=5.$"
+  with (
+    pytest.raises(ArgumentError, match=text) as caught,
+    validate.prefixed("a"),
+    validate.prefixed("b"),
+  ):
+    raise error
+  assert (caught.value.argument, caught.value.value) == ("a.b.elites", 9)
+  assert caught.value.others == (("a.b.samples", 5),)
+  assert str(error) == "elites=9 exceed samples=5."
+
+
+@pytest.mark.parametrize(
+  ("error", "text"),
+  [
+    (ArgumentError("a", {}, "is {} or {}.", ("b", "{}")), "a={} is b='{}' or {}."),
+    (ArgumentError("a", "{}", "is {}."), "a='{}' is {}."),
+    (ArgumentError("a", 1, ": there is none."), "a=1: there is none."),
+    (ArgumentError("a", None, "is none."), "a=None is none."),
+    (ArgumentError("a", validate.NO_VALUE, "is missing."), "a is missing."),
+  ],
+)
+def test_sentences_survive_a_journey_between_processes(error, text):
+  back = pickle.loads(pickle.dumps(error))
+  assert str(error) == str(back) == str(pickle.loads(pickle.dumps(back.renamed(str)))) == text
+  assert (back.argument, back.value, back.valid) == (error.argument, error.value, error.valid)
 
 
 def test_every_seed_has_a_key_of_its_own():
@@ -51,5 +91,5 @@ def test_whoever_takes_a_seed_refuses_the_same_ones(seed, tmp_path):
     lambda: make_env("hopper", randomise={"seed": seed, "masses": (0.5, 2.0)}),
     lambda: loop.train(None, None, folder, loop.Schedule(total_steps=1), seeds=[0, seed]),
   ):
-    with pytest.raises(ValueError, match=f"a whole number .* got {seed}"):
+    with pytest.raises(ValueError, match=f"={seed},? .*a whole number"):
       take()

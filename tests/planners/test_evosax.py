@@ -136,7 +136,7 @@ def test_params_are_data_and_can_be_set():
   "build, message",
   [
     (lambda: evosax("CMAES"), "Did you mean 'CMA_ES'"),
-    (lambda: evosax(samples=0), "samples must be positive, got 0"),
+    (lambda: evosax(samples=0), "samples=0 must be positive"),
     (lambda: make("CMA_ES", params={"std": 1.0}).init(), "params='std' is not known"),
     (lambda: make("PSO", learning_rate=1.0).init(), "evosax refuses .*learning_rate"),
     (lambda: make("SV_CMA_ES", num_populations=2).init(), "several populations"),

@@ -45,5 +45,5 @@ def test_the_shift_remembers_the_action_executed_last():
 
 
 def test_beta_above_one_is_refused():
-  with pytest.raises(ValueError, match=r"beta must lie between 0.0 and 1.0, got 1.5"):
+  with pytest.raises(ValueError, match=r"beta=1.5 must lie between 0.0 and 1.0"):
     pddm(beta=1.5)

@@ -186,8 +186,8 @@ def test_gradients_that_are_not_finite_are_zero():
   [
     ({"knots": 9}, "knots=9 must be 2 to horizon=5"),
     ({"knots": 3, "interpolation": "spline"}, "interpolation='spline'"),
-    ({"latency": -1}, "latency must lie between 0"),
-    ({"tolerance": -0.1}, "tolerance must lie between 0"),
+    ({"latency": -1}, "latency=-1 must be at least 0"),
+    ({"tolerance": -0.1}, "tolerance=-0.1 must be at least 0"),
   ],
 )
 def test_wrong_settings_are_named(wrong, match):

@@ -85,5 +85,5 @@ def test_the_previous_plan_gives_random_shooting_a_memory(steps):
 
 
 def test_wrong_counts_are_named():
-  with pytest.raises(ValueError, match="count must be positive, got 0"):
+  with pytest.raises(ValueError, match="count=0 must be positive"):
     policy_plans(ENSEMBLE, deadbeat, horizon=5, count=0)

@@ -153,7 +153,7 @@ def test_sliders_cover_what_the_program_takes():
 def test_a_port_that_is_taken_is_refused(panel):
   with pytest.raises(ValueError, match=f"port={panel.port} cannot be listened on"):
     Panel({}, port=panel.port)
-  with pytest.raises(ValueError, match="port must lie between"):
+  with pytest.raises(ValueError, match="port=70000 must lie between"):
     Panel({}, port=70_000)
 
 

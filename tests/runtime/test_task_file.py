@@ -61,7 +61,7 @@ def test_files_of_one_name_do_not_mix(tmp_path):
   [
     (GOOD, ":make_swong", {}, "make_swong.*Did you mean 'make_swing'.*plain.*ready"),
     (GOOD, "", {"lenght": 3}, "lenght.*episode_length"),
-    (GOOD, "", {"episode_length": 0}, "episode_length must be positive"),
+    (GOOD, "", {"episode_length": 0}, "episode_length=0 must be positive"),
     ("x = 1\n", ":make_it", {}, "defines no function and no task"),
     ("x = 1\n", "", {}, "has no function make_"),
     ("def make_a(): pass\ndef make_b(): pass\n", "", {}, "has make_a, make_b: say which"),

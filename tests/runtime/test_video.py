@@ -132,7 +132,7 @@ def test_a_pose_that_is_not_finite_leaves_its_frame_empty(cartpole):
   [
     ({"poses": np.zeros(2)}, r"\[T, Q\].*\(2,\)"),
     ({"captions": ["one"]}, "captions must be 6"),
-    ({"width": 0}, "width must be positive"),
+    ({"width": 0}, "width=0 must be positive"),
   ],
 )
 def test_render_refuses(cartpole, arguments, message):
@@ -174,7 +174,7 @@ def test_ffmpeg_is_given_no_name_that_it_could_take_for_something_else(
 
 
 def test_write_video_refuses_nothing_to_write(tmp_path):
-  with pytest.raises(ValueError, match="frames must be positive"):
+  with pytest.raises(ValueError, match="frames=0 must be positive"):
     video.write_video(tmp_path / "a.gif", np.zeros((0, 8, 8, 3), np.uint8), fps=20)
 
 

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from mbrl_jax.algorithms.parts.warm_up import one_less, uniform_action
 from mbrl_jax.learners import SAC, SACState, SACTuning, make_sac
 from mbrl_jax.ops.share import floor_share
-from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.ops.validate import between, positive, prefixed
 from mbrl_jax.types import Array, EnvSpec, Key, Metrics, Params, TrainState, Transition
 
 
@@ -77,6 +77,7 @@ class Agent(NamedTuple):
   update: Callable[..., tuple[SACState, Metrics]]
 
 
+@prefixed("agent")
 def make_agent(spec: EnvSpec, config: AgentConfig, *, value: bool = False) -> Agent:
   """Makes the actor-critic of a task.
 
@@ -88,11 +89,9 @@ def make_agent(spec: EnvSpec, config: AgentConfig, *, value: bool = False) -> Ag
   Raises:
     ValueError: sizes or rates out of range.
   """
-  positive(
-    **{"agent.batch_size": config.batch_size, "agent.learning_rate": config.learning_rate},
-    **{"agent.updates_per_step": config.updates_per_step},
-  )
-  between(0.0, 1.0, **{"agent.discount": config.discount, "agent.tau": config.tau})
+  positive(batch_size=config.batch_size, updates_per_step=config.updates_per_step)
+  positive(learning_rate=config.learning_rate)
+  between(0.0, 1.0, discount=config.discount, tau=config.tau)
   (size,) = jax.eval_shape(spec.encode, jnp.zeros(spec.obs_dim)).shape
   sac = make_sac(
     size,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mbrl_jax.ops.validate import choice
+from mbrl_jax.ops.validate import choice, prefixed
 from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner
 from mbrl_jax.types import Dynamics, EnvSpec, Planner
 
@@ -49,6 +49,7 @@ class PlannerConfig:
   replan_every: int = 1
 
 
+@prefixed("planner")
 def make_controller(
   spec: EnvSpec, dynamics: Dynamics, particles: int, config: PlannerConfig
 ) -> Planner:
@@ -57,7 +58,7 @@ def make_controller(
   Raises:
     ValueError: an unknown search, or sizes that do not fit each other.
   """
-  name = choice("planner.name", config.name, SEARCHES)
+  name = choice("name", config.name, SEARCHES)
   mixing = {"effective": config.effective, "step_size": config.step_size}
   settings = {
     "adam": {"learning_rate": config.learning_rate},

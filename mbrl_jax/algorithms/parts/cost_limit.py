@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import jax.numpy as jnp
 
+from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, State
 
 COSTS = {"worst": jnp.max, "mean": jnp.mean}
@@ -57,9 +58,11 @@ def add_costs(dynamics: Dynamics, spec: EnvSpec) -> Dynamics:
   """
   cost = spec.cost
   if cost is None:
-    raise ValueError(
-      f"lookahead.cost_limit needs a cost, and the task {spec.name!r} has none: give its "
-      "EnvSpec.cost, (obs, action, next_obs) -> [], for example as make_task(..., cost=cost)."
+    raise ArgumentError(
+      "cost_limit",
+      NO_VALUE,
+      f"needs a cost, and the task {spec.name!r} has none: give its EnvSpec.cost, "
+      "(obs, action, next_obs) -> [], for example as make_task(..., cost=cost).",
     )
 
   def step(params: Params, state: Guarded, action: Array, key: Key) -> tuple:

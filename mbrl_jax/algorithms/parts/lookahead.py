@@ -28,9 +28,10 @@ from mbrl_jax.algorithms.parts.actor_critic import Agent
 from mbrl_jax.algorithms.parts.cost_limit import COSTS, add_costs, start, within
 from mbrl_jax.algorithms.parts.world_model import World
 from mbrl_jax.ops.risk import mean_minus_std
-from mbrl_jax.ops.validate import between, choice, positive
+from mbrl_jax.ops.validate import between, choice, positive, prefixed
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent, policy_plans
 from mbrl_jax.planners.proposals import PolicyFn
+from mbrl_jax.planners.rollout import check_particles
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, Planner, Search, State
 
 
@@ -116,6 +117,7 @@ def make_lookahead(
   return make_guided_planner(spec, config, world, policy, terminal=terminal)
 
 
+@prefixed("lookahead")
 def make_guided_planner(
   spec: EnvSpec,
   config: LookaheadConfig,
@@ -137,9 +139,10 @@ def make_guided_planner(
     ValueError: sizes that are not positive or do not fit each other, an unknown utility or
       cost_over, a limit where the task has no cost.
   """
-  positive(**{"lookahead.policy_plans": config.policy_plans, "lookahead.kappa": config.kappa})
-  between(0.0, float("inf"), **{"lookahead.pessimism": config.pessimism})
-  choice("lookahead.cost_over", config.cost_over, COSTS)
+  positive(policy_plans=config.policy_plans, kappa=config.kappa)
+  between(0.0, float("inf"), pessimism=config.pessimism)
+  choice("cost_over", config.cost_over, COSTS)
+  check_particles(world.dynamics, config.particles)
   axes = Belief(world.dynamics.params_axes, None, None, None)
   step = lambda params, obs, action, key: world.dynamics.step(params.world, obs, action, key)
   dynamics = Dynamics(step, world.dynamics.slices, axes, world.dynamics.noise)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mbrl_jax.models import make_ensemble, make_gp
 from mbrl_jax.models.ensemble import Ensemble
-from mbrl_jax.ops.validate import choice
+from mbrl_jax.ops.validate import choice, prefixed
 
 KINDS = ("D", "P", "DE", "PE", "GP")
 
@@ -54,13 +54,14 @@ class FitConfig:
   gp_learning_rate: float = 0.05
 
 
+@prefixed("model")
 def make_model(config: ModelConfig) -> Ensemble:
   """Makes the model that a configuration describes.
 
   Raises:
     ValueError: an unknown kind, or sizes that do not fit it.
   """
-  choice("model.kind", config.kind, KINDS)
+  choice("kind", config.kind, KINDS)
   if config.kind == "GP":
     return make_gp(config.inducing)
   decay = tuple(config.weight_decay)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import jax.numpy as jnp
 
 from mbrl_jax.buffers import ring
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.ops.validate import ArgumentError, between, positive
 from mbrl_jax.types import Budget, EnvSpec, Transition
 
 
@@ -55,10 +55,11 @@ def counted_in_steps(config: ReplayConfig, batch_size: int, **more: int) -> Budg
   own = ("steps", "init_steps", "update_every")
   counts: Mapping[str, int] = {name: getattr(config, name) for name in own}
   positive(**counts)
+  between(0, float("inf"), capacity=config.capacity)
   if config.rows < batch_size:
-    raise ValueError(
-      f"capacity={config.rows} is smaller than a batch, agent.batch_size={batch_size}."
-    )
+    name = "capacity" if config.capacity else "steps"
+    batch = "agent.batch_size", batch_size
+    raise ArgumentError(name, config.rows, "is smaller than a batch, {}.", batch)
   return Budget({**counts, **more}, "steps", steps=config.steps, chunk=config.update_every)
 
 

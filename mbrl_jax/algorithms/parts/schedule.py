@@ -9,6 +9,7 @@ from fractions import Fraction
 import jax.numpy as jnp
 import numpy as np
 
+from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.types import Array
 
 
@@ -21,15 +22,14 @@ def check_schedule(name: str, schedule: Sequence[float], low: float, high: float
   """
   form = "[start_epoch, end_epoch, start_value, end_value]"
   if len(schedule) != 4:
-    raise ValueError(f"{name}={tuple(schedule)!r} must have four numbers: {form}.")
+    raise ArgumentError(name, tuple(schedule), f"must have four numbers: {form}.")
   if not all(math.isfinite(number) for number in schedule):
-    raise ValueError(f"{name}={tuple(schedule)!r} must have finite numbers: {form}.")
+    raise ArgumentError(name, tuple(schedule), f"must have finite numbers: {form}.")
   if schedule[0] >= schedule[1]:
-    raise ValueError(f"{name}={tuple(schedule)!r} ends before it starts; it reads {form}.")
+    raise ArgumentError(name, tuple(schedule), f"ends before it starts; it reads {form}.")
   if not all(low <= value <= high for value in schedule[2:]):
-    raise ValueError(
-      f"{name}={tuple(schedule)!r} has values outside {low} to {high}; it reads {form}."
-    )
+    text = f"has values outside {low} to {high}; it reads {form}."
+    raise ArgumentError(name, tuple(schedule), text)
 
 
 def at_epoch(schedule: Sequence[float], epoch: Array) -> Array:

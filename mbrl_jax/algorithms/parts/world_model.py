@@ -18,7 +18,7 @@ from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble, make_optimizer
 from mbrl_jax.models.ensemble import take_members
 from mbrl_jax.ops.judge import given
-from mbrl_jax.ops.validate import between, positive
+from mbrl_jax.ops.validate import between, positive, prefixed
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Metrics, Params, Transition
 
 
@@ -95,6 +95,7 @@ def fitted(state: WorldState) -> Array:
   return state.opt_state.count > 0
 
 
+@prefixed("world")
 def make_world(spec: EnvSpec, config: WorldConfig) -> World:
   """Makes the learned model of a task.
 
@@ -102,9 +103,12 @@ def make_world(spec: EnvSpec, config: WorldConfig) -> World:
     ValueError: more elites than members, sizes that are not positive, a hold-out outside
       0 to 0.9, a task whose termination is not known as a function.
   """
-  positive(**{"world.elites": config.elites, "world.epochs": config.epochs})
-  between(1, config.members, **{"world.elites": config.elites})
-  between(0.01, 0.9, **{"world.holdout": config.holdout})
+  positive(elites=config.elites, epochs=config.epochs, batch_size=config.batch_size)
+  positive(max_holdout=config.max_holdout, learning_rate=config.learning_rate)
+  between(2, float("inf"), members=config.members)
+  between(1, config.members, elites=config.elites)
+  between(0.01, 0.9, holdout=config.holdout)
+  between(0, float("inf"), patience=config.patience)
   decay = tuple(config.weight_decay)
   ensemble = make_ensemble(
     "PE",

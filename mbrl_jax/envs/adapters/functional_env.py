@@ -134,7 +134,8 @@ def make_functional(
     for name, value in (("action_low", action_low), ("action_high", action_high))
   )
   if not (low <= high).all():
-    raise ValueError(f"action_low must be below action_high, got {low} and {high}.")
+    other = "action_high", high.tolist()
+    raise validate.ArgumentError("action_low", low.tolist(), "must be below {}.", other)
   judged = example, obs.size, env.action_size
   spec = EnvSpec(
     name=name,
@@ -159,7 +160,7 @@ def flatten(obs: Any, parts: tuple[str, ...] | None = None) -> Array:
     known = sorted(obs) if isinstance(obs, Mapping) else []
     for part in parts:
       if part not in known:
-        raise ValueError(f"parts={part!r} is not observed; there is: {known}.")
+        raise validate.ArgumentError("parts", part, f"is not observed; there is: {known}.")
     obs = [obs[part] for part in parts]
   leaves = jax.tree.leaves(obs)
   return jnp.concatenate([jnp.asarray(leaf, jnp.float32).reshape(-1) for leaf in leaves])

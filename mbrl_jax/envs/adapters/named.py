@@ -37,7 +37,8 @@ def make_adapted(name: str, physics: str = "auto", **overrides: Any) -> Env:
   """
   validate.choice("physics", physics, ("auto",))
   if "randomise" in overrides:
-    raise ValueError(f"override='randomise' is for tasks of mbrl_jax, not for {name!r}.")
+    text = f"is for tasks of mbrl_jax, not for {name!r}."
+    raise validate.ArgumentError("randomise", validate.NO_VALUE, text)
   noise = overrides.pop("action_noise", None)
   kind, _, rest = name.partition(":")
   env = _MAKERS[kind](rest, **overrides)

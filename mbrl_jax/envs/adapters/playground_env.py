@@ -81,7 +81,7 @@ def _load(name: str, overrides: dict[str, Any]) -> Any:
   known = registry.get_default_config(name)
   fixed = {"impl": "jax"} if "impl" in known else {}
   for field in overrides:
-    validate.choice("override", field, sorted(known))
+    validate.known(field, sorted(known))
   return registry.load(name, config_overrides={**fixed, **overrides})
 
 

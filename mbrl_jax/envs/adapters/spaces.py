@@ -102,10 +102,10 @@ def _bounds(
   high = most if high is None else bound("action_high", high, most.shape)
   inside = (np.ceil(low), np.floor(high)) if whole else (low, high)
   if not ((least <= low) & (inside[0] <= inside[1]) & (high <= most)).all():
-    raise ValueError(
-      f"action_low must be below action_high and both within {space}"
-      f"{', with an integer between them' if whole else ''}, got {low.tolist()} and "
-      f"{high.tolist()}."
+    between = ", with an integer between them" if whole else ""
+    text = f"must be below {{}} and both within {space}{between}."
+    raise validate.ArgumentError(
+      "action_low", low.tolist(), text, ("action_high", high.tolist())
     )
   return inside
 
@@ -119,9 +119,8 @@ def bound(name: str, value: Any, shape: tuple[int, ...]) -> np.ndarray:
   try:
     return np.broadcast_to(np.asarray(value, np.float64), shape)
   except (TypeError, ValueError):
-    raise ValueError(
-      f"{name} must be one number or an array of shape {list(shape)}, got {value!r}."
-    ) from None
+    text = f"must be one number or an array of shape {list(shape)}."
+    raise validate.ArgumentError(name, value, text) from None
 
 
 def _require_whole(largest: int, space: Any, hint: str) -> None:

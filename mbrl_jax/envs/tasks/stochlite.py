@@ -120,9 +120,12 @@ def make_stochlite(
   validate.choice("terrain", terrain, TERRAINS)
   validate.between(5.0, 13.0, slope=slope)
   if len(velocity) != 3:
-    raise ValueError(f"velocity must be three numbers, vx, vy and yaw rate, got {velocity!r}.")
-  for axis, value, most in zip(("vx", "vy", "yaw rate"), velocity, FASTEST, strict=True):
-    validate.between(-float(most), float(most), **{f"velocity {axis}": value})
+    raise validate.ArgumentError(
+      "velocity", velocity, "must be three numbers, vx, vy and yaw rate."
+    )
+  if not (np.abs(velocity) <= FASTEST).all():
+    text = f"must be within {[float(most) for most in FASTEST]} to either side."
+    raise validate.ArgumentError("velocity", velocity, text)
   incline = {"upslope": 1, "downslope": -1}.get(terrain, 0) * math.radians(slope)
   wanted = functools.partial(wanted_height, incline=incline)
   return make_task(

@@ -215,8 +215,8 @@ def test_goal_is_drawn_where_the_foot_should_be(env, step):
   ("options", "message"),
   [
     ({"shank": 0.3}, r"shank=0.3 .*0.347"),
-    ({"frequency": 0.0}, r"frequency must be positive, got 0.0"),
-    ({"scale": -1.0}, r"scale must be positive, got -1.0"),
+    ({"frequency": 0.0}, r"frequency=0.0 must be positive"),
+    ({"scale": -1.0}, r"scale=-1.0 must be positive"),
   ],
 )
 def test_refuses(options, message):

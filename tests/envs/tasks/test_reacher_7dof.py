@@ -116,5 +116,5 @@ def test_a_run_goes_on_when_the_arm_changes(env, step):
 
 @pytest.mark.parametrize("forearm", [0.0, -0.3, 2.0, float("nan")])
 def test_refuses_arms_of_no_length(forearm):
-  with pytest.raises(ValueError, match=r"forearm must lie between 0.05 and 1.0, got"):
+  with pytest.raises(ValueError, match=r"forearm=.* must lie between 0.05 and 1.0"):
     make_env("reacher_7dof", forearm=forearm)

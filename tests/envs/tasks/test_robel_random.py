@@ -145,5 +145,5 @@ def test_other_variants_are_exact():
 
 
 def test_no_models():
-  with pytest.raises(ValueError, match="models must be positive, got 0"):
+  with pytest.raises(ValueError, match="models=0 must be positive"):
     make_env("dclaw_screw", "mujoco", variant="random_dynamics", models=0)
