@@ -24,7 +24,7 @@ def _has_nan(arrays: dict[str, jax.Array]) -> dict[str, jax.Array]:
 
 
 def nan_leaves(state: Any) -> list[str]:
-  """Returns the paths of the leaves of ``act`` and ``learn`` that hold a NaN.
+  """Returns the paths of the leaves of ``carry`` and ``learn`` that hold a NaN.
 
   Infinities are left alone: planners and early stopping use them as "nothing yet".
   """

@@ -49,7 +49,7 @@ def trained():
 def test_trials_begin_with_the_first_episode_without_uniform_actions(trained):
   """Seven uniform actions reach into the second episode of five steps; the third is whole."""
   _, _, history = trained
-  assert [int(state.learn.trial) for state, _ in history] == [0, 0, 1, 2, 3, 0, 1]
+  assert [int(state.carry.trial[0]) for state, _ in history] == [0, 0, 1, 2, 3, 0, 1]
   returns = np.asarray(history[4][0].learn.returns).reshape(-1)
   for k in range(3):
     np.testing.assert_allclose(returns[k], history[2 + k][1]["episode_return"][-1], rtol=1e-5)
@@ -77,14 +77,23 @@ def test_the_policy_moves_when_all_trials_are_done_and_as_random_search_says(tra
 def test_each_trial_is_guided_by_its_own_policy_and_evaluations_by_the_last_moved(trained):
   env, algorithm, history = trained
   state = history[6][0]
-  push = CONFIG.noise * state.learn.ars.directions[0]
-  np.testing.assert_allclose(
-    state.act.belief.actor.weights, state.learn.ars.policy.weights - push, rtol=1e-5
-  )
-  deployed = algorithm.deploy(state.act)
-  np.testing.assert_array_equal(deployed.belief.actor.weights, state.learn.ars.policy.weights)
-  assert deployed.random == 0 and deployed.greedy
-  returns = make_evaluation(algorithm, env, episodes=2)(state.act, jax.random.key(1))["return"]
+  params, moved = algorithm.params(state), state.learn.ars.policy
+  deployed, start = algorithm.deploy(params)
+  assert start.random == 0 and deployed.greedy and not params.greedy
+  act = jax.jit(algorithm.act)
+
+  def action(params, carry):
+    return np.asarray(act(params, carry, jnp.float32([-1.0, 0.1, 0.5]), jax.random.key(2))[0])
+
+  def around(policy):
+    return action(deployed._replace(ars=deployed.ars._replace(policy=policy)), start)
+
+  second = start._replace(trial=jnp.int32(1))
+  tried = moved._replace(weights=moved.weights - CONFIG.noise * state.learn.ars.directions[0])
+  np.testing.assert_allclose(action(params, second), around(tried), rtol=1e-5)
+  np.testing.assert_array_equal(action(deployed, second), around(moved))
+  assert np.abs(around(tried) - around(moved)).max() > 1e-4
+  returns = make_evaluation(algorithm, env, episodes=2)(params, jax.random.key(1))["return"]
   assert np.isfinite(returns).all()
 
 
@@ -93,8 +102,8 @@ def test_the_policy_alone_evaluates_where_that_is_asked():
   config = dataclasses.replace(CONFIG, evaluate="policy")
   algorithm = make_algorithm("demo_layer", env.spec, config)
   assert not algorithm.plans
-  act = algorithm.init(jax.random.key(0)).act
-  action, _, info = algorithm.act(algorithm.deploy(act), jnp.ones(3), jax.random.key(1))
+  params, carry = algorithm.deploy(algorithm.params(algorithm.init(jax.random.key(0))))
+  action, _, info = algorithm.act(params, carry, jnp.ones(3), jax.random.key(1))
   np.testing.assert_array_equal(action, [0.0])  # weights begin at zero
   assert info["random"] == 0
 

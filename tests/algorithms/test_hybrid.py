@@ -24,7 +24,7 @@ from mbrl_jax.algorithms.parts.world_model import WorldConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.types import Dynamics
 
-AGENT = AgentConfig(hidden=(16, 16), batch_size=8, repeat=2, learning_rate=1e-3)
+AGENT = AgentConfig(hidden=(16, 16), batch_size=8, updates_per_step=2, learning_rate=1e-3)
 WORLD = WorldConfig(members=3, elites=2, hidden=(16,), weight_decay=(0.0,), epochs=3)
 COMMON = {"steps": 60, "init_steps": 20, "update_every": 10, "agent": AGENT}
 IMAGINED = {**COMMON, "rollouts": 12, "epoch_length": 20, "world": WORLD}
@@ -58,7 +58,7 @@ def train(name, calls, seeds=None):
 
 
 def actor(state):
-  return getattr(state.act, "policy", state.act).actor
+  return state.learn.sac.nets.actor
 
 
 def moved(before, after):
@@ -112,21 +112,23 @@ def test_seeds_by_vmap_equal_single_runs():
   _, _, single = train("mbpo", 3)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(a[0], b, rtol=2e-3, atol=2e-3),
-    several[-1][0].act.actor,
-    single[-1][0].act.actor,
+    actor(several[-1][0]),
+    actor(single[-1][0]),
   )
 
 
 def test_an_evaluation_does_not_explore():
   env, algorithm, history = train("sac", 1)
   evaluate = make_evaluation(algorithm, env, episodes=2)
-  act = history[0][0].act
-  a, b = (evaluate(act, jax.random.key(3))["transition"].action for _ in range(2))
+  state = history[0][0]
+  params = algorithm.params(state)
+  a, b = (evaluate(params, jax.random.key(3))["transition"].action for _ in range(2))
   np.testing.assert_array_equal(a, b)
-  assert act.random > 0 and algorithm.deploy(act).random == 0 and algorithm.deploy(act).greedy
+  deployed, left = algorithm.deploy(params)
+  assert state.carry > 0 and left == 0 and deployed.greedy and not params.greedy
   apart = make_evaluation(algorithm._replace(plans=True), env, episodes=2)
-  one_by_one = apart(act, jax.random.key(3))["return"]
-  side_by_side = evaluate(act, jax.random.key(3))["return"]
+  one_by_one = apart(params, jax.random.key(3))["return"]
+  side_by_side = evaluate(params, jax.random.key(3))["return"]
   np.testing.assert_allclose(side_by_side, one_by_one, rtol=1e-4)
 
 
@@ -271,8 +273,8 @@ def test_the_first_fit_is_never_left_out():
 @pytest.mark.parametrize(("name", "plans"), [("demorl", False), ("loop", True)])
 def test_what_acts_in_an_evaluation(name, plans):
   env, algorithm, history = train(name, 3)
-  act = algorithm.deploy(history[-1][0].act)
+  params, carry = algorithm.deploy(algorithm.params(history[-1][0]))
   obs = env.reset(jax.random.key(0)).obs
-  action, after, info = jax.jit(algorithm.act)(act, obs, jax.random.key(1))
+  action, after, info = jax.jit(algorithm.act)(params, carry, obs, jax.random.key(1))
   assert (float(info["value"]) != 0) == plans
-  assert moved(act.plan, after.plan) == plans and np.isfinite(action).all()
+  assert moved(carry.plan, after.plan) == plans and np.isfinite(action).all()

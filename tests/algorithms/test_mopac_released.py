@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from mbrl_jax.algorithms.transitions import blank_transition
 
 from mbrl_jax.algorithms import mbpo, mopac
 from mbrl_jax.algorithms.mopac_released import released_plan, store_all
 from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, make_agent
 from mbrl_jax.algorithms.parts.model_rollouts import imagine
+from mbrl_jax.algorithms.parts.replay import blank_transition
 from mbrl_jax.algorithms.parts.world_model import World, WorldConfig, make_world
 from mbrl_jax.buffers import ring
 from mbrl_jax.envs import make_env
@@ -33,7 +33,7 @@ def toy_agent():
   """A policy and a value that need no nets, and no randomness."""
   agent = make_agent(SPEC, AGENT, value=True)
   v = lambda params, obs: 0.3 * obs[0] - obs[1] ** 2 / 10
-  act = lambda act, obs, key: (1 + 2.9 * jnp.tanh(obs[1:2]), act, {})
+  act = lambda params, left, obs, key: (1 + 2.9 * jnp.tanh(obs[1:2]), left, {})
   return agent._replace(act=act, sac=agent.sac._replace(v=v))
 
 
@@ -86,8 +86,8 @@ def test_rows_after_a_termination_are_stored():
 
 
 def test_a_key_stays_the_same_for_an_epoch():
-  def fit(state, data, size, key, epochs):
-    return state, {"holdout_mse": jnp.zeros(WORLD.members), "epochs": epochs}
+  def fit(state, buffer, key, epochs):
+    return state, {"model_error": jnp.zeros(()), "fit_epochs": epochs}
 
   world = make_world(SPEC, WORLD).init(jax.random.key(3))
   fake = World(Dynamics(toy_step), lambda key: world, fit)
@@ -103,7 +103,7 @@ def test_a_key_stays_the_same_for_an_epoch():
   agent = make_agent(SPEC, AGENT)
   algorithm = mbpo.assemble(SPEC, config, agent, fake, rollouts)
   state = algorithm.init(jax.random.key(0))
-  state = state._replace(act=state.act._replace(random=jnp.int32(0)))
+  state = state._replace(carry=jnp.zeros_like(state.carry))  # no uniform actions are left
   update = jax.jit(algorithm.update)
   for steps in (10, 20, 30, 40):
     state, _ = update(state._replace(steps=jnp.int32(steps)))
@@ -115,7 +115,7 @@ def test_a_key_stays_the_same_for_an_epoch():
 
 @pytest.mark.slow
 def test_the_whole_algorithm_runs_as_released():
-  from test_hybrid import CONFIGS, moved
+  from test_hybrid import CONFIGS, actor, moved
 
   from mbrl_jax.algorithms import init_state, make_algorithm, make_step
 
@@ -127,6 +127,6 @@ def test_the_whole_algorithm_runs_as_released():
   for _ in range(4):
     state, _ = step(state)
     states.append(state)
-  assert moved(states[2].act.actor, states[3].act.actor)
+  assert moved(actor(states[2]), actor(states[3]))
   size = int(state.learn.model.size)
   assert np.isfinite(state.learn.model.data.obs[:size]).all()

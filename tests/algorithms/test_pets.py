@@ -93,9 +93,9 @@ def test_the_model_explains_the_data_better_than_before(trained):
   targets = (data.next_obs - data.obs)[None, :30].repeat(2, 0)
   model = make_ensemble(MODEL.kind, MODEL.members, MODEL.hidden)
   loss = lambda params: model.loss(params, inputs, targets, jnp.ones((2, 30)))[0]
-  fresh = make_algorithm("pets", spec, CONFIG).init(jax.random.key(0)).act.params
-  normalized = trained[0].act.params._replace(network=fresh.network)
-  assert loss(trained[0].act.params) < loss(normalized) - 0.1
+  fresh = make_algorithm("pets", spec, CONFIG).init(jax.random.key(0)).learn.params
+  normalized = trained[0].learn.params._replace(network=fresh.network)
+  assert loss(trained[0].learn.params) < loss(normalized) - 0.1
 
 
 def test_the_same_seed_gives_the_same_run_bit_for_bit(trained):
@@ -139,8 +139,9 @@ def test_vmapped_seeds_equal_single_runs(trained):
 def test_evaluation_leaves_training_alone_and_repeats(trained):
   state, _, _ = trained
   env = pendulum()
-  evaluate = make_evaluation(make_algorithm("pets", env.spec, CONFIG), env, episodes=2)
-  first, second = (evaluate(state.act, jax.random.key(7)) for _ in range(2))
+  algorithm = make_algorithm("pets", env.spec, CONFIG)
+  evaluate, params = make_evaluation(algorithm, env, episodes=2), algorithm.params(state)
+  first, second = (evaluate(params, jax.random.key(7)) for _ in range(2))
   assert first["return"].shape == (2,) and first["pose"].shape[:2] == (2, LENGTH)
   np.testing.assert_array_equal(first["return"], second["return"])
   np.testing.assert_allclose(first["return"], first["transition"].reward.sum(1), rtol=1e-5)
@@ -243,7 +244,7 @@ def test_predictions_begin_with_the_action_that_is_executed(short):
     for t in np.flatnonzero(m["taken"] & (m["info"]["random"] == 0)):
       found, obs = m["info"]["prediction"][t], m["transition"].obs[t]
       np.testing.assert_array_equal(found[0, 0], obs)
-      want = step(before.act.params, obs, m["transition"].action[t], jax.random.key(0))[0]
+      want = step(before.learn.params, obs, m["transition"].action[t], jax.random.key(0))[0]
       np.testing.assert_allclose(found[1, 0], want, rtol=1e-4, atol=1e-5)
       age = int(np.isnan(found[:, 0, 0]).sum())
       assert age < 3 and np.isfinite(found[: PLANNER.horizon + 1 - age]).all()
@@ -273,7 +274,7 @@ def test_kinds_and_planners_combine(model, planner):
   assert np.isfinite(history[-1]["transition"].obs).all()
   assert history[-1]["info"]["nonfinite"].sum() == 0
   assert history[-1]["update"]["ran"] == 1.0
-  assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.act.params))
+  assert all(np.isfinite(x).all() for x in jax.tree.leaves(state.learn.params))
 
 
 @pytest.mark.parametrize(

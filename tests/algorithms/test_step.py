@@ -9,26 +9,35 @@ import pytest
 
 from mbrl_jax.algorithms import init_state, make_evaluation, make_step
 from mbrl_jax.envs import make_env
-from mbrl_jax.types import Algorithm, TrainState
+from mbrl_jax.types import Algorithm, Budget, TrainState
 
 
 def scripted(actions):
   """Plays ``actions [T, A]`` and remembers those that it was shown to have taken."""
   actions = jnp.asarray(actions, jnp.float32)
 
-  def init(key):
-    seen = jnp.zeros_like(actions)
-    return TrainState(jnp.int32(0), seen, None, key, jnp.int32(0))
+  def init(key, envs=1):
+    return TrainState(
+      jnp.zeros_like(actions), jnp.zeros(envs, jnp.int32), None, key, jnp.int32(0)
+    )
 
-  def act(count, obs, key):
+  def act(params, count, obs, key):
     return actions[count], count + 1, {"value": jnp.zeros(())}
 
-  def observe(state, transition):
-    learn = state.learn.at[state.steps - 1].set(transition.action)
+  def observe(state, transitions):
+    learn = state.learn.at[state.steps - 1].set(transitions.action[0])
     return state._replace(learn=learn)
 
-  update = lambda state: (state, {"ran": jnp.ones(())})
-  return Algorithm(init, lambda act: act, act, observe, update)
+  return Algorithm(
+    init=init,
+    params=lambda state: (),
+    act=act,
+    reset=lambda params, count: count,
+    observe=observe,
+    update=lambda state: (state, {"ran": jnp.ones(())}),
+    budget=Budget({"steps": len(actions)}, "steps", steps=len(actions)),
+    deploy=lambda params: (params, jnp.int32(0)),
+  )
 
 
 def lopsided():
@@ -108,7 +117,7 @@ def test_evaluations_show_what_is_not_finite():
   env = make_env("pendulum", episode_length=3)
   algorithm = scripted([[1.0], [np.nan], [0.0]])
   state = init_state(algorithm, env, jax.random.key(0))
-  metrics = make_evaluation(algorithm, env)(state.act, jax.random.key(1))
+  metrics = make_evaluation(algorithm, env)(algorithm.params(state), jax.random.key(1))
   assert np.isnan(metrics["return"]).all()
 
 

@@ -10,8 +10,8 @@ from mbrl_jax.algorithms import default_config, init_state, make_algorithm, make
 from mbrl_jax.envs import make_env
 from mbrl_jax.planners import SEARCHES
 
-SIZES = {"world.holdout"}
-"""Shares that decide how large an array is."""
+SIZES = {"world.holdout", "agent.updates_per_step"}
+"""Floats that decide how large an array is, or how often a loop goes round."""
 SMALL = {
   "update_every": 5,
   "rollouts": 10,
@@ -84,7 +84,11 @@ def test_floats_of_every_planner_are_no_constants_of_pets(name):
   assert program("pets", config) == program("pets", other)
 
 
-def test_sizes_are_told_apart():
-  config = small("mbpo")
-  other = configuration.override(config, {"world.holdout": 0.3})
-  assert program("mbpo", config) != program("mbpo", other)
+@pytest.mark.parametrize(
+  ("algo", "changes"),
+  [("mbpo", {"world.holdout": 0.3}), ("sac", {"agent.updates_per_step": 0.5})],
+)
+def test_sizes_are_told_apart(algo, changes):
+  config = small(algo)
+  other = configuration.override(config, changes)
+  assert program(algo, config) != program(algo, other)

@@ -35,7 +35,7 @@ from mbrl_jax.ops.stream import stream_key
 from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner, policy_plans
 from mbrl_jax.types import Dynamics
 
-AGENT = AgentConfig(hidden=(4,), batch_size=4, repeat=2)
+AGENT = AgentConfig(hidden=(4,), batch_size=4, updates_per_step=2)
 WORLD = WorldConfig(
   members=2, elites=2, hidden=(4,), weight_decay=(0.0,), epochs=2, batch_size=8
 )
@@ -113,7 +113,7 @@ def test_an_algorithm_consumes_every_key_once(name):
   assert not recorder.violations() and len(recorder.consumed) > 100
   if name == "sac":
     evaluate = make_evaluation(algorithm, env, episodes=2)
-    jax.block_until_ready(evaluate(state.act, recorder.key(1)))
+    jax.block_until_ready(evaluate(algorithm.params(state), recorder.key(1)))
     assert not recorder.violations()
 
 

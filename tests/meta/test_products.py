@@ -90,9 +90,10 @@ def test_products_of_an_algorithm_have_all_digits(name):
   kind = name.removesuffix(" as released").removesuffix(" with GP")
   algorithm = make_algorithm(kind, env.spec, LEARNING[name])
   state = jax.eval_shape(lambda key: init_state(algorithm, env, key), jax.random.key(0))
+  params = jax.eval_shape(algorithm.params, state)
   for function, *arguments in (
     (make_step(algorithm, env, steps=2), state),
-    (make_evaluation(algorithm, env), state.act, jax.random.key(0)),
+    (make_evaluation(algorithm, env), params, jax.random.key(0)),
   ):
     found, few = products(function, *arguments)
     assert found and few == []

@@ -67,11 +67,12 @@ def algorithm_of(name, env):
   algorithm = make_algorithm(name, env.spec, default_config(name))
   state = jax.eval_shape(lambda key: init_state(algorithm, env, key), KEY)
   after, metrics = jax.eval_shape(make_step(algorithm, env, steps=2), state)
-  evaluated = jax.eval_shape(make_evaluation(algorithm, env), state.act, KEY)
+  params = jax.eval_shape(algorithm.params, state)
+  evaluated = jax.eval_shape(make_evaluation(algorithm, env), params, KEY)
   dtypes = lambda tree: [x.dtype for x in jax.tree.leaves(tree)]
   assert dtypes(state) == dtypes(after)
   rollout = state.rollout._replace(env=())
-  return state._replace(rollout=rollout), metrics, evaluated
+  return state._replace(rollout=rollout), metrics, params, evaluated
 
 
 def numbers():

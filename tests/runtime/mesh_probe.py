@@ -50,7 +50,7 @@ def main(folder):
     run(folder / name, 12, first)
     state = run(folder / name, 24, then, resume=True)
     gaps[name] = gap(whole, state)
-    spread[name] = len(state.act["w"].sharding.device_set)
+    spread[name] = len(state.learn.w.sharding.device_set)
   step, state = parts(4)
   program = step.lower(state).compile().as_text()
   return {

@@ -13,7 +13,7 @@ import numpy as np
 
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.runtime import loop, run_folder
-from mbrl_jax.types import Algorithm, EnvSpec, EnvState, TrainState, Transition
+from mbrl_jax.types import Algorithm, Budget, EnvSpec, EnvState, TrainState, Transition
 
 LENGTH = 6
 
@@ -55,6 +55,7 @@ class ProbeEnv:
 
 
 class Learn(NamedTuple):
+  w: Any
   count: Any
   due: Any
   total: Any
@@ -77,43 +78,42 @@ def probe_algorithm(poison: int = -1, predict: bool = False, episodes: int = 0) 
     episodes: after so many the run is over, and each waits for the update after the last.
   """
 
-  def init(key: Any) -> TrainState:
-    act = {"w": jnp.zeros(3), "left": jnp.int32(LENGTH)}
-    learn = Learn(jnp.int32(0), jnp.zeros((), bool), jnp.float32(0.0))
-    return TrainState(act, learn, None, key, jnp.int32(0))
+  def init(key: Any, envs: int = 1) -> TrainState:
+    learn = Learn(jnp.zeros(3), jnp.int32(0), jnp.zeros((), bool), jnp.float32(0.0))
+    return TrainState(learn, jnp.full(envs, LENGTH, jnp.int32), None, key, jnp.int32(0))
 
-  def act(act: Any, obs: Any, key: Any) -> Any:
-    action = jnp.clip(0.3 * jax.random.normal(key, (1,)) + act["w"][:1], -1.0, 1.0)
-    info = {"value": action[0], "nonfinite": jnp.int32(1), "random": 1.0 * (act["left"] > 0)}
+  def act(w: Any, left: Any, obs: Any, key: Any) -> Any:
+    action = jnp.clip(0.3 * jax.random.normal(key, (1,)) + w[:1], -1.0, 1.0)
+    info = {"value": action[0], "nonfinite": jnp.int32(1), "random": 1.0 * (left > 0)}
     if predict:
       info["prediction"] = obs + jax.random.normal(key, (4, 5, 2))
-    return action, act | {"left": jnp.maximum(act["left"] - 1, 0)}, info
+    return action, jnp.maximum(left - 1, 0), info
 
-  def observe(state: TrainState, transition: Transition) -> TrainState:
+  def observe(state: TrainState, transitions: Transition) -> TrainState:
     learn = state.learn
-    due = learn.due | transition.terminated | transition.truncated
-    total = learn.total + transition.reward
-    return state._replace(learn=Learn(learn.count + 1, due, total))
+    due = learn.due | (transitions.terminated | transitions.truncated).any()
+    count, total = learn.count + len(transitions.reward), learn.total + transitions.reward.sum()
+    return state._replace(learn=Learn(learn.w, count, due, total))
 
   def update(state: TrainState) -> Any:
     learn, due = state.learn, state.learn.due
     shift = jnp.where(due, 0.01 * jnp.sin(learn.total), 0.0)
     bad = (learn.count > poison) & (poison >= 0)
-    w = state.act["w"] + jnp.where(bad, jnp.nan, shift)
-    state = state._replace(
-      act=state.act | {"w": w}, learn=learn._replace(due=learn.due & False)
-    )
+    w = learn.w + jnp.where(bad, jnp.nan, shift)
+    state = state._replace(learn=learn._replace(w=w, due=learn.due & False))
     metrics = {"loss": learn.total, "mse": jnp.ones(5) * shift, "ran": due.astype(jnp.float32)}
     return state, metrics
 
-  idle = lambda state: state.learn.due | (state.rollout.episodes >= episodes)
   return Algorithm(
     init=init,
-    reset=lambda a: a,
+    params=lambda state: state.learn.w,
     act=act,
+    reset=lambda w, left: left,
     observe=observe,
     update=update,
-    idle=idle if episodes else None,
+    budget=Budget({}, "", episodes=episodes),
+    deploy=lambda w: (w, jnp.int32(0)),
+    idle=(lambda state: state.learn.due) if episodes else None,
   )
 
 
@@ -142,14 +142,15 @@ def run(
   last = (rest, make_step(algorithm, env, steps=rest, seeds=width)) if rest else None
   rollout = make_evaluation(algorithm, env, episodes=2)
 
-  def evaluate(act: Any, steps: int) -> np.ndarray:
+  def evaluate(state: TrainState, steps: int) -> np.ndarray:
     if delay:
       time.sleep(delay)
       return np.zeros(2)
     key = jax.random.fold_in(jax.random.key(1), steps)
     if seeds:
-      return jax.vmap(lambda a: rollout(a, key)["return"])(act)
-    return rollout(act, key)["return"]
+      params = jax.vmap(algorithm.params)(state)
+      return jax.vmap(lambda w: rollout(w, key)["return"])(params)
+    return rollout(algorithm.params(state), key)["return"]
 
   open_folder = run_folder.open_run if resume is not False else None
   folder = open_folder(path) if open_folder else run_folder.create(path, {"algo": "probe"})

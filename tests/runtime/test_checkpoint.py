@@ -24,10 +24,10 @@ ROOT = Path(__file__).parents[2]
 
 
 def make_state(seed: int = 0, width: int = 3) -> TrainState:
-  key = jax.random.key(seed)
+  key, half = jax.random.key(seed), jnp.full((5,), 1 / 3, jnp.bfloat16)
   return TrainState(
-    act={"w": jax.random.normal(key, (4, width)), "half": jnp.full((5,), 1 / 3, jnp.bfloat16)},
-    learn=(jnp.arange(3), jnp.zeros((0, 2)), jnp.array([True, False]), jnp.float32(jnp.nan)),
+    learn={"w": jax.random.normal(key, (4, width)), "half": half},
+    carry=(jnp.arange(3), jnp.zeros((0, 2)), jnp.array([True, False]), jnp.float32(jnp.nan)),
     rollout=None,
     key=jax.random.split(key, 2),
     steps=jnp.int32(seed),
@@ -51,7 +51,7 @@ def test_restores_bit_for_bit(tmp_path):
   assert back.step == 20
   np.testing.assert_array_equal(back.host["open"], np.arange(4.0))
   assert back.host["trial"] == 3
-  assert back.state.act["half"].dtype == ml_dtypes.bfloat16
+  assert back.state.learn["half"].dtype == ml_dtypes.bfloat16
   assert jax.random.key_impl(back.state.key) == jax.random.key_impl(state.key)
   jax.random.split(back.state.key[0])
 
@@ -127,7 +127,7 @@ def test_says_which_leaves_differ(tmp_path):
   with pytest.raises(CheckpointError) as caught:
     store.restore(make_state(0, width=5))
   text = str(caught.value)
-  assert "act.w: expected float32[4, 5], found float32[4, 3]" in text
+  assert "learn.w: expected float32[4, 5], found float32[4, 3]" in text
   with pytest.raises(CheckpointError) as caught:
     store.restore({"other": jnp.zeros(2)})
   assert "other: expected float32[2], not in the checkpoint" in str(caught.value)
@@ -148,14 +148,14 @@ def test_damage_is_named_with_the_last_good_step(tmp_path):
   with pytest.raises(CheckpointError) as caught:
     store.restore(make_state())
   text = str(caught.value)
-  assert "damaged" in text and "act.w" in text and "--step=2" in text
+  assert "damaged" in text and "learn.w" in text and "--step=2" in text
   assert int(store.restore(make_state(), 2).state.steps) == 2
 
   manifest = tmp_path / "00000002" / "manifest.json"
   table = json.loads(manifest.read_text())
-  table["leaves"]["act.w"]["crc32"] += 1
+  table["leaves"]["learn.w"]["crc32"] += 1
   manifest.write_text(json.dumps(table))
-  with pytest.raises(CheckpointError, match=r"act\.w: the checksum does not match"):
+  with pytest.raises(CheckpointError, match=r"learn\.w: the checksum does not match"):
     store.restore(make_state(), 2)
   (tmp_path / "00000001" / "manifest.json").unlink()
   with pytest.raises(CheckpointError, match=r"not a checkpoint of mbrl_jax[\s\S]*No other"):

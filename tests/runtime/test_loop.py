@@ -134,7 +134,7 @@ def test_signal_saves_and_resumes_exactly(tmp_path, whole, number):
 
 
 def test_divergence_names_the_metric_and_keeps_the_last_finite_state(tmp_path):
-  with pytest.raises(loop.Diverged, match=r"parameter act\.w is not finite after step 8"):
+  with pytest.raises(loop.Diverged, match=r"parameter learn\.w is not finite after step 8"):
     runtime_probe.run(tmp_path / "run", 24, poison=8)
   state = runtime_probe.init_state(
     runtime_probe.probe_algorithm(), runtime_probe.ProbeEnv(), jax.random.key(0)

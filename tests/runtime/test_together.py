@@ -32,11 +32,12 @@ def state_of(seeds, offset):
 def evaluator(width):
   """Evaluates a run alone, or with ``width`` several lanes at once."""
 
-  def evaluate(act, step):
+  def evaluate(state, step):
     key = jax.random.key(step)
     if width is None:
-      return ROLLOUT(act, key)["return"]
-    return jax.vmap(lambda a: ROLLOUT(a, key)["return"])(act)
+      return ROLLOUT(ALGORITHM.params(state), key)["return"]
+    params = jax.vmap(ALGORITHM.params)(state)
+    return jax.vmap(lambda w: ROLLOUT(w, key)["return"])(params)
 
   return evaluate
 
@@ -78,7 +79,7 @@ def test_each_is_what_it_would_be_alone(tmp_path, seeds):
       evaluate=evaluator(width),
     )
     assert outcome.step == expected.step == 24 and outcome.signal is None
-    np.testing.assert_allclose(outcome.state.act["w"], expected.state.act["w"], rtol=1e-5)
+    np.testing.assert_allclose(outcome.state.learn.w, expected.state.learn.w, rtol=1e-5)
     for read in (lambda f: read_table(f.metrics), lambda f: evaluations(f.path)):
       rows, wanted = read(folder), read(alone)
       assert len(rows) == len(wanted) > 2
@@ -102,7 +103,7 @@ def test_a_run_is_resumed_alone_from_what_was_saved_of_it(tmp_path):
     SCHEDULE,
     resume=True,
   )
-  np.testing.assert_allclose(outcome.state.act["w"], whole[1].state.act["w"], rtol=1e-5)
+  np.testing.assert_allclose(outcome.state.learn.w, whole[1].state.learn.w, rtol=1e-5)
 
 
 def test_they_resume_together_exactly(tmp_path):
