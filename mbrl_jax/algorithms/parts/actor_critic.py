@@ -173,7 +173,7 @@ def _update(
 
   # Of the two loops the inner has a length that the compiler knows: on a GPU it runs without
   # the host. The outer is a condition that many seeds can share.
-  inner, outer = _rounds(rate, total, steps)
+  inner, outer = steps_worth(rate, total, steps)
   number = lambda j, i: i if isinstance(outer, int) else j * inner + i
   step = lambda j: lambda i, carry: one(carry[0], jax.random.fold_in(key, number(j, i)))
   round_of = lambda j, carry: jax.lax.fori_loop(0, inner, step(j), carry)
@@ -182,8 +182,14 @@ def _update(
   return jax.lax.fori_loop(0, jnp.int32(ready) * outer, round_of, (state, none))
 
 
-def _rounds(rate: float, total: Array, steps: int) -> tuple[int, int | Array]:
-  """Returns how many gradient steps ``steps`` of ``total`` are worth, as inner times outer."""
+def steps_worth(rate: float, total: Array, steps: int) -> tuple[int, int | Array]:
+  """Returns how many gradient steps the last ``steps`` of ``total`` are worth.
+
+  Of ``n`` steps in all ``floor(n rate)`` are taken, however they come bundled.
+
+  Returns:
+    Two factors, the first of which is known when it is traced.
+  """
   whole, share = int(rate // 1), rate % 1
   if not share:
     return whole * steps, 1
