@@ -173,6 +173,15 @@ def test_evaluations_that_fall_into_a_compiled_call_are_refused():
     job.check_evaluations(asked(eval_steps=100))
   left, _ = asked().rest()
   assert left == 100 and job.build(settings_of()).rest() is None
+  assert job.build(settings_of()).rest(201) is None, "it is counted in episodes"
+
+
+def test_a_run_that_is_extended_takes_its_steps_exactly():
+  """Its calls begin where it had ended, not at a multiple of their length."""
+  config = {"steps": "2000", "update_every": "250"}
+  task = job.build(settings_of(algo="mbpo", config_overrides=config))
+  left, _ = task.rest(1100)
+  assert task.rest() is None and left == 150 and task.rest(1000) is None
 
 
 def test_dotted_flags_leave_the_others():
