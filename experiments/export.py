@@ -6,9 +6,9 @@
 
 Writes policy.bin, a program for CPU, CUDA and TPU that needs only jax and flatbuffers,
 policy.npz with its arrays by name, and policy.json with names, shapes and what they are. The
-program is one control step, (act, obs, key) -> (action, what has changed of act), without
-exploration: obs is the task's observation, action lies within the task's bounds. The arrays
-begin an episode; the file experiments/examples/load_exported.py is a loader to copy.
+program is one control step, (params, carry, obs, key) -> (action, what has changed of carry),
+without exploration: obs is the task's observation, action lies within the task's bounds. The
+arrays begin an episode; the file experiments/examples/load_exported.py is a loader to copy.
 """
 
 from __future__ import annotations

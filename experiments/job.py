@@ -134,9 +134,10 @@ class Job(NamedTuple):
     share = make(seeds=self.width // self.mesh.shape["seeds"])
     return over_seeds(share, self.mesh, compiler_options=options)
 
-  def rest(self) -> tuple[int, loop.Step] | None:
-    """Makes the step of what is left at the end of a run of no whole number of chunks."""
-    left = self.algorithm.budget.steps % self.chunk
+  def rest(self, start: int = 0) -> tuple[int, loop.Step] | None:
+    """Makes the step of what is left at the end if chunks from ``start`` on do not reach it."""
+    total = self.algorithm.budget.steps
+    left = (total - start) % self.chunk if total else 0
     return (left, self.step(left)) if left else None
 
   def params(self, state: TrainState) -> Any:

@@ -32,6 +32,7 @@ from experiments import command, configuration, job, outputs, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.adapters.extra import import_extra
 from mbrl_jax.runtime import audit, lock, loop, run_folder, wandb_tracker
+from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.devices import enable_compilation_cache
 from mbrl_jax.runtime.table import read_table
 from mbrl_jax.types import TrainState
@@ -145,13 +146,14 @@ def _train(
 ) -> int:
   schedule = make_schedule(options, task)
   state = task.init()
+  start = saved_step(folder) if options.step is None else options.step
   outcome = loop.train(
     task.step(),
     state,
     folder,
     schedule,
     seeds=task.seeds,
-    rest=task.rest(),
+    rest=task.rest(start),
     envs=task.envs,
     evaluate=make_evaluator(task, state, console) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
@@ -159,6 +161,11 @@ def _train(
   )
   finish(folder, task, outcome, console, video=options.video)
   return 130 if outcome.signal == signal.SIGINT else 0
+
+
+def saved_step(folder: run_folder.RunFolder) -> int:
+  """Returns the step of the newest checkpoint, 0 without any."""
+  return max(Checkpoints(folder.checkpoints).steps(), default=0)
 
 
 def _check_wandb() -> None:

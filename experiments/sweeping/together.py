@@ -60,7 +60,7 @@ def _train(
     schedule,
     seeds=together.seeds,
     envs=together.envs,
-    rest=together.rest(),
+    rest=together.rest(train.saved_step(folders[0])),
     evaluate=(
       train.make_evaluator(together, joined, consoles[0]) if schedule.evaluates else None
     ),

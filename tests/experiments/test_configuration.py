@@ -160,16 +160,28 @@ def test_several_seeds_take_one_step_at_a_time_where_episodes_may_end_early():
 
 def test_evaluations_that_fall_into_a_compiled_call_are_refused():
   config = {"steps": "1100", "update_every": "250"}
-  asked = lambda **changed: settings_of(algo="mbpo", config_overrides=config, **changed)
+
+  def asked(**changed):
+    return job.build(settings_of(algo="mbpo", config_overrides=config, **changed))
+
   job.check_evaluations(asked())  # a twentieth of the run, in whole calls
-  assert asked()["eval_steps"] == 250
+  assert asked().settings["eval_steps"] == 250
   for every in (250, 500, 1100, 2000):
     job.check_evaluations(asked(eval_steps=every))
-  message = r"--eval_steps=100 .* after 100 steps, .*--config.update_every=250"
+  message = r"--eval_steps=100 .* after 100 steps, .* one compiled call takes 250"
   with pytest.raises(command.UsageError, match=message):
     job.check_evaluations(asked(eval_steps=100))
-  left, _ = job.build(asked()).rest()
+  left, _ = asked().rest()
   assert left == 100 and job.build(settings_of()).rest() is None
+  assert job.build(settings_of()).rest(201) is None, "it is counted in episodes"
+
+
+def test_a_run_that_is_extended_takes_its_steps_exactly():
+  """Its calls begin where it had ended, not at a multiple of their length."""
+  config = {"steps": "2000", "update_every": "250"}
+  task = job.build(settings_of(algo="mbpo", config_overrides=config))
+  left, _ = task.rest(1100)
+  assert task.rest() is None and left == 150 and task.rest(1000) is None
 
 
 def test_dotted_flags_leave_the_others():

@@ -184,15 +184,29 @@ def planning(search, offset=0.0, random=False):
   bounds = {"action_low": Line.spec.action_low, "action_high": Line.spec.action_high}
   planner = make_planner(search, make_evaluate(Dynamics(step)), horizon=4, **bounds)
 
-  def act(plan_state, obs, key):
+  def act(params, plan_state, obs, key):
     output, plan_state = planner.plan(None, obs, plan_state, key)
     action = jax.random.uniform(key, (1,)) if random else output.action
     return action, plan_state, {}
 
-  insight = Insight(Dynamics(step), lambda state: None, planned=lambda act: act)
-  rest = {"init": None, "reset": lambda act: act, "observe": None, "update": None}
-  algorithm = Algorithm(act=act, insight=insight, **rest)
-  return algorithm, TrainState(planner.init(), None, None, None, None)
+  return acting(act, planner, Dynamics(step))
+
+
+def acting(act, planner, dynamics):
+  """An algorithm that plans and learns nothing, and a state of it."""
+  algorithm = Algorithm(
+    init=None,
+    params=lambda state: (),
+    act=act,
+    reset=lambda params, plan_state: plan_state,
+    observe=None,
+    update=None,
+    budget=None,
+    deploy=None,
+    insight=Insight(dynamics, lambda state: None, planned=lambda plan_state: plan_state),
+  )
+  one_environment = jax.tree.map(lambda x: x[None], planner.init())
+  return algorithm, TrainState(None, one_environment, None, None, None)
 
 
 def planned(*arguments, starts=10, **options):
@@ -245,13 +259,10 @@ def test_a_plan_that_is_replayed_is_no_new_plan():
   evaluate = make_evaluate(dynamics)
   planner = make_planner(cem(8, 2), evaluate, horizon=3, replan_every=2, **bounds)
 
-  def act(plan_state, obs, key):
+  def act(params, plan_state, obs, key):
     _, plan_state = planner.plan(None, obs, plan_state, key)
     return -jnp.ones(1), plan_state._replace(plan=-jnp.ones((3, 1))), {}
 
-  insight = Insight(dynamics, lambda state: None, planned=lambda act: act)
-  rest = {"init": None, "reset": lambda act: act, "observe": None, "update": None}
-  algorithm = Algorithm(act=act, insight=insight, **rest)
-  state = TrainState(planner.init(), None, None, None, None)
+  algorithm, state = acting(act, planner, dynamics)
   asked = {"episodes": 2, "starts": 100, "key": jax.random.key(0)}
   assert len(diagnosis.plans(algorithm, Line(), state, **asked).true) == 2 * 3

@@ -44,8 +44,8 @@ def saved(path, algo, seeds=1):
     env_overrides={},
     config_overrides=SMALL[algo],
   )
-  folder, task = run_folder.create(path, settings), job.build(settings)
-  state = task.init()
+  task = job.build(settings)
+  folder, state = run_folder.create(path, task.settings), task.init()
   Checkpoints(folder.checkpoints).save(7, state)
   return task, state
 
@@ -74,13 +74,14 @@ def act_alone(folder, steps):
   return np.float32(done.stdout.split())
 
 
-def act_here(task, act, steps):
+def act_here(task, state, steps):
   """Returns the actions of the algorithm itself."""
   obs, actions = jax.jit(task.env.reset)(jax.random.key(0)).obs, []
-  act, step = task.algorithm.reset(task.algorithm.deploy(act)), jax.jit(task.algorithm.act)
+  params, carry = task.algorithm.deploy(task.algorithm.params(state))
+  step = jax.jit(task.algorithm.act)
   for i in range(steps):
     key = jax.random.wrap_key_data(np.uint32([0, i]), impl="threefry2x32")
-    action, act, _ = step(act, obs, key)
+    action, carry, _ = step(params, carry, obs, key)
     actions.append(float(action[0]))
   return np.float32(actions)
 
@@ -88,12 +89,12 @@ def act_here(task, act, steps):
 def test_a_policy_of_one_of_two_seeds(policy):
   path, task, state = policy
   folder = exported(path, seed=4)
-  act = jax.tree.map(lambda x: x[1], state.act)
-  np.testing.assert_allclose(act_alone(folder, 2), act_here(task, act, 2), rtol=1e-6)
+  second = jax.tree.map(lambda x: x[1], state)
+  np.testing.assert_allclose(act_alone(folder, 2), act_here(task, second, 2), rtol=1e-6)
   about = json.loads((folder / "policy.json").read_text())
   assert (about["algo"], about["env"], about["step"]) == ("sac", "pendulum", 7)
   assert about["trained_seed"] == 4 and about["action_high"] == [2.0]
-  assert [entry["name"] for entry in about["outputs"]][-1] == "action"
+  assert [entry["name"] for entry in about["outputs"]] == ["action", "carry"]
   assert not any("actor" in entry["name"] for entry in about["outputs"]), "handed on as it is"
   with pytest.raises(command.UsageError, match=r"--seed=5 is not known.* 3, 4\."):
     exported(path, seed=5)
@@ -104,7 +105,7 @@ def test_a_planner_with_its_model_and_its_plan(tmp_path):
   task, state = saved(tmp_path / "run", "pets")
   folder = exported(tmp_path / "run")
   alone = act_alone(folder, 3)
-  np.testing.assert_allclose(alone, act_here(task, state.act, 3), rtol=1e-5)
+  np.testing.assert_allclose(alone, act_here(task, state, 3), rtol=1e-5)
   assert len(set(alone.tolist())) == 3
 
 

@@ -36,9 +36,9 @@ def saved(folder, **changes):
 
 def make(path, **changes):
   config = {
-    "dataset": path, "steps": 40, "update_every": 10, "agent.batch_size": 4, "agent.updates_per_step": 1,
-    "agent.hidden": (8,), "world.members": 2, "world.elites": 1, "world.hidden": (8,),
-    "world.epochs": 2, "lookahead.samples": 10, "lookahead.elites": 3,
+    "dataset": path, "steps": 40, "update_every": 10, "agent.batch_size": 4,
+    "agent.updates_per_step": 1, "agent.hidden": (8,), "world.members": 2, "world.elites": 1,
+    "world.hidden": (8,), "world.epochs": 2, "lookahead.samples": 10, "lookahead.elites": 3,
   }  # fmt: skip
   settings = job.make_settings(
     algo="loop", env="pendulum", preset="cpu", physics="auto", seed=0, seeds=1,
@@ -50,11 +50,13 @@ def make(path, **changes):
 def test_a_dataset_fills_the_buffer_and_stays_what_it_is(tmp_path):
   task = make(saved(tmp_path))
   state = task.init()
-  assert int(state.learn.real.size) == 12 and int(state.act.policy.random) == 0
+  assert int(state.learn.real.size) == 12 and state.carry.random.tolist() == [0]
   np.testing.assert_array_equal(state.learn.real.data.reward[:12], ROWS["reward"])
   flag = jnp.zeros((), bool)
   row = Transition(jnp.ones(3), jnp.ones(1), jnp.ones(()), jnp.ones(3), flag, flag)
-  after = jax.jit(task.algorithm.observe)(state, row)
+  rows = jax.tree.map(lambda x: x[None], row)  # of one environment
+  take = lambda state, rows: task.algorithm.learn(task.algorithm.observe(state, rows), 1)
+  after = jax.jit(take)(state, rows)
   jax.tree.map(np.testing.assert_array_equal, after.learn.real, state.learn.real)
   assert float(after.learn.metrics["q_loss"]) > 0  # a gradient step was taken on it
 

@@ -88,7 +88,8 @@ def test_the_page_has_table_curves_details_and_versions(tmp_path):
   make_run(tmp_path / "a", values={"agent.updates_per_step": 3})
   make_run(tmp_path / "deep" / "b", task="cartpole")
   page = Reader(written(tmp_path, f"--runs={tmp_path}"))
-  for words in ("deep/b", "1:05", "agent.updates_per_step", "Everything is as its preset has it", "0.10"):
+  as_preset = "Everything is as its preset has it"
+  for words in ("deep/b", "1:05", "agent.updates_per_step", as_preset, "0.10"):
     assert words in page.text, words
   captions = [attrs.get("alt") for tag, attrs in page.elements if tag == "img"]
   assert captions == [

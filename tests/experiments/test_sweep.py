@@ -126,13 +126,16 @@ def at_once(monkeypatch):
 def test_all_combinations_have_a_folder_that_says_their_values():
   found = cells("--sweep.agent.learning_rate=3e-4,1e-3", "--sweep.agent.updates_per_step=1,2")
   assert [cell.name for cell in found] == [
-    "learning_rate=0.0003_repeat=1",
-    "learning_rate=0.0003_repeat=2",
-    "learning_rate=0.001_repeat=1",
-    "learning_rate=0.001_repeat=2",
+    "learning_rate=0.0003_updates_per_step=1.0",
+    "learning_rate=0.0003_updates_per_step=2.0",
+    "learning_rate=0.001_updates_per_step=1.0",
+    "learning_rate=0.001_updates_per_step=2.0",
   ]
-  assert found[1].settings["config"]["agent"]["repeat"] == 2
-  assert found[1].dotted["config"] == {"agent.learning_rate": "3e-4", "agent.updates_per_step": "2"}
+  assert found[1].settings["config"]["agent"]["updates_per_step"] == 2
+  assert found[1].dotted["config"] == {
+    "agent.learning_rate": "3e-4",
+    "agent.updates_per_step": "2",
+  }
 
 
 @pytest.mark.parametrize(
@@ -163,13 +166,13 @@ def test_tuples_flags_and_arguments_of_the_task_are_swept():
   [
     ([], "Nothing is swept"),
     (["--sweep.agent.rate=1,2"], r"^--sweep.agent.rate is not known"),
-    (["--sweep.agent.updates_per_step=1,x"], r"^--sweep.agent.repeat='x' is not of the right type"),
-    (["--sweep.agent.updates_per_step=1,,2"], "has an empty value"),
-    (["--sweep.agent.updates_per_step=1,2,1"], "asks for repeat=1 twice"),
+    (["--sweep.agent.tau=1,x"], r"^--sweep.agent.tau='x' is not of the right type"),
+    (["--sweep.agent.tau=1,,2"], "has an empty value"),
+    (["--sweep.agent.updates_per_step=1,2,1"], "asks for updates_per_step=1.0 twice"),
     (["--sweep.agent.learning_rate=1e-3,0.001"], "asks for learning_rate=0.001 twice"),
     (["--sweep.algo=sac,sak"], r"^--sweep.algo='sak' is not known. Did you mean 'sac'"),
     (["--sweep.env=pendulum,pendlum"], r"^--sweep.env='pendlum' is not known"),
-    (["--sweep.agent.updates_per_step=1", "--config.agent.repeat=2"], "give the same; drop one"),
+    (["--sweep.agent.tau=1", "--config.agent.tau=2"], "give the same; drop one"),
   ],
 )
 def test_what_can_not_be_swept_is_one_sentence(words, message):
@@ -283,7 +286,8 @@ def test_runs_share_an_accelerators_memory(monkeypatch):
 @pytest.mark.slow
 def test_a_sweep_from_the_command_line(tmp_path):
   folder = tmp_path / "sweep"
-  words = [*TINY, "--seeds=2", f"--logdir={folder}", "--sweep.agent.updates_per_step=1,2", "--jobs=2"]
+  swept = "--sweep.agent.updates_per_step=1,2"
+  words = [*TINY, "--seeds=2", f"--logdir={folder}", swept, "--jobs=2"]
   done = sweep(*words)
   assert done.returncode == 0, done.stdout + done.stderr
   with open(folder / "sweep.csv", newline="") as file:
@@ -293,15 +297,16 @@ def test_a_sweep_from_the_command_line(tmp_path):
     ("2", "done", "60"),
   ]
   assert all(np.isfinite(float(row["last"])) for row in rows)
-  config = json.loads((folder / "repeat=2" / "config.json").read_text())
-  assert config["seeds"] == 2 and config["config"]["agent"]["repeat"] == 2
+  config = json.loads((folder / "updates_per_step=2.0" / "config.json").read_text())
+  assert config["seeds"] == 2 and config["config"]["agent"]["updates_per_step"] == 2
   assert (folder / "sweep.png").stat().st_size > 5000
-  assert "trial" in (folder / "repeat=1.log").read_text()
-  assert not (folder / "repeat=1" / "logs.npz").exists(), "--norollouts did not arrive"
+  assert "trial" in (folder / "updates_per_step=1.0.log").read_text()
+  lone = folder / "updates_per_step=1.0"
+  assert not (lone / "logs.npz").exists(), "--norollouts did not arrive"
   again = sweep(*words)
   assert again.returncode == 0 and again.stdout.count("done before") == 2
-  other = sweep(*words, "--config.steps=80")
-  assert other.returncode == 2 and "config.steps: the run has 60, asked for 80" in other.stderr
+  other, wanted = sweep(*words, "--config.agent.tau=0.5"), "the run has 0.005, asked for 0.5"
+  assert other.returncode == 2 and f"config.agent.tau: {wanted}" in other.stderr
 
 
 @pytest.mark.slow
@@ -315,7 +320,7 @@ def test_a_sweep_is_stopped_and_resumed(tmp_path):
   ]
   command = [sys.executable, "-m", "experiments.sweep", *words]
   process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-  first = RunFolder(folder / "repeat=40")
+  first = RunFolder(folder / "updates_per_step=40.0")
   end = time.monotonic() + 120
   while facts.last_step(first) < 50 and time.monotonic() < end:
     time.sleep(0.1)
@@ -323,7 +328,7 @@ def test_a_sweep_is_stopped_and_resumed(tmp_path):
   said, _ = process.communicate(timeout=60)
   assert process.returncode == 130, said
   assert "stopping: 1 runs save" in said and "stopped; the same command resumes" in said
-  assert "stopped by SIGTERM" in (folder / "repeat=40.log").read_text()
+  assert "stopped by SIGTERM" in (folder / "updates_per_step=40.0.log").read_text()
   reached = facts.last_step(first)
   assert 50 <= reached < 3000 and list(first.checkpoints.iterdir())
   done = sweep(*words)
