@@ -219,6 +219,34 @@ def test_a_worker_that_cannot_make_one_says_so(adapt):
   assert not pids(env)
 
 
+def test_a_system_without_processes_is_told(adapt, monkeypatch):
+  env, popen, started = adapt(walks.Endless, workers=2), subprocess.Popen, []
+
+  def start(*arguments, **keywords):
+    if len(started) == 1:
+      raise BlockingIOError(11, "Resource temporarily unavailable")
+    started.append(popen(*arguments, **keywords))
+    return started[0]
+
+  monkeypatch.setattr(subprocess, "Popen", start)
+  with pytest.raises(Exception, match="environment failed") as caught:
+    begin(env, 2)
+  assert failure(caught.value).startswith("Endless gets no worker process: [Errno 11] Resource")
+  assert gone(started[0].pid) and not pids(env)
+  monkeypatch.undo()
+  assert (step(env, begin(env, 2), np.zeros(2))[1].next_obs[:, 1] == 1).all()
+
+
+def test_what_an_environment_starts_ends_with_its_worker(adapt):
+  env = adapt(walks.Starting, workers=1)
+  states, t = step(env, begin(env, 1), np.zeros(1))
+  simulator = int(t.reward[0])
+  os.kill(simulator, 0)
+  with pytest.raises(Exception, match="killed by SIGSEGV"):
+    step(env, states, np.ones(1))
+  assert gone(simulator)
+
+
 def test_a_worker_that_dies_unasked_is_a_failure(adapt):
   env = adapt(walks.Endless, workers=2)
   states = begin(env, 2)

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import signal
+import subprocess
 import sys
 import time
 
@@ -65,6 +66,22 @@ class Exiting(Doomed):
 class Crashing(Doomed):
   def fate(self):
     os.kill(os.getpid(), signal.SIGSEGV)
+
+
+class Starting(Crashing):
+  """Starts a simulator, whose process it gives as the reward."""
+
+  def __init__(self):
+    super().__init__()
+    self.simulator = subprocess.Popen(["sleep", "60"])
+
+  def _take(self, action):
+    obs, _, *rest = super()._take(action)
+    return obs, self.simulator.pid, *rest
+
+  def close(self):
+    self.simulator.kill()
+    self.simulator.wait()
 
 
 class Killed(Doomed):

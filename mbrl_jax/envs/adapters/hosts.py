@@ -197,17 +197,26 @@ class Hosts:
     """Lets each place do its part of a job; returns what each answers."""
     others = [place for place in arguments if place != HERE]
     new = [place for place in others if place not in self._processes]
-    self._processes.update({place: Process(place, self._setup) for place in new})
-    self._answers(new)
-    for place in others:
-      self._processes[place].ask(job, *arguments[place])
     failure, answers = None, {}
-    if HERE in arguments:
-      try:
-        answers[HERE] = self._in_thread(carry_out, self.own, job, arguments[HERE])
-      except EnvironmentFailed as error:
-        failure = error
-    return answers | self._answers(others, failure)
+    try:
+      for place in new:
+        self._processes[place] = Process(place, self._setup)
+      self._answers(new)
+      for place in others:
+        self._processes[place].ask(job, *arguments[place])
+      if HERE in arguments:
+        try:
+          answers[HERE] = self._in_thread(carry_out, self.own, job, arguments[HERE])
+        except EnvironmentFailed as error:
+          failure = error
+      return answers | self._answers(others, failure)
+    except EnvironmentFailed:
+      raise
+    except BaseException as error:  # answers to come would be taken for those of the next job
+      _end(self._processes)
+      if isinstance(error, OSError):
+        raise failed(f"{self.own.name} gets no worker process: {error}.") from error
+      raise
 
   def _answers(
     self, places: Collection[int], failure: EnvironmentFailed | None = None

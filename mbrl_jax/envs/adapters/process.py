@@ -35,20 +35,23 @@ class Process:
   """
 
   def __init__(self, number: int, setup: Setup):
-    """Starts it; the answer to be received first is that it is ready."""
+    """Starts it; the answer to be received first is that it is ready.
+
+    Raises:
+      OSError: the system gives none.
+    """
     self.name, self.number, self._timeout = setup.settings["name"], number, setup.timeout
     self._connection, theirs = Pipe()
     life, self._life = Pipe(duplex=False)
     descriptors = theirs.fileno(), life.fileno()
-    # -P: the folder of the program must not shadow modules of the standard library
-    self._process = subprocess.Popen(
-      [sys.executable, "-P", str(_PROGRAM), *map(str, descriptors)],
-      stdin=subprocess.DEVNULL,
-      pass_fds=descriptors,
-      process_group=0,
-    )
-    theirs.close()
-    life.close()
+    with theirs, life:
+      # -P: the folder of the program must not shadow modules of the standard library
+      self._process = subprocess.Popen(
+        [sys.executable, "-P", str(_PROGRAM), *map(str, descriptors)],
+        stdin=subprocess.DEVNULL,
+        pass_fds=descriptors,
+        process_group=0,
+      )
     self._doing, self._ready = MAKING, False
     where = {"where": f", worker {number}"}
     with contextlib.suppress(OSError):  # what it died of is told when it is to answer
@@ -98,12 +101,11 @@ class Process:
   def end(self, grace: float = GRACE) -> None:
     """Sees to it that it has ended, and what it has started with it."""
     self.dismiss()
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
       self._process.wait(grace)
-    except subprocess.TimeoutExpired:
-      with contextlib.suppress(ProcessLookupError):
-        os.killpg(self._process.pid, signal.SIGKILL)
-      self._process.wait()
+    with contextlib.suppress(ProcessLookupError, PermissionError):  # nothing is left
+      os.killpg(self._process.pid, signal.SIGKILL)
+    self._process.wait()
 
   @property
   def _where(self) -> str:
