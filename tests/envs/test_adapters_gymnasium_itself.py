@@ -64,16 +64,17 @@ def test_rows_in_workers_are_those_of_this_process(gymnasium):
 
 def test_what_only_this_program_has_registered_is_made_in_workers(gymnasium):
   place = "gymnasium.envs.classic_control.pendulum:PendulumEnv"
-  names = [f"mbrl_jax_test/{name}-v0" for name in ("Swing", "Local")]
-  points = [place, lambda **options: None]
+  names = [f"mbrl_jax_test/{name}-v0" for name in ("Swing", "Local", "Main")]
+  points = [place, lambda **options: None, "__main__:Swing"]
   for name, point in zip(names, points, strict=True):
     gymnasium.register(name, entry_point=point, max_episode_steps=9)
   try:
     env = from_gymnasium(names[0], workers=1)
     assert env.reset(jax.random.key(0)).obs.shape == (3,) and env.spec.episode_length == 9
     env.close()
-    with pytest.raises(ValueError, match="workers=1 needs an id, or a function"):
-      from_gymnasium(names[1], workers=1)
+    for name in names[1:]:
+      with pytest.raises(ValueError, match="workers=1 needs an id, or a function"):
+        from_gymnasium(name, workers=1)
   finally:
     for name in names:
       del gymnasium.registry[name]

@@ -170,7 +170,7 @@ class Hosts:
     """
     places = [next((self._places[k] for k in own if k in self._places), None) for own in keys]
     load = Counter(place for place in places if place is not None)
-    open_places = self._open(count)
+    open_places = self._open(count) if None in places else ()
     for i, place in enumerate(places):
       if place is None:
         places[i] = min(open_places, key=load.__getitem__)
