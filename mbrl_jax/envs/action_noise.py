@@ -68,6 +68,11 @@ class ActionNoise:
     """Drawing function of the undisturbed environment, or ``None``."""
     return getattr(self.env, "segments", None)
 
+  @property
+  def max_envs(self) -> int | None:
+    """How many undisturbed environments there can be at once, ``None``: any number."""
+    return getattr(self.env, "max_envs", None)
+
   def reset(self, key: Key) -> EnvState:
     """Draws an initial state."""
     return self.env.reset(key)

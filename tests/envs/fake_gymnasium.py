@@ -1,10 +1,9 @@
-"""Small environments that follow Gymnasium's protocol without needing it."""
+"""Small environments that follow Gymnasium's protocol without needing it, or jax."""
 
 import threading
 import time
 from types import SimpleNamespace
 
-import jax
 import numpy as np
 
 
@@ -121,6 +120,7 @@ class Choice(Walk):
 
 def episode(env, key, steps=14):
   """Takes random actions; returns the last state and all transitions."""
+  import jax  # not where instances live
 
   def body(state, key):
     action = jax.random.uniform(key, (env.spec.action_dim,), minval=-1.2, maxval=1.2)

@@ -52,6 +52,34 @@ def test_mujoco_environments_resume_at_the_same_positions_and_velocities(gymnasi
   assert new.model.nq == 2 and not found[1].truncated
 
 
+def test_rows_in_workers_are_those_of_this_process(gymnasium):
+  keys = jax.random.split(jax.random.key(0), 3)
+  found = []
+  for workers in (0, 2):
+    env = make_env("gymnasium:InvertedPendulum-v5", workers=workers, episode_length=9)
+    found.append(jax.jit(jax.vmap(functools.partial(episode, env)))(keys))
+    env.close()
+  jax.tree.map(np.testing.assert_array_equal, *found)
+
+
+def test_what_only_this_program_has_registered_is_made_in_workers(gymnasium):
+  place = "gymnasium.envs.classic_control.pendulum:PendulumEnv"
+  names = [f"mbrl_jax_test/{name}-v0" for name in ("Swing", "Local", "Main")]
+  points = [place, lambda **options: None, "__main__:Swing"]
+  for name, point in zip(names, points, strict=True):
+    gymnasium.register(name, entry_point=point, max_episode_steps=9)
+  try:
+    env = from_gymnasium(names[0], workers=1)
+    assert env.reset(jax.random.key(0)).obs.shape == (3,) and env.spec.episode_length == 9
+    env.close()
+    for name in names[1:]:
+      with pytest.raises(ValueError, match="workers=1 needs an id, or a function"):
+        from_gymnasium(name, workers=1)
+  finally:
+    for name in names:
+      del gymnasium.registry[name]
+
+
 def test_discrete_environments_of_gymnasium(gymnasium):
   env = make_env("gymnasium:CartPole-v1")
   assert env.spec.action_dim == 2 and env.spec.episode_length == 500

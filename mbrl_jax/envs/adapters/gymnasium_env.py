@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import math
 from collections.abc import Callable
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 from mbrl_jax.envs.adapters import judges
 from mbrl_jax.envs.adapters.extra import import_extra
 from mbrl_jax.envs.adapters.failure import EnvironmentFailed
-from mbrl_jax.envs.adapters.host import Host
 from mbrl_jax.envs.adapters.host_env import HostEnv
+from mbrl_jax.envs.adapters.hosts import Hosts
 from mbrl_jax.envs.adapters.judges import Judge
+from mbrl_jax.envs.adapters.process import pack
 from mbrl_jax.ops import validate
 from mbrl_jax.types import EnvSpec
 
@@ -29,6 +31,7 @@ def from_gymnasium(
   action_high: Any = None,
   timeout: float | None = None,
   replay: bool = True,
+  workers: int | None = None,
   **options: Any,
 ) -> HostEnv:
   """Makes an ``Env`` of a Gymnasium environment.
@@ -49,6 +52,10 @@ def from_gymnasium(
   ends the compiled program with an error that says so in a sentence (see ``failure``);
   ``runtime.loop.train`` saves the run and stops with ``EnvironmentStopped``. Harmless
   deviations are taken as they are meant: numbers of another type, arrays of one element.
+
+  Batches: rows are stepped side by side in ``workers`` processes, in which there is no jax,
+  with the same outcome whatever their number. They end with the program, however it ends; one
+  that dies is a failure as above.
 
   Actions: each is an element of the environment's space. Those of integer boxes are the
   nearest integers, so an integer at a bound has half the share of the others under uniform
@@ -72,6 +79,9 @@ def from_gymnasium(
     timeout: seconds that a step, a reset or making an instance may take.
     replay: keep the actions of the episode and replay them where a state is to be
       restored. Switch it off where that does harm, as with a robot.
+    workers: processes to step the rows of a batch in; 0: the program's own, in one thread.
+      ``None``: as many as there are cores, once a batch is large enough for that to pay.
+      Instances, and functions that no other process can import, stay in the program's.
     **options: for ``gymnasium.make``, with an id only.
 
   Returns:
@@ -83,19 +93,28 @@ def from_gymnasium(
     ImportError: Gymnasium is not installed (by id); says how to install it.
     ValueError: an unknown id or option, an action space that is neither a bounded Box nor
       Discrete, observations without a fixed shape, no time limit, a vector environment, a
-      reward or a termination that does not return one number or bool.
+      reward or a termination that does not return one number or bool; workers for what stays
+      in this process.
     EnvironmentFailed: it cannot be made or reset.
   """
   if timeout is not None:
     validate.positive(timeout=timeout)
   name, make, single = _maker(source, episode_length, options)
-  settings = {"discrete": discrete, "action_low": action_low, "action_high": action_high}
+  settings = {
+    "single": single,
+    "discrete": discrete,
+    "replay": replay,
+    "action_low": action_low,
+    "action_high": action_high,
+  }
+  packed = _packed(source, make, workers)
   try:
-    host = Host(name, make, single=single, timeout=timeout, replay=replay, **settings)
+    hosts = Hosts(name, make, packed=packed, workers=workers, timeout=timeout, **settings)
   except EnvironmentFailed as error:
     if isinstance(source, str) and isinstance(error.__cause__, _refusals()):
       raise ValueError(f"gymnasium.make({source!r}) fails: {error.__cause__}") from error
     raise
+  host = hosts.own
   judged = f"from_gymnasium({_written(source)}", host.obs_dim, len(host.actions.low)
   spec = EnvSpec(
     name=name,
@@ -107,7 +126,7 @@ def from_gymnasium(
     reward=judges.reward(reward, *judged),
     terminated=judges.terminated(terminated, *judged),
   )
-  return HostEnv(spec, host, reward, terminated, replay, host.model)
+  return HostEnv(spec, hosts, reward, terminated, replay, host.model)
 
 
 def _maker(
@@ -117,7 +136,7 @@ def _maker(
   if isinstance(source, str):
     gymnasium = import_extra("gymnasium")
     options = {"max_episode_steps": episode_length, "disable_env_checker": True, **options}
-    return f"gymnasium:{source}", lambda: gymnasium.make(source, **options), False
+    return f"gymnasium:{source}", functools.partial(gymnasium.make, source, **options), False
   if options:
     raise ValueError(f"{next(iter(options))!r} is an option for gymnasium.make, with an id.")
   if hasattr(source, "step") and hasattr(source, "reset") and not inspect.isclass(source):
@@ -127,6 +146,30 @@ def _maker(
   if not callable(source):
     raise ValueError(f"source must be an id, an environment or a function, got {source!r}.")
   return getattr(source, "__name__", type(source).__name__), source, False
+
+
+def _packed(source: Any, make: Callable[[], Any], workers: int | None) -> bytes | None:
+  """Returns ``make`` for other processes, ``None`` where it stays in this one.
+
+  Raises:
+    ValueError: no number of workers, or there cannot be any.
+  """
+  whole = isinstance(workers, Integral) and not isinstance(workers, bool) and workers >= 0
+  if workers is not None and not whole:
+    raise ValueError(f"workers must be a whole number from 0 on, or None, got {workers!r}.")
+  if isinstance(make, functools.partial) and isinstance(source, str):
+    # What this program has registered is not registered in others.
+    known = import_extra("gymnasium").registry.get(source, source)
+    make = functools.partial(make.func, known, **make.keywords)
+  try:
+    return pack(make) if workers != 0 else None
+  except ValueError as error:
+    if workers is None:
+      return None
+    raise ValueError(
+      f"workers={workers} needs an id, or a function that another process can import, got "
+      f"{source!r} ({error}): workers=0 steps all rows in this process."
+    ) from error
 
 
 def _refusals() -> tuple[type[Exception], ...]:

@@ -7,36 +7,38 @@ the run was resumed in a new process or the instance serves another episode, the
 are replayed in another one. If that leads elsewhere, or must not be done, the episode is
 over: the action is taken in a new one, which is reported as its first and last step, so
 that what is learned from is true.
+
+A host lives in the program's process or in a worker process, in which there is no jax: this
+module and all that it imports do without.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import mujoco
 import numpy as np
 
 from mbrl_jax.envs.adapters import protocol, spaces
-from mbrl_jax.envs.adapters.failure import Malformed, failed, marks_failure, text_of
+from mbrl_jax.envs.adapters.failure import Malformed, failed, text_of
 from mbrl_jax.envs.adapters.pool import Instance, Pool
-from mbrl_jax.envs.adapters.worker import Late, Quit, Worker
+from mbrl_jax.envs.adapters.worker import Late, Quit
 
 _SPARE = 4  # instances for each row of the largest batch: training, evaluation, leftovers
 _FEWEST = 8
 
 
 class Row(NamedTuple):
-  """The state of one row, and the action to take in it.
+  """The state of one row, and the action to take in it; of several rows, ``[N]`` of each.
 
   Attributes:
     seed: of the episode ``[]``.
     token: names the state ``[2]`` uint32.
     steps: actions taken so far ``[]``.
-    actions: all actions of the episode ``[T, A]``, the first ``steps`` of which count.
+    actions: all actions of the episode ``[T, A]``, the first ``steps`` of which count;
+      ``None`` where an instance is expected to be in the state.
     obs: flat observation ``[O]``.
     ended: whether the episode is over ``[]`` bool.
     action: within the bounds ``[A]``.
@@ -45,14 +47,14 @@ class Row(NamedTuple):
   seed: np.ndarray
   token: np.ndarray
   steps: np.ndarray
-  actions: np.ndarray
+  actions: np.ndarray | Sequence[np.ndarray | None] | None
   obs: np.ndarray
   ended: np.ndarray
   action: np.ndarray
 
 
 class Stepped(NamedTuple):
-  """What a step of one row leads to.
+  """What a step of one row leads to; of several rows, ``[N]`` of each.
 
   Attributes:
     token: of the next state ``[2]`` uint32.
@@ -70,14 +72,14 @@ class Stepped(NamedTuple):
   before: np.ndarray
   obs: np.ndarray
   pose: np.ndarray
-  reward: float
-  terminated: bool
-  truncated: bool
-  lost: bool
+  reward: np.ndarray | float
+  terminated: np.ndarray | bool
+  truncated: np.ndarray | bool
+  lost: np.ndarray | bool
 
 
 class Host:
-  """Resets and steps rows.
+  """Resets and steps rows in one process.
 
   Attributes:
     name: of the environment, for messages.
@@ -91,34 +93,37 @@ class Host:
     self,
     name: str,
     make: Callable[[], Any],
+    call: Callable[[str, Callable[[], Any]], Any],
     *,
     discrete: str,
     single: bool,
-    timeout: float | None,
     replay: bool,
     action_low: Any = None,
     action_high: Any = None,
+    where: str = "",
   ):
     """Makes the first instance.
 
     Args:
       name: of the environment.
       make: makes an instance.
+      call: ``(what, function) ->`` what the function returns, called where instances live;
+        raises what it raises, or ``Late``, ``Quit``.
       discrete: see ``spaces.actions``.
       single: ``make`` returns the same instance each time.
-      timeout: seconds that an instance may take to answer.
       replay: whether episodes may be replayed.
       action_low, action_high: see ``spaces.actions``.
+      where: of which process messages are to tell, as in ``", worker 1"``.
 
     Raises:
       ValueError: a space that cannot be adapted.
       EnvironmentFailed: it cannot be made or reset.
     """
-    self.name, self._make = name, make
-    self._single, self._replays = single, replay
-    self._pool = Pool(1 if single else _FEWEST)
-    self._worker = Worker(timeout)
-    self._lock = threading.Lock()
+    self.name, self._make, self._call, self._where = name, make, call, where
+    self._replays = replay
+    # One that is shared has one instance, however many rows there are.
+    self._limit = 1 if single else None
+    self._pool = Pool(self._limit or _FEWEST)
     self.probe = self._do("being made", self._make)
     if hasattr(self.probe, "num_envs"):
       raise ValueError(
@@ -133,37 +138,44 @@ class Host:
     self._pool.free(instance)
     self.model, self.pose_dim = _model(self.probe), len(instance.pose)
 
-  @marks_failure
-  def reset(self, wanted: Any, seeds: Any, ended: Any) -> tuple[np.ndarray, ...]:
+  def reset(self, seeds: np.ndarray, ended: np.ndarray) -> tuple[np.ndarray, ...]:
     """Begins episodes.
 
     Args:
-      wanted: which rows are to begin ``[...]`` bool; the others are left alone.
-      seeds: of the episodes ``[...]`` uint32.
-      ended: tokens of the states that nobody will ask for any more ``[..., 2]``.
+      seeds: of the episodes ``[N]`` uint32.
+      ended: tokens of the states that nobody will ask for any more ``[N, 2]``.
 
     Returns:
-      Tokens ``[..., 2]``, observations ``[..., O]`` and poses ``[..., Q]``.
-    """
-    batch = np.shape(wanted)
-    rows = zip(np.ravel(wanted), np.ravel(seeds), ended.reshape(-1, 2), strict=True)
-    with self._lock:
-      self._expect(int(np.sum(wanted)))
-      results = [self._reset(*row) for row in rows]
-    return tuple(_stack(column, batch) for column in zip(*results, strict=True))
+      Tokens ``[N, 2]``, observations ``[N, O]`` and poses ``[N, Q]``.
 
-  @marks_failure
-  def step(self, *arrays: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Steps rows: the fields of ``Row`` to those of ``Stepped``, ``[..., ...]`` each."""
-    batch = np.shape(arrays[0])
-    count = int(np.prod(batch))
-    rows = [
-      Row(*(x.reshape(count, *x.shape[len(batch) :])[i] for x in arrays)) for i in range(count)
-    ]
-    with self._lock:
-      self._expect(sum(not row.ended for row in rows))
-      results = [self._step(row) for row in rows]
-    return tuple(_stack(column, batch) for column in zip(*results, strict=True))
+    Raises:
+      EnvironmentFailed: an instance raises, hangs or returns nonsense.
+    """
+    self._expect(len(seeds))
+    results = [self._reset(*row) for row in zip(seeds, ended, strict=True)]
+    return tuple(np.stack(column) for column in zip(*results, strict=True))
+
+  def step(self, rows: Row) -> tuple[Stepped, list[int]]:
+    """Steps rows ``[N]``.
+
+    Returns:
+      What they lead to ``[N]``, and which could not be stepped because no instance is in
+      their state and their actions were not given; nothing is known of these.
+
+    Raises:
+      EnvironmentFailed: an instance raises, hangs or returns nonsense.
+    """
+    count, missing = len(rows.seed), []
+    self._expect(count - int(np.sum(rows.ended)))
+    out = blank(count, self.obs_dim, self.pose_dim, rows.action.shape[1])
+    for i in range(count):
+      stepped = self._step(Row(*(field[i] for field in rows)))
+      if stepped is None:
+        missing.append(i)
+        continue
+      for column, value in zip(out, stepped, strict=True):
+        column[i] = value
+    return out, missing
 
   def close(self) -> None:
     """Closes all instances.
@@ -171,22 +183,20 @@ class Host:
     Raises:
       EnvironmentFailed: one raises; the others are closed all the same.
     """
-    with self._lock, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
       for instance in self._pool.clear():
         stack.callback(self._do, "close", instance.env.close)
 
-  def _reset(self, wanted: bool, seed: int, ended: np.ndarray) -> tuple[np.ndarray, ...]:
-    if not wanted:
-      return np.zeros(2, np.uint32), np.zeros(self.obs_dim), np.zeros(self.pose_dim)
+  def _reset(self, seed: np.ndarray, ended: np.ndarray) -> tuple[np.ndarray, ...]:
     self._pool.release(ended.tobytes())
-    token = _token(seed)
+    token = token_of(seed)
     instance = self._pool.look(token.tobytes())
     if instance is None:
       instance = self._begin(seed)
       self._pool.keep(token.tobytes(), instance)
     return token, instance.obs, instance.pose
 
-  def _step(self, row: Row) -> Stepped:
+  def _step(self, row: Row) -> Stepped | None:
     if row.ended:
       pose = np.zeros(self.pose_dim)
       shown = row.obs, row.obs, pose
@@ -195,9 +205,12 @@ class Host:
       nan = lambda size: np.full(size, np.nan)
       shown = row.obs, nan(self.obs_dim), nan(self.pose_dim)
       return Stepped(row.token, row.action, *shown, np.nan, False, False, False)
-    instance = self._pool.take(row.token.tobytes()) or self._restore(row)
+    instance = self._pool.take(row.token.tobytes())
+    if instance is None and row.actions is None:
+      return None
+    instance = instance or self._restore(row)
     lost = instance is None
-    token = _token(row.token, row.action)
+    token = token_of(row.token, row.action)
     if instance is None:
       instance = self._begin(int(token[0]))
     before = instance.obs
@@ -253,47 +266,48 @@ class Host:
     return Instance(env, flat, flat if model is None else np.float32(env.unwrapped.data.qpos))
 
   def _do(self, what: str, function: Callable[[], Any]) -> Any:
-    """Calls a function of the environment in its thread."""
+    """Calls a function of the environment where it lives."""
+    doing = what + self._where
     try:
-      return self._worker.call(function)
-    except Late:
+      return self._call(what, function)
+    except Late as late:
       self._pool.clear()  # they belong to the thread that hangs
-      limit = self._worker.timeout
-      raise failed(f"{self.name} did not answer within {limit:g} s ({what}).") from None
+      raise failed(f"{self.name} did not answer within {late.args[0]:g} s ({doing}).") from None
     except Malformed as error:
       found, expected = error.args
-      raise failed(f"{self.name} returned {found} from {what}, not {expected}.") from error
+      raise failed(f"{self.name} returned {found} from {doing}, not {expected}.") from error
     except Exception as error:
       raised = error.__cause__ if isinstance(error, Quit) else error
       text = text_of(raised)
       text = f": {text}" if text else "."
-      raise failed(f"{self.name} raised {type(raised).__name__} ({what}){text}") from raised
+      raise failed(f"{self.name} raised {type(raised).__name__} ({doing}){text}") from raised
 
   def _expect(self, rows: int) -> None:
     """Makes room for a batch."""
-    if self._single and rows > 1:
-      raise failed(
-        f"{self.name} is one instance and cannot serve {rows} rows at once: give "
-        "from_gymnasium its id, or a function that makes one."
-      )
-    if not self._single:
-      self._pool.limit = max(self._pool.limit, _SPARE * rows)
+    self._pool.limit = self._limit or max(self._pool.limit, _SPARE * rows)
 
 
-def _model(env: Any) -> mujoco.MjModel | None:
-  """Returns the model of a MuJoCo-based environment, one that shows its ``data``, too."""
+def blank(count: int, obs_dim: int, pose_dim: int, action_dim: int) -> Stepped:
+  """Returns arrays of ``count`` rows to be filled."""
+  real = lambda *shape: np.zeros((count, *shape), np.float32)
+  flag = lambda: np.zeros(count, bool)
+  token = np.zeros((count, 2), np.uint32)
+  obs = real(obs_dim), real(obs_dim)
+  return Stepped(token, real(action_dim), *obs, real(pose_dim), real(), flag(), flag(), flag())
+
+
+def _model(env: Any) -> Any:
+  """Returns the model of a MuJoCo-based environment, one that shows its ``data``, too.
+
+  Known by the names of the types: an environment without MuJoCo is not to load it.
+  """
   env = getattr(env, "unwrapped", env)
   model, data = getattr(env, "model", None), getattr(env, "data", None)
-  known = isinstance(model, mujoco.MjModel) and isinstance(data, mujoco.MjData)
-  return model if known else None
+  kinds = [(type(x).__module__.partition(".")[0], type(x).__name__) for x in (model, data)]
+  return model if kinds == [("mujoco", "MjModel"), ("mujoco", "MjData")] else None
 
 
-def _token(*parts: Any) -> np.ndarray:
+def token_of(*parts: Any) -> np.ndarray:
   """Hashes arrays to a token ``[2]`` uint32."""
   content = b"".join(np.ascontiguousarray(part).tobytes() for part in parts)
   return np.frombuffer(hashlib.blake2b(content, digest_size=8).digest(), np.uint32)
-
-
-def _stack(column: tuple, batch: tuple[int, ...]) -> np.ndarray:
-  stacked = np.stack([np.asarray(x) for x in column])
-  return stacked.reshape((*batch, *stacked.shape[1:]))

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.adapters.host import Host
+from mbrl_jax.envs.adapters.hosts import Hosts
 from mbrl_jax.envs.adapters.judges import Judge
 from mbrl_jax.envs.host_call import host_call
 from mbrl_jax.ops.single import single
@@ -55,18 +55,23 @@ class HostEnv:
 
   Attributes:
     spec: what learners and planners may know.
-    host: the instances.
+    hosts: the instances.
     reward, terminated: the user's, or ``None``: the environment's own.
     replay: whether the state holds the actions of its episode.
     model: the MuJoCo model of a MuJoCo-based environment, to draw it, else ``None``.
   """
 
   spec: EnvSpec
-  host: Host
+  hosts: Hosts
   reward: Judge | None = None
   terminated: Judge | None = None
   replay: bool = True
   model: mujoco.MjModel | None = None
+
+  @property
+  def max_envs(self) -> int | None:
+    """How many of it there can be at once: 1 of a given instance, ``None``: any number."""
+    return self.hosts.max_rows
 
   @single
   def reset(self, key: Key) -> EnvState:
@@ -89,7 +94,7 @@ class HostEnv:
     # The action comes back because XLA may compute it twice, rounded differently: only what the
     # environment was given leads to the same state again.
     token, sent, start, obs, pose, reward, terminated, truncated, lost = host_call(
-      self.host.step, self._shapes, *arguments, sent
+      self.hosts.step, self._shapes, *arguments, sent
     )
     steps = jnp.where(lost, 1, state.steps + ~before.ended)
     own = Transition(start, action, reward, obs, terminated, truncated)
@@ -119,21 +124,21 @@ class HostEnv:
 
   def close(self) -> None:
     """Closes all instances; a step after that makes new ones."""
-    self.host.close()
+    self.hosts.close()
 
   @property
   def _shapes(self) -> tuple[jax.ShapeDtypeStruct, ...]:
     """Shapes of ``host.Stepped``."""
     real = lambda *shape: jax.ShapeDtypeStruct(shape, np.float32)
     flag, token = jax.ShapeDtypeStruct((), bool), jax.ShapeDtypeStruct((2,), np.uint32)
-    obs, pose = real(self.host.obs_dim), real(self.host.pose_dim)
+    obs, pose = real(self.hosts.own.obs_dim), real(self.hosts.own.pose_dim)
     action = real(self.spec.action_dim)
     return token, action, obs, obs, pose, real(), flag, flag, flag
 
   def _begin(self, wanted: Array, key: Key, ended: Array) -> EnvState:
     seed = jax.random.bits(key, (), np.uint32)
     token, obs, pose = host_call(
-      self.host.reset, (self._shapes[0], *self._shapes[3:5]), wanted, seed, ended
+      self.hosts.reset, (self._shapes[0], *self._shapes[3:5]), wanted, seed, ended
     )
     length = self.spec.episode_length if self.replay else 0
     actions, no = jnp.zeros((length, self.spec.action_dim)), jnp.zeros((), bool)

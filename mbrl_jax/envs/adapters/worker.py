@@ -17,7 +17,7 @@ from typing import Any
 
 
 class Late(Exception):
-  """The thread did not answer in time."""
+  """The thread did not answer in time: within how many seconds is the argument."""
 
 
 class Quit(Exception):
@@ -25,6 +25,22 @@ class Quit(Exception):
 
   That of the caller's thread, Ctrl-C, stays what it is.
   """
+
+
+def call_here(what: str, function: Callable[[], Any]) -> Any:
+  """Returns ``function()``, called in this thread; ``what`` it does is for others to tell.
+
+  Raises:
+    Quit: the function raised SystemExit, KeyboardInterrupt or the like.
+    Exception: whatever else the function raises.
+  """
+  del what
+  try:
+    return function()
+  except Exception:
+    raise
+  except BaseException as error:
+    raise Quit from error
 
 
 class Worker:
@@ -52,7 +68,7 @@ class Worker:
       value, error = answer.get(timeout=self.timeout)
     except queue.Empty:
       self._start()
-      raise Late from None
+      raise Late(self.timeout) from None
     if error is not None and not isinstance(error, Exception):
       raise Quit from error
     if error is not None:
