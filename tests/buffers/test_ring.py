@@ -1,3 +1,4 @@
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -121,3 +122,34 @@ def test_samples_of_an_empty_buffer_are_zeros():
   empty = ring.init(3, jnp.zeros(()))
   for newest in (None, jnp.int32(0), jnp.int32(2)):
     np.testing.assert_array_equal(ring.sample(empty, jax.random.key(0), 50, newest), 0)
+
+
+@pytest.mark.parametrize("added", [0, 2, 4, 7, 9])
+def test_a_buffer_that_grows_keeps_what_it_holds_and_forgets_the_oldest_first(added):
+  items = jnp.arange(1, 20)
+  small = ring.init(4, items[0])
+  for item in items[:added]:
+    small = ring.add(small, item)
+  large = ring.grown(small, 6)
+  assert large.capacity == 6 and int(large.size) == min(added, 4)
+  for item in items[added : added + 3]:
+    large = ring.add(large, item)
+  held = min(added, 4) + 3
+  kept = set(items[max(added - 4, 0) : added + 3].tolist()[-min(held, 6) :])
+  assert set(np.asarray(large.data)[: int(large.size)].tolist()) == kept
+
+
+def test_a_buffer_does_not_shrink():
+  with pytest.raises(ValueError, match="capacity=3 is below 4: buffers only grow"):
+    ring.grown(ring.init(4, jnp.int32(0)), 3)
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_batch_is_added_in_its_order(count):
+  several, one = (ring.init(5, jnp.float32(0)) for _ in range(2))
+  for start in (1.0, 10.0, 20.0):
+    batch = start + jnp.arange(count)
+    several = ring.add_batch(several, batch.at[0].set(jnp.nan) if start == 10.0 else batch)
+    for item in batch[start == 10.0 :]:
+      one = ring.add(one, item)
+  chex.assert_trees_all_equal(several, one)

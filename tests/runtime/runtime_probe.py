@@ -128,18 +128,19 @@ def run(
   steps=2,
   rest=0,
   env=None,
+  envs=1,
   **options,
 ):
   """Trains the probe in ``path``; ``when`` are fields of ``loop.Schedule``."""
   env, algorithm = env or ProbeEnv(), probe_algorithm(**options)
   if seeds:
     keys = jax.vmap(jax.random.key)(jnp.array(seeds))
-    state = jax.vmap(lambda key: init_state(algorithm, env, key))(keys)
+    state = jax.vmap(lambda key: init_state(algorithm, env, key, envs))(keys)
   else:
-    state = init_state(algorithm, env, jax.random.key(0))
+    state = init_state(algorithm, env, jax.random.key(0), envs)
   width = len(seeds) if seeds else None
-  step = make_step(algorithm, env, steps=steps, seeds=width)
-  last = (rest, make_step(algorithm, env, steps=rest, seeds=width)) if rest else None
+  make = lambda steps: make_step(algorithm, env, steps=steps, envs=envs, seeds=width)
+  step, last = make(steps), (rest, make(rest)) if rest else None
   rollout = make_evaluation(algorithm, env, episodes=2)
 
   def evaluate(state: TrainState, steps: int) -> np.ndarray:
@@ -156,7 +157,15 @@ def run(
   folder = open_folder(path) if open_folder else run_folder.create(path, {"algo": "probe"})
   schedule = loop.Schedule(total_steps=total, **(when or {}))
   return loop.train(
-    step, state, folder, schedule, seeds=seeds, rest=last, evaluate=evaluate, resume=resume
+    step,
+    state,
+    folder,
+    schedule,
+    seeds=seeds,
+    envs=envs,
+    rest=last,
+    evaluate=evaluate,
+    resume=resume,
   )
 
 

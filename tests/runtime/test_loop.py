@@ -70,6 +70,27 @@ def test_twice_n_equals_n_restore_n(tmp_path, whole):
   assert len(read_table(whole / "metrics.csv")) >= 8
 
 
+@pytest.mark.parametrize("seeds", [None, [3, 4]])
+def test_eight_environments_resume_exactly(tmp_path, seeds):
+  """All eight have an episode open at the break."""
+  several = {"envs": 8, "steps": 16, "seeds": seeds, "when": {"eval_steps": 32}}
+  runtime_probe.run(tmp_path / "whole", 192, **several)
+  runtime_probe.run(tmp_path / "parts", 80, **several)
+  runtime_probe.run(tmp_path / "parts", 192, resume=True, **several)
+  assert_same_runs(tmp_path / "whole", tmp_path / "parts")
+  rows = read_table(tmp_path / "whole" / "metrics.csv")
+  own = [row for row in rows if not seeds or row["seed"] == 3]
+  steps = [row["step"] for row in own]
+  assert steps == sorted(set(steps)), "two episodes end at one step"
+  open_steps = 192 - sum(row["length"] for row in own)
+  assert 0 <= open_steps < 8 * runtime_probe.LENGTH
+  with np.load(tmp_path / "whole" / ("logs_seed3.npz" if seeds else "logs.npz")) as logs:
+    for obs, reward, length in zip(
+      logs["observations"], logs["rewards"], logs["lengths"], strict=True
+    ):
+      np.testing.assert_array_equal(obs[1 : length + 1, 0], reward[:length])
+
+
 @pytest.mark.slow
 def test_seeds_resume_exactly_with_their_evaluations(tmp_path):
   seeds = {"seeds": [3, 4], "when": {"eval_every": 1}}
