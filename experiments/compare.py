@@ -160,7 +160,7 @@ def _sample_jobs(options: flags.FlagValues) -> list[tuple[str, Callable]]:
     positive(samples=samples)
 
     def job(task: Task, loop: Loop, seeds: int) -> list[report.Row]:
-      search = mirror_descent(samples, elites=1)  # elites: for another utility, but checked
+      search = mirror_descent(samples)
       planner = episodes.build(task, search, loop)
       values = episodes.returns_of_step_sizes(task, planner, loop.episode, seeds, steps)
       return [

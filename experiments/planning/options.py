@@ -11,7 +11,7 @@ from experiments.planning.setup import (
   PLANNERS,
   Setup,
   describe,
-  make_config,
+  make_keywords,
   make_search,
   make_setup,
 )
@@ -109,7 +109,7 @@ def build(options: flags.FlagValues, overrides: dict[str, str]) -> Setup:
     if any(text.startswith("samples=") for text in options.set):
       raise ValueError("--samples and --set samples=... give the same; drop one.")
     keywords["samples"] = options.samples
-  search = make_search(options.planner, make_config(options.planner, keywords))
+  search = make_search(options.planner, keywords)
   env, model = make_tasks(options, overrides, search.gradients)
   loop = {name: getattr(options, name) for name in LOOP}
   setup = make_setup(
@@ -131,4 +131,4 @@ def check_drawing(options: flags.FlagValues, model: Any, name: str) -> None:
 
 def _defaults(planner: str) -> dict[str, Any]:
   """Returns what this program sets where nothing is said."""
-  return {"samples": SAMPLES} if "samples" in vars(make_config(planner, {})) else {}
+  return {"samples": SAMPLES} if "samples" in make_keywords(planner, {}) else {}

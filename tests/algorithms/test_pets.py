@@ -22,7 +22,9 @@ from mbrl_jax.types import EnvSpec, EnvState, Transition
 
 LENGTH = 10
 MODEL = ModelConfig(members=2, hidden=(16,), weight_decay=(0.0, 0.0))
-PLANNER = PlannerConfig(samples=20, elites=4, iterations=2, horizon=4, particles=4)
+PLANNER = PlannerConfig(
+  iterations=2, horizon=4, particles=4, settings={"samples": 20, "elites": 4}
+)
 CONFIG = Config(
   trials=3, model=MODEL, planner=PLANNER, fit=FitConfig(epochs=10, learning_rate=1e-2)
 )
@@ -284,7 +286,9 @@ def test_kinds_and_planners_combine(model, planner):
     ("model", {"kind": "P"}, "'P' has one net"),
     ("planner", {"particles": 5}, "particles=5 do not divide among slices=2"),
     ("planner", {"name": "cemm"}, "planner.name='cemm' is not known. Did you mean 'cem'"),
-    ("planner", {"elites": 50}, "elites=50 exceed samples=20"),
+    ("planner", {"settings": {"samples": 20, "elites": 50}}, "elites=50 exceed samples=20"),
+    ("planner", {"name": "mppi"}, "planner.elites is no setting of mppi: it has samples, temp"),
+    ("planner", {"settings": {"alpha": "x"}}, "planner.alpha='x' is not of the right type"),
     ("fit", {"learning_rate": 0.0}, "learning_rate must be positive"),
     (None, {"init_trials": 0}, "init_trials must be positive, got 0"),
   ],

@@ -46,6 +46,17 @@ WRONG = [
   ("train", ["--seeds=1000000"], "--seeds=1000000 is too large: 10000 is the most, since each"),
   ("train", ["--keep=99999999999"], "--keep=99999999999 is too large: 2147483647"),
   ("train", ["--config.planner.iterations=1000000"], "iterations=1000000 is too large: 10000"),
+  (
+    "train",
+    ["--config.planner.elites=2", "--config.planner.name=mppi"],
+    "--config.planner.elites is no setting of mppi: it has samples, temperature, effective,",
+  ),
+  (
+    "sweep",
+    ["--logdir={folder}/x", "--sweep.planner.temperature=1,2"],
+    "--sweep.planner.temperature is no setting of cem: it has samples, elites, alpha, epsilon,",
+  ),
+  ("plan", ["--env=pendulum", "--set", "kappa=3"], "--set kappa is no setting of cem"),
   ("train", ["--algo=sac", "--config.update_every=0"], "update_every must be positive, got 0"),
   ("train", ["--eval_every=3", "--eval_steps=3"], "exclude each other"),
   ("train", ["--env=[red]x"], "--env='[red]x' is not known"),

@@ -50,7 +50,9 @@ PETS = pets.Config(
   log_predictions=True,
   model=ModelConfig(members=2, hidden=(4,), weight_decay=(0.0,)),
   fit=FitConfig(epochs=2, batch_size=8),
-  planner=PlannerConfig(**SIZES, particles=4),
+  planner=PlannerConfig(
+    horizon=2, iterations=2, particles=4, settings={"samples": 6, "elites": 2}
+  ),
 )
 TWO = {"rollout_schedule": (0, 1, 2, 2), "copies": 3}
 CONFIGS = {
