@@ -83,7 +83,7 @@ def make_setup(
   return Setup(env, model, translator(env, model), built, settings)
 
 
-def make_keywords(planner: str, given: dict[str, Any]) -> dict[str, Any]:
+def make_keywords(planner: str, given: dict[str, Any], flag: str = "--set ") -> dict[str, Any]:
   """Returns all keywords of a search's factory, those that are not given at their defaults.
 
   A number of elites keeps its share where only the number of samples is given.
@@ -91,6 +91,7 @@ def make_keywords(planner: str, given: dict[str, Any]) -> dict[str, Any]:
   Args:
     planner: one of ``PLANNERS``.
     given: by name; texts are parsed by type.
+    flag: what stands before a name on the command line.
 
   Raises:
     ValueError: an unknown planner or keyword, or a value of another type.
@@ -99,21 +100,21 @@ def make_keywords(planner: str, given: dict[str, Any]) -> dict[str, Any]:
   typed, defaults = {}, {}
   for name, value in given.items():
     if name not in known:
-      raise unknown(f"--set {name}", name, planner, known)
-    typed[name] = configuration.parse(f"--set {name}", value, known[name].type)
+      raise unknown(flag + name, name, planner, known)
+    typed[name] = configuration.parse(flag + name, value, known[name].type)
   if "elites" in known and "samples" in typed:
     share = known["elites"].default / known["samples"].default
     defaults["elites"] = max(1, round(share * typed["samples"]))
   return complete(known, typed, defaults)
 
 
-def make_search(planner: str, given: dict[str, Any]) -> Search:
+def make_search(planner: str, given: dict[str, Any], flag: str = "--set ") -> Search:
   """Makes a search from its factory's keywords, see ``make_keywords``.
 
   Raises:
     ValueError: a value that the factory refuses.
   """
-  return PLANNERS[planner](**make_keywords(planner, given))
+  return PLANNERS[planner](**make_keywords(planner, given, flag))
 
 
 def describe(planner: str, given: dict[str, Any]) -> str:

@@ -312,10 +312,7 @@ def test_reaches_the_riccati_value(make, iterations, share):
     (lambda: mirror_descent(divergence="euclidean", covariance="full"), "got 'full'"),
     (lambda: mirror_descent(divergence="euclidian"), "Did you mean 'euclidean'"),
     (lambda: mirror_descent(tail="repeet"), "Did you mean 'repeat'"),
-    (
-      lambda: mirror_descent(samples=10, elites=20, utility="threshold"),
-      "elites=20 exceed samples=10",
-    ),
+    (lambda: mirror_descent(9, elites=20, utility="threshold"), "elites=20 exceed samples=9"),
     (lambda: categorical(categories=1), "categories must lie between 2"),
     (lambda: categorical(utility="expected"), "needs divergence='euclidean', got 'kl'"),
     (lambda: categorical(forget=1.0), "forget must lie between 0.0 and 0.99, got 1.0"),
