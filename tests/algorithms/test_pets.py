@@ -260,7 +260,7 @@ def test_predictions_begin_with_the_action_that_is_executed(short):
     ({"kind": "D", "propagation": "E", "members": 5}, {}),
     ({"kind": "P", "propagation": "MM"}, {}),
     ({"kind": "DE", "propagation": "DS"}, {"name": "random_shooting"}),
-    ({"kind": "PE", "propagation": "TS1"}, {"name": "icem", "iterations": 1, "elites": 2}),
+    ({"kind": "PE", "propagation": "TS1"}, {"name": "icem", "iterations": 1}),
     ({"kind": "GP", "propagation": "E", "inducing": 8}, {"replan_every": 2}),
   ],
   ids=["D-E", "P-MM", "DE-DS-random", "PE-TS1-icem", "GP-E-repeat"],
@@ -269,7 +269,7 @@ def test_kinds_and_planners_combine(model, planner):
   config = dataclasses.replace(
     CONFIG,
     model=dataclasses.replace(MODEL, **model),
-    planner=dataclasses.replace(PLANNER, **planner),
+    planner=dataclasses.replace(PLANNER.select(planner.get("name", "cem")), **planner),
   )
   state, history, _ = run(pendulum(), config, 2, steps=LENGTH)
   assert np.isfinite(history[-1]["transition"].obs).all()

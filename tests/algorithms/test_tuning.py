@@ -10,7 +10,7 @@ from mbrl_jax.algorithms import default_config, init_state, make_algorithm, make
 from mbrl_jax.envs import make_env
 from mbrl_jax.planners import SEARCHES
 
-SIZES = {"world.holdout"}
+SIZES = {"world.holdout", "planner.keep", "planner.decay"}
 """Shares that decide how large an array is."""
 SMALL = {
   "update_every": 5,
