@@ -1,8 +1,9 @@
-"""Compares planners over exact models, all in the same loop at their default settings.
+"""Compares planners over exact models, all in the same loop.
 
   python -m experiments.compare
   python -m experiments.compare --what=samples
   python -m experiments.compare --envs=pendulum --planners=cem,icem --iterations=5 --seeds=20
+  python -m experiments.compare --planners=cem,mppi --set cem.samples=128 mppi.temperature=0.3
 
 --what=planners: the return of every planner, by how much it is behind the best one, what a plan
 takes and how many model steps it needs. --what=samples: the return of mirror descent over the
@@ -10,7 +11,8 @@ number of samples, at several step sizes; those below 1 should win where samples
 
 The plant is the task itself and the model is exact, so only planning is compared. Seeds draw
 initial states and random numbers, the same for every planner. The results are written after
-every row. The settings of the loop stand in experiments/comparison/tasks.py.
+every row. The settings of the loop stand in experiments/comparison/tasks.py; those of a planner
+are its factory's, which --set changes (experiments.plan --help --planner=NAME lists them).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from experiments.comparison import episodes, report
 from experiments.comparison.tasks import LOOPS, Loop, Task, make_task
 from experiments.flag_checks import check_different
 from experiments.flag_error import flag_error
+from experiments.planning.setup import make_search
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import SEARCHES, mirror_descent
 from mbrl_jax.runtime.progress import duration
@@ -56,6 +59,9 @@ def define() -> None:
   flags.DEFINE_enum("what", "planners", list(COMPARISONS), "What to compare.")
   flags.DEFINE_list("envs", list(LOOPS), "Tasks.")
   flags.DEFINE_list("planners", list(SEARCHES), "Planners, for --what=planners.")
+  flags.DEFINE_multi_string(
+    "set", [], "Settings of planners, for --what=planners: --set PLANNER.NAME=VALUE ..."
+  )
   flags.DEFINE_list("samples", ["4", "8", "16", "32", "64", "128"], "For --what=samples.")
   flags.DEFINE_list("step_sizes", ["0.25", "0.5", "0.75", "1"], "For --what=samples.")
   flags.DEFINE_integer("seeds", None, "Episodes of each. Default: planners 10, samples 40.", 1)
@@ -133,21 +139,37 @@ def _columns(task: Task, loop: Loop, **more: Any) -> report.Row:
 
 
 def _planner_jobs(options: flags.FlagValues) -> list[tuple[str, Callable]]:
-  """Makes one job for each planner, at its default settings."""
+  """Makes one job for each planner."""
   names = [choice("--planners", name, SEARCHES) for name in options.planners]
+  given = _given(options.set, names)
+  searches = {name: make_search(name, given[name], f"--set {name}.") for name in names}
 
   def make(name: str) -> Callable:
     def job(task: Task, loop: Loop, seeds: int) -> list[report.Row]:
-      search = SEARCHES[name]()
+      search = searches[name]
       planner = episodes.build(task, search, loop)
       values = episodes.returns(task, planner, loop.episode, seeds)
       cost = episodes.measure(task, planner, search, loop)
-      row = _columns(task, loop, planner=name, seeds=seeds, **_statistics(values))
+      said = {"settings": " ".join(f"{k}={v}" for k, v in given[name].items())}
+      more = _statistics(values) | (said if options.set else {})
+      row = _columns(task, loop, planner=name, seeds=seeds, **more)
       return [{**row, "plan_seconds": cost.seconds, "model_steps": cost.model_steps}]
 
     return job
 
   return [(name, make(name)) for name in names]
+
+
+def _given(texts: list[str], planners: list[str]) -> dict[str, dict[str, str]]:
+  """Reads ``PLANNER.NAME=VALUE`` into a dictionary for each planner."""
+  given: dict[str, dict[str, str]] = {name: {} for name in planners}
+  for text in texts:
+    left, equals, value = text.partition("=")
+    planner, dot, name = left.partition(".")
+    if not (equals and dot):
+      raise ValueError(f"--set {text!r} is not PLANNER.NAME=VALUE.")
+    given[choice("--set", planner, planners)][name] = value
+  return given
 
 
 def _sample_jobs(options: flags.FlagValues) -> list[tuple[str, Callable]]:
@@ -161,7 +183,7 @@ def _sample_jobs(options: flags.FlagValues) -> list[tuple[str, Callable]]:
     positive(samples=samples)
 
     def job(task: Task, loop: Loop, seeds: int) -> list[report.Row]:
-      search = mirror_descent(samples, elites=1)  # elites: for another utility, but checked
+      search = mirror_descent(samples)
       planner = episodes.build(task, search, loop)
       values = episodes.returns_of_step_sizes(task, planner, loop.episode, seeds, steps)
       return [
@@ -194,7 +216,12 @@ def _number(flag: str, kind: Callable[[str], Any], text: str) -> Any:
     raise command.UsageError(f"{flag}={text} is no {kind.__name__}.") from error
 
 
-BELONGS = {"planners": "planners", "samples": "samples", "step_sizes": "samples"}
+BELONGS = {
+  "planners": "planners",
+  "set": "planners",
+  "samples": "samples",
+  "step_sizes": "samples",
+}
 """Flags that one --what reads alone."""
 COMPARISONS = {
   "planners": Comparison(
@@ -206,4 +233,4 @@ COMPARISONS = {
 }
 
 if __name__ == "__main__":
-  command.run(main, define, __doc__ or "")
+  command.run(main, define, __doc__ or "", repeated="set")

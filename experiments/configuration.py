@@ -1,19 +1,25 @@
-"""Builds an algorithm's config from its defaults, a preset and typed overrides."""
+"""Builds an algorithm's config from its defaults, a preset and typed overrides.
+
+A part that is chosen by its name, such as a planner, may have settings of its own. Its config
+(``PlannerConfig``) then has, besides ``name``, the mapping ``settings``, a method ``options``
+that returns all of them with their values, and ``select``, which returns the config with
+another part. Options are named like fields: ``planner.elites``.
+"""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
 import importlib
-import inspect
 import math
-import re
 import types
 import typing
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from mbrl_jax.ops import validate
+from mbrl_jax.ops import docstrings, validate
 from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
+from mbrl_jax.planners.settings import unknown, wrong_type
 
 UNREADABLE = (ValueError, TypeError, SyntaxError, ArithmeticError, RecursionError, MemoryError)
 """What Python says of a text that is no literal, and of a number that is no float."""
@@ -36,13 +42,16 @@ class Field(NamedTuple):
 
 
 def fields(config: Any, prefix: str = "") -> dict[str, Field]:
-  """Lists the leaves of a nested dataclass by dotted name."""
-  hints, texts = typing.get_type_hints(type(config)), _attributes(type(config))
+  """Lists the leaves of a nested dataclass by dotted name, options of parts among them."""
+  hints = typing.get_type_hints(type(config))
+  texts = docstrings.entries(type(config), "Attributes")
   leaves: dict[str, Field] = {}
   for field in dataclasses.fields(config):
     value = getattr(config, field.name)
     if dataclasses.is_dataclass(value):
       leaves |= fields(value, f"{prefix}{field.name}.")
+    elif field.name == "settings":
+      leaves |= {prefix + name: Field(*option) for name, option in config.options().items()}
     else:
       help_text = texts.get(field.name, "")
       leaves[prefix + field.name] = Field(hints[field.name], value, help_text)
@@ -53,23 +62,33 @@ def override(config: Any, values: dict[str, Any]) -> Any:
   """Returns ``config`` with leaves replaced, by dotted name.
 
   Args:
-    config: a nested frozen dataclass.
+    config: a nested frozen dataclass. Where a part is replaced by another one, its settings
+      that the new one does not have are dropped.
     values: new values; texts, such as command-line arguments, are parsed as the
       type of their field.
 
   Raises:
     ArgumentError: a name that is not a field, or a value of another type.
   """
-  known = fields(config)
-  for name, value in values.items():
-    validate.known(name, known)
-    config = _replace(config, name.split("."), _parse(name, value, known[name].type))
+  # Names of parts go first: they decide which options there are.
+  for name in sorted(values, key=lambda name: name.rpartition(".")[2] != "name"):
+    known = fields(config)
+    if name not in known:
+      _refuse_name(config, name, known)
+    value = parse(name, values[name], known[name].type)
+    config = _replace(config, name.split("."), value)
   return config
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-  """Returns a nested dictionary of a config."""
-  return dataclasses.asdict(config)
+  """Returns a nested dictionary of a config, in which every option has its value."""
+  tree: dict[str, Any] = {}
+  for name, field in fields(config).items():
+    branch, (*heads, last) = tree, name.split(".")
+    for head in heads:
+      branch = branch.setdefault(head, {})
+    branch[last] = field.default
+  return tree
 
 
 def from_dict(default: Any, values: dict[str, Any]) -> Any:
@@ -85,7 +104,7 @@ def from_dict(default: Any, values: dict[str, Any]) -> Any:
       raise ArgumentError(name, NO_VALUE, "is missing.")
     value = list(field.default) if isinstance(field.default, tuple) else field.default
     if stored[name] not in (value, field.default):
-      raise _wrong_type(name, stored[name], field.type)
+      raise wrong_type(name, stored[name], field.type)
   return config
 
 
@@ -126,11 +145,16 @@ def preset_values(algo: str, preset: str, env: str) -> dict[str, Any]:
   return {**table.get("any", {}), **table.get(env, {})}
 
 
-def describe(config: Any) -> str:
-  """Writes every field as a flag with its default and meaning, for ``--help``."""
+def describe(leaves: Mapping[str, Any], flag: str = "--config.") -> str:
+  """Writes leaves as flags with their defaults and meanings, for ``--help``.
+
+  Args:
+    leaves: ``Field`` by name, or anything that has ``default`` and ``help``.
+    flag: stands before each name.
+  """
   lines = []
-  for name, field in fields(config).items():
-    lines += [f"  --config.{name}: {field.help}", f"    (default: {field.default!r})"]
+  for name, leaf in leaves.items():
+    lines += [f"  {flag}{name}: {leaf.help}", f"    (default: {leaf.default!r})"]
   return "\n".join(lines)
 
 
@@ -138,20 +162,31 @@ def _module(algo: str) -> Any:
   return importlib.import_module(f"experiments.configs.{algo}")
 
 
-def _attributes(kind: type) -> dict[str, str]:
-  """Reads the Attributes section of a docstring."""
-  text = (inspect.getdoc(kind) or "").partition("Attributes:\n")[2]
-  found = re.findall(r"^  (\w[\w, ]*): (.*(?:\n   +.*)*)", text, re.MULTILINE)
-  return {
-    name.strip(): " ".join(line.split()) for names, line in found for name in names.split(",")
-  }
-
-
 def _replace(config: Any, path: list[str], value: Any) -> Any:
   head, *rest = path
   if rest:
     value = _replace(getattr(config, head), rest, value)
+  elif hasattr(config, "select") and head == "name":
+    return config.select(value)
+  elif hasattr(config, "options") and head in config.options():
+    head, value = "settings", {**config.settings, head: value}
   return dataclasses.replace(config, **{head: value})
+
+
+def _refuse_name(config: Any, name: str, known: dict[str, Field]) -> None:
+  """Raises ``ValueError`` for a name that is no leaf; of a part, it names the part's own."""
+  *heads, last = name.split(".")
+  for head in heads:
+    config = getattr(config, head, None)
+  if hasattr(config, "options"):
+    raise unknown(name, last, config.name, _names_of(config))
+  validate.known(name, known)
+
+
+def _names_of(part: Any) -> list[str]:
+  """Lists what a part can be told, its options first."""
+  own = fields(part)
+  return sorted(own, key=lambda name: name not in part.options())
 
 
 def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -162,23 +197,22 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
   return flat
 
 
-def _parse(name: str, value: Any, kind: Any) -> Any:
-  """Reads ``value`` as ``kind``: bool, int, float, str, a tuple of one, or None."""
+def parse(argument: str, value: Any, kind: Any) -> Any:
+  """Reads ``value`` as ``kind``: bool, int, float, str, a tuple of one, or None.
+
+  Raises:
+    ValueError: another type, a number that is not finite or too large; names the argument.
+  """
   try:
     parsed = _convert(value, kind)
   except UNREADABLE as error:
-    raise _wrong_type(name, value, kind) from error
+    raise wrong_type(argument, value, kind) from error
   for number in parsed if isinstance(parsed, tuple) else (parsed,):
     if isinstance(number, float) and not math.isfinite(number):
-      raise ArgumentError(name, value, "must be finite.")
+      raise ArgumentError(argument, value, "must be finite.")
     if isinstance(number, int) and abs(number) > LARGEST:
-      raise ArgumentError(name, value, f"is too large: {LARGEST} is the most.")
+      raise ArgumentError(argument, value, f"is too large: {LARGEST} is the most.")
   return parsed
-
-
-def _wrong_type(name: str, value: Any, kind: Any) -> ArgumentError:
-  expected = kind.__name__ if isinstance(kind, type) else str(kind)
-  return ArgumentError(name, value, f"is not of the right type: expected {expected}.")
 
 
 def _convert(value: Any, kind: Any) -> Any:

@@ -186,11 +186,15 @@ def make_settings(
   envs: int = 1,
   env_overrides: dict[str, Any],
   config_overrides: dict[str, Any],
+  stored: dict[str, Any] | None = None,
   eval_every: int | None = None,
   eval_steps: int | None = None,
   eval_episodes: int | None = None,
 ) -> Settings:
   """Resolves names, preset and overrides to plain data; ``build`` says when to evaluate.
+
+  What an override replaces takes along those settings of the preset, or of the config that is
+  ``stored`` of a run to resume, which only the former part has.
 
   Raises:
     UsageError: names the argument, the value and the valid ones.
@@ -200,8 +204,13 @@ def make_settings(
     choice("--preset", preset, configuration.presets(algo))
     positive(**{"--seeds": seeds, "--envs": envs})
     validate.seeds(seed, seeds, "--seed")
-    values = configuration.preset_values(algo, preset, env)
-    config = configuration.override(default_config(algo), {**values, **config_overrides})
+    config = default_config(algo)
+    for values in (
+      configuration.preset_values(algo, preset, env),
+      stored or {},
+      config_overrides,
+    ):
+      config = configuration.override(config, values)
     for name, field in configuration.fields(config).items():
       if name.endswith((".iterations", ".horizon")):
         check_most(f"--config.{name}", field.default)

@@ -41,7 +41,7 @@ from experiments.planning import control, report
 from experiments.planning import options as planning_options
 from experiments.planning.options import build, check, more_help
 from experiments.planning.session import Episode, Session
-from experiments.planning.setup import Setup, make_config, make_search
+from experiments.planning.setup import Setup, make_search
 from mbrl_jax.ops.validate import between
 from mbrl_jax.runtime import viewer as window
 from mbrl_jax.runtime.interrupt import Interrupt
@@ -190,7 +190,7 @@ def _open_panel(call: Call, compiled: control.Control) -> Panel:
     if name == "tolerance":
       between(0.0, float("inf"), tolerance=value)
     if name in known:
-      make_search(options.planner, make_config(options.planner, known | {name: value}))
+      make_search(options.planner, known | {name: value})
 
   title = f"{settings['env']}, {options.planner}"
   try:

@@ -31,6 +31,7 @@ from absl import flags
 from experiments import command, configuration, job, outputs, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.adapters.extra import import_extra
+from mbrl_jax.planners import SEARCHES
 from mbrl_jax.runtime import audit, lock, loop, run_folder, wandb_tracker
 from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.devices import enable_compilation_cache
@@ -119,8 +120,11 @@ def more_help(argv: list[str]) -> str:
   preset = typed.get("preset") if typed.get("preset") in known else "cpu"
   values = configuration.preset_values(algo, preset, typed.get("env", "cartpole"))
   config = configuration.override(default_config(algo), values)
+  planner = typed.get("config.planner.name")
+  if planner in SEARCHES and "planner.name" in configuration.fields(config):
+    config = configuration.override(config, {"planner.name": planner})
   title = f"Config of {algo} with --preset={preset} (presets: {', '.join(known)}):\n"
-  return title + configuration.describe(config)
+  return title + configuration.describe(configuration.fields(config))
 
 
 def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
@@ -228,7 +232,8 @@ def _settings(
   settings = job.make_settings(
     **chosen,
     env_overrides={**run_folder.flat(stored.get("env_overrides", {})), **dotted["env"]},
-    config_overrides={**run_folder.flat(stored.get("config", {})), **dotted["config"]},
+    config_overrides=dotted["config"],
+    stored=run_folder.flat(stored.get("config", {})),
   )
   return settings
 

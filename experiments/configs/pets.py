@@ -8,8 +8,6 @@ range, so tasks whose bounds are not +-1 have another.
 
 from __future__ import annotations
 
-import dataclasses
-
 from ml_collections import ConfigDict
 
 from experiments import configuration
@@ -60,4 +58,4 @@ def get_config(names: str = "cartpole,cpu") -> ConfigDict:
   env, preset = names.split(",")
   values = configuration.preset_values("pets", preset, env)
   config = configuration.override(default_config("pets"), values)
-  return ConfigDict(dataclasses.asdict(config))
+  return ConfigDict(configuration.to_dict(config))

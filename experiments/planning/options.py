@@ -12,7 +12,7 @@ from experiments.planning.setup import (
   PLANNERS,
   Setup,
   describe,
-  make_config,
+  make_keywords,
   make_search,
   make_setup,
 )
@@ -111,7 +111,7 @@ def build(options: flags.FlagValues, overrides: dict[str, str]) -> Setup:
       raise ValueError("--samples and --set samples=... give the same; drop one.")
     keywords["samples"] = options.samples
   try:
-    search = make_search(options.planner, make_config(options.planner, keywords))
+    search = make_search(options.planner, keywords)
   except ValueError as error:
     raise flag_error(error, "--set ") from error
   env, model = make_tasks(options, overrides, search.gradients)
@@ -135,4 +135,4 @@ def check_drawing(options: flags.FlagValues, model: Any, name: str) -> None:
 
 def _defaults(planner: str) -> dict[str, Any]:
   """Returns what this program sets where nothing is said."""
-  return {"samples": SAMPLES} if "samples" in vars(make_config(planner, {})) else {}
+  return {"samples": SAMPLES} if "samples" in make_keywords(planner, {}) else {}

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import inspect
-import typing
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -12,6 +9,7 @@ from experiments import configuration
 from mbrl_jax.envs import ActionNoise, env_dynamics
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.planners import SEARCHES, evosax, make_evaluate, make_planner
+from mbrl_jax.planners.settings import complete, settings_of, unknown
 from mbrl_jax.types import Env, EnvState, Planner, Search
 
 PLANNERS = SEARCHES | {"evosax": evosax}
@@ -30,7 +28,6 @@ class Setup(NamedTuple):
     model: the task that is planned over.
     translate: ``(EnvState of env) -> EnvState of model``.
     planner: the planner.
-    config: the keywords of the search's factory, a dataclass.
     settings: all of it as plain data.
   """
 
@@ -38,7 +35,6 @@ class Setup(NamedTuple):
   model: Env
   translate: Callable[[EnvState], EnvState]
   planner: Planner
-  config: Any
   settings: dict[str, Any]
 
 
@@ -64,12 +60,12 @@ def make_setup(
   Raises:
     ValueError: names what does not fit, and the nearest that there is.
   """
-  config = make_config(planner, keywords or {})
+  keywords = make_keywords(planner, keywords or {})
   if horizon is None:
     horizon = min(max(round(SECONDS / env.spec.dt), SHORTEST), LONGEST)
   spec = env.spec
   built = make_planner(
-    make_search(planner, config),
+    PLANNERS[planner](**keywords),
     make_evaluate(env_dynamics(model)),
     horizon=horizon,
     action_low=spec.action_low,
@@ -80,55 +76,52 @@ def make_setup(
     "env": spec.name,
     "dt": spec.dt,
     "planner": planner,
-    "keywords": configuration.to_dict(config),
+    "keywords": keywords,
     "horizon": horizon,
     **loop,
   }
-  return Setup(env, model, translator(env, model), built, config, settings)
+  return Setup(env, model, translator(env, model), built, settings)
 
 
-def make_config(planner: str, keywords: dict[str, Any]) -> Any:
-  """Returns the keywords of a search's factory as a dataclass, defaults filled in.
+def make_keywords(planner: str, given: dict[str, Any], flag: str = "--set ") -> dict[str, Any]:
+  """Returns all keywords of a search's factory, those that are not given at their defaults.
 
   A number of elites keeps its share where only the number of samples is given.
+
+  Args:
+    planner: one of ``PLANNERS``.
+    given: by name; texts are parsed by type.
+    flag: what stands before a name on the command line.
 
   Raises:
     ValueError: an unknown planner or keyword, or a value of another type.
   """
-  factory = PLANNERS[choice("--planner", planner, sorted(PLANNERS))]
-  hints, members = typing.get_type_hints(factory), []
-  for parameter in inspect.signature(factory).parameters.values():
-    if parameter.kind is parameter.VAR_KEYWORD:
-      continue
-    kind, default = hints.get(parameter.name, str), parameter.default
-    if default is parameter.empty:
-      kind, default = kind | None, None
-    members.append((parameter.name, kind, dataclasses.field(default=default)))
-  kind = dataclasses.make_dataclass(planner, members, frozen=True)
-  kind.__doc__ = (inspect.getdoc(factory) or "").replace("Args:", "Attributes:")
-  config = kind()
-  chosen = configuration.override(config, keywords)
-  if "elites" in hints and "elites" not in keywords and config.elites:
-    share = config.elites / config.samples
-    chosen = dataclasses.replace(chosen, elites=max(1, round(share * chosen.samples)))
-  return chosen
+  known = settings_of(PLANNERS[choice("--planner", planner, sorted(PLANNERS))])
+  typed, defaults = {}, {}
+  for name, value in given.items():
+    if name not in known:
+      raise unknown(flag + name, name, planner, known)
+    typed[name] = configuration.parse(flag + name, value, known[name].type)
+  if "elites" in known and "samples" in typed:
+    share = known["elites"].default / known["samples"].default
+    defaults["elites"] = max(1, round(share * typed["samples"]))
+  return complete(known, typed, defaults)
 
 
-def make_search(planner: str, config: Any) -> Search:
-  """Makes a search from its factory's keywords.
+def make_search(planner: str, given: dict[str, Any], flag: str = "--set ") -> Search:
+  """Makes a search from its factory's keywords, see ``make_keywords``.
 
   Raises:
     ValueError: a value that the factory refuses.
   """
-  return PLANNERS[planner](
-    **{f.name: getattr(config, f.name) for f in dataclasses.fields(config)}
-  )
+  return PLANNERS[planner](**make_keywords(planner, given, flag))
 
 
-def describe(planner: str, keywords: dict[str, Any]) -> str:
+def describe(planner: str, given: dict[str, Any]) -> str:
   """Writes every keyword of a search with its value and meaning, for ``--help``."""
-  text = configuration.describe(make_config(planner, keywords))
-  return text.replace("--config.", "--set ")
+  known, values = settings_of(PLANNERS[planner]), make_keywords(planner, given)
+  leaves = {name: known[name]._replace(default=value) for name, value in values.items()}
+  return configuration.describe(leaves, "--set ")
 
 
 def translator(env: Env, model: Env) -> Callable[[EnvState], EnvState]:

@@ -96,12 +96,12 @@ def adam(
       exponent=jnp.asarray(exponent, jnp.float32),
     )
 
-  def sample(state: AdamState, key: Key, size: int) -> Array:
+  def sample(state: AdamState, key: Key, size: int) -> tuple[Array, AdamState]:
     noise = coloured_normal(key, (size, *state.plan.shape), state.exponent)
     # The best plan so far is one of the starts.
     drawn = (state.plan + state.std * noise).at[0].set(state.plan)
     climbing = jnp.take(state.plans, jnp.arange(size) % samples, axis=0)
-    return jnp.where(state.fresh, jnp.clip(drawn, state.low, state.high), climbing)
+    return jnp.where(state.fresh, jnp.clip(drawn, state.low, state.high), climbing), state
 
   def update(state: AdamState, plans: Array, returns: Array, gradients: Array) -> AdamState:
     best = jnp.argmax(returns)

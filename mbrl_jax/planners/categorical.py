@@ -116,16 +116,22 @@ def categorical(
     )
 
   def init(low: Array, high: Array) -> CategoricalState:
-    floats = step_size, temperature, effective, forget, samples
-    floats = [jnp.asarray(x, jnp.float32) for x in floats]
-    uniform = jnp.full((*low.shape, categories), 1.0 / categories, jnp.float32)
-    return CategoricalState(uniform, low, high, *floats)
+    return CategoricalState(
+      probabilities=jnp.full((*low.shape, categories), 1.0 / categories, jnp.float32),
+      low=low,
+      high=high,
+      step_size=jnp.asarray(step_size, jnp.float32),
+      temperature=jnp.asarray(temperature, jnp.float32),
+      effective=jnp.asarray(effective, jnp.float32),
+      forget=jnp.asarray(forget, jnp.float32),
+      ess=jnp.asarray(samples, jnp.float32),
+    )
 
-  def sample(state: CategoricalState, key: Key, size: int) -> Array:
+  def sample(state: CategoricalState, key: Key, size: int) -> tuple[Array, CategoricalState]:
     # One number a draw, where jax.random.categorical takes one for every level.
     edges = jnp.cumsum(state.probabilities, axis=-1)[..., :-1]
     drawn = jax.random.uniform(key, (size, *state.low.shape, 1), jnp.float32)
-    return _values(state, jnp.sum(drawn >= edges, axis=-1))
+    return _values(state, jnp.sum(drawn >= edges, axis=-1)), state
 
   def update(state: CategoricalState, plans: Array, returns: Array) -> CategoricalState:
     if utility == "expected":

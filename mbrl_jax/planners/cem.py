@@ -84,13 +84,19 @@ def cem(
     raise ArgumentError("elites", elites, "exceed {}.", ("samples", samples))
 
   def init(low: Array, high: Array) -> CEMState:
-    floats = jnp.asarray(alpha, jnp.float32), jnp.asarray(epsilon, jnp.float32)
-    return CEMState((low + high) / 2, initial_variance(low, high), low, high, *floats)
+    return CEMState(
+      mean=(low + high) / 2,
+      variance=initial_variance(low, high),
+      low=low,
+      high=high,
+      alpha=jnp.asarray(alpha, jnp.float32),
+      epsilon=jnp.asarray(epsilon, jnp.float32),
+    )
 
-  def sample(state: CEMState, key: Key, size: int) -> Array:
+  def sample(state: CEMState, key: Key, size: int) -> tuple[Array, CEMState]:
     std = jnp.minimum(jnp.sqrt(state.variance), _room(state))
     plans = state.mean + std * truncated_normal(key, (size, *state.mean.shape))
-    return jnp.clip(plans, state.low, state.high)
+    return jnp.clip(plans, state.low, state.high), state
 
   def update(state: CEMState, plans: Array, returns: Array) -> CEMState:
     mean, variance = elite_moments(plans, returns, elites)

@@ -80,16 +80,23 @@ def dial(
   between(0.0, 1.0, iteration_decay=iteration_decay, horizon_decay=horizon_decay)
 
   def init(low: Array, high: Array) -> DIALState:
-    floats = temperature, iteration_decay, horizon_decay, samples
-    floats = [jnp.asarray(x, jnp.float32) for x in floats]
-    std, none = spread * (high - low) / 2, jnp.zeros((), jnp.int32)
-    return DIALState((low + high) / 2, std, low, high, none, *floats)
+    return DIALState(
+      mean=(low + high) / 2,
+      std=spread * (high - low) / 2,
+      low=low,
+      high=high,
+      iteration=jnp.zeros((), jnp.int32),
+      temperature=jnp.asarray(temperature, jnp.float32),
+      iteration_decay=jnp.asarray(iteration_decay, jnp.float32),
+      horizon_decay=jnp.asarray(horizon_decay, jnp.float32),
+      ess=jnp.asarray(samples, jnp.float32),
+    )
 
-  def sample(state: DIALState, key: Key, size: int) -> Array:
+  def sample(state: DIALState, key: Key, size: int) -> tuple[Array, DIALState]:
     noise = annealed_std(state) * normal(key, (size, *state.mean.shape))
     # The present plan competes, as the last one.
     plans = (state.mean + noise).at[-1].set(state.mean)
-    return jnp.clip(plans, state.low, state.high)
+    return jnp.clip(plans, state.low, state.high), state
 
   def update(state: DIALState, plans: Array, returns: Array) -> DIALState:
     unit = magnitude(returns)

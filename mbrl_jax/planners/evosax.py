@@ -5,11 +5,6 @@ box, and is told of the plans as they were scored: clipped to the bounds. Each c
 begins it anew around the best plan so far, shifted: a distribution has its mean there, a
 population is drawn around it. The best plan that was scored is executed.
 
-Asking a strategy changes its state (a swarm's velocities, an evolution strategy's noise), while
-``Search.sample`` returns plans only. So the last plan of each iteration is drawn uniformly, and
-the strategy is asked with a key made of its bits: ``update`` sees that plan and asks again for
-the same state. It is one more candidate, of which the strategy is not told.
-
 A plan without a finite return is told to be worse than all that this control step has seen, by
 as much as those differ, because many strategies add up returns. For the same reason returns
 whose largest lies outside 1e-6 to 1e12 at the first iteration of a control step are divided by
@@ -33,9 +28,6 @@ from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.planners.utility import magnitude
 from mbrl_jax.types import Array, Key, Search
 
-_SEED_NUMBERS = 4
-"""Numbers of a plan that make a key; each is uniform and has some twenty random bits."""
-
 
 class EvosaxState(NamedTuple):
   """State of an evosax strategy; its floats may be changed at any time.
@@ -43,6 +35,7 @@ class EvosaxState(NamedTuple):
   Attributes:
     strategy: evosax's state.
     params: evosax's params, what a user would tune.
+    seed: of what the strategy draws when it is told of the plans sampled last, ``[]`` uint32.
     fresh: the strategy has not been asked in this replan, ``[]`` bool.
     plan, value: best plan of this replan ``[H, A]`` and its return ``[]``.
     unit: what returns are divided by before the strategy is told in this replan, ``[]``.
@@ -53,6 +46,7 @@ class EvosaxState(NamedTuple):
 
   strategy: Any
   params: Any
+  seed: Array
   fresh: Array
   plan: Array
   value: Array
@@ -75,7 +69,7 @@ def evosax(
 
   Args:
     strategy: name of one of ``evosax.algorithms``, or a class like those.
-    samples: population size; each iteration scores one plan more.
+    samples: population size.
     spread: unit of the strategy as a share of half the action range; the strategies' own
       initial deviation is one of these.
     params: values that replace those of the strategy's default params, by name.
@@ -98,26 +92,35 @@ def evosax(
   def init(low: Array, high: Array) -> EvosaxState:
     algorithm = made(low.shape)
     chosen = _strong(_replace(algorithm.default_params, params or {}))
-    middle, none = (low + high) / 2, jnp.float32(-jnp.inf)
     plans = jnp.zeros((samples, *low.shape), jnp.float32)
-    # Of the right shape only: the first update begins it.
+    # Of the right shape only: the first iteration begins it.
     start = _begin(algorithm, jax.random.key(0), plans, plans[:, 0, 0], chosen)
-    std = spread * (high - low) / 2
-    fresh, unit = jnp.asarray(True), jnp.float32(1.0)
-    return EvosaxState(_strong(start), chosen, fresh, middle, none, unit, -none, std, low, high)
+    return EvosaxState(
+      strategy=_strong(start),
+      params=chosen,
+      seed=jnp.zeros((), jnp.uint32),
+      fresh=jnp.asarray(True),
+      plan=(low + high) / 2,
+      value=jnp.float32(-jnp.inf),
+      unit=jnp.float32(1.0),
+      worst=jnp.float32(jnp.inf),
+      std=spread * (high - low) / 2,
+      low=low,
+      high=high,
+    )
 
-  def sample(state: EvosaxState, key: Key, size: int) -> Array:
-    seed = jax.random.uniform(key, state.low.shape, jnp.float32, state.low, state.high)
-    plans, _ = _ask(made(state.low.shape), state, _key_of(seed))
-    rows = jnp.arange(size) % (samples + 1)
-    return jnp.take(jnp.concatenate([plans, seed[None]]), rows, axis=0)
+  def sample(state: EvosaxState, key: Key, size: int) -> tuple[Array, EvosaxState]:
+    ask_key, tell_key = jax.random.split(key)
+    plans, strategy = _ask(made(state.low.shape), state, ask_key)
+    rows = jnp.arange(size) % samples
+    # A seed, because a loop carries keys of one kind, and the caller's may be of any.
+    seed = jax.random.bits(tell_key, (), jnp.uint32)
+    return jnp.take(plans, rows, axis=0), state._replace(strategy=strategy, seed=seed)
 
   def update(state: EvosaxState, plans: Array, returns: Array) -> EvosaxState:
-    algorithm, key = made(state.low.shape), _key_of(plans[samples])
-    _, asked = _ask(algorithm, state, key)
     unit = jnp.where(state.fresh, magnitude(returns), state.unit)
     told, worst = _told(_limited(returns / unit), state.worst)
-    strategy = _tell(algorithm, state, asked, key, plans[:samples], told[:samples])
+    strategy = _tell(made(state.low.shape), state, plans[:samples], told[:samples])
     best = jnp.argmax(returns)
     better = returns[best] > state.value
     return state._replace(
@@ -134,7 +137,7 @@ def evosax(
     plan = shift_plan(state.plan, steps, state.plan[-1])
     return state._replace(fresh=jnp.asarray(True), plan=plan, value=none, worst=-none)
 
-  sizes = lambda iterations: (samples + 1,) * iterations
+  sizes = lambda iterations: (samples,) * iterations
   return Search(init, sample, update, lambda state: state.plan, shift, sizes)
 
 
@@ -174,14 +177,8 @@ def _replace(params: Any, values: Mapping[str, float]) -> Any:
 
 
 def _strong(tree: Any) -> Any:
-  """Makes every leaf an array of a definite type, as a loop must carry it."""
+  """Makes every leaf an array of a definite type."""
   return jax.tree.map(lambda x: jnp.asarray(x, jnp.result_type(x)), tree)
-
-
-def _key_of(seed: Array) -> Key:
-  """Makes a key of the bits of a plan ``[H, A]``."""
-  words = jax.lax.bitcast_convert_type(seed.ravel()[:_SEED_NUMBERS], jnp.uint32)
-  return functools.reduce(jax.random.fold_in, words, jax.random.key(0))
 
 
 def _limited(returns: Array) -> Array:
@@ -215,8 +212,8 @@ def _has_mean(algorithm: Any) -> bool:
 
 
 def _ask(algorithm: Any, state: EvosaxState, key: Key) -> tuple[Array, Any]:
-  """Returns the plans ``[N, H, A]`` that ``key`` makes a strategy try, and its state."""
-  start_key, begin_key, ask_key, _ = jax.random.split(key, 4)
+  """Returns the plans ``[N, H, A]`` that a strategy tries, and its state."""
+  start_key, begin_key, ask_key = jax.random.split(key, 3)
   shape = algorithm.population_size, *state.plan.shape
   noise = jax.random.normal(start_key, shape, jnp.float32)
   drawn = _units(state, state.plan) + noise.at[0].set(0.0)
@@ -229,20 +226,24 @@ def _ask(algorithm: Any, state: EvosaxState, key: Key) -> tuple[Array, Any]:
     # A population is scored as it was drawn before it has offspring.
     units = jnp.where(state.fresh, drawn, units)
   plans = (state.low + state.high) / 2 + state.std * units
-  return jnp.clip(plans, state.low, state.high).astype(jnp.float32), asked
+  plans = jnp.clip(plans, state.low, state.high).astype(jnp.float32)
+  return plans, _typed_as(state.strategy, asked)
 
 
-def _tell(
-  algorithm: Any, state: EvosaxState, asked: Any, key: Key, plans: Array, returns: Array
-) -> Any:
+def _tell(algorithm: Any, state: EvosaxState, plans: Array, returns: Array) -> Any:
   """Returns the strategy's state after ``plans [N, H, A]`` had finite ``returns [N]``."""
-  begin_key, tell_key = jax.random.split(jax.random.split(key, 4)[3])
+  begin_key, tell_key = jax.random.split(jax.random.key(state.seed))
   units = _units(state, plans)
-  strategy, _ = algorithm.tell(tell_key, units, -returns, asked, state.params)
+  strategy, _ = algorithm.tell(tell_key, units, -returns, state.strategy, state.params)
   if not _has_mean(algorithm):
     begun = _begin(algorithm, begin_key, units, -returns, state.params)
     strategy = _choose(state.fresh, begun, strategy)
-  return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), strategy, state.strategy)
+  return _typed_as(state.strategy, strategy)
+
+
+def _typed_as(old: Any, new: Any) -> Any:
+  """Returns ``new`` in the types of ``old``, as a loop must carry it."""
+  return jax.tree.map(lambda new, old: jnp.asarray(new, old.dtype), new, old)
 
 
 def _choose(first: Array, a: Any, b: Any) -> Any:

@@ -90,20 +90,28 @@ def icem(
     return tuple(max(int(samples / decay**i), 2 * elites) for i in range(iterations))
 
   def init(low: Array, high: Array) -> ICEMState:
-    floats = [jnp.asarray(x, jnp.float32) for x in (alpha, exponent, spread)]
     middle = (low + high) / 2
-    copies = jnp.broadcast_to(middle, (kept, *middle.shape))
-    std = spread * (high - low) / 2
-    return ICEMState(middle, std, copies, middle, jnp.float32(-jnp.inf), low, high, *floats)
+    return ICEMState(
+      mean=middle,
+      std=spread * (high - low) / 2,
+      kept=jnp.broadcast_to(middle, (kept, *middle.shape)),
+      plan=middle,
+      value=jnp.float32(-jnp.inf),
+      low=low,
+      high=high,
+      alpha=jnp.asarray(alpha, jnp.float32),
+      exponent=jnp.asarray(exponent, jnp.float32),
+      spread=jnp.asarray(spread, jnp.float32),
+    )
 
-  def sample(state: ICEMState, key: Key, size: int) -> Array:
+  def sample(state: ICEMState, key: Key, size: int) -> tuple[Array, ICEMState]:
     memory = jnp.concatenate([state.kept, state.mean[None]])
     # A few plans, asked for only to be looked at, are all new.
     memory = memory if size > len(memory) else memory[:0]
     shape = (size - len(memory), *state.mean.shape)
     drawn = state.mean + state.std * coloured_normal(key, shape, state.exponent)
     plans = jnp.concatenate([drawn, memory])
-    return jnp.clip(plans, state.low, state.high)
+    return jnp.clip(plans, state.low, state.high), state
 
   def update(state: ICEMState, plans: Array, returns: Array) -> ICEMState:
     return _update(state, plans, returns, elites)

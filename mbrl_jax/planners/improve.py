@@ -65,11 +65,12 @@ def improve(
 
   def iterate(now: Progress, key: Key, size: int) -> Progress:
     sample_key, score_key = jax.random.split(key)
-    plans = jnp.concatenate([search.sample(now.search, sample_key, size), proposed])
+    sampled, asked = search.sample(now.search, sample_key, size)
+    plans = jnp.concatenate([sampled, proposed])
     returns, *gradients = _score(search, score, plans, score_key)
     finite = jnp.isfinite(returns)
     usable = jnp.where(finite, returns, -jnp.inf)
-    updated = search.update(now.search, plans, usable, *gradients)
+    updated = search.update(asked, plans, usable, *gradients)
     sound = _is_sound(updated, now.search)
     keep = lambda new, old: jnp.where(finite.any() & sound, new, old)
     state = jax.tree.map(keep, updated, now.search)

@@ -154,12 +154,22 @@ def mirror_descent(
 
   def init(low: Array, high: Array) -> MirrorDescentState:
     initial = jnp.square(spread * (high - low) / 2)
-    floats = step_size, temperature, effective, forget, samples
-    floats = [jnp.asarray(x, jnp.float32) for x in floats]
-    start = jnp.diag(initial.ravel()) if full else initial
-    return MirrorDescentState((low + high) / 2, start, low, high, initial, *floats)
+    return MirrorDescentState(
+      mean=(low + high) / 2,
+      covariance=jnp.diag(initial.ravel()) if full else initial,
+      low=low,
+      high=high,
+      initial=initial,
+      step_size=jnp.asarray(step_size, jnp.float32),
+      temperature=jnp.asarray(temperature, jnp.float32),
+      effective=jnp.asarray(effective, jnp.float32),
+      forget=jnp.asarray(forget, jnp.float32),
+      ess=jnp.asarray(samples, jnp.float32),
+    )
 
-  def sample(state: MirrorDescentState, key: Key, size: int) -> Array:
+  def sample(
+    state: MirrorDescentState, key: Key, size: int
+  ) -> tuple[Array, MirrorDescentState]:
     noise = normal(key, (size, *state.mean.shape))
     if full:
       jitter = jnp.diag(_JITTER * state.initial.ravel())
@@ -168,7 +178,7 @@ def mirror_descent(
       noise = drawn.reshape(noise.shape)
     else:
       noise = jnp.sqrt(state.covariance) * noise
-    return jnp.clip(state.mean + noise, state.low, state.high)
+    return jnp.clip(state.mean + noise, state.low, state.high), state
 
   def update(state: MirrorDescentState, plans: Array, returns: Array) -> MirrorDescentState:
     if utility == "expected":

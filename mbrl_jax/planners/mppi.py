@@ -94,13 +94,21 @@ def mppi(
   between(0.0, 1.0, effective=effective, base=base)
 
   def init(low: Array, high: Array) -> MPPIState:
-    floats = temperature, base, exponent, effective, samples
-    floats = [jnp.asarray(x, jnp.float32) for x in floats]
-    return MPPIState((low + high) / 2, spread * (high - low) / 2, low, high, *floats)
+    return MPPIState(
+      mean=(low + high) / 2,
+      std=spread * (high - low) / 2,
+      low=low,
+      high=high,
+      temperature=jnp.asarray(temperature, jnp.float32),
+      base=jnp.asarray(base, jnp.float32),
+      exponent=jnp.asarray(exponent, jnp.float32),
+      effective=jnp.asarray(effective, jnp.float32),
+      ess=jnp.asarray(samples, jnp.float32),
+    )
 
-  def sample(state: MPPIState, key: Key, size: int) -> Array:
+  def sample(state: MPPIState, key: Key, size: int) -> tuple[Array, MPPIState]:
     noise = coloured_normal(key, (size, *state.mean.shape), state.exponent)
-    return jnp.clip(state.mean + state.std * noise, state.low, state.high)
+    return jnp.clip(state.mean + state.std * noise, state.low, state.high), state
 
   def update(state: MPPIState, plans: Array, returns: Array) -> MPPIState:
     pull = state.mean / jnp.square(state.std)

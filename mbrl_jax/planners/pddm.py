@@ -76,16 +76,24 @@ def pddm(
 
   def init(low: Array, high: Array) -> PDDMState:
     middle = (low + high) / 2
-    floats = [jnp.asarray(x, jnp.float32) for x in (kappa, beta, samples)]
-    return PDDMState(middle, spread * (high - low) / 2, middle[0], low, high, *floats)
+    return PDDMState(
+      mean=middle,
+      std=spread * (high - low) / 2,
+      previous=middle[0],
+      low=low,
+      high=high,
+      kappa=jnp.asarray(kappa, jnp.float32),
+      beta=jnp.asarray(beta, jnp.float32),
+      ess=jnp.asarray(samples, jnp.float32),
+    )
 
-  def sample(state: PDDMState, key: Key, size: int) -> Array:
+  def sample(state: PDDMState, key: Key, size: int) -> tuple[Array, PDDMState]:
     noise = state.std * normal(key, (size, *state.mean.shape))
     if as_released:
       plans = smooth(state.mean + noise, state.beta, state.previous)
     else:
       plans = state.mean + smooth(noise, state.beta, jnp.zeros_like(state.previous))
-    return jnp.clip(plans, state.low, state.high)
+    return jnp.clip(plans, state.low, state.high), state
 
   def update(state: PDDMState, plans: Array, returns: Array) -> PDDMState:
     moved, factor = near_zero(returns, 1 / state.kappa)

@@ -57,14 +57,21 @@ def predictive_sampling(
   positive(samples=samples, spread=spread)
 
   def init(low: Array, high: Array) -> PredictiveSamplingState:
-    std = spread * (high - low) / 2
-    return PredictiveSamplingState((low + high) / 2, std, low, high, jnp.float32(exponent))
+    return PredictiveSamplingState(
+      plan=(low + high) / 2,
+      std=spread * (high - low) / 2,
+      low=low,
+      high=high,
+      exponent=jnp.asarray(exponent, jnp.float32),
+    )
 
-  def sample(state: PredictiveSamplingState, key: Key, size: int) -> Array:
+  def sample(
+    state: PredictiveSamplingState, key: Key, size: int
+  ) -> tuple[Array, PredictiveSamplingState]:
     noise = coloured_normal(key, (size, *state.plan.shape), state.exponent)
     # The present plan competes, as the last one.
     plans = (state.plan + state.std * noise).at[-1].set(state.plan)
-    return jnp.clip(plans, state.low, state.high)
+    return jnp.clip(plans, state.low, state.high), state
 
   def update(
     state: PredictiveSamplingState, plans: Array, returns: Array

@@ -41,11 +41,15 @@ def random_shooting(samples: int = 2000) -> Search:
   positive(samples=samples)
 
   def init(low: Array, high: Array) -> RandomShootingState:
-    return RandomShootingState((low + high) / 2, jnp.float32(-jnp.inf), low, high)
+    return RandomShootingState(
+      plan=(low + high) / 2, value=jnp.float32(-jnp.inf), low=low, high=high
+    )
 
-  def sample(state: RandomShootingState, key: Key, size: int) -> Array:
+  def sample(
+    state: RandomShootingState, key: Key, size: int
+  ) -> tuple[Array, RandomShootingState]:
     shape = size, *state.low.shape
-    return jax.random.uniform(key, shape, jnp.float32, state.low, state.high)
+    return jax.random.uniform(key, shape, jnp.float32, state.low, state.high), state
 
   def update(state: RandomShootingState, plans: Array, returns: Array) -> RandomShootingState:
     best = jnp.argmax(returns)

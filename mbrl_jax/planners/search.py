@@ -165,7 +165,8 @@ def make_planner(
     return output, plan_state._replace(age=age, committed=committed)
 
   def sample(plan_state: PlanState, key: Key, size: int) -> Array:
-    return plans_of(search.sample(plan_state.search, key, size), plan_state.phase)
+    plans, _ = search.sample(plan_state.search, key, size)
+    return plans_of(plans, plan_state.phase)
 
   return Planner(init, plan, sample)
 

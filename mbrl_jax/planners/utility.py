@@ -45,7 +45,7 @@ def check_utility(
     choice("utility", utility, UTILITIES)
   positive(samples=samples, elites=elites, temperature=temperature)
   between(0.0, 1.0, effective=effective)
-  if elites > samples:
+  if utility == "threshold" and elites > samples:
     raise ArgumentError("elites", elites, "exceed {}.", ("samples", samples))
 
 

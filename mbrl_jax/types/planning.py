@@ -60,8 +60,12 @@ class EvaluateFn(Protocol):
 class SampleFn(Protocol):
   """Asks a search for plans."""
 
-  def __call__(self, state: Any, key: Key, size: int) -> Array:
-    """Returns plans ``[size, H, A]`` within the bounds; ``size`` is static."""
+  def __call__(self, state: Any, key: Key, size: int) -> tuple[Array, Any]:
+    """Returns plans ``[size, H, A]`` within the bounds, and the state for ``update``.
+
+    ``size`` is static. Most searches return the state as it was; one that remembers what it
+    drew (velocities of a swarm, noise) keeps that in it.
+    """
 
 
 class UpdateFn(Protocol):
@@ -70,8 +74,9 @@ class UpdateFn(Protocol):
   def __call__(self, state: Any, plans: Array, returns: Array) -> Any:
     """Returns the state after ``plans [N, H, A]`` had ``returns [N]``.
 
-    A return of -inf marks a plan that must not win. A search with ``gradients`` gets
-    them as one more argument.
+    ``state`` is the one that ``sample`` returned with the plans; behind those may stand
+    proposals. A return of -inf marks a plan that must not win. A search with ``gradients``
+    gets them as one more argument.
     """
 
 

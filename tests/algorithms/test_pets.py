@@ -22,7 +22,9 @@ from mbrl_jax.types import EnvSpec, EnvState, Transition
 
 LENGTH = 10
 MODEL = ModelConfig(members=2, hidden=(16,), weight_decay=(0.0, 0.0))
-PLANNER = PlannerConfig(samples=20, elites=4, iterations=2, horizon=4, particles=4)
+PLANNER = PlannerConfig(
+  iterations=2, horizon=4, particles=4, settings={"samples": 20, "elites": 4}
+)
 CONFIG = Config(
   trials=3, model=MODEL, planner=PLANNER, fit=FitConfig(epochs=10, learning_rate=1e-2)
 )
@@ -259,7 +261,7 @@ def test_predictions_begin_with_the_action_that_is_executed(short):
     ({"kind": "D", "propagation": "E", "members": 5}, {}),
     ({"kind": "P", "propagation": "MM"}, {}),
     ({"kind": "DE", "propagation": "DS"}, {"name": "random_shooting"}),
-    ({"kind": "PE", "propagation": "TS1"}, {"name": "icem", "iterations": 1, "elites": 2}),
+    ({"kind": "PE", "propagation": "TS1"}, {"name": "icem", "iterations": 1}),
     ({"kind": "GP", "propagation": "E", "inducing": 8}, {"replan_every": 2}),
   ],
   ids=["D-E", "P-MM", "DE-DS-random", "PE-TS1-icem", "GP-E-repeat"],
@@ -268,7 +270,7 @@ def test_kinds_and_planners_combine(model, planner):
   config = dataclasses.replace(
     CONFIG,
     model=dataclasses.replace(MODEL, **model),
-    planner=dataclasses.replace(PLANNER, **planner),
+    planner=dataclasses.replace(PLANNER.select(planner.get("name", "cem")), **planner),
   )
   state, history, _ = run(pendulum(), config, 2, steps=LENGTH)
   assert np.isfinite(history[-1]["transition"].obs).all()
@@ -285,7 +287,13 @@ def test_kinds_and_planners_combine(model, planner):
     ("model", {"kind": "P"}, "'P' has one net"),
     ("planner", {"particles": 5}, "planner.particles=5 do not divide among slices=2"),
     ("planner", {"name": "cemm"}, "planner.name='cemm' is not known. Did you mean 'cem'"),
-    ("planner", {"elites": 50}, "planner.elites=50 exceed planner.samples=20"),
+    (
+      "planner",
+      {"settings": {"samples": 20, "elites": 50}},
+      "planner.elites=50 exceed planner.samples=20",
+    ),
+    ("planner", {"name": "mppi"}, "planner.elites is no setting of mppi: it has samples, temp"),
+    ("planner", {"settings": {"alpha": "x"}}, "planner.alpha='x' is not of the right type"),
     ("fit", {"learning_rate": 0.0}, r"fit\.learning_rate=0.0 must be positive"),
     (None, {"init_trials": 0}, "init_trials=0 must be positive"),
   ],

@@ -97,12 +97,13 @@ def test_a_small_run_writes_table_and_picture(tmp_path):
   out = tmp_path / "sub" / "planners"
   done = run(
     "--planners=predictive_sampling,cem", "--envs=pendulum", "--seeds=2", "--episode=4",
-    "--iterations=1", "--horizon=5", "--knots=0", f"--out={out}",
+    "--iterations=1", "--horizon=5", "--knots=0", f"--out={out}", "--set", "cem.samples=100",
   )  # fmt: skip
   assert done.returncode == 0, done.stderr[-2000:]
   rows = read(f"{out}.csv")
   assert [row["planner"] for row in rows] == ["predictive_sampling", "cem"]
-  assert [int(row["model_steps"]) for row in rows] == [5 * 128, 5 * 400]
+  assert [int(row["model_steps"]) for row in rows] == [5 * 128, 5 * 100]
+  assert [row["settings"] for row in rows] == ["", "samples=100"]
   assert min(float(row["behind"]) for row in rows) == 0
   assert {row["episode"] for row in rows} == {"4"} and {row["seeds"] for row in rows} == {"2"}
   assert (tmp_path / "sub" / "planners.png").stat().st_size > 5000

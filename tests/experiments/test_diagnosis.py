@@ -246,7 +246,7 @@ def test_effective_sizes_lie_between_one_plan_and_all(search):
   low, high = -np.ones((3, 1), np.float32), np.ones((3, 1), np.float32)
   state = search.init(low, high)
   assert state.ess == 8
-  plans = search.sample(state, jax.random.key(0), 8)
+  plans, state = search.sample(state, jax.random.key(0), 8)
   assert search.update(state, plans, jnp.zeros(8)).ess == pytest.approx(8, rel=1e-4)
   best = jnp.where(jnp.arange(8) == 3, 0.0, -1e9)
   assert search.update(state, plans, best).ess == pytest.approx(1, rel=1e-3)

@@ -20,7 +20,7 @@ from experiments import command, plan
 from experiments.planning import control
 from experiments.planning.options import build
 from experiments.planning.session import Session
-from experiments.planning.setup import make_config, make_setup, parse_cost
+from experiments.planning.setup import make_keywords, make_setup, parse_cost
 from mbrl_jax.envs import double_integrator, make_env
 from mbrl_jax.runtime.panel import Panel
 from mbrl_jax.runtime.progress import Progress
@@ -300,7 +300,10 @@ def test_the_slowest_pace_can_be_stopped(tmp_path):
     (["--env=pendulum", "--mjcf=a.xml"], "Give either --env"),
     (["--env=pendulm"], "Did you mean 'pendulum'"),
     (["--env=pendulum", "--planner=cmx"], "Did you mean 'cem'"),
-    (["--env=pendulum", "--set", "alhpa=1"], "--set alhpa is not known. Did you mean 'alpha'"),
+    (
+      ["--env=pendulum", "--set", "alhpa=1"],
+      "--set alhpa is no setting of cem (did you mean alpha?): it has samples, elites, alpha, ",
+    ),
     (["--env=pendulum", "--set", "alpha=x"], "--set alpha='x' is not of the right type"),
     (["--env=pendulum", "--set", "alpha"], "not NAME=VALUE"),
     (["--env=pendulum", "--set", "alpha=7"], "--set alpha=7.0 must lie between 0.0 and 1.0"),
@@ -335,8 +338,8 @@ def test_a_missing_screen_is_said_at_once(monkeypatch):
 
 
 def test_elites_keep_their_share_of_the_samples():
-  assert make_config("cem", {"samples": "50"}).elites == 5
-  assert make_config("cem", {"samples": "50", "elites": "20"}).elites == 20
+  assert make_keywords("cem", {"samples": "50"})["elites"] == 5
+  assert make_keywords("cem", {"samples": "50", "elites": "20"})["elites"] == 20
   assert build(parse("--env=pendulum"), {}).settings["keywords"]["elites"] == 13
 
 

@@ -32,7 +32,7 @@ from mbrl_jax.algorithms.parts.model import FitConfig, ModelConfig
 from mbrl_jax.algorithms.parts.world_model import WorldConfig
 from mbrl_jax.envs import env_dynamics, make_env
 from mbrl_jax.ops.stream import stream_key
-from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner, policy_plans
+from mbrl_jax.planners import SEARCHES, evosax, make_evaluate, make_planner, policy_plans
 from mbrl_jax.types import Dynamics
 
 AGENT = AgentConfig(hidden=(4,), batch_size=4, updates_per_step=2)
@@ -50,7 +50,9 @@ PETS = pets.Config(
   log_predictions=True,
   model=ModelConfig(members=2, hidden=(4,), weight_decay=(0.0,)),
   fit=FitConfig(epochs=2, batch_size=8),
-  planner=PlannerConfig(**SIZES, particles=4),
+  planner=PlannerConfig(
+    horizon=2, iterations=2, particles=4, settings={"samples": 6, "elites": 2}
+  ),
 )
 TWO = {"rollout_schedule": (0, 1, 2, 2), "copies": 3}
 CONFIGS = {
@@ -148,11 +150,14 @@ def plan_twice(search, evaluate, proposals=()):
   return recorder
 
 
-@pytest.mark.parametrize("name", SEARCHES)
+@pytest.mark.parametrize("name", [*SEARCHES, "evosax"])
 def test_a_search_consumes_every_key_once(name):
-  """But for ``evosax``, whose update asks its strategy once more with the same key."""
-  elites = name in ("cem", "icem", "mirror_descent", "categorical")
-  search = SEARCHES[name](6, **({"elites": 2} if elites else {}))
+  if name == "evosax":
+    pytest.importorskip("evosax")
+    search = evosax("PSO", samples=6)
+  else:
+    elites = name in ("cem", "icem", "mirror_descent", "categorical")
+    search = SEARCHES[name](6, **({"elites": 2} if elites else {}))
   recorder = plan_twice(search, make_evaluate(noisy_point()))
   assert not recorder.violations() and len(recorder.consumed) > 50
 

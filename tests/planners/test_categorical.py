@@ -16,7 +16,7 @@ def problem(**settings):
   search = categorical(N, categories=C, **settings)
   p = jax.nn.softmax(jax.random.normal(jax.random.key(5), (H, A, C)))
   state = search.init(LOW, HIGH)._replace(probabilities=p)
-  plans = search.sample(state, jax.random.key(0), N)
+  plans, state = search.sample(state, jax.random.key(0), N)
   return search, state, plans, jax.random.normal(jax.random.key(1), (N,))
 
 
@@ -29,7 +29,7 @@ def onehots(plans):
 
 def test_samples_are_levels_drawn_by_their_probabilities():
   search, state, *_ = problem()
-  plans = search.sample(state, jax.random.key(2), 20_000)
+  plans, state = search.sample(state, jax.random.key(2), 20_000)
   np.testing.assert_allclose(onehots(plans).mean(0), state.probabilities, atol=0.015)
   # Bounds 0 to C - 1 give the very numbers of the actions.
   assert set(np.unique(plans[..., 0])) == {0.0, 1.0, 2.0, 3.0}
@@ -47,7 +47,7 @@ def test_samples_are_levels_drawn_by_their_probabilities():
 def test_g_rows_of_probabilities_sum_to_one(settings):
   search, state, *_ = problem(**settings)
   for i in range(10):
-    plans = search.sample(state, jax.random.key(i), N)
+    plans, state = search.sample(state, jax.random.key(i), N)
     returns = jnp.sum(-jnp.square(plans), axis=(1, 2)).at[i].set(-jnp.inf)
     state = search.shift(search.update(state, plans, returns), i % 2)
     np.testing.assert_allclose(state.probabilities.sum(-1), 1.0, atol=1e-5)

@@ -23,7 +23,7 @@ def test_noise_shrinks_with_iterations_and_towards_the_present(iteration):
   for _ in range(iteration):
     state = search.update(state, jnp.zeros((3, 5, 2)), jnp.arange(3.0))
   mean = jnp.linspace(-1.0, 1.0, 10).reshape(5, 2)
-  plans = search.sample(state._replace(mean=mean), jax.random.key(0), 8000)
+  plans, _ = search.sample(state._replace(mean=mean), jax.random.key(0), 8000)
   np.testing.assert_array_equal(plans[-1], mean)
   std = np.asarray(plans).std(0)
   np.testing.assert_allclose(std, np.stack([deviation(iteration)] * 2, 1), rtol=0.05)
@@ -41,7 +41,7 @@ def test_the_shift_begins_the_annealing_anew():
 def test_weights_follow_from_the_standardised_returns():
   search = dial(40, temperature=0.3)
   state = search.init(LOW, HIGH)
-  plans = search.sample(state, jax.random.key(0), 40)
+  plans, state = search.sample(state, jax.random.key(0), 40)
   returns = 50.0 * jax.random.normal(jax.random.key(1), (40,)).at[4].set(-jnp.inf)
   mean = search.update(state, plans, returns).mean
   kept = np.arange(40) != 4
@@ -54,7 +54,7 @@ def test_weights_follow_from_the_standardised_returns():
 def test_neither_the_scale_nor_the_origin_of_the_returns_matters():
   search = dial(40)
   state = search.init(LOW, HIGH)
-  plans = search.sample(state, jax.random.key(0), 40)
+  plans, state = search.sample(state, jax.random.key(0), 40)
   returns = jax.random.normal(jax.random.key(1), (40,))
   a, b = (search.update(state, plans, r).mean for r in (returns, 64.0 * returns - 32.0))
   np.testing.assert_allclose(a, b, atol=1e-3)
@@ -65,5 +65,5 @@ def test_neither_the_scale_nor_the_origin_of_the_returns_matters():
 def test_a_single_knot_has_the_full_deviation():
   search = dial(4000, **SETTINGS)
   state = search.init(LOW[:1], HIGH[:1])
-  plans = search.sample(state, jax.random.key(0), 4000)
+  plans, state = search.sample(state, jax.random.key(0), 4000)
   np.testing.assert_allclose(np.asarray(plans).std(0), 0.2 * 20.0, rtol=0.05)

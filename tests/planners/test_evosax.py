@@ -46,6 +46,7 @@ def test_converges_past_broken_plans_and_never_retraces(name):
   assert np.sum(np.square(output.plan - TARGET)) < 0.01 * start
   assert output.plan[0, 0] <= 1.5 and is_finite(state.search.strategy)
   assert plan._cache_size() == 1
+  plan(TARGET, None, state, jax.random.key(9, impl="rbg"))
 
 
 @pytest.mark.slow
@@ -55,21 +56,21 @@ def test_other_keys_try_other_plans_within_the_bounds(name):
   planner = make(name)
   search, state = evosax(name, 32), planner.init().search
   for _ in range(2):  # begun anew, then asked
-    a, b = (np.asarray(search.sample(state, jax.random.key(i), 33)) for i in (0, 1))
+    (a, asked), (b, _) = (search.sample(state, jax.random.key(i), 32) for i in (0, 1))
+    a, b = np.asarray(a), np.asarray(b)
     assert (a >= LOW).all() and (a <= HIGH).all()
     assert np.median(np.abs(a - b)) > 0.01
-    state = search.update(state, a, bandit(TARGET, None, a, None))
-  assert search.sample(state, jax.random.key(0), 5).shape == (5, 2, 2)
+    state = search.update(asked, a, bandit(TARGET, None, a, None))
+  for size in (5, 40):
+    assert search.sample(state, jax.random.key(0), size)[0].shape == (size, 2, 2)
 
 
 @pytest.mark.slow
 @needs_evosax
 @every_strategy
 def test_asking_and_telling_is_what_evosax_does_by_itself(name):
-  """Their loop, with the keys that the plans carry, reaches the same state."""
+  """Their loop, with the same keys, reaches the same state."""
   from evosax.algorithms import algorithms
-
-  from mbrl_jax.planners.evosax import _key_of
 
   goal = jnp.zeros((2, 2))
   score = lambda plans: -jnp.sum(jnp.square(plans - goal), axis=(1, 2))
@@ -78,9 +79,9 @@ def test_asking_and_telling_is_what_evosax_does_by_itself(name):
   theirs = algorithms[name](population_size=32, solution=goal)
   params = theirs.default_params
   for i in range(3):
-    plans = search.sample(state, jax.random.key(i), 33)
-    start_key, begin_key, ask_key, end_key = jax.random.split(_key_of(plans[32]), 4)
-    again_key, tell_key = jax.random.split(end_key)
+    plans, state = search.sample(state, jax.random.key(i), 32)
+    start_key, begin_key, ask_key = jax.random.split(jax.random.split(jax.random.key(i))[0], 3)
+    again_key, tell_key = jax.random.split(jax.random.key(state.seed))
     state = search.update(state, plans, score(plans))
     if name == "PSO" and i == 0:
       x = jax.random.normal(start_key, (32, 2, 2)).at[0].set(0.0)
@@ -89,7 +90,7 @@ def test_asking_and_telling_is_what_evosax_does_by_itself(name):
       them = theirs.init(begin_key, goal, params) if i == 0 else them
       x, them = theirs.ask(ask_key, them, params)
       them, _ = theirs.tell(tell_key, x, -score(10.0 * x), them, params)
-    np.testing.assert_allclose(plans[:32], 10.0 * x, rtol=1e-3, atol=1e-3)
+    np.testing.assert_allclose(plans, 10.0 * x, rtol=1e-3, atol=1e-3)
   for ours, other in zip(*map(jax.tree.leaves, (state.strategy, them)), strict=True):
     np.testing.assert_allclose(ours, other, rtol=1e-2, atol=1e-2)
 
@@ -98,15 +99,15 @@ def test_asking_and_telling_is_what_evosax_does_by_itself(name):
 def test_the_best_plan_wins_whoever_made_it_and_the_next_replan_begins_there():
   search = evosax("CMA_ES", 32, spread=0.01)
   state = search.init(jnp.broadcast_to(LOW, (3, 2)), jnp.broadcast_to(HIGH, (3, 2)))
-  plans = search.sample(state, jax.random.key(0), 33)
+  plans, state = search.sample(state, jax.random.key(0), 32)
   proposal = jnp.asarray([[[0.1, -0.1], [0.2, -0.2], [0.3, -0.3]]])
-  returns = jnp.full(34, -jnp.inf).at[:5].set(-10.0).at[33].set(0.0)
+  returns = jnp.full(33, -jnp.inf).at[:5].set(-10.0).at[32].set(0.0)
   state = search.update(state, jnp.concatenate([plans, proposal]), returns)
   assert is_finite(state.strategy)
   np.testing.assert_array_equal(search.mean(state), proposal[0])
   state = search.shift(state, 1)
   np.testing.assert_allclose(search.mean(state), [[0.2, -0.2], [0.3, -0.3], [0.3, -0.3]])
-  nearby = search.sample(state, jax.random.key(1), 32)
+  nearby, state = search.sample(state, jax.random.key(1), 32)
   np.testing.assert_allclose(nearby.mean(0), search.mean(state), atol=0.02)
 
 
@@ -125,7 +126,7 @@ def test_plans_without_a_return_are_told_to_be_the_worst():
 def test_params_are_data_and_can_be_set():
   search = evosax("CMA_ES", 2000, spread=0.1, params={"std_init": 0.5})
   state = search.init(jnp.full((1, 2), -4.0), jnp.full((1, 2), 4.0))
-  deviation = lambda s: np.asarray(search.sample(s, jax.random.key(0), 2000)).std(0)
+  deviation = lambda s: np.asarray(search.sample(s, jax.random.key(0), 2000)[0]).std(0)
   np.testing.assert_allclose(deviation(state), 0.1 * 4.0 * 0.5, rtol=0.1)
   wider = state._replace(params=state.params.replace(std_init=jnp.float32(1.0)))
   np.testing.assert_allclose(deviation(wider), 0.1 * 4.0, rtol=0.1)

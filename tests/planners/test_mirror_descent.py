@@ -21,7 +21,7 @@ def problem(**settings):
   search = mirror_descent(N, **settings)
   state = search.init(LOW, HIGH)
   state = state._replace(mean=0.3 * jax.random.normal(jax.random.key(5), (H, A)))
-  plans = search.sample(state, jax.random.key(0), N)
+  plans, state = search.sample(state, jax.random.key(0), N)
   return search, state, plans, jax.random.normal(jax.random.key(1), (N,))
 
 
@@ -104,7 +104,7 @@ def test_f_the_covariance_stays_positive_semi_definite():
   search, state, *_ = problem(covariance="full", utility="threshold", elites=2, step_size=0.9)
   sample = jax.jit(lambda state, key: search.sample(state, key, N))
   for i in range(20):
-    plans = sample(state, jax.random.key(i))
+    plans, state = sample(state, jax.random.key(i))
     assert np.isfinite(plans).all()
     returns = -jnp.sum(jnp.square(plans), axis=(1, 2))
     state = search.update(state, plans, returns)
@@ -117,7 +117,7 @@ def test_h_a_quadratic_return_has_the_tilted_gaussian_as_its_limit():
   scale = {"temperature": 0.5, "effective": 0.0, "spread": 0.1}
   search = mirror_descent(200_000, covariance="diagonal", step_size=0.6, **scale)
   state = search.init(jnp.full((1, 1), -10.0), jnp.full((1, 1), 10.0))
-  plans = search.sample(state, jax.random.key(0), 200_000)
+  plans, state = search.sample(state, jax.random.key(0), 200_000)
   after = search.update(state, plans, -0.5 * jnp.square(plans[:, 0, 0] - 1.0))
   tilted, variance = 1.0 / (1.0 + 0.5), 0.5 / (1.0 + 0.5)
   np.testing.assert_allclose(after.mean, [[0.6 * tilted]], atol=0.01)
@@ -161,7 +161,7 @@ def test_i_expected_utility_under_kl_is_the_natural_gradient():
   """On average the variance times the gradient of the expected return."""
   search = mirror_descent(200_000, utility="expected", step_size=0.5, spread=0.05)
   start = search.init(jnp.full((1, 1), -10.0), jnp.full((1, 1), 10.0))
-  plans = search.sample(start, jax.random.key(0), 200_000)
+  plans, _ = search.sample(start, jax.random.key(0), 200_000)
   after = search.update(start, plans, 3.0 * plans[:, 0, 0])
   np.testing.assert_allclose(after.mean, [[0.5 * 3.0 * 0.5**2]], rtol=0.02)
 
@@ -194,7 +194,8 @@ def test_full_covariance_is_what_samples_have():
   state = search.init(LOW, HIGH)
   basis = jax.random.normal(jax.random.key(2), (H * A, H * A)) / 20
   state = state._replace(covariance=basis @ basis.T + 1e-3 * jnp.eye(H * A))
-  rows = np.asarray(search.sample(state, jax.random.key(3), 40_000)).reshape(40_000, -1)
+  plans, _ = search.sample(state, jax.random.key(3), 40_000)
+  rows = np.asarray(plans).reshape(40_000, -1)
   np.testing.assert_allclose(np.cov(rows.T), state.covariance, atol=3e-3)
 
 

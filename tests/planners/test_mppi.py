@@ -18,7 +18,7 @@ def started(horizon=3, **settings):
 @pytest.mark.parametrize("base", [0.0, 0.7])
 def test_update_follows_the_equations(base):
   search, state = started(samples=50, temperature=0.8, base=base)
-  plans = search.sample(state, jax.random.key(0), 50)
+  plans, state = search.sample(state, jax.random.key(0), 50)
   returns = -jnp.sum(jnp.square(plans - 1.0), axis=(1, 2))
   mean = np.asarray(search.update(state, plans, returns).mean)
 
@@ -72,7 +72,7 @@ def test_a_quadratic_return_has_the_tilted_gaussian_as_its_limit():
   """Tilting N(u, s^2) by exp(-(v - g)^2 / (2 lam)) has the mean of two Gaussians' product."""
   search = mppi(200_000, temperature=0.5, spread=0.1)
   state = search.init(jnp.full((1, 1), -10.0), jnp.full((1, 1), 10.0))
-  plans = search.sample(state, jax.random.key(0), 200_000)
+  plans, state = search.sample(state, jax.random.key(0), 200_000)
   after = search.update(state, plans, -0.5 * jnp.square(plans[:, 0, 0] - 1.0))
   np.testing.assert_allclose(after.mean, [[1.0 / (1.0 + 0.5)]], atol=0.01)
 

@@ -15,7 +15,7 @@ def test_samples_are_filtered_as_stated(as_released):
   search = pddm(20, beta=0.3, spread=0.2, as_released=as_released)
   mean = jax.random.normal(jax.random.key(1), (5, 2))
   state = search.init(LOW, HIGH)._replace(mean=mean, previous=jnp.array([0.5, -0.5]))
-  plans = np.asarray(search.sample(state, jax.random.key(0), 20))
+  plans = np.asarray(search.sample(state, jax.random.key(0), 20)[0])
   noise = 0.2 * 4.0 * np.asarray(jax.random.normal(jax.random.key(0), (20, 5, 2)), np.float64)
   for i in range(20):
     last = np.array([0.5, -0.5]) if as_released else np.zeros(2)
@@ -29,7 +29,7 @@ def test_samples_are_filtered_as_stated(as_released):
 def test_the_mean_is_weighted_by_the_exponentiated_returns():
   search = pddm(30, kappa=2.0)
   state = search.init(LOW, HIGH)
-  plans = search.sample(state, jax.random.key(0), 30)
+  plans, state = search.sample(state, jax.random.key(0), 30)
   returns = jax.random.normal(jax.random.key(1), (30,)).at[4].set(-jnp.inf)
   weights = np.exp(2.0 * np.asarray(returns, np.float64))
   expected = (weights[:, None, None] * np.asarray(plans)).sum(0) / weights.sum()

@@ -151,13 +151,38 @@ def follow_gradient(rate):
   """A search that takes plain gradient steps from one plan."""
   return Search(
     init=lambda low, high: (low + high) / 2,
-    sample=lambda state, key, size: state[None],
+    sample=lambda state, key, size: (state[None], state),
     update=lambda state, plans, returns, gradients: state + rate * gradients[0],
     mean=lambda state: state,
     shift=lambda state, steps: state,
     sizes=lambda n: (1,) * n,
     gradients=True,
   )
+
+
+def test_update_gets_the_state_that_sample_returned_unless_no_plan_counts():
+  """A search that remembers its draw moves to it; where nothing is finite it forgets it."""
+  search = Search(
+    init=lambda low, high: ((low + high) / 2, jnp.zeros_like(low)),
+    sample=lambda state, key, size: (
+      jnp.broadcast_to(state[0], (size, *state[0].shape)),
+      (state[0], jax.random.uniform(key, state[1].shape, jnp.float32)),
+    ),
+    update=lambda state, plans, returns: (state[1], state[1]),
+    mean=lambda state: state[0],
+    shift=lambda state, steps: state,
+    sizes=lambda n: (2,) * n,
+  )
+  value = lambda params, state, plans, key: jnp.full(len(plans), params)
+  planner = make_planner(search, value, horizon=2, **BOX)
+  start = planner.init()
+  output, state = planner.plan(1.0, None, start, KEY)
+  drawn = state.search[1]
+  assert (drawn > 0).all()
+  np.testing.assert_array_equal(output.plan, drawn)
+  _, same = planner.plan(jnp.nan, None, start, KEY)
+  jax.tree.map(np.testing.assert_array_equal, same.search, start.search)
+  assert planner.sample(start, KEY, 3).shape == start.plan[None].repeat(3, 0).shape
 
 
 def test_searches_are_handed_exact_gradients_through_knots_and_latency():

@@ -13,7 +13,7 @@ def test_samples_are_noisy_copies_of_the_plan_and_the_plan():
   search = predictive_sampling(4000, spread=0.05)
   plan = jnp.arange(10.0).reshape(5, 2) / 5
   state = search.init(LOW, HIGH)._replace(plan=plan)
-  plans = search.sample(state, jax.random.key(0), 4000)
+  plans, state = search.sample(state, jax.random.key(0), 4000)
   np.testing.assert_array_equal(plans[-1], plan)
   np.testing.assert_allclose(plans.mean(0), plan, atol=0.02)
   np.testing.assert_allclose(plans.std(0), 0.05 * 4.0, rtol=0.05)
@@ -22,7 +22,7 @@ def test_samples_are_noisy_copies_of_the_plan_and_the_plan():
 def test_the_best_wins_and_noise_that_is_worse_does_not_move_the_plan():
   search = predictive_sampling(20)
   state = search.init(LOW, HIGH)
-  plans = search.sample(state, jax.random.key(0), 20)
+  plans, state = search.sample(state, jax.random.key(0), 20)
   returns = jnp.arange(20.0).at[7].set(100.0).at[9].set(-jnp.inf)
   moved = search.update(state, plans, returns)
   np.testing.assert_array_equal(moved.plan, plans[7])
@@ -35,7 +35,7 @@ def test_noise_may_be_smooth():
   for exponent in (0.0, 2.0):
     search = predictive_sampling(500, exponent=exponent)
     state = search.init(jnp.full((30, 1), -9.0), jnp.full((30, 1), 9.0))
-    plans = search.sample(state, jax.random.key(0), 500)
+    plans, state = search.sample(state, jax.random.key(0), 500)
     roughness.append(float(jnp.abs(jnp.diff(plans, axis=1)).mean()))
   assert roughness[1] < 0.5 * roughness[0]
 

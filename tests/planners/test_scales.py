@@ -101,7 +101,10 @@ def test_plans_stay_finite_and_recover(name):
 def test_an_update_that_is_not_finite_is_refused_and_counted():
   search = Search(
     init=lambda low, high: ((low + high) / 2, jnp.float32(-jnp.inf)),
-    sample=lambda state, key, size: jnp.broadcast_to(state[0], (size, *state[0].shape)),
+    sample=lambda state, key, size: (
+      jnp.broadcast_to(state[0], (size, *state[0].shape)),
+      state,
+    ),
     update=lambda state, plans, returns: (state[0] + jnp.log(returns[0]), returns[0]),
     mean=lambda state: state[0],
     shift=lambda state, steps: state,
@@ -125,7 +128,7 @@ def plain_adam(scale):
   state = search.init(-jnp.ones((2, 1)), jnp.ones((2, 1)))
   gradient = jnp.asarray([[[1.0], [-0.5]]])
   for i in range(2):
-    plans = search.sample(state, jax.random.key(i), 1)
+    plans, state = search.sample(state, jax.random.key(i), 1)
     state = search.update(state, plans, jnp.zeros(1), scale * gradient)
   return np.asarray(state.plans)
 

@@ -66,7 +66,7 @@ def test_the_temperature_gives_the_wanted_effective_size(returns):
 def test_pddm_weighs_large_returns_as_float64_does(returns):
   search = pddm(N)
   state = search.init(-jnp.ones((3, 1)), jnp.ones((3, 1)))
-  plans = search.sample(state, jax.random.key(0), N)
+  plans, state = search.sample(state, jax.random.key(0), N)
   for kappa in (10.0, 1e-9, 1e-38):
     tuned = state._replace(kappa=jnp.float32(kappa))
     mean = jax.jit(search.update)(tuned, plans, jnp.asarray(returns, jnp.float32)).mean
@@ -87,7 +87,7 @@ def test_mppi_has_the_effective_size_that_was_asked_for_with_its_charge(base, sh
   search = mppi(200, effective=share, base=base, spread=0.5)
   state = search.init(jnp.full((5, 2), -1.0), jnp.full((5, 2), 1.0))
   state = state._replace(mean=0.1 * jax.random.normal(jax.random.key(1), (5, 2)))
-  plans = search.sample(state, jax.random.key(0), 200)
+  plans, state = search.sample(state, jax.random.key(0), 200)
   returns = -10 * jnp.sum(jnp.square(plans - 0.3), axis=(1, 2))
   after = search.update(state, plans, returns)
   pull = np.float64(state.mean) / np.square(np.float64(state.std))
@@ -146,6 +146,6 @@ def test_utilities_of_ones_own_may_overflow():
 def test_a_step_of_the_expected_utility_is_clipped_and_finite():
   search = mirror_descent(8, utility="expected", elites=4)
   state = search.init(-jnp.ones((2, 1)), jnp.ones((2, 1)))
-  plans = search.sample(state, jax.random.key(0), 8)
+  plans, state = search.sample(state, jax.random.key(0), 8)
   after = search.update(state, plans, 3e38 * plans[:, 0, 0])
   assert after.mean[0, 0] == 1.0 and np.isfinite(after.mean).all()

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from mbrl_jax.ops.validate import choice, prefixed
 from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner
+from mbrl_jax.planners.settings import Setting, check, complete, settings_of
 from mbrl_jax.types import Dynamics, EnvSpec, Planner
+
+SAMPLES = 400
+"""Plans per iteration, of every search: those of PETS on cart-pole."""
+DEFAULTS: dict[str, dict[str, Any]] = {
+  "icem": {"elites": 40},
+  "mirror_descent": {"step_size": 0.7},
+  "mppi": {"effective": 0.05},
+}
+"""What else differs from the factories' own defaults, by search."""
 
 
 @dataclass(frozen=True)
@@ -14,39 +27,34 @@ class PlannerConfig:
   """The model-predictive controller.
 
   Attributes:
-    name: adam, categorical, cem, dial, icem, mirror_descent, mppi, pddm,
-      predictive_sampling or random_shooting.
-    samples: plans per iteration.
-    elites: plans that the distribution is fitted to (cem, icem).
+    name: its search: adam, categorical, cem, dial, icem, mirror_descent, mppi, pddm,
+      predictive_sampling or random_shooting. Each has its own settings.
     iterations: rounds per replan; random shooting draws samples times iterations.
     horizon: control steps that a plan covers.
     particles: samples of each plan's future, a multiple of the members under TS.
-    alpha: weight of the old distribution in an update (cem, icem).
-    epsilon: variance at which cem has converged, as a share of the squared half range.
-    effective: effective sample size of mppi, mirror_descent and categorical, as a share of
-      the samples.
-    step_size: of mirror_descent and categorical; 1 forgets the warm start.
-    categories: levels of each action of categorical.
-    learning_rate: of adam, as a share of half the action range.
-    kappa, beta: weight of the returns and smoothing of pddm.
     replan_every: control steps executed of each plan.
+    settings: arguments of the search's factory, by name. What is missing has the value that
+      ``SAMPLES``, ``DEFAULTS`` or else the factory gives it.
   """
 
   name: str = "cem"
-  samples: int = 400
-  elites: int = 40
   iterations: int = 5
   horizon: int = 25
   particles: int = 20
-  alpha: float = 0.1
-  epsilon: float = 1e-3
-  effective: float = 0.05
-  step_size: float = 0.7
-  categories: int = 11
-  learning_rate: float = 0.1
-  kappa: float = 10.0
-  beta: float = 0.6
   replan_every: int = 1
+  settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
+
+  def options(self) -> dict[str, Setting]:
+    """Returns all settings of the search, each with the value that it has here."""
+    known = _settings_of(self.name)
+    values = complete(known, self.settings, {"samples": SAMPLES, **DEFAULTS.get(self.name, {})})
+    return {name: known[name]._replace(default=value) for name, value in values.items()}
+
+  def select(self, name: str) -> PlannerConfig:
+    """Returns the config with another search, which keeps the settings that both have."""
+    known = _settings_of(name)
+    kept = {key: value for key, value in self.settings.items() if key in known}
+    return dataclasses.replace(self, name=name, settings=kept)
 
 
 @prefixed("planner")
@@ -56,24 +64,13 @@ def make_controller(
   """Makes the planner that a configuration describes, for a task.
 
   Raises:
-    ValueError: an unknown search, or sizes that do not fit each other.
+    ValueError: an unknown search, a setting that it does not have, or sizes that do not fit
+      each other.
   """
-  name = choice("name", config.name, SEARCHES)
-  mixing = {"effective": config.effective, "step_size": config.step_size}
-  settings = {
-    "adam": {"learning_rate": config.learning_rate},
-    "categorical": {"categories": config.categories, **mixing},
-    "cem": {"elites": config.elites, "alpha": config.alpha, "epsilon": config.epsilon},
-    "dial": {},
-    "icem": {"elites": config.elites, "alpha": config.alpha},
-    "mirror_descent": mixing,
-    "mppi": {"effective": config.effective},
-    "pddm": {"kappa": config.kappa, "beta": config.beta},
-    "predictive_sampling": {},
-    "random_shooting": {},
-  }[name]
+  options = config.options()
+  check(config.name, options, config.settings)
   return make_planner(
-    SEARCHES[name](config.samples, **settings),
+    SEARCHES[config.name](**{name: option.default for name, option in options.items()}),
     make_evaluate(dynamics, particles=particles),
     horizon=config.horizon,
     action_low=spec.action_low,
@@ -81,3 +78,7 @@ def make_controller(
     iterations=config.iterations,
     replan_every=config.replan_every,
   )
+
+
+def _settings_of(name: str) -> dict[str, Setting]:
+  return settings_of(SEARCHES[choice("planner.name", name, SEARCHES)])

@@ -1,0 +1,95 @@
+"""What a search can be told is read from its factory, and nothing else is taken."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+from mbrl_jax.planners import SEARCHES, cem, evosax, mirror_descent, mppi
+from mbrl_jax.planners.settings import check, complete, settings_of
+
+FACTORIES = {**SEARCHES, "evosax": evosax}
+
+
+def toy(samples: int = 8, *, push: float | None = None, loud: bool = False, **more: int):
+  """Makes a toy.
+
+  Args:
+    samples: how
+      many.
+    push, loud: two words.
+    **more: not named.
+
+  Raises:
+    ValueError: never.
+  """
+
+
+@pytest.mark.parametrize("name", FACTORIES)
+def test_every_argument_is_read_with_type_default_and_meaning(name):
+  known = settings_of(FACTORIES[name])
+  named = inspect.getfullargspec(FACTORIES[name])
+  assert list(known) == [*named.args, *named.kwonlyargs]
+  assert all(setting.help for setting in known.values())
+  check(name, known, {key: setting.default for key, setting in known.items()})
+
+
+def test_defaults_and_texts_are_those_of_the_factory():
+  known = settings_of(toy)
+  assert {name: setting.default for name, setting in known.items()} == {
+    "samples": 8,
+    "push": None,
+    "loud": False,
+  }
+  texts = ["how many.", "two words.", "two words."]
+  assert [setting.help for setting in known.values()] == texts
+
+
+def test_an_argument_without_a_default_is_refused():
+  with pytest.raises(ValueError, match=r"the argument 'plans' of bare must have a default"):
+
+    def bare(plans):
+      pass
+
+    settings_of(bare)
+
+
+@pytest.mark.parametrize(
+  ("given", "message"),
+  [
+    (
+      {"pus": 1.0},
+      r"^x\.pus is no setting of toy \(did you mean push\?\): it has samples, push",
+    ),
+    ({"elites": 3}, r"^x\.elites is no setting of toy: it has samples, push, loud\.$"),
+    ({"samples": 1.5}, r"^x\.samples=1\.5 is not of the right type: expected int\.$"),
+    ({"samples": True}, "samples=True is not of the right type"),
+    ({"push": "1"}, r"push='1' is not of the right type: expected float \| None"),
+    ({"loud": 1}, "loud=1 is not of the right type: expected bool"),
+  ],
+)
+def test_what_is_no_setting_or_of_another_type_is_one_sentence(given, message):
+  with pytest.raises(ValueError, match=message) as error:
+    check("toy", settings_of(toy), given, "x.")
+  assert "\n" not in str(error.value)
+
+
+def test_numbers_of_numpy_and_whole_numbers_for_floats_are_taken():
+  check("toy", settings_of(toy), {"samples": np.int64(3), "push": np.float32(0.5)})
+  check("toy", settings_of(toy), {"push": 1})
+  check("mirror_descent", settings_of(mirror_descent), {"utility": lambda returns: returns})
+
+
+def test_what_is_given_goes_before_the_callers_defaults_and_those_before_the_factorys():
+  values = complete(settings_of(cem), {"alpha": 0.5}, {"samples": 9, "alpha": 0.2, "kappa": 1})
+  assert values == {"samples": 9, "elites": 40, "alpha": 0.5, "epsilon": 1e-3}
+
+
+def test_a_temperature_that_is_given_holds():
+  known, own = settings_of(mppi), {"effective": 0.05}
+  assert complete(known, {}, own)["effective"] == 0.05
+  assert complete(known, {"temperature": 0.3}, own)["effective"] == 0.0
+  both = complete(known, {"temperature": 0.3, "effective": 0.2}, own)
+  assert (both["temperature"], both["effective"]) == (0.3, 0.2)
