@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import importlib
+import importlib.util
 import math
 import types
 import typing
@@ -136,12 +137,12 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
 
 def presets(algo: str) -> list[str]:
   """Lists the presets of an algorithm."""
-  return sorted(_module(algo).PRESETS)
+  return sorted(_presets(algo))
 
 
 def preset_values(algo: str, preset: str, env: str) -> dict[str, Any]:
   """Returns a preset's overrides for a task: those for any task, then the task's own."""
-  table = _module(algo).PRESETS[validate.choice("preset", preset, presets(algo))]
+  table = _presets(algo)[validate.choice("preset", preset, presets(algo))]
   return {**table.get("any", {}), **table.get(env, {})}
 
 
@@ -158,8 +159,11 @@ def describe(leaves: Mapping[str, Any], flag: str = "--config.") -> str:
   return "\n".join(lines)
 
 
-def _module(algo: str) -> Any:
-  return importlib.import_module(f"experiments.configs.{algo}")
+def _presets(algo: str) -> dict[str, dict[str, dict[str, Any]]]:
+  """Returns an algorithm's presets; one without a file has its defaults alone, as ``cpu``."""
+  if importlib.util.find_spec(f"experiments.configs.{algo}") is None:
+    return {"cpu": {}}
+  return importlib.import_module(f"experiments.configs.{algo}").PRESETS
 
 
 def _replace(config: Any, path: list[str], value: Any) -> Any:
