@@ -20,7 +20,7 @@ from mbrl_jax.runtime.metrics import MetricsWriter, Tracker
 from mbrl_jax.runtime.progress import RECENT, Progress
 from mbrl_jax.runtime.records import Record, scalars
 from mbrl_jax.runtime.rollouts import Rollouts
-from mbrl_jax.runtime.run_folder import CONFIG_CRC, RunFolder
+from mbrl_jax.runtime.run_folder import CONFIG_CRC, CONFIG_GROWS, RunFolder
 from mbrl_jax.runtime.table import Row
 from mbrl_jax.types import Metrics, TrainState
 
@@ -94,7 +94,7 @@ class Run:
     if resume is not False and (resume is not True or self.checkpoints.steps()):
       chosen = None if resume is True else resume
       self.state, host, self.step = self.checkpoints.restore(state, chosen)
-      folder.check_config_of(host, schedule.grows)
+      folder.check_config_of(host)
     dropped = resume is True and not self.step and folder.metrics.exists()
     self.saved = self.step if self.step else None
     self.logs = [folder.logs(name) for name in seeds or [None]]
@@ -174,6 +174,7 @@ class Run:
       f"{i}/{k}": v for i, record in enumerate(self.records) for k, v in record.arrays().items()
     }
     host[CONFIG_CRC] = np.int64(self._config_crc)
+    host[CONFIG_GROWS] = np.asarray(self.schedule.grows)
     host |= audit.to_host(seals)
     self.checkpoints.save(self.step, self.state, host, score)
     self.saved = self.step

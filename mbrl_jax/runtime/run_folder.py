@@ -60,8 +60,8 @@ PACKAGES = [
 ]
 
 
-CONFIG_CRC = "config_crc"
-"""Name under which a checkpoint remembers ``RunFolder.config_crc``."""
+CONFIG_CRC, CONFIG_GROWS = "config_crc", "config_grows"
+"""Names under which a checkpoint remembers ``RunFolder.config_crc``, and its argument."""
 LEFTOVERS = ".config.json.*.tmp"
 """What a process that was killed leaves of a ``config.json``."""
 
@@ -112,17 +112,16 @@ class RunFolder(NamedTuple):
     """
     return config_file.read(self.path / "config.json")
 
-  def check_config_of(self, host: Mapping[str, np.ndarray], grows: str = "") -> None:
-    """Checks that ``config.json`` is as it was when a checkpoint was saved.
+  def check_config_of(self, host: Mapping[str, np.ndarray]) -> None:
+    """Checks that ``config.json`` is as it was when a checkpoint was saved, or longer.
 
     Args:
       host: of the checkpoint; an earlier version's does not remember it.
-      grows: see ``config_crc``.
 
     Raises:
       RunFolderError: it was changed.
     """
-    now = self.config_crc(grows)
+    now = self.config_crc(str(host.get(CONFIG_GROWS, "")))
     if int(host.get(CONFIG_CRC, now)) != now:
       raise RunFolderError(
         f"{self.path / 'config.json'} is not what it was when the checkpoint was saved: put "
