@@ -51,7 +51,7 @@ def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, R
   task = job.build_run(folder)
   step = "best" if options.best else options.step
   restored = Checkpoints(folder.checkpoints).restore(task.init(), step)
-  folder.check_config_of(restored.host, task.grows)
+  folder.check_config_of(restored.host)
   return folder, task, restored
 
 

@@ -153,13 +153,17 @@ def _place(folder: Path, cell: grid.Cell) -> run_folder.RunFolder:
 def _task(folder: Path, cell: grid.Cell) -> job.Job:
   """Builds the job of a combination, checked as far as that needs no training."""
   place = _place(folder, cell)
+  begun = (place.path / "config.json").exists()
+  # A longer run is evaluated as often as the run that it extends.
+  stored = place.config() if begun else {}
+  kept = {name: stored[name] for name in train.EVALUATION if name in stored}
   # Sizes are the same whatever simulates, and this process may lack what the runs have.
   try:
-    task = job.build({**cell.settings, "physics": "auto"})
+    task = job.build({**kept, **cell.settings, "physics": "auto"})
   except command.UsageError as error:
     raise grid.swept_error(error, cell.values) from error
   task = task._replace(settings={**task.settings, "physics": cell.settings["physics"]})
-  if (place.path / "config.json").exists():
+  if begun:
     run_folder.check_config(place, task.settings, task.grows)
   else:
     run_folder.check_free(place.path)

@@ -158,6 +158,16 @@ class Checkpoints:
     state = growth.grown_like(template, leaves.unflatten(saved, arrays))
     return Restored(state, host, step)
 
+  def leaf(self, path: str, step: int | str | None = None) -> np.ndarray:
+    """Reads one array of a state, by its dotted path; see ``restore``."""
+    folder = self._path(self._choose(step))
+    try:
+      return array_store.load(folder / "state", [path], partial=True)[path]
+    except Exception as error:
+      raise CheckpointError(
+        f"Checkpoint {folder} is damaged: {path} cannot be read."
+      ) from error
+
   def discard_after(self, step: int) -> None:
     """Deletes the checkpoints that are newer than ``step``."""
     for later in [s for s in self.steps() if s > step]:

@@ -15,12 +15,11 @@ from mbrl_jax.runtime import audit, nonfinite, predictions
 from mbrl_jax.runtime.checkpoint import Checkpoints
 from mbrl_jax.runtime.clock import Clock
 from mbrl_jax.runtime.episodes import Arrays, Episode, series
-from mbrl_jax.runtime.files import RunFolderError
 from mbrl_jax.runtime.metrics import MetricsWriter, Tracker
 from mbrl_jax.runtime.progress import RECENT, Progress
 from mbrl_jax.runtime.records import Record, scalars
 from mbrl_jax.runtime.rollouts import Rollouts
-from mbrl_jax.runtime.run_folder import CONFIG_CRC, RunFolder
+from mbrl_jax.runtime.run_folder import CONFIG_CRC, CONFIG_GROWS, RunFolder
 from mbrl_jax.runtime.table import Row
 from mbrl_jax.types import Metrics, TrainState
 
@@ -94,7 +93,7 @@ class Run:
     if resume is not False and (resume is not True or self.checkpoints.steps()):
       chosen = None if resume is True else resume
       self.state, host, self.step = self.checkpoints.restore(state, chosen)
-      folder.check_config_of(host, schedule.grows)
+      folder.check_config_of(host)
     dropped = resume is True and not self.step and folder.metrics.exists()
     self.saved = self.step if self.step else None
     self.logs = [folder.logs(name) for name in seeds or [None]]
@@ -106,11 +105,6 @@ class Run:
     # Seeds whose episodes end early are over before the others, and stand still then.
     self.steps = [int(n) for n in np.atleast_1d(jax.device_get(self.state.steps))]
     self.recent = [collections.deque(maxlen=RECENT) for _ in self.records]
-    if len({n for i, n in enumerate(self.steps) if not self._over(i)}) > 1:
-      raise RunFolderError(
-        f"The seeds in {folder.path} ended after different steps, {self.steps}, because "
-        "episodes end early: such a run cannot be extended."
-      )
     self.writer = MetricsWriter(folder.path, after, tags, tracker, seals)
     # Only now that everything to continue from is known to be there.
     self.checkpoints.discard_after(self.step)
@@ -174,6 +168,7 @@ class Run:
       f"{i}/{k}": v for i, record in enumerate(self.records) for k, v in record.arrays().items()
     }
     host[CONFIG_CRC] = np.int64(self._config_crc)
+    host[CONFIG_GROWS] = np.asarray(self.schedule.grows)
     host |= audit.to_host(seals)
     self.checkpoints.save(self.step, self.state, host, score)
     self.saved = self.step

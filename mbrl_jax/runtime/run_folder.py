@@ -60,8 +60,8 @@ PACKAGES = [
 ]
 
 
-CONFIG_CRC = "config_crc"
-"""Name under which a checkpoint remembers ``RunFolder.config_crc``."""
+CONFIG_CRC, CONFIG_GROWS = "config_crc", "config_grows"
+"""Names under which a checkpoint remembers ``RunFolder.config_crc``, and its argument."""
 LEFTOVERS = ".config.json.*.tmp"
 """What a process that was killed leaves of a ``config.json``."""
 
@@ -112,17 +112,16 @@ class RunFolder(NamedTuple):
     """
     return config_file.read(self.path / "config.json")
 
-  def check_config_of(self, host: Mapping[str, np.ndarray], grows: str = "") -> None:
-    """Checks that ``config.json`` is as it was when a checkpoint was saved.
+  def check_config_of(self, host: Mapping[str, np.ndarray]) -> None:
+    """Checks that ``config.json`` is as it was when a checkpoint was saved, or longer.
 
     Args:
       host: of the checkpoint; an earlier version's does not remember it.
-      grows: see ``config_crc``.
 
     Raises:
       RunFolderError: it was changed.
     """
-    now = self.config_crc(grows)
+    now = self.config_crc(str(host.get(CONFIG_GROWS, "")))
     if int(host.get(CONFIG_CRC, now)) != now:
       raise RunFolderError(
         f"{self.path / 'config.json'} is not what it was when the checkpoint was saved: put "
@@ -272,16 +271,27 @@ def check_config(folder: RunFolder, config: dict[str, Any], grows: str = "") -> 
     )
 
 
-def extend(folder: RunFolder, config: dict[str, Any]) -> bool:
+def extend(folder: RunFolder, config: dict[str, Any], step: int | None = None) -> None:
   """Writes a config that ``check_config`` has let pass, if it is longer than the run's.
 
-  Returns:
-    Whether it is.
+  Args:
+    folder: of the run.
+    config: with which it goes on.
+    step: of the checkpoint from which it does; ``None``: the newest.
+
+  Raises:
+    RunFolderError: its seeds ended after different numbers of steps.
   """
-  longer = flat(folder.config()) != flat(json.loads(json.dumps(config)))
-  if longer:
-    files.write_json(folder.path / "config.json", config)
-  return longer
+  if flat(folder.config()) == flat(json.loads(json.dumps(config))):
+    return
+  checkpoints = Checkpoints(folder.checkpoints)
+  steps = checkpoints.leaf("steps", step).tolist() if checkpoints.steps() else 0
+  if isinstance(steps, list) and len(set(steps)) > 1:
+    raise RunFolderError(
+      f"The seeds in {folder.path} ended after different steps, {steps}, because episodes end "
+      "early: such a run cannot be extended."
+    )
+  files.write_json(folder.path / "config.json", config)
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -109,7 +109,7 @@ def test_the_state_keeps_its_types_so_that_it_scans(counter):
 def test_training_stores_the_true_last_observation(counter):
   env, algorithm = from_brax(counter, parts=("state",)), probe_algorithm()
   wide = algorithm.act
-  act = lambda act, obs, key: (jnp.ones(2), *wide(act, obs, key)[1:])
+  act = lambda *inputs: (jnp.ones(2), *wide(*inputs)[1:])
   algorithm = algorithm._replace(act=act)
   step = make_step(algorithm, env, steps=6, seeds=2)
   start = jax.vmap(functools.partial(init_state, algorithm, env))

@@ -68,7 +68,7 @@ def test_an_evaluation_does_not_disturb_training():
     for i in range(5):
       state, metrics = step(state)
       if evaluated:
-        evaluate(state.act, jax.random.key(i))
+        evaluate(algorithm.params(state), jax.random.key(i))
       results.append(metrics["transition"].next_obs)
     return np.concatenate(results)
 

@@ -8,11 +8,22 @@ import numpy as np
 import pytest
 import runtime_probe
 
-from mbrl_jax.runtime import audit
+from mbrl_jax.runtime import audit, run_folder
 from mbrl_jax.runtime.files import RunFolderError
 from mbrl_jax.runtime.run_folder import RunFolder
 
 NAMES = ("metrics.csv", "metrics.jsonl", "evaluations.csv", "logs.npz")
+
+
+def test_a_run_whose_length_may_grow_is_audited_whatever_it_is(tmp_path):
+  path, config = tmp_path / "run", {"algo": "probe", "config": {"steps": 12}}
+  folder = run_folder.create(path, config)
+  runtime_probe.run(path, 12, resume=True, when={"grows": "config.steps"})
+  audit.check(folder)
+  run_folder.extend(folder, {**config, "config": {"steps": 24}})
+  audit.check(folder)
+  runtime_probe.run(path, 24, resume=True, when={"grows": "config.steps"})
+  audit.check(folder)
 
 
 def test_changes_before_the_newest_checkpoint_are_seen_and_later_rows_are_not(tmp_path):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mbrl_jax.runtime import lock, run_folder
@@ -132,6 +133,19 @@ def test_a_checkpoint_knows_the_config(tmp_path):
   folder.check_config_of(host)
   folder.check_config_of({})  # of an earlier version
   (folder.path / "config.json").write_text(json.dumps({"a": 1, "b": {"c": 3}}))
+  with pytest.raises(RunFolderError, match="not what it was"):
+    folder.check_config_of(host)
+
+
+def test_a_checkpoint_knows_which_field_may_grow(tmp_path):
+  folder = run_folder.create(tmp_path / "run", {"config": {"steps": 9, "c": 2}})
+  grows = run_folder.CONFIG_GROWS
+  crc = np.int64(folder.config_crc("config.steps"))
+  host = {run_folder.CONFIG_CRC: crc, grows: np.asarray("config.steps")}
+  folder.check_config_of(host)
+  assert run_folder.extend(folder, {"config": {"steps": 20, "c": 2}})
+  folder.check_config_of(host)
+  (folder.path / "config.json").write_text(json.dumps({"config": {"steps": 20, "c": 3}}))
   with pytest.raises(RunFolderError, match="not what it was"):
     folder.check_config_of(host)
 
