@@ -31,10 +31,10 @@ _KINEMATIC = (
   "FRAMELINVEL FRAMEANGVEL SUBTREECOM SUBTREELINVEL SUBTREEANGMOM INSIDESITE GEOMDIST "
   "GEOMNORMAL GEOMFROMTO E_KINETIC CLOCK "
 )
-# Up to so many rows have an MjData each if sensors are read: MuJoCo then starts the next step
-# with what the sensors needed, where the state is still the same to the bit. More rows leave
-# the processor's caches and lose by it.
-_OWN = 64
+# Rows whose MjData fill no more bytes have one each if sensors are read: MuJoCo then starts the
+# next step with what the sensors needed, where the state is still the same to the bit. More
+# of them leave the processor's caches and lose by it.
+_OWN = 2**20
 _KEPT = 4  # batches: to act, to evaluate, to plan and one more
 _LEAST, _MOST = -(2**31), 2**31 - 1  # of int32
 _LOCK = threading.Lock()  # one for all engines, because MuJoCo has one handler of warnings
@@ -132,7 +132,7 @@ class _Rows:
   """
 
   def __init__(self, model: mujoco.MjModel, row: np.ndarray, count: int, read: bool):
-    self._own = read and count <= _OWN
+    self._own = read and count * mujoco.MjData(model).nbuffer <= _OWN
     self._batch = Batch(model, count, _cores(), self._own)
     state = self._batch.state
     state[:] = row

@@ -68,7 +68,7 @@ def test_steps_are_those_of_mj_step_to_the_bit_in_batches_of_any_size(kind, sens
   model = make_model(**kind)
   physics, ends = make_physics(model, 3, "mujoco", sensors), []
   step = jax.jit(jax.vmap(physics.step))
-  for count in (3, 70):
+  for count in (3, 150):
     state = starts_of(physics, model, count)
     ends.append([state := step(state, ctrl) for ctrl in commands(count)])
   first, data = starts_of(physics, model, 1), mujoco.MjData(model)
@@ -100,7 +100,7 @@ def test_what_was_stepped_before_does_not_matter():
   chex.assert_trees_all_equal(jax.vmap(fresh.step)(once, ctrl), step(once, ctrl))
 
 
-@pytest.mark.parametrize("count", [4, 66])
+@pytest.mark.parametrize("count", [4, 150])
 def test_rows_change_their_models_between_steps(count):
   models = [make_model() for _ in range(3)]
   for i, model in enumerate(models):
