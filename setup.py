@@ -29,7 +29,7 @@ setup(
     "matplotlib",
     "mediapy",
     "ml_collections",
-    "mujoco>=3.3",
+    "mujoco>=4.0",
     "mujoco-mjx",
     "numpy",
     "optax",

@@ -1,8 +1,9 @@
-"""Steps every MuJoCo task, beside bare ``mujoco.rollout`` of the same model and commands.
+"""Steps every MuJoCo task, beside bare MuJoCo with the same model and commands.
 
 Ours is stepped by a call from Python for each control step, and by one compiled program for
 all steps, which calls MuJoCo back once in each of them; ``mujoco.rollout`` is called from
-Python once for each control step, and once for all.
+Python once for each control step, and once for all; ``mujoco.batch.Batch`` once for each
+control step, and again with positions and velocities of the new state.
 """
 
 from __future__ import annotations
@@ -23,8 +24,10 @@ SHARES = {
   "share of rollout, from Python": ("from Python", "rollout from Python"),
   "share of rollout": ("one program", "rollout from Python"),
   "share of one rollout": ("one program", "one rollout"),
+  "share of Batch": ("one program", "Batch from Python"),
+  "share of Batch and look": ("one program", "Batch and look from Python"),
 }
-"""Ratios to report. The middle one calls MuJoCo equally often on both sides."""
+"""Ratios to report. All but the first and third call MuJoCo equally often on both sides."""
 
 
 def measure(report: Report, request: Request) -> None:

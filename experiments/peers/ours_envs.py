@@ -1,7 +1,8 @@
-"""Steps tasks on MuJoCo C, on MJX and with bare ``mujoco.rollout`` from the same states.
+"""Steps tasks on MuJoCo C and on MJX, and bare MuJoCo from the same states.
 
-The bare rollouts are given the motor commands that the task made of its random actions, so
-both compute the same trajectories; ours also observes, rewards and carries its state in jax.
+Bare are ``mujoco.rollout`` and ``mujoco.batch.Batch``. They are given the motor commands that
+the task made of its random actions, so all compute the same trajectories; ours also observes,
+rewards and carries its state in jax.
 """
 
 from __future__ import annotations
@@ -101,7 +102,7 @@ class Jobs:
     return seconds
 
   def _bare(self) -> None:
-    """Prepares the bare rollouts: a call for each control step, and one for all."""
+    """Prepares bare MuJoCo: a call for each control step, and one rollout for all."""
     from mujoco import MjData, rollout
 
     model, batch = self.task.model, self.batch
@@ -110,6 +111,7 @@ class Jobs:
     data = [MjData(model) for _ in range(max(1, threads))]
     start = self._full()
     ctrl = np.float64(self.ctrl).reshape(self.steps, batch, 1, model.nu)
+    self._batches(ctrl[:, :, 0])
     substeps = self._substeps()
     whole = np.repeat(np.swapaxes(ctrl[:, :, 0], 0, 1), substeps, axis=1)
 
@@ -121,6 +123,26 @@ class Jobs:
 
     self.turns["rollout from Python"] = loop
     self.turns["one rollout"] = lambda: pool.rollout(model, data, start, whole)
+
+  def _batches(self, ctrl: np.ndarray) -> None:
+    """Prepares the bare batches: without and with positions and velocities after a step."""
+    from mujoco import mjtStage
+    from mujoco.batch import Batch
+
+    physics, substeps = self.states.physics, self._substeps()
+    batch = Batch(self.task.model, self.batch, protocol.cores())
+    begin = batch.state.copy()
+
+    def loop(stage: int) -> np.ndarray:
+      batch.state[:] = begin
+      batch.qpos[:], batch.qvel[:], batch.act[:] = physics.qpos, physics.qvel, physics.data.act
+      for row in ctrl:
+        batch.ctrl[:] = row
+        batch.step(nstep=substeps, stage=stage)
+      return np.concatenate([batch.time[:, None], batch.qpos, batch.qvel], 1)
+
+    self.turns["Batch from Python"] = lambda: loop(int(mjtStage.mjSTAGE_NONE))
+    self.turns["Batch and look from Python"] = lambda: loop(int(mjtStage.mjSTAGE_VEL))
 
   def _full(self) -> np.ndarray:
     """Returns the initial states as MuJoCo has them ``[B, S]``."""

@@ -67,7 +67,7 @@ def look_at_the_state(env):
 def step(env, qpos, qvel, action):
   """Takes one step; returns ``(next qpos, next qvel, next obs, reward, terminated)``.
 
-  The solver starts cold, as ``mujoco_c`` makes it: where it runs out of iterations, in the
+  The solver starts cold, as after ``Physics.init``: where it runs out of iterations, in the
   humanoid, the next state depends on that.
   """
   env.set_state(qpos, qvel)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from gym_family import NAMES, module, ours, theirs
 
+from mbrl_jax.envs.mujoco_engine import join
 from mbrl_jax.envs.tasks.halfcheetah import encode_pets, make_halfcheetah_pets
 from mbrl_jax.types import EnvState
 
@@ -36,8 +37,9 @@ def stepped(env, data):
 def exact(env, physics):
   """Positions and velocities in float64, with what rounding to float32 hid."""
   nq, nv = env.model.nq, env.model.nv
-  remainder = np.float64(physics.data.remainder)[:, 1 : 1 + nq + nv]
-  full = np.concatenate([physics.qpos, physics.qvel], 1) + remainder
+  rounded = np.concatenate([physics.qpos, physics.qvel], 1)
+  full = np.empty(rounded.shape)
+  join(rounded, np.asarray(physics.data.ulps)[:, 1 : 1 + nq + nv], full)
   return full[:, :nq], full[:, nq:]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from mbrl_jax.envs import make_mjcf, make_physics
+from mbrl_jax.envs.mujoco_engine import join
 
 FRAME = 'objtype="body" objname="lower" reftype="body" refname="upper"'
 SENSORS = f"""
@@ -64,6 +65,15 @@ def seen_by_mujoco(model, data):
   mujoco.mj_setState(model, other, state, whole)
   mujoco.mj_forward(model, other)
   return np.array(other.sensordata)
+
+
+def exact(state):
+  """The float64 numbers that a state stands for: time, qpos, qvel, act and the rest."""
+  parts = state.data.time[..., None], state.qpos, state.qvel, state.data.act, state.data.rest
+  rounded = np.concatenate([np.asarray(part) for part in parts], -1)
+  numbers = np.empty(rounded.shape)
+  join(rounded, np.asarray(state.data.ulps), numbers)
+  return numbers
 
 
 KINDS = mujoco.MjModel.from_xml_string(EVERYTHING).sensor_type
@@ -135,11 +145,9 @@ def test_samples_and_delays_are_those_of_a_loop_of_mj_step(step, motor, sensor):
     chex.assert_trees_all_equal(state, jax.tree.map(lambda x: x[0], batch))
     data.ctrl = ctrl
     mujoco.mj_step(model, data, 4)
-    np.testing.assert_allclose(state.qpos, data.qpos, rtol=1e-6, atol=1e-7)
-    want = seen_by_mujoco(model, data)
-    np.testing.assert_allclose(state.sensors, want, rtol=1e-6, atol=1e-7)
-  parts = state.data.time, state.data.remainder[0], state.data.residue[0]
-  assert sum(map(np.float64, parts)) == data.time
+    np.testing.assert_array_equal(state.qpos, np.float32(data.qpos))
+    np.testing.assert_array_equal(state.sensors, np.float32(seen_by_mujoco(model, data)))
+  assert exact(state)[0] == data.time
 
 
 KEYED = """

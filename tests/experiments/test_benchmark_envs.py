@@ -12,7 +12,8 @@ from experiments.benchmarks import envs
 from experiments.peers import ours_envs
 from experiments.peers.worker import ROOT
 
-SYSTEMS = ["from Python", "one program", "rollout from Python", "one rollout"]
+BATCHES = ["Batch from Python", "Batch and look from Python"]
+SYSTEMS = ["from Python", "one program", *BATCHES, "rollout from Python", "one rollout"]
 
 
 @pytest.mark.parametrize("batch", [1, 3])
@@ -26,10 +27,10 @@ def test_everybody_computes_the_same_trajectory(name, batch):
   want = np.concatenate([physics.qpos, physics.qvel], -1).reshape(batch, -1)
   one_by_one = jobs.turns["rollout from Python"]()
   whole = jobs.turns["one rollout"]()[0][:, -1]
-  for states in (one_by_one, whole):
+  for states in (one_by_one, whole, *(jobs.turns[system]() for system in BATCHES)):
     got = states[:, 1 : 1 + want.shape[1]]
     np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
-  np.testing.assert_allclose(one_by_one[:, 0], jobs.steps * jobs.task.spec.dt, rtol=1e-6)
+    np.testing.assert_allclose(states[:, 0], jobs.steps * jobs.task.spec.dt, rtol=1e-6)
   for system in SYSTEMS:
     assert jobs.turn(system)["rate"] > 0
 

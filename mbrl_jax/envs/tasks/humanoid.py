@@ -33,10 +33,7 @@ they are no function of ``(obs, action, next_obs)``. Gymnasium takes x from the 
 the integrator, which lags behind the state by a part of a simulation step; x here is that of
 the state. The rewards of single random steps differ by 1e-4 on average and 0.004 at most;
 over an episode the differences cancel but for the last. The orientation is normalised at the
-reset already. The PGS solver stops after 50 iterations wherever it is; started from its last
-solution, as by Gymnasium, and not from zero (see ``mujoco_c``) it leaves velocities that
-differ by 1e-8 in the median step and 1e-5 at most. MJX and Warp have no PGS and use
-Newton's solver.
+reset already. MJX and Warp have no PGS solver and use Newton's.
 """
 
 from __future__ import annotations
