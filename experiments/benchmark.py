@@ -4,7 +4,7 @@
   python -m experiments.benchmark --what=peak,plan,fit --peer=mbrl --peer_python=peer/bin/python
   python -m experiments.benchmark --what=mppi --peer=pytorch_mppi --peer_python=peer/bin/python
   python -m experiments.benchmark --what=mjx --peer=hydrax --peer_python=peer/bin/python
-  python -m experiments.benchmark --what=sac --peer=sb3 --peer_python=peer/bin/python
+  python -m experiments.benchmark --what=sac,train --peer=sb3 --peer_python=peer/bin/python
   python -m experiments.benchmark --what=envs --envs=hopper,ant --engines=mujoco,mjx
   python -m experiments.benchmark --what=sweep --plans=500,1000,2000 --nets=5x200x4,5x500x3
   python -m experiments.benchmark --what=sweep --setting=halfcheetah --devices=1
@@ -18,6 +18,8 @@ What is measured:
   envs    the same of all MuJoCo tasks in batches of 1, 64 and 1024, beside bare mujoco.rollout
   mppi    one command of MPPI on the pendulum, with the return of the episodes
   mjx     one replan of MPPI on a pendulum and a planar particle simulated by MuJoCo
+  collect steps per second of the training step but for its gradient steps, beside bare MuJoCo's
+  train   environment steps per second of soft actor-critic in 64 environments
   sac     gradient steps of soft actor-critic, of one seed and of eight at once
   sweep   the planning step over sizes, precisions and devices
 
@@ -46,6 +48,7 @@ from absl import flags
 
 from experiments import command, outputs
 from experiments.benchmarks import (
+  collect,
   env,
   envs,
   fit,
@@ -59,6 +62,7 @@ from experiments.benchmarks import (
   plan,
   sac,
   sweep,
+  train,
 )
 from experiments.benchmarks.report import Report, show, write
 from experiments.benchmarks.request import Request
@@ -76,6 +80,8 @@ MEASURES: dict[str, Callable[[Report, Request], None]] = {
   "mppi": mppi.measure,
   "mjx": mjx.measure,
   "sac": sac.measure,
+  "collect": collect.measure,
+  "train": train.measure,
 }
 WHAT = (*MEASURES, "sweep")
 DEFAULT = ("peak", "plan", "fit", "memory", "env")

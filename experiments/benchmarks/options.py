@@ -47,13 +47,18 @@ def define(
   flags.DEFINE_list(
     "envs",
     ["pendulum", "cartpole"],
-    "Tasks that --what=env and --what=envs step; the latter takes all if none are given.",
+    "Tasks that --what=env, envs and collect step; envs takes all if none are given, collect "
+    "four.",
     **here,
   )
   text = "What --what=envs steps tasks on: mujoco, and mjx, which compiles long."
   flags.DEFINE_list("engines", ["mujoco"], text, **here)
   flags.DEFINE_float(
-    "turn_seconds", 0.5, "With --what=envs: seconds of a turn.", lower_bound=0.001, **here
+    "turn_seconds",
+    0.5,
+    "With --what=envs and collect: seconds of a turn.",
+    lower_bound=0.001,
+    **here,
   )
   _define_sizes(here)
   flags.DEFINE_string(
@@ -139,6 +144,7 @@ def request(values: flags.FlagValues) -> Request:
     dtypes=tuple(values.dtypes),
     envs=tuple(values.envs),
     tasks=tuple(values.envs if values["envs"].present else mbrl_jax.list_envs()),
+    chosen=values["envs"].present,
     engines=tuple(values.engines),
     turn_seconds=values.turn_seconds,
     peer=values.peer,

@@ -16,7 +16,7 @@ PEERS = {
   "mbrl": ("experiments.peers.mbrl_lib", ("plan", "fit", "memory")),
   "pytorch_mppi": ("experiments.peers.pytorch_mppi", ("mppi",)),
   "hydrax": ("experiments.peers.hydrax", ("mjx",)),
-  "sb3": ("experiments.peers.sb3", ("sac",)),
+  "sb3": ("experiments.peers.sb3", ("sac", "train")),
 }
 """Modules of the peers' workers, and what they take part in."""
 PATIENCE = 120.0
@@ -33,6 +33,7 @@ class Request:
     dtypes: precisions of our planning step.
     envs: tasks to step with ``env``.
     tasks: tasks to step with ``envs``.
+    chosen: whether the command line named them.
     engines: what ``envs`` steps them on.
     turn_seconds: about how long a turn of ``envs`` takes.
     peer: a key of ``PEERS``, or ``"none"``.
@@ -44,6 +45,7 @@ class Request:
   dtypes: tuple[str, ...] = ("float32",)
   envs: tuple[str, ...] = ()
   tasks: tuple[str, ...] = ()
+  chosen: bool = False
   engines: tuple[str, ...] = ("mujoco",)
   turn_seconds: float = 0.5
   peer: str = "none"

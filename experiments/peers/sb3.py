@@ -12,7 +12,10 @@ import numpy as np
 
 from experiments.peers import protocol, sac_sizes
 
-INSTALL = "python -m venv peer && peer/bin/pip install stable-baselines3"
+INSTALL = "python -m venv peer && peer/bin/pip install stable-baselines3 'gymnasium[mujoco]'"
+ENVS = 8
+"""Processes with an environment each."""
+JOBS = ("setup_sac", "learn", "setup_train", "train", "info")
 
 
 def _task():
@@ -64,6 +67,44 @@ class Jobs:
     loss = self.model.logger.name_to_value["train/critic_loss"]
     return {"seconds": seconds, "finite": bool(np.isfinite(loss))}
 
+  def setup_train(self, task: str, steps: int, per_update: int) -> dict:
+    """Starts the environments in processes and takes the first steps.
+
+    Args:
+      task: an id of Gymnasium's.
+      steps: environment steps of a turn.
+      per_update: environment steps for each gradient step.
+    """
+    import stable_baselines3
+    from stable_baselines3.common.env_util import make_vec_env
+    from stable_baselines3.common.logger import Logger
+    from stable_baselines3.common.vec_env import SubprocVecEnv
+
+    self.model = stable_baselines3.SAC(
+      "MlpPolicy",
+      make_vec_env(task, ENVS, seed=0, vec_env_cls=SubprocVecEnv),
+      batch_size=sac_sizes.BATCH,
+      buffer_size=100_000,
+      learning_starts=1024,
+      train_freq=per_update // ENVS,
+      gradient_steps=1,
+      policy_kwargs={"net_arch": list(sac_sizes.HIDDEN)},
+      seed=0,
+      device="cpu",
+    )
+    self.model.set_logger(Logger(None, []))
+    self.steps = steps
+    self.train()
+    return {"compile_seconds": 0.0}
+
+  def train(self) -> dict:
+    """Takes the environment steps of one turn, and the gradient steps that they are worth."""
+    start = time.perf_counter()
+    self.model.learn(self.steps, log_interval=None, reset_num_timesteps=False)
+    seconds = time.perf_counter() - start
+    loss = self.model.logger.name_to_value["train/critic_loss"]
+    return {"seconds": seconds, "finite": bool(np.isfinite(loss))}
+
   def info(self) -> dict:
     """Reports versions, and so whether Stable-Baselines3 is there at all."""
     from importlib.metadata import PackageNotFoundError, version
@@ -80,4 +121,4 @@ class Jobs:
 
 if __name__ == "__main__":
   worker = Jobs()
-  protocol.serve({name: getattr(worker, name) for name in ("setup_sac", "learn", "info")})
+  protocol.serve({name: getattr(worker, name) for name in JOBS})
