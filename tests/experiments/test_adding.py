@@ -185,7 +185,7 @@ def test_an_algorithm_without_presets_trains_resumes_evaluates_and_plots(package
   rows = read_table(run / "metrics.csv")
   assert len(rows) == 32 and rows[-1]["step"] == 800
   assert "episodes at step 800" in program(package, "evaluate", f"--run={run}")
-  program(package, "plot", f"--run={run}")
+  program(package, "plot", f"--runs={run}")
   assert list((run / "plots").glob("*.png"))
   assert "--config.noise: deviation of the weights" in program(
     package, "train", "--algo=blind", "--help"
