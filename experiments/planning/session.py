@@ -237,7 +237,7 @@ class Session:
     row = {"trial": number, "random": 0, "return": total}
     timing = {"seconds": seconds, "plans_per_second": rate}
     if self._total:
-      self._progress.trial(self.steps, row, timing)
+      self._progress.trials([self.steps], [row], timing)
     else:
       self._progress.note(f"episode {number} | return {total:9.2f} | {seconds:.1f} s")
 

@@ -1,14 +1,21 @@
-"""Shows how a run is going: a live bar on a terminal, one plain line a trial elsewhere."""
+"""Shows how a run is going: a live bar on a terminal, and a plain line for each trial.
+
+Many trials that end in one compiled call, of environments side by side, share a line.
+"""
 
 from __future__ import annotations
 
+import statistics
 import time
+from collections.abc import Sequence
 
 import rich.console
 import rich.progress
 
 from mbrl_jax.runtime.table import Row
 
+MANY = 8
+"""Trials of a seed in one compiled call that have a line each, at most."""
 RECENT = 3
 """Trials, or compiled calls with several, that the estimated time of arrival is based on."""
 
@@ -64,15 +71,26 @@ class Progress:
     if self._bar:
       self._bar.update(self._task, completed=step)
 
-  def trial(self, step: int, row: Row, timing: Row, error: float | None = None) -> None:
-    """Reports a finished trial.
+  def trials(
+    self, steps: Sequence[int], rows: Sequence[Row], timing: Row, error: float | None = None
+  ) -> None:
+    """Reports the trials of one seed that a compiled call finished.
 
     Args:
-      step: environment steps taken.
-      row: its metrics: ``trial``, ``random``, ``return`` and perhaps ``best``.
-      timing: its ``seconds`` and perhaps ``plans_per_second``.
+      steps: environment steps taken when each ended.
+      rows: their metrics: ``trial``, ``random``, ``return`` and perhaps ``best``.
+      timing: ``seconds`` and perhaps ``plans_per_second`` of the call.
       error: error of the model, where there is one.
     """
+    if len(rows) > MANY:
+      self._report(steps[-1], rows, timing, error)
+      return
+    for step, row in zip(steps, rows, strict=True):
+      self._report(step, [row], timing, error)
+
+  def _report(self, step: int, rows: Sequence[Row], timing: Row, error: float | None) -> None:
+    """Writes one line, and moves the bar."""
+    row = rows[-1]
     if step > self._reached[0]:
       self._reached = step, time.perf_counter()
     if row["random"]:
@@ -80,7 +98,7 @@ class Progress:
       self._marks = [self._reached]
     elif self._reached[0] > self._marks[-1][0]:  # once for all trials of a compiled call
       self._marks = [*self._marks, self._reached][-RECENT - 1 :]
-    line = _line(step, row, timing, error, self._eta())
+    line = _line(step, rows, timing, error, self._eta())
     self._console.print(line, markup=False)
     if self._bar:
       self._bar.update(self._task, completed=step, description=f"return {row['return']:.4g}")
@@ -114,9 +132,14 @@ def _make_bar(console: rich.console.Console) -> rich.progress.Progress:
   )
 
 
-def _line(step: int, row: Row, timing: Row, error: float | None, eta: float | None) -> str:
+def _line(
+  step: int, rows: Sequence[Row], timing: Row, error: float | None, eta: float | None
+) -> str:
+  row, returns = rows[-1], [row["return"] for row in rows]
   name = "random " if row["random"] else f"trial {row['trial']:>3.0f}"
-  parts = [f"{_seed(row)}{name}", f"steps {step:>7}", f"return {row['return']:9.2f}"]
+  parts = [f"{_seed(row)}{name}", f"steps {step:>7}", f"return {statistics.mean(returns):9.2f}"]
+  if len(rows) > 1:
+    parts[-1] += f" in {len(rows)} episodes, {min(returns):.2f} to {max(returns):.2f}"
   if "eval/return" in row:
     parts.append(f"eval {row['eval/return']:9.2f}")
   if "best" in row:

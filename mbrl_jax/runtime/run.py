@@ -238,12 +238,13 @@ class Run:
   ) -> None:
     """Writes down the episodes that a chunk ended, evaluations with the last of each seed."""
     last = {i: episode.step for i, episode, _ in ended}
+    shown: dict[int, list[Row]] = {i: [] for i in last}
     for i, episode, row in sorted(ended, key=lambda e: (e[1].step, e[0])):
       learned = {f"model/{k}": v for k, v in self.records[i].update.items()}
       found = evaluated.get(i, {}) if episode.step == last[i] else {}
       row = {**self._seed(i), **row, **learned, **found}
       self.writer.write(episode.step, row, {**self._seed(i), **timing})
-      self.progress.trial(episode.step, row, timing, self.records[i].error())
+      shown[i].append({**row, "step": episode.step})
       if row.get("planner/nonfinite"):
         self.progress.note(
           f"warning: {row['planner/nonfinite']:.0f} plans had no finite return and were ignored"
@@ -261,6 +262,9 @@ class Run:
       if self.schedule.keep_rollouts:
         self.rollouts[i].add(episode)
       predictions.save(self.folder, self.seeds and self.seeds[i], row, episode)
+    for i, rows in shown.items():
+      steps = [int(row["step"]) for row in rows]
+      self.progress.trials(steps, rows, timing, self.records[i].error())
 
   def _log_evaluations(self, evaluated: dict[int, Row]) -> None:
     """Writes down evaluations that belong to no episode."""

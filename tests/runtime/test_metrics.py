@@ -90,9 +90,9 @@ def test_plain_progress_is_one_line_a_trial(tmp_path):
   with open(tmp_path / "out", "w") as file:
     progress = Progress(600, console=rich.console.Console(file=file, soft_wrap=True))
     progress.compiled("the training step", 12.34)
-    progress.trial(200, {"trial": 0, "random": 1, "return": 1.5}, {"seconds": 0.5})
+    progress.trials([200], [{"trial": 0, "random": 1, "return": 1.5}], {"seconds": 0.5})
     row = {"trial": 1, "random": 0, "return": 100.25, "best": 100.25}
-    progress.trial(400, row, {"seconds": 2.0, "plans_per_second": 55.5}, 0.001)
+    progress.trials([400], [row], {"seconds": 2.0, "plans_per_second": 55.5}, 0.001)
     progress.evaluation(450, {"seed": 3, "eval/return": 7.25, "eval/return_std": 0.5})
     progress.close()
   lines = (tmp_path / "out").read_text().splitlines()
@@ -112,12 +112,24 @@ def test_plain_progress_is_one_line_a_trial(tmp_path):
   assert len(lines) == 4 and "\x1b" not in "".join(lines)
 
 
+def test_many_trials_of_one_call_share_a_line(tmp_path):
+  with open(tmp_path / "out", "w") as file:
+    progress = Progress(600, console=rich.console.Console(file=file, soft_wrap=True))
+    rows = [{"seed": 2, "trial": i, "random": 0, "return": float(i)} for i in range(1, 12)]
+    progress.trials(range(100, 111), rows, {"seconds": 2.0})
+    progress.trials([120, 121], rows[:2], {"seconds": 2.0})
+    progress.close()
+  many, *few = (tmp_path / "out").read_text().splitlines()
+  assert "trial  11 | steps     110" in many and "6.00 in 11 episodes, 1.00 to 11.00" in many
+  assert len(few) == 2
+
+
 def test_terminal_progress_draws_a_bar(tmp_path):
   with open(tmp_path / "out", "w") as file:
     console = rich.console.Console(file=file, force_terminal=True, width=100)
     progress = Progress(600, console=console)
     progress.advance(300)
-    progress.trial(300, {"trial": 1, "random": 0, "return": 7.0}, {"seconds": 1.0})
+    progress.trials([300], [{"trial": 1, "random": 0, "return": 7.0}], {"seconds": 1.0})
     progress.close()
   text = (tmp_path / "out").read_text()
   assert "300/600" in text and "7.00" in text
