@@ -24,16 +24,16 @@ def reward(obs, action, next_obs):
   return -(next_obs[0] ** 2)
 
 
-@pytest.mark.parametrize("seeds", [None, 3])
-def test_training_resets_only_what_is_over(seeds):
+@pytest.mark.parametrize(("seeds", "envs"), [(None, 1), (3, 1), (None, 3), (2, 2)])
+def test_training_resets_only_what_is_over(seeds, envs):
   kind = Walk.fresh(limit=1e9)
   env, algorithm = from_gymnasium(kind), probe_algorithm()
-  step = make_step(algorithm, env, steps=30, seeds=seeds)
+  step = make_step(algorithm, env, steps=30 * envs, envs=envs, seeds=seeds)
   key = jax.random.key(0)
-  start = functools.partial(init_state, algorithm, env)
+  start = functools.partial(init_state, algorithm, env, envs=envs)
   state = start(key) if seeds is None else jax.vmap(start)(jax.random.split(key, seeds))
   _, metrics = step(state)
-  rows = seeds or 1
+  rows = (seeds or 1) * envs
   assert np.sum(metrics["done"]) == 2 * rows
   assert kind.resets == 1 + 3 * rows and kind.steps == 30 * rows and kind.made == rows
   t = metrics["transition"]

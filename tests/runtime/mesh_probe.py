@@ -1,4 +1,4 @@
-"""Trains four seeds on one, two and four forced host devices; prints how they compare."""
+"""Trains four seeds, each in two environments, on one, two and four forced host devices."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mbrl_jax.runtime import leaves, loop, run_folder
 from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds
 
 SEEDS = [3, 4, 5, 6]
-ENV, ALGORITHM = ProbeEnv(), probe_algorithm()
+ENV, ALGORITHM, ENVS = ProbeEnv(), probe_algorithm(), 2
 
 
 def parts(devices):
   """Returns the training step and the state before the first one."""
   keys = jax.vmap(jax.random.key)(jnp.array(SEEDS))
-  state = jax.vmap(lambda key: init_state(ALGORITHM, ENV, key))(keys)
-  step = make_step(ALGORITHM, ENV, steps=2, seeds=len(SEEDS) // devices)
+  state = jax.vmap(lambda key: init_state(ALGORITHM, ENV, key, ENVS))(keys)
+  step = make_step(ALGORITHM, ENV, steps=4, envs=ENVS, seeds=len(SEEDS) // devices)
   if devices == 1:
     return step, state
   mesh = make_mesh(seeds=devices, devices=jax.devices()[:devices])
@@ -35,7 +35,7 @@ def run(path, total, devices, resume=False):
   step, state = parts(devices)
   folder = run_folder.open_run(path) if resume else run_folder.create(path, {"algo": "probe"})
   schedule = loop.Schedule(total_steps=total)
-  return loop.train(step, state, folder, schedule, seeds=SEEDS, resume=resume).state
+  return loop.train(step, state, folder, schedule, seeds=SEEDS, envs=ENVS, resume=resume).state
 
 
 def gap(one, other):
