@@ -49,7 +49,12 @@ from mbrl_jax.algorithms.parts.lookahead import (
   make_tuning,
 )
 from mbrl_jax.algorithms.parts.model_rollouts import imagine
-from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
+from mbrl_jax.algorithms.parts.plan_or_follow import (
+  PlanCarry,
+  begin,
+  begin_deployed,
+  plan_or_follow,
+)
 from mbrl_jax.algorithms.parts.warm_up import actions_left
 from mbrl_jax.algorithms.parts.world_model import (
   World,
@@ -128,18 +133,6 @@ class ActParams(NamedTuple):
   fresh: PlanState
   ready: Array
   greedy: Array
-
-
-class Carry(NamedTuple):
-  """What acting carries from step to step.
-
-  Attributes:
-    plan: the planner's state.
-    random: uniform actions still to take before, ``[]`` int32.
-  """
-
-  plan: PlanState
-  random: Array
 
 
 class Planned(NamedTuple):
@@ -270,8 +263,7 @@ def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
     metrics=no_metrics(parts.agent, sac, blank, config.agent.batch_size),
   )
   left = actions_left(0 if config.dataset else config.init_steps, envs)
-  rows = jax.tree.map(lambda x: jnp.broadcast_to(x, (envs, *x.shape)), fresh)
-  return TrainState(learn, Carry(rows, left), None, key, jnp.zeros((), jnp.int32))
+  return TrainState(learn, begin(fresh, left), None, key, jnp.zeros((), jnp.int32))
 
 
 def _params(config: Config, state: TrainState) -> ActParams:
@@ -283,15 +275,15 @@ def _params(config: Config, state: TrainState) -> ActParams:
   return ActParams(belief, learn.fresh, ready, jnp.zeros((), bool))
 
 
-def _deploy(params: ActParams) -> tuple[ActParams, Carry]:
+def _deploy(params: ActParams) -> tuple[ActParams, PlanCarry]:
   """Returns what an evaluation acts with: from the first step on without exploration."""
   yes = jnp.ones((), bool)
-  return params._replace(ready=yes, greedy=yes), Carry(params.fresh, jnp.zeros((), jnp.int32))
+  return params._replace(ready=yes, greedy=yes), begin_deployed(params.fresh)
 
 
 def _act(
-  parts: _Parts, params: ActParams, carry: Carry, obs: Array, key: Key
-) -> tuple[Array, Carry, Metrics]:
+  parts: _Parts, params: ActParams, carry: PlanCarry, obs: Array, key: Key
+) -> tuple[Array, PlanCarry, Metrics]:
   """Takes the policy's action, uniform at first, or the planner's."""
   policy_key, plan_key = jax.random.split(key)
   policy = PolicyParams(params.belief.actor, params.greedy)
@@ -305,7 +297,7 @@ def _act(
   action, plan, of_plan = plan_or_follow(
     parts.planner, by_policy, chosen, params.belief, obs, carry.plan, plan_key
   )
-  return action, Carry(plan, random), {**info, **of_plan}
+  return action, PlanCarry(plan, random), {**info, **of_plan}
 
 
 def _observe(config: Config, state: TrainState, transitions: Transition) -> TrainState:

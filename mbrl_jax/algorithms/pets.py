@@ -23,7 +23,12 @@ import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts.controller import PlannerConfig, make_controller
 from mbrl_jax.algorithms.parts.model import FitConfig, ModelConfig, make_model
-from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
+from mbrl_jax.algorithms.parts.plan_or_follow import (
+  PlanCarry,
+  begin,
+  begin_deployed,
+  plan_or_follow,
+)
 from mbrl_jax.algorithms.parts.replay import blank_transition
 from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action
 from mbrl_jax.algorithms.single_precision import in_single_precision
@@ -81,19 +86,6 @@ class ActParams(NamedTuple):
   model: Params
   fresh: PlanState
   ready: Array
-
-
-class Carry(NamedTuple):
-  """What acting carries from step to step.
-
-  Attributes:
-    plan: the planner's state.
-    random: uniform actions still to take before planning if no episode ends early,
-      ``[]`` int32.
-  """
-
-  plan: PlanState
-  random: Array
 
 
 class Learn(NamedTuple):
@@ -169,12 +161,11 @@ def _init(spec, config, model, planner, optimizer, key, envs) -> TrainState:
   capacity = config.capacity or (config.trials + config.init_trials) * spec.episode_length
   opt_state, fresh = init_optimizer(model, optimizer, params), planner.init()
   learn = Learn(params, opt_state, ring.init(capacity, blank), no, jnp.copy(no), fresh)
-  plans = jax.tree.map(lambda x: jnp.broadcast_to(x, (envs, *x.shape)), fresh)
   random = actions_left(config.init_trials * spec.episode_length, envs)
-  return TrainState(learn, Carry(plans, random), None, key, jnp.zeros((), jnp.int32))
+  return TrainState(learn, begin(fresh, random), None, key, jnp.zeros((), jnp.int32))
 
 
-def _act(spec, planner, predict, params, carry, obs, key) -> tuple[Array, Carry, Metrics]:
+def _act(spec, planner, predict, params, carry, obs, key) -> tuple[Array, PlanCarry, Metrics]:
   """Takes a uniform action while any are left, then the plan's."""
   random_key, plan_key, predict_key = jax.random.split(key, 3)
   random = (carry.random > 0) | ~params.ready
@@ -185,21 +176,22 @@ def _act(spec, planner, predict, params, carry, obs, key) -> tuple[Array, Carry,
   info["random"] = random.astype(jnp.float32)
   if predict is not None:
     info["prediction"] = _predict(predict, params, carry, plan.plan, obs, predict_key)
-  return action, Carry(plan, one_less(carry.random)), info
+  return action, PlanCarry(plan, one_less(carry.random)), info
 
 
-def _reset(spec: EnvSpec, params: ActParams, carry: Carry) -> Carry:
+def _reset(spec: EnvSpec, params: ActParams, carry: PlanCarry) -> PlanCarry:
   """Drops the plan, and what an episode that ended early has left of its uniform actions."""
-  return Carry(params.fresh, carry.random - carry.random % spec.episode_length)
+  return PlanCarry(params.fresh, carry.random - carry.random % spec.episode_length)
 
 
-def _deploy(params: ActParams) -> tuple[ActParams, Carry]:
+def _deploy(params: ActParams) -> tuple[ActParams, PlanCarry]:
   """Returns what an evaluation acts with: it plans from the first step on."""
-  carry = Carry(params.fresh, jnp.zeros((), jnp.int32))
-  return params._replace(ready=jnp.ones((), bool)), carry
+  return params._replace(ready=jnp.ones((), bool)), begin_deployed(params.fresh)
 
 
-def _predict(predict, params: ActParams, carry: Carry, plan: Array, obs: Array, key) -> Array:
+def _predict(
+  predict, params: ActParams, carry: PlanCarry, plan: Array, obs: Array, key
+) -> Array:
   """Predicts ``[H + 1, P, O]`` from what is left of a plan that is executed; NaN behind it."""
   age = carry.plan.age
   states = predict(params.model, obs, jnp.roll(plan, -age, axis=0), key)

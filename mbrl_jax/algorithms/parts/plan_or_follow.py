@@ -2,10 +2,35 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 
 from mbrl_jax.types import Array, Key, Metrics, Params, Planner, PlanState
+
+
+class PlanCarry(NamedTuple):
+  """What acting by plans carries from step to step.
+
+  Attributes:
+    plan: the planner's state.
+    random: uniform actions still to take before, ``[]`` int32.
+  """
+
+  plan: PlanState
+  random: Array
+
+
+def begin(fresh: PlanState, random: Array) -> PlanCarry:
+  """Returns the carry of several environments, each with its ``random [N]``."""
+  rows = lambda x: jnp.broadcast_to(x, (len(random), *x.shape))
+  return PlanCarry(jax.tree.map(rows, fresh), random)
+
+
+def begin_deployed(fresh: PlanState) -> PlanCarry:
+  """Returns that of an evaluation or a robot."""
+  return PlanCarry(fresh, jnp.zeros((), jnp.int32))
 
 
 def plan_or_follow(
