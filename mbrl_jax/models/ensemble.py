@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.models.blocks import BLOCK, in_blocks, over_blocks
 from mbrl_jax.networks.mlp import ACTIVATIONS, MLP, PRECISIONS
 from mbrl_jax.ops.gaussian import bounded_variance, gaussian_nll, soft_bound
 from mbrl_jax.ops.normalize import (
@@ -56,7 +57,8 @@ class Ensemble(NamedTuple):
     apply: ``(member_params, x [I]) -> (mean [O], variance [O])`` of one member, in target
       units. Kinds without a variance return zeros.
     loss: ``(params, inputs [E, B, I], targets [E, B, O], weights [E, B]) -> (loss [],
-      metrics)``; rows of weight 0 do not count. ``metrics["mse"] [E]`` is in target units.
+      metrics)``; rows of weight 0 do not count, and blocks of them behind the others change
+      nothing (see ``blocks``). ``metrics["mse"] [E]`` is in target units.
     prepare: ``(params, inputs [cap, I], targets [cap, O], size [], key) -> params``, called
       by ``fit`` before training on the first ``size`` rows.
     finish: ``(params, inputs, targets, size) -> params``, called by ``fit`` after training.
@@ -178,7 +180,8 @@ def make_ensemble(
       return mean, variance
     return denormalize(params.targets, mean), variance * jnp.square(params.targets.scale)
 
-  def loss(params, inputs, targets, weights):
+  def row_sums(params, inputs, targets, weights):
+    """Returns the members' sums of the error and of the squares in target units, ``[E]``."""
     mean, log_var = jax.vmap(predict, (MEMBER_AXES, 0))(params, inputs)
     wanted = normalize(params.targets, targets) if normalize_targets else targets
     squares = jnp.square(mean - wanted)
@@ -187,12 +190,22 @@ def make_ensemble(
       error = gaussian_nll(mean, log_var, wanted)
     else:
       error = squares / 2
-    fit = _row_mean(error, weights)
+    scale = jnp.square(params.targets.scale) if normalize_targets else 1.0
+    return _row_sum(error, weights), _row_sum(squares * scale, weights)
+
+  def loss(params, inputs, targets, weights):
+    batch, count = (inputs, targets, weights), jnp.maximum(weights.sum(-1), 1e-6)
+    if inputs.shape[1] <= BLOCK:
+      error, squares = row_sums(params, *batch)
+    else:
+      blocks = [in_blocks(x, 1) for x in batch]
+      one = lambda *block: (row_sums(params, *block), ())
+      (error, squares), _ = over_blocks(one, (blocks[2] > 0).any((1, 2)), *blocks)
+    fit = error / count
     total = fit.sum() + _decay_loss(params.network, decay)
     if probabilistic:
       total += _BOUND_WEIGHT * (params.max_log_var.sum() - params.min_log_var.sum())
-    scale = jnp.square(params.targets.scale) if normalize_targets else 1.0
-    return total, {"fit": fit, "mse": _row_mean(squares * scale, weights)}
+    return total, {"fit": fit, "mse": squares / count}
 
   def prepare(params, inputs, targets, size, key):
     del key
@@ -256,7 +269,6 @@ def _decay_loss(network: Params, decay: tuple[float, ...]) -> Array:
   return sum(terms, jnp.zeros(()))
 
 
-def _row_mean(values: Array, weights: Array) -> Array:
-  """Averages ``values [E, B, O]`` over outputs and weighted rows, ``[E]``."""
-  rows = jnp.where(weights > 0, values.mean(-1) * weights, 0.0)
-  return rows.sum(-1) / jnp.maximum(weights.sum(-1), 1e-6)
+def _row_sum(values: Array, weights: Array) -> Array:
+  """Averages ``values [E, B, O]`` over outputs and sums weighted rows, ``[E]``."""
+  return jnp.where(weights > 0, values.mean(-1) * weights, 0.0).sum(-1)

@@ -7,7 +7,8 @@ shuffled. Weights and the optimiser's state carry over from call to call. With h
 MBPO trains (Janner et al. 2019): each member keeps its best snapshot, and training stops
 when no member has improved for more than ``patience`` epochs.
 
-The number of valid rows and of epochs are data: neither recompiles.
+The number of valid rows and of epochs are data: neither recompiles. The length of the padding
+changes no bit of what comes out (with XLA's flags for quick compilation: only the rounding).
 
 *Deviations*: a step whose loss or gradient is not finite is taken with a gradient of zero, and
 counted.
@@ -22,6 +23,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from mbrl_jax.models.blocks import padded_length
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.holdout import Best, holdout_error, keep_best
 from mbrl_jax.models.rows import Split, draw_rows, finite_rows, shuffle, split_rows
@@ -177,10 +179,8 @@ def _fit(
   def epoch(loop):
     loop = _run_epoch(loop, step, inputs, targets, split, settings)
     if settings.holdout:
-      cap = min(int(len(inputs) * settings.holdout) + 1, settings.max_holdout, len(inputs))
-      error = holdout_error(
-        ensemble, prepared._replace(**loop.weights), inputs, targets, split, cap
-      )
+      params = prepared._replace(**loop.weights)
+      error = holdout_error(ensemble, params, inputs, targets, split, settings.batch_size)
       best = keep_best(loop.best, loop.weights["network"], error, min_improvement)
       loop = loop._replace(best=best)
     return loop._replace(epoch=loop.epoch + 1)
@@ -236,9 +236,11 @@ def _run_epoch(loop: _Loop, step, inputs, targets, split: Split, settings: Setti
     loss=jnp.zeros(()), mse=jnp.zeros(members), finite=jnp.zeros((), jnp.int32)
   )
   if size is None:
-    weights = (jnp.arange(len(inputs)) < split.train).astype(jnp.float32)
+    rows = padded_length(len(inputs))
+    weights = (jnp.arange(rows) < split.train).astype(jnp.float32)
     # Nothing that stands behind the valid rows may reach a gradient.
-    clean = (jnp.where(weights[:, None] > 0, x, 0.0) for x in (inputs, targets))
+    padded = (jnp.pad(x, ((0, rows - len(x)), (0, 0))) for x in (inputs, targets))
+    clean = (jnp.where(weights[:, None] > 0, x, 0.0) for x in padded)
     batch = (*clean, weights)
     return step(loop, *(jnp.broadcast_to(x, (members, *x.shape)) for x in batch))
 

@@ -38,6 +38,7 @@ import jax
 import jax.numpy as jnp
 from jax.scipy.linalg import solve_triangular
 
+from mbrl_jax.models.blocks import in_blocks, over_blocks
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.rows import finite_rows
 from mbrl_jax.ops.normalize import Normalizer, fit_normalizer, identity_normalizer, normalize
@@ -63,6 +64,29 @@ class Posterior(NamedTuple):
   weights: Array
   whiten: Array
   shrink: Array
+
+
+class _Factors(NamedTuple):
+  """What the bound and the posterior are made of, of ``N`` rows that count.
+
+  Attributes:
+    whiten: ``L^{-1} [M, M]``.
+    shrink: ``R^{-1} [M, M]``.
+    projected: ``R^{-T} A Y [M, O]``.
+    log_det: ``log det B``.
+    count: ``N``.
+    features, targets: ``tr A A^T`` and ``|Y|^2``.
+    misses: the squared error of the mean at the rows, outputs divided by ``scale``.
+  """
+
+  whiten: Array
+  shrink: Array
+  projected: Array
+  log_det: Array
+  count: Array
+  features: Array
+  targets: Array
+  misses: Array
 
 
 class GPParams(NamedTuple):
@@ -135,13 +159,17 @@ def _prepare(params: GPParams, inputs, targets, size, key) -> GPParams:
   keep = (jnp.arange(len(inputs)) < size) & finite_rows(inputs, targets)
   normalizer = fit_normalizer(inputs, keep)
   count = jnp.maximum(keep.sum(), 1) * targets.shape[-1]
-  scale = jnp.sqrt(jnp.where(keep[:, None], jnp.square(targets), 0.0).sum() / count)
+  squares, _ = over_blocks(
+    lambda y, keep: (jnp.where(keep[:, None], jnp.square(y), 0.0).sum(), ()),
+    *_blocks(keep, targets, keep),
+  )
+  scale = jnp.sqrt(squares / count)
   order = jnp.where(keep, jax.random.uniform(key, keep.shape), -1.0)
   points = len(params.inducing)
-  chosen, rows = jax.lax.top_k(order, min(points, len(inputs)))
-  unused = points - len(rows)
-  active = jnp.pad((chosen >= 0).astype(jnp.float32), (0, unused))
-  inducing = jnp.pad(normalize(normalizer, inputs[rows]), ((0, unused), (0, 0)))
+  spare = jnp.full(points, -1.0)  # for data sets that are shorter
+  chosen, rows = jax.lax.top_k(jnp.concatenate([order, spare]), points)
+  active = (chosen >= 0).astype(jnp.float32)
+  inducing = normalize(normalizer, inputs[jnp.minimum(rows, len(inputs) - 1)])
   return params._replace(
     inducing=jnp.where(active[:, None] > 0, inducing, 0.0),
     active=active,
@@ -163,51 +191,73 @@ def _apply(params: GPParams, x: Array) -> tuple[Array, Array]:
 
 def _loss(params: GPParams, x, y, weights, jitter: float):
   """Returns the negative bound per point, in target units, and the training error."""
-  y, weights, noise = *_rows(params, x, y, weights), _noise(params)
-  features, _, basis, _, log_det = _factors(params, x, weights, jitter)
-  count, outputs = jnp.maximum(weights.sum(), 1.0), y.shape[-1]
-  projected = matmul(basis.T, y)
-  missing = count * jnp.exp(params.log_variance) / noise - jnp.square(features).sum()
-  volume = count * (_LOG_2PI + jnp.log(noise)) + log_det + missing
-  misfit = (jnp.square(y).sum() - jnp.square(projected).sum()) / noise
+  factors, noise = _factors(params, x, y, weights, jitter), _noise(params)
+  count, outputs = jnp.maximum(factors.count, 1.0), y.shape[-1]
+  missing = count * jnp.exp(params.log_variance) / noise - factors.features
+  volume = count * (_LOG_2PI + jnp.log(noise)) + factors.log_det + missing
+  misfit = (factors.targets - jnp.square(factors.projected).sum()) / noise
   loss = (outputs * volume + misfit) / (2 * count) + outputs * jnp.log(params.scale)
-  residual = params.scale * (y - matmul(basis, projected))
-  return loss, {"mse": jnp.square(residual).sum()[None] / (count * outputs)}
+  return loss, {"mse": factors.misses[None] * jnp.square(params.scale) / (count * outputs)}
 
 
 def _condition(params: GPParams, x, y, weights, jitter: float) -> Posterior:
   """Returns the posterior given the rows of positive weight."""
-  y, weights = _rows(params, x, y, weights)
-  _, whiten, basis, shrink, _ = _factors(params, x, weights, jitter)
-  projected = matmul(shrink, matmul(basis.T, y)) / jnp.sqrt(_noise(params))
-  return Posterior(projected, whiten, shrink)
+  factors = _factors(params, x, y, weights, jitter)
+  projected = matmul(factors.shrink, factors.projected) / jnp.sqrt(_noise(params))
+  return Posterior(projected, factors.whiten, factors.shrink)
 
 
-def _factors(params: GPParams, x, weights, jitter: float):
-  """Returns ``A^T [N, M]``, ``L^{-1}``, and what ``_orthogonal`` makes of ``A^T``."""
+def _factors(params: GPParams, x, y, weights, jitter: float) -> _Factors:
+  """Factors the matrices of the rows of positive weight, block by block."""
   active, variance = params.active, jnp.exp(params.log_variance)
   gram = _kernel(params, params.inducing, params.inducing) * active * active[:, None]
   whiten, _ = _inverse_factor(gram + variance * jnp.diag(jitter + 1 - active))
-  x = jnp.where(weights[:, None] > 0, normalize(params.inputs, x), 0.0)
-  cross = _kernel(params, params.inducing, x) * active[:, None] * weights
-  features = matmul(cross.T, whiten.T) / jnp.sqrt(_noise(params))
-  basis, shrink, log_det = _orthogonal(features)
-  return features, whiten, basis, shrink, log_det
+
+  def features(x, y, weights):
+    y, weights = _rows(params, x, y, weights)
+    x = jnp.where(weights[:, None] > 0, normalize(params.inputs, x), 0.0)
+    cross = _kernel(params, params.inducing, x) * active[:, None] * weights
+    rows = matmul(cross.T, whiten.T) / jnp.sqrt(_noise(params))
+    sums = matmul(rows.T, rows), jnp.square(rows).sum(), jnp.square(y).sum(), weights.sum()
+    return sums, (rows, y)
+
+  used, *blocks = _blocks(weights > 0, x, y, weights)
+  (gram, squares, targets, count), (rows, y) = over_blocks(features, used, *blocks)
+  basis, shrink, log_det = _orthogonal(used, rows, gram)
+  projected, _ = over_blocks(lambda q, y: (matmul(q.T, y), ()), used, basis, y)
+  fit = jax.lax.stop_gradient((basis, y, projected))  # nobody trains on the error itself
+  miss = lambda q, y: (jnp.square(y - matmul(q, fit[2])).sum(), ())
+  misses, _ = over_blocks(miss, used, *fit[:2])
+  return _Factors(whiten, shrink, projected, log_det, count, squares, targets, misses)
 
 
-def _orthogonal(features: Array) -> tuple[Array, Array, Array]:
-  """Factors ``[F; I] = Q R`` for ``F [N, M]``.
+def _orthogonal(used: Array, features: Array, gram: Array) -> tuple[Array, Array, Array]:
+  """Factors ``[F; I] = Q R`` for ``F [N, M]`` in blocks, given ``F^T F``.
 
   Returns:
-    The rows of ``Q`` that belong to ``F``, ``R^{-1}``, and ``log det R^T R``.
+    The rows of ``Q`` that belong to ``F``, in blocks, ``R^{-1}``, and ``log det R^T R``.
   """
-  identity = jnp.eye(features.shape[1])
-  gram = matmul(features.T, features) + identity
+
+  def times(factor):
+    def product(rows):
+      rows = matmul(rows, factor.T)
+      return matmul(rows.T, rows), rows
+
+    return product
+
+  identity = jnp.eye(features.shape[-1])
+  gram = gram + identity
   shift = 4 * jnp.finfo(gram.dtype).eps * jnp.trace(gram)
   first, log_first = _inverse_factor(gram + shift * identity)
-  upper, lower = matmul(features, first.T), first.T
-  second, log_second = _inverse_factor(matmul(upper.T, upper) + matmul(lower.T, lower))
-  return matmul(upper, second.T), matmul(lower, second.T), log_first + log_second
+  (gram, upper), lower = over_blocks(times(first), used, features), first.T
+  second, log_second = _inverse_factor(gram + matmul(lower.T, lower))
+  _, basis = over_blocks(lambda rows: ((), matmul(rows, second.T)), used, upper)
+  return basis, matmul(lower, second.T), log_first + log_second
+
+
+def _blocks(keep: Array, *arrays: Array) -> tuple[Array, ...]:
+  """Returns which blocks have rows to keep, and the arrays in blocks."""
+  return in_blocks(keep).any(1), *map(in_blocks, arrays)
 
 
 def _inverse_factor(matrix: Array) -> tuple[Array, Array]:

@@ -27,22 +27,32 @@ class Best(NamedTuple):
 
 
 def holdout_error(
-  ensemble: Ensemble, params: Params, inputs: Array, targets: Array, split: Split, cap: int
+  ensemble: Ensemble, params: Params, inputs: Array, targets: Array, split: Split, block: int
 ) -> Array:
   """Returns each member's mean squared error on the held-out rows, ``[E]``.
 
-  Rows with non-finite entries do not count. ``cap`` is the most rows that can be held out. A
-  single row, which is trained on, is what its error is taken on too.
+  Rows with non-finite entries do not count; ``block`` rows are predicted at a time. A single
+  row, which is trained on, is what its error is taken on too.
   """
-  inputs, targets = inputs[split.order[:cap]], targets[split.order[:cap]]
-  counts = (jnp.arange(cap) < jnp.maximum(split.held, 1)) & finite_rows(inputs, targets)
+  held = jnp.maximum(split.held, 1)
 
-  def error(member):
-    mean, _ = jax.vmap(ensemble.apply, (None, 0))(member, inputs)
-    squares = jnp.square(mean - targets).mean(-1)
-    return jnp.where(counts, squares, 0.0).sum() / jnp.maximum(counts.sum(), 1)
+  def body(i, sums):
+    places = i * block + jnp.arange(block)
+    rows = split.order[jnp.minimum(places, len(split.order) - 1)]
+    x, y = inputs[rows], targets[rows]
+    counts = (places < held) & finite_rows(x, y)
 
-  return jax.vmap(error, (ensemble.params_axes,))(params)
+    def error(member):
+      mean, _ = jax.vmap(ensemble.apply, (None, 0))(member, x)
+      squares = jnp.square(mean - y).mean(-1)
+      return jnp.where(counts, squares, 0.0).sum()
+
+    errors = jax.vmap(error, (ensemble.params_axes,))(params)
+    return sums[0] + errors, sums[1] + counts.sum()
+
+  none = jnp.zeros(ensemble.members), jnp.zeros((), jnp.int32)
+  total, count = jax.lax.fori_loop(0, (held + block - 1) // block, body, none)
+  return total / jnp.maximum(count, 1)
 
 
 def keep_best(best: Best, network: Params, error: Array, min_improvement: Array) -> Best:

@@ -1,4 +1,8 @@
-"""Which rows of a padded data set are trained on, and in which order."""
+"""Which rows of a padded data set are trained on, and in which order.
+
+The draws do not depend on how long the data set is padded: with the first axis of its shape a
+draw of jax only grows longer (threefry, partitionable, as is jax's default).
+"""
 
 from __future__ import annotations
 
@@ -46,12 +50,11 @@ def draw_rows(key: Key, members: int, columns: int, split: Split, bootstrap: boo
   first ``split.train`` columns count; the others hold training rows, too, because what stands
   in invalid rows may be NaN, and a weight of 0 does not keep that out of a gradient.
   """
-  shape = members, columns
   if bootstrap:
-    picks = jax.random.randint(key, shape, 0, jnp.maximum(split.train, 1))
+    picks = jax.random.randint(key, (columns, members), 0, jnp.maximum(split.train, 1)).T
   else:
     picks = jnp.minimum(jnp.arange(columns), jnp.maximum(split.train - 1, 0))
-    picks = jnp.broadcast_to(picks, shape)
+    picks = jnp.broadcast_to(picks, (members, columns))
   return split.order[jnp.minimum(split.held + picks, len(split.order) - 1)]
 
 
@@ -60,7 +63,8 @@ def shuffle(key: Key, rows: Array, count: Array) -> Array:
 
   Every row of ``rows [..., n]`` gets a permutation of its own.
   """
-  order = jax.random.bits(key, rows.shape, jnp.uint32) >> 1
+  *lead, length = rows.shape
+  order = jnp.moveaxis(jax.random.bits(key, (length, *lead), jnp.uint32) >> 1, 0, -1)
   order = jnp.where(jnp.arange(rows.shape[-1]) < count, order, jnp.uint32(2**32 - 1))
   return jax.lax.sort((order, rows), num_keys=1)[1]
 

@@ -1,9 +1,15 @@
-"""Affine normalisation, fitted to the valid rows of a padded array."""
+"""Affine normalisation, fitted to the valid rows of a padded array.
+
+The length of the array changes no bit of it: sums go over blocks of one size, up to the last
+valid row.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import choice
@@ -11,6 +17,7 @@ from mbrl_jax.types import Array
 
 KINDS = ("std", "mad")
 _CONSTANT = 1e-5  # a float32 deviation below this, relative to the mean, is round-off
+_BLOCK = 1024
 
 
 class Normalizer(NamedTuple):
@@ -51,17 +58,33 @@ def fit_normalizer(x: Array, mask: Array, kind: str = "std") -> Normalizer:
   valid = mask[:, None] & jnp.isfinite(x)
   count = jnp.maximum(valid.sum(0), 1)
 
-  def average(values):
-    return jnp.where(valid, values, 0.0).sum(0) / count
+  def average(function):
+    return _sum_valid(function, x, valid) / count
 
-  mean = average(x)
-  mean = mean + average(x - mean)
+  mean = average(lambda x: x)
+  mean = mean + average(lambda x: x - mean)
   if kind == "std":
-    scale = jnp.sqrt(average(jnp.square(x - mean)))
+    scale = jnp.sqrt(average(lambda x: jnp.square(x - mean)))
   else:
-    scale = average(jnp.abs(x - mean))
+    scale = average(lambda x: jnp.abs(x - mean))
   constant = scale < _CONSTANT * jnp.maximum(1.0, jnp.abs(mean))
   return Normalizer(mean, jnp.where(constant, 1.0, scale))
+
+
+def _sum_valid(function: Callable[[Array], Array], x: Array, valid: Array) -> Array:
+  """Sums ``function(x)`` over the valid entries of ``x [cap, D]``, up to the last block."""
+  # Two blocks and a row of padding at least: XLA simplifies what is there in vain, and then
+  # fuses, and so rounds, other operations differently.
+  rows = ((0, _BLOCK * max(2, len(x) // _BLOCK + 1) - len(x)), (0, 0))
+  x, valid = jnp.pad(x, rows), jnp.pad(valid, rows)
+  end = jnp.where(valid.any(1), jnp.arange(1, len(x) + 1), 0).max()
+
+  def body(i, total):
+    block, counts = (jax.lax.dynamic_slice_in_dim(a, i * _BLOCK, _BLOCK) for a in (x, valid))
+    return total + jnp.where(counts, function(block), 0.0).sum(0)
+
+  blocks = (end + _BLOCK - 1) // _BLOCK
+  return jax.lax.fori_loop(0, blocks, body, jnp.zeros(x.shape[1], x.dtype))
 
 
 def normalize(normalizer: Normalizer, x: Array) -> Array:

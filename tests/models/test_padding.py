@@ -1,0 +1,184 @@
+"""How long a data set is padded changes no bit of a fit, so that buffers may grow."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from mbrl_jax.models import blocks
+from mbrl_jax.models.ensemble import make_ensemble
+from mbrl_jax.models.fit import fit, init_optimizer
+from mbrl_jax.models.gp import make_gp
+from mbrl_jax.models.holdout import holdout_error
+from mbrl_jax.models.rows import draw_rows, shuffle, split_rows
+from mbrl_jax.ops.normalize import fit_normalizer
+
+SIZE, ROWS = 130, 1300
+ADAM = optax.adam(1e-2)
+NETS = {
+  "D": make_ensemble("D", 1, (16,), scaling="mad", normalize_targets=True),
+  "P": make_ensemble("P", 1, (16,), weight_decay=1e-3),
+  "DE": make_ensemble("DE", 3, (16,), weight_decay=1e-3),
+  "PE": make_ensemble("PE", 3, (16, 16), normalize_targets=True),
+}
+
+
+def data(cap, size, filling=np.nan):
+  """Returns the first ``cap`` rows of one data set, those from ``size`` on spoilt."""
+  rng = np.random.default_rng(0)
+  x = rng.normal([0.3, -7.0, 100.0], [1.0, 3.0, 0.2], (ROWS, 3)).astype(np.float32)
+  y = np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2]], 1) + rng.normal(0, 0.1, (ROWS, 2))
+  x[size:], y[size:] = filling, filling
+  return jnp.asarray(x[:cap]), jnp.asarray(y[:cap], jnp.float32)
+
+
+def fitted(ensemble, cap, size=SIZE, **options):
+  inputs, targets = data(cap, size)
+  params = ensemble.init(jax.random.key(0), inputs, targets)
+  state = init_optimizer(ensemble, ADAM, params)
+  return fit(ensemble, params, state, inputs, targets, size, jax.random.key(1), optimizer=ADAM,
+             epochs=2, **options)  # fmt: skip
+
+
+def assert_same(a, b):
+  jax.tree.map(np.testing.assert_array_equal, a, b)
+
+
+def assert_padding_has_no_influence(compare, ensemble, caps, size=SIZE, **options):
+  first, *others = (fitted(ensemble, cap, size, **options) for cap in caps)
+  assert first.metrics["epochs"] == 2 and np.isfinite(first.metrics["loss"])
+  for other in others:
+    compare(first, other)
+
+
+def assert_close(a, b):
+  """Compares to rounding: with flags for quick compilation the last bits may differ."""
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), a, b)
+
+
+@pytest.mark.parametrize(
+  ("kind", "batch_size", "bootstrap", "holdout"),
+  [
+    ("D", 50, True, 0.2),
+    ("P", 32, False, 0.0),
+    ("DE", 32, False, 0.2),
+    ("DE", None, False, 0.0),
+    ("PE", 50, True, 0.2),
+    ("PE", 32, True, 0.0),
+  ],
+)
+def test_nets_to_rounding(kind, batch_size, bootstrap, holdout):
+  options = {"batch_size": batch_size, "bootstrap": bootstrap, "holdout": holdout}
+  assert_padding_has_no_influence(assert_close, NETS[kind], (SIZE, 1000), **options)
+
+
+@pytest.mark.parametrize("inducing", [20, 200])
+def test_gp_to_rounding(inducing):
+  """Also where there are more inducing points than rows."""
+  gp = make_gp(inducing)
+  assert_padding_has_no_influence(assert_close, gp, (SIZE, 1000), batch_size=None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", NETS)
+@pytest.mark.parametrize("batch_size", [32, 50])
+@pytest.mark.parametrize("bootstrap", [False, True])
+@pytest.mark.parametrize("holdout", [0.0, 0.2])
+def test_nets(kind, batch_size, bootstrap, holdout):
+  options = {"batch_size": batch_size, "bootstrap": bootstrap, "holdout": holdout}
+  assert_padding_has_no_influence(assert_same, NETS[kind], (300, 1000), **options)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", NETS)
+def test_nets_on_all_rows(kind):
+  caps = (SIZE, 300, 1000)
+  assert_padding_has_no_influence(assert_same, NETS[kind], caps, batch_size=None)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [SIZE, blocks.BLOCK + 30])
+@pytest.mark.parametrize("inducing", [20, 200])
+def test_gp(size, inducing):
+  caps = (size, 300, 1024)
+  assert_padding_has_no_influence(assert_same, make_gp(inducing), caps, size, batch_size=None)
+
+
+def test_a_large_batch_is_its_rows_whatever_stands_behind_them():
+  """In blocks the loss and its gradient are those of the rows at once, to rounding."""
+  size = 2 * blocks.BLOCK + 40
+  ensemble = NETS["PE"]
+  inputs, targets = (jnp.stack(3 * [x]) for x in data(ROWS, size, 0.0))
+  params = ensemble.init(jax.random.key(0), inputs[0], targets[0])
+  params = ensemble.prepare(params, inputs[0], targets[0], size, jax.random.key(1))
+  weights = jnp.broadcast_to(jnp.arange(ROWS) < size, (3, ROWS)).astype(jnp.float32)
+  value = jax.value_and_grad(ensemble.loss, has_aux=True)
+  got = value(params, inputs, targets, weights)
+  parts = []
+  for start in range(0, size, blocks.BLOCK):
+    rows = slice(start, min(start + blocks.BLOCK, size))
+    part = value(params, inputs[:, rows], targets[:, rows], weights[:, rows])
+    parts.append(jax.tree.map(lambda leaf, n=rows.stop - rows.start: leaf * n / size, part))
+  want = jax.tree.map(lambda *leaves: sum(leaves), *parts)
+  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), got, want)
+
+
+def test_blocks_without_rows_are_not_computed():
+  seen = []
+
+  def spy(x):
+    jax.debug.callback(lambda x: seen.append(float(x)), x[0])
+    return x.sum(), 2 * x
+
+  x = blocks.in_blocks(jnp.arange(1.0, 4 * blocks.BLOCK))
+  total, rows = blocks.over_blocks(spy, jnp.array([True, False, True, False]), x)
+  jax.effects_barrier()
+  assert sorted(seen) == [1.0, 1.0 + 2 * blocks.BLOCK]
+  assert total == x[0].sum() + x[2].sum()
+  np.testing.assert_array_equal(rows, 2 * x * np.array([1, 0, 1, 0])[:, None])
+
+
+@pytest.mark.parametrize("kind", ["std", "mad"])
+@pytest.mark.parametrize("size", [SIZE, 1100])
+def test_normalizers(kind, size):
+  found = [
+    fit_normalizer(data(cap, size, 1e6)[0], jnp.arange(cap) < size, kind)
+    for cap in (size, size + 1, ROWS)
+  ]
+  for other in found[1:]:
+    assert_same(found[0], other)
+  np.testing.assert_allclose(found[0].mean, data(size, size)[0].mean(0), rtol=1e-5)
+
+
+def test_random_bits_only_grow_longer_with_the_first_axis():
+  """What the draws of ``rows`` and of the GP rest on."""
+  for draw in (jax.random.bits, jax.random.uniform):
+    short, long = (draw(jax.random.key(3), (n, 4)) for n in (11, 40))
+    np.testing.assert_array_equal(short, long[:11])
+
+
+def test_draws_splits_and_shuffles():
+  size, key = jnp.int32(SIZE), jax.random.key(2)
+
+  def drawn(cap):
+    split = split_rows(key, cap, size, 0.2, 5000)
+    rows = draw_rows(key, 3, cap, split, True)
+    mixed = shuffle(key, rows, split.train)
+    return split.order[:SIZE], split.held, *(x[:, : SIZE - 26] for x in (rows, mixed))
+
+  assert_same(drawn(SIZE), drawn(1000))
+
+
+def test_holdout_errors_are_the_mean_over_all_held_rows():
+  ensemble = NETS["PE"]
+  inputs, targets = data(ROWS, SIZE)
+  params = ensemble.init(jax.random.key(0), inputs, targets)
+  split = split_rows(jax.random.key(1), ROWS, jnp.int32(SIZE), 0.5, 5000)
+  got = holdout_error(ensemble, params, inputs, targets, split, 16)  # 65 rows: 5 blocks
+  rows = split.order[: int(split.held)]
+  mean, _ = jax.vmap(jax.vmap(ensemble.apply, (None, 0)), (ensemble.params_axes, None))(
+    params, inputs[rows]
+  )
+  want = np.square(np.asarray(mean, np.float64) - np.asarray(targets[rows])).mean((1, 2))
+  np.testing.assert_allclose(got, want, rtol=1e-5)
