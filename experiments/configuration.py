@@ -16,6 +16,7 @@ import math
 import types
 import typing
 from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from mbrl_jax.ops import docstrings, validate
@@ -202,7 +203,7 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse(argument: str, value: Any, kind: Any) -> Any:
-  """Reads ``value`` as ``kind``: bool, int, float, str, a tuple of one, or None.
+  """Reads ``value`` as ``kind``: bool, int, float (1/64, too), str, a tuple of one, or None.
 
   Raises:
     ValueError: another type, a number that is not finite or too large; names the argument.
@@ -233,6 +234,8 @@ def _convert(value: Any, kind: Any) -> Any:
     value = {"true": "True", "1": "True", "false": "False", "0": "False"}.get(
       value.lower(), value
     )
+  if isinstance(value, str) and kind is float and "/" in value:
+    return float(Fraction(value))
   if isinstance(value, str) and kind is not str:
     value = ast.literal_eval(value)
   if kind is float and isinstance(value, int) and not isinstance(value, bool):

@@ -140,11 +140,6 @@ class Job(NamedTuple):
     left = (total - start) % self.chunk if total else 0
     return (left, self.step(left)) if left else None
 
-  def params(self, state: TrainState) -> Any:
-    """Returns what acting needs, of each seed."""
-    several = self.algorithm.params if self.width is None else jax.vmap(self.algorithm.params)
-    return jax.jit(several)(state)
-
   def evaluation(self, episodes: int, state: TrainState) -> tuple[Any, float]:
     """Compiles evaluation episodes.
 
@@ -157,17 +152,19 @@ class Job(NamedTuple):
       rollout = make_evaluation(
         self.algorithm, self.env, episodes=episodes, compiler_options=options
       )
-      keys = lambda key: key
+      params, keys = jax.jit(self.algorithm.params), lambda key: key
     else:
       several = jax.vmap(make_evaluation(self.algorithm, self.env, episodes=episodes))
+      params = jax.vmap(self.algorithm.params)
       if self.mesh is None:
-        rollout = jax.jit(several, compiler_options=options)
+        rollout, params = jax.jit(several, compiler_options=options), jax.jit(params)
       else:
         rollout = over_seeds(several, self.mesh, compiler_options=options)
+        params = over_seeds(params, self.mesh)
       keys = lambda key: jax.numpy.tile(self._evaluation_keys(key), self.runs)
-    shapes = jax.eval_shape(self.params, state)
+    shapes = jax.eval_shape(params, state)
     compiled, seconds = compile_ahead(rollout, shapes, keys(jax.random.key(0)))
-    run = lambda state, key: compiled(self.params(state), keys(key))
+    run = lambda state, key: compiled(params(state), keys(key))
     return lambda state, key: jax.device_get(run(state, key)), seconds
 
   def _evaluation_keys(self, key: Key) -> Key:

@@ -74,31 +74,27 @@ def add(ring: Ring, item: Any) -> Ring:
 def add_many(ring: Ring, items: Any, keep: Array) -> Ring:
   """Writes the items of a batch that are to be kept and ``storable``, in their order.
 
+  Of more than the buffer has rows the last ones stay, as if they had come one by one.
+
   Args:
     ring: the buffer.
-    items: leaves ``[n, ...]``, ``n`` at most the capacity.
+    items: leaves ``[n, ...]``.
     keep: which of them, ``[n]`` bool.
-
-  Raises:
-    ValueError: more items than the buffer has rows.
   """
-  if len(keep) > ring.capacity:
-    raise ValueError(f"{len(keep)} items do not fit a buffer of capacity={ring.capacity}.")
   wanted, keep = keep, keep & jax.vmap(storable)(items)
-  place = (ring.cursor + jnp.cumsum(keep) - 1) % ring.capacity
+  order, count = jnp.cumsum(keep), jnp.sum(keep, dtype=jnp.int32)
+  if len(keep) > ring.capacity:  # no row is written twice: which one stays would be open
+    keep &= order > count - ring.capacity
+  place = (ring.cursor + order - 1) % ring.capacity
   rows = jnp.where(keep, place, ring.capacity)  # beyond the end: dropped
   data = jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), ring.data, items)
-  count = jnp.sum(keep, dtype=jnp.int32)
   return _moved(ring, data, count, jnp.sum(wanted, dtype=jnp.int32) - count)
 
 
 def add_batch(ring: Ring, items: Any) -> Ring:
   """Writes all ``storable`` items of a batch, leaves ``[n, ...]``, in their order.
 
-  A single one is written in its place; several are scattered.
-
-  Raises:
-    ValueError: more items than the buffer has rows.
+  A single one is written in its place; several are scattered, see ``add_many``.
   """
   count = len(jax.tree.leaves(items)[0])
   if count == 1:

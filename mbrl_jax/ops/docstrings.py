@@ -11,10 +11,16 @@ def entries(documented: Any, section: str) -> dict[str, str]:
   """Returns the texts of a section such as ``"Args"`` by name, each as one line.
 
   Args:
-    documented: a class or function.
+    documented: a function, or a class: what it does not say itself, its base classes do.
     section: its title, without the colon.
   """
-  text = (inspect.getdoc(documented) or "").partition(f"{section}:\n")[2]
+  sources = reversed(documented.__mro__) if isinstance(documented, type) else [documented]
+  return {name: text for source in sources for name, text in _own(source, section).items()}
+
+
+def _own(documented: Any, section: str) -> dict[str, str]:
+  """Does it for one docstring."""
+  text = inspect.cleandoc(documented.__doc__ or "").partition(f"{section}:\n")[2]
   text = re.split(r"^\S", text, maxsplit=1, flags=re.MULTILINE)[0]
   found = re.findall(r"^  (\w[\w, ]*): (.*(?:\n   +.*)*)", text, re.MULTILINE)
   return {

@@ -64,11 +64,14 @@ def test_add_many_equals_adding_one_by_one():
     jax.tree.map(np.testing.assert_array_equal, one, many)
 
 
-def test_add_many_refuses_what_does_not_fit():
-  with pytest.raises(ValueError, match="5 items do not fit a buffer of capacity=4"):
-    ring.add_many(
-      filled(1), jax.tree.map(lambda x: x[:5], filled(1, 5).data), jnp.ones(5, bool)
-    )
+@pytest.mark.parametrize("keep", [[1] * 7, [0, 1, 1, 0, 1, 1, 1], [1, 0, 0, 1, 0, 0, 0]])
+def test_of_more_than_there_is_room_for_the_last_stay(keep):
+  """As if they had come one by one, such as from more environments than there are rows."""
+  items, one = jnp.arange(7.0).at[5].set(jnp.nan), ring.add(ring.init(3, jnp.zeros(())), -1.0)
+  many = jax.jit(ring.add_many)(one, items, jnp.array(keep, bool))
+  for item in items[np.array(keep, bool)]:
+    one = ring.add(one, item)
+  jax.tree.map(np.testing.assert_array_equal, one, many)
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.8, 204), (0.05, 12), (1.0, 256)])

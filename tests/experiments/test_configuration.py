@@ -9,7 +9,7 @@ import pytest
 
 from experiments import command, configuration, job, train
 from experiments.configs import pets as preset_module
-from mbrl_jax.algorithms import default_config
+from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.registry import list_envs
 from mbrl_jax.planners import SEARCHES
 from mbrl_jax.planners.settings import settings_of
@@ -51,6 +51,7 @@ class Outer:
   [
     ("rate", "2", 2.0),
     ("rate", "1e-4", 1e-4),
+    ("rate", "1/64", 1 / 64),
     ("limit", "0.5", 0.5),
     ("limit", "none", None),
     ("on", "true", True),
@@ -70,8 +71,11 @@ def test_texts_become_the_type_of_their_field(name, text, value):
 
 @pytest.mark.parametrize(
   ("name", "text"),
-  [("rate", "x"), ("on", "2"), ("count", "1.5"), ("count", "True"), ("inner.sizes", "(1.5,)")],
-)
+  [
+    ("rate", "x"), ("rate", "1/0"), ("rate", "1/x"), ("on", "2"), ("count", "1.5"),
+    ("count", "4/2"), ("count", "True"), ("inner.sizes", "(1.5,)"),
+  ],
+)  # fmt: skip
 def test_wrong_types_are_named(name, text):
   with pytest.raises(ValueError, match=rf"^{name}='.*' is not of the right type"):
     configuration.override(Outer(), {name: text})
@@ -101,6 +105,12 @@ def test_every_preset_builds_every_task(preset, env):
   assert job.build(json.loads(json.dumps(settings))).algorithm.act
   get = preset_module.get_config(f"{env},{preset}")
   assert get.to_dict() == settings["config"]
+
+
+@pytest.mark.parametrize("algo", list_algorithms())
+def test_every_field_is_explained(algo):
+  unexplained = [n for n, f in configuration.fields(default_config(algo)).items() if not f.help]
+  assert not unexplained
 
 
 @pytest.mark.parametrize("planner", SEARCHES)

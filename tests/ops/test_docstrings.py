@@ -23,6 +23,28 @@ def test_a_section_ends_where_the_next_begins():
   assert docstrings.entries(documented, "Returns") == {"one": "number."}
 
 
+class Base:
+  """Is inherited from.
+
+  Attributes:
+    own: of the base.
+    both: told of here.
+  """
+
+
+class Child(Base):
+  """Inherits.
+
+  Attributes:
+    both: told of anew.
+  """
+
+
+def test_a_class_says_what_its_base_classes_say():
+  both = {"own": "of the base.", "both": "told of anew."}
+  assert docstrings.entries(Child, "Attributes") == both
+
+
 def test_what_is_not_there_is_empty():
   assert docstrings.entries(documented, "Raises") == {}
   assert docstrings.entries(lambda: None, "Args") == {}

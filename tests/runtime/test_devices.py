@@ -142,6 +142,24 @@ def test_the_program_trains_the_same_on_two_devices_and_resumes_on_one(tmp_path)
           np.testing.assert_allclose(row[name], other[name], rtol=1e-3, atol=1e-3)
 
 
+EVALUATE = """
+import jax
+from experiments import job
+values = {"agent.hidden": (8,), "world.hidden": (8,), "world.weight_decay": (1e-4,),
+  "agent.batch_size": 4, "lookahead.samples": 8, "lookahead.elites": 2}
+task = job.build(job.make_settings(algo="loop", env="linear_quadratic", preset="cpu",
+  physics="auto", seed=0, seeds=2, env_overrides={"episode_length": 3},
+  config_overrides=values), devices=2)
+state = task.init()
+print(task.evaluation(2, state)[0](state, jax.random.key(0))["return"].shape)
+"""
+
+
+def test_what_plans_is_evaluated_on_two_devices():
+  """The states of its planner have arrays without elements, which XLA lays out as it likes."""
+  assert child("-c", EVALUATE, flags="--xla_backend_optimization_level=0").strip() == "(2, 2)"
+
+
 @pytest.mark.parametrize(
   ("platforms", "message"),
   [("tpu", r"JAX_PLATFORMS=tpu: .*pip install 'mbrl_jax\[tpu\]'"), ("abacus", "or unset")],
