@@ -142,7 +142,12 @@ def _planner_jobs(options: flags.FlagValues) -> list[tuple[str, Callable]]:
   """Makes one job for each planner."""
   names = [choice("--planners", name, SEARCHES) for name in options.planners]
   given = _given(options.set, names)
-  searches = {name: make_search(name, given[name], f"--set {name}.") for name in names}
+  searches = {}
+  for name in names:
+    try:
+      searches[name] = make_search(name, given[name], f"--set {name}.")
+    except ValueError as error:
+      raise flag_error(error, f"--set {name}.") from error
 
   def make(name: str) -> Callable:
     def job(task: Task, loop: Loop, seeds: int) -> list[report.Row]:

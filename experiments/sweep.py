@@ -224,7 +224,7 @@ def _joint(
     if not (run.folder.path / "config.json").exists():
       run_folder.create(run.folder.path, task.settings)
     else:
-      run_folder.extend(run.folder, task.settings)
+      run_folder.extend(run.folder, task.settings, task.grows)
   words = [*(f"--runs={run.folder.path}" for run in runs), *_typed(options)]
   program = [sys.executable, "-m", "experiments.sweeping.together", *words]
   log = runs[0].log.with_name(f"{runs[0].name}_and_{len(runs) - 1}_more.log")

@@ -215,7 +215,7 @@ def open_job(
       run_folder.write_versions(folder)
     if options.step is None:  # also checked when it is read, but that is after compiling
       audit.check(folder)
-    run_folder.extend(folder, task.settings, options.step)
+    run_folder.extend(folder, task.settings, task.grows, options.step)
     yield folder, task
 
 

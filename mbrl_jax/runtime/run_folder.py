@@ -271,18 +271,22 @@ def check_config(folder: RunFolder, config: dict[str, Any], grows: str = "") -> 
     )
 
 
-def extend(folder: RunFolder, config: dict[str, Any], step: int | None = None) -> None:
-  """Writes a config that ``check_config`` has let pass, if it is longer than the run's.
+def extend(
+  folder: RunFolder, config: dict[str, Any], grows: str, step: int | None = None
+) -> None:
+  """Writes down how long a run is now, which ``check_config`` has let pass.
 
   Args:
     folder: of the run.
     config: with which it goes on.
+    grows: the field that says how long it is.
     step: of the checkpoint from which it does; ``None``: the newest.
 
   Raises:
     RunFolderError: its seeds ended after different numbers of steps.
   """
-  if flat(folder.config()) == flat(json.loads(json.dumps(config))):
+  stored, length = folder.config(), flat(config)[grows]
+  if flat(stored)[grows] == length:
     return
   checkpoints = Checkpoints(folder.checkpoints)
   steps = checkpoints.leaf("steps", step).tolist() if checkpoints.steps() else 0
@@ -291,7 +295,12 @@ def extend(folder: RunFolder, config: dict[str, Any], step: int | None = None) -
       f"The seeds in {folder.path} ended after different steps, {steps}, because episodes end "
       "early: such a run cannot be extended."
     )
-  files.write_json(folder.path / "config.json", config)
+  *parts, last = grows.split(".")
+  branch = stored
+  for part in parts:
+    branch = branch[part]
+  branch[last] = length
+  files.write_json(folder.path / "config.json", stored)
 
 
 def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -106,7 +106,11 @@ WRONG = [
   ("compare", ["--set", "mppi.tau=1"], "--set mppi.tau is no setting of mppi: it has samples,"),
   ("compare", ["--set", "mppi=1"], "--set 'mppi=1' is not PLANNER.NAME=VALUE."),
   ("compare", ["--planners=cem", "--set", "mppi.base=1"], "--set='mppi' is not known."),
-  ("compare", ["--set", "cem.elites=500"], "elites=500 exceed samples=400."),
+  (
+    "compare",
+    ["--set", "cem.elites=500"],
+    "--set cem.elites=500 exceed --set cem.samples=400.",
+  ),
   ("benchmark", ["--what=sweep", "--nets="], "--nets is empty"),
   ("compare", ["--samples=4"], "--samples belongs to --what=samples."),
   ("benchmark", ["--what=env,env"], "--what names env twice."),

@@ -20,7 +20,7 @@ def test_a_run_whose_length_may_grow_is_audited_whatever_it_is(tmp_path):
   folder = run_folder.create(path, config)
   runtime_probe.run(path, 12, resume=True, when={"grows": "config.steps"})
   audit.check(folder)
-  run_folder.extend(folder, {**config, "config": {"steps": 24}})
+  run_folder.extend(folder, {**config, "config": {"steps": 24}}, "config.steps")
   audit.check(folder)
   runtime_probe.run(path, 24, resume=True, when={"grows": "config.steps"})
   audit.check(folder)

@@ -143,7 +143,8 @@ def test_a_checkpoint_knows_which_field_may_grow(tmp_path):
   crc = np.int64(folder.config_crc("config.steps"))
   host = {run_folder.CONFIG_CRC: crc, grows: np.asarray("config.steps")}
   folder.check_config_of(host)
-  assert run_folder.extend(folder, {"config": {"steps": 20, "c": 2}})
+  run_folder.extend(folder, {"config": {"steps": 20, "c": 2.0}}, "config.steps")
+  assert folder.config() == {"config": {"steps": 20, "c": 2}}
   folder.check_config_of(host)
   (folder.path / "config.json").write_text(json.dumps({"config": {"steps": 20, "c": 3}}))
   with pytest.raises(RunFolderError, match="not what it was"):
