@@ -49,7 +49,7 @@ from mbrl_jax.algorithms.parts.lookahead import (
   make_tuning,
 )
 from mbrl_jax.algorithms.parts.model_rollouts import imagine
-from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
+from mbrl_jax.algorithms.parts.plan_or_follow import fresh_plans, plan_or_follow
 from mbrl_jax.algorithms.parts.warm_up import actions_left
 from mbrl_jax.algorithms.parts.world_model import (
   World,
@@ -270,8 +270,8 @@ def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
     metrics=no_metrics(parts.agent, sac, blank, config.agent.batch_size),
   )
   left = actions_left(0 if config.dataset else config.init_steps, envs)
-  rows = jax.tree.map(lambda x: jnp.broadcast_to(x, (envs, *x.shape)), fresh)
-  return TrainState(learn, Carry(rows, left), None, key, jnp.zeros((), jnp.int32))
+  carry = Carry(fresh_plans(fresh, envs), left)
+  return TrainState(learn, carry, None, key, jnp.zeros((), jnp.int32))
 
 
 def _params(config: Config, state: TrainState) -> ActParams:

@@ -23,7 +23,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts.controller import PlannerConfig, make_controller
 from mbrl_jax.algorithms.parts.model import FitConfig, ModelConfig, make_model
-from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
+from mbrl_jax.algorithms.parts.plan_or_follow import fresh_plans, plan_or_follow
 from mbrl_jax.algorithms.parts.replay import blank_transition
 from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action
 from mbrl_jax.algorithms.single_precision import in_single_precision
@@ -169,9 +169,9 @@ def _init(spec, config, model, planner, optimizer, key, envs) -> TrainState:
   capacity = config.capacity or (config.trials + config.init_trials) * spec.episode_length
   opt_state, fresh = init_optimizer(model, optimizer, params), planner.init()
   learn = Learn(params, opt_state, ring.init(capacity, blank), no, jnp.copy(no), fresh)
-  plans = jax.tree.map(lambda x: jnp.broadcast_to(x, (envs, *x.shape)), fresh)
   random = actions_left(config.init_trials * spec.episode_length, envs)
-  return TrainState(learn, Carry(plans, random), None, key, jnp.zeros((), jnp.int32))
+  carry = Carry(fresh_plans(fresh, envs), random)
+  return TrainState(learn, carry, None, key, jnp.zeros((), jnp.int32))
 
 
 def _act(spec, planner, predict, params, carry, obs, key) -> tuple[Array, Carry, Metrics]:

@@ -8,6 +8,11 @@ import jax.numpy as jnp
 from mbrl_jax.types import Array, Key, Metrics, Params, Planner, PlanState
 
 
+def fresh_plans(fresh: PlanState, envs: int) -> PlanState:
+  """Returns the state of the planner with which each environment begins, ``[N, ...]``."""
+  return jax.tree.map(lambda x: jnp.broadcast_to(x, (envs, *x.shape)), fresh)
+
+
 def plan_or_follow(
   planner: Planner,
   follow: Array,
