@@ -66,7 +66,8 @@ class Budget(NamedTuple):
       environments must divide each.
     length: the one of them that says how long the run is, and may grow when it is resumed.
     steps: environment steps of the run; 0: it is counted in episodes.
-    episodes: of the run, where it is counted in them.
+    episodes: of the run, where it is counted in them; those that end in its last step, each
+      in another environment, all count, so that there may be up to N - 1 more.
     chunk: environment steps between two calls of ``update``; 0: any number, because
       ``update`` only acts after the end of an episode.
   """
