@@ -43,8 +43,9 @@ class ObserveFn(Protocol):
   def __call__(self, state: TrainState, transitions: Transition) -> TrainState:
     """Returns the state with the next transition of every environment stored.
 
-    Leaves are ``[N, ...]``. It takes no gradient step and runs no net, so that it fits between
-    two control steps of a robot.
+    Leaves are ``[N, ...]``. In ``state`` the carry is already that after the actions, and the
+    steps are counted. It takes no gradient step and runs no net, so that it fits between two
+    control steps of a robot.
     """
 
 
