@@ -35,7 +35,7 @@ from mbrl_jax.algorithms.parts.lookahead import (
   make_guided_planner,
   make_tuning,
 )
-from mbrl_jax.algorithms.parts.plan_or_follow import plan_or_follow
+from mbrl_jax.algorithms.parts.plan_or_follow import fresh_plans, plan_or_follow
 from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action
 from mbrl_jax.algorithms.parts.world_model import (
   World,
@@ -248,9 +248,8 @@ def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
     fresh=fresh,
     metrics=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
   )
-  rows = lambda x: jnp.broadcast_to(x, (envs, *x.shape))
   carry = Carry(
-    plan=jax.tree.map(rows, fresh),
+    plan=fresh_plans(fresh, envs),
     random=actions_left(config.init_steps, envs),
     first=jnp.arange(envs),
     stride=jnp.full(envs, envs),

@@ -26,11 +26,11 @@ class Record:
       envs: environments that the learner acts in.
     """
     saved = saved or {}
-    self._cutters = [Cutter(_below(f"open/{i}/", saved), i, envs) for i in range(envs)]
+    self._cutters = [Cutter(below(f"open/{i}/", saved), i, envs) for i in range(envs)]
     self.episodes = int(saved.get("episodes", 0))
     self.trials = int(saved.get("trials", 0))
     self.best = float(saved.get("best", -np.inf))
-    self.update = {k: float(v) for k, v in _below("update/", saved).items()}
+    self.update = {k: float(v) for k, v in below("update/", saved).items()}
 
   def feed(
     self, step: int, arrays: Arrays, done: np.ndarray, returns: np.ndarray
@@ -94,5 +94,6 @@ def _means(episode: Episode) -> Row:
   return means
 
 
-def _below(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+def below(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
+  """Returns the arrays whose names begin with ``prefix``, without it."""
   return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

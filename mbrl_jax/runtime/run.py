@@ -17,7 +17,7 @@ from mbrl_jax.runtime.clock import Clock
 from mbrl_jax.runtime.episodes import Arrays, Episode, series
 from mbrl_jax.runtime.metrics import MetricsWriter, Tracker
 from mbrl_jax.runtime.progress import RECENT, Progress
-from mbrl_jax.runtime.records import Record, scalars
+from mbrl_jax.runtime.records import Record, below, scalars
 from mbrl_jax.runtime.rollouts import Rollouts
 from mbrl_jax.runtime.run_folder import CONFIG_CRC, CONFIG_GROWS, RunFolder
 from mbrl_jax.runtime.table import Row
@@ -97,7 +97,7 @@ class Run:
     dropped = resume is True and not self.step and folder.metrics.exists()
     self.saved = self.step if self.step else None
     self.logs = [folder.logs(name) for name in seeds or [None]]
-    self.records = [Record(_below(f"{i}/", host), envs) for i in range(len(self.logs))]
+    self.records = [Record(below(f"{i}/", host), envs) for i in range(len(self.logs))]
     seals = audit.from_host(host)
     self.rollouts = [Rollouts.load(p, self.step, seals.get(f"{p.name}.npz")) for p in self.logs]
     after = self.step if resume is not False else None
@@ -338,7 +338,3 @@ def _taken(metrics: Metrics, seeds: list[int] | None) -> tuple[list, list, list]
   flags = (np.atleast_2d(metrics[name]) for name in ("done", "episode_return"))
   done, returns = ([x[t] for x, t in zip(rows, taken, strict=True)] for rows in flags)
   return steps, done, returns
-
-
-def _below(prefix: str, arrays: Arrays) -> Arrays:
-  return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}

@@ -43,8 +43,9 @@ class ObserveFn(Protocol):
   def __call__(self, state: TrainState, transitions: Transition) -> TrainState:
     """Returns the state with the next transition of every environment stored.
 
-    Leaves are ``[N, ...]``. It takes no gradient step and runs no net, so that it fits between
-    two control steps of a robot.
+    Leaves are ``[N, ...]``. In ``state`` the carry is already that after the actions, and the
+    steps are counted. It takes no gradient step and runs no net, so that it fits between two
+    control steps of a robot.
     """
 
 
@@ -66,7 +67,8 @@ class Budget(NamedTuple):
       environments must divide each.
     length: the one of them that says how long the run is, and may grow when it is resumed.
     steps: environment steps of the run; 0: it is counted in episodes.
-    episodes: of the run, where it is counted in them.
+    episodes: of the run, where it is counted in them; those that end in its last step, each
+      in another environment, all count, so that there may be up to N - 1 more.
     chunk: environment steps between two calls of ``update``; 0: any number, because
       ``update`` only acts after the end of an episode.
   """

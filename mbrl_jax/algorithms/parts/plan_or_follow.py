@@ -22,10 +22,14 @@ class PlanCarry(NamedTuple):
   random: Array
 
 
+def fresh_plans(fresh: PlanState, envs: int) -> PlanState:
+  """Returns the state of the planner with which each environment begins, ``[N, ...]``."""
+  return jax.tree.map(lambda x: jnp.broadcast_to(x, (envs, *x.shape)), fresh)
+
+
 def begin(fresh: PlanState, random: Array) -> PlanCarry:
   """Returns the carry of several environments, each with its ``random [N]``."""
-  rows = lambda x: jnp.broadcast_to(x, (len(random), *x.shape))
-  return PlanCarry(jax.tree.map(rows, fresh), random)
+  return PlanCarry(fresh_plans(fresh, len(random)), random)
 
 
 def begin_deployed(fresh: PlanState) -> PlanCarry:
