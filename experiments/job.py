@@ -201,17 +201,9 @@ def make_settings(
     choice("--preset", preset, configuration.presets(algo))
     positive(**{"--seeds": seeds, "--envs": envs})
     validate.seeds(seed, seeds, "--seed")
-    config = default_config(algo)
-    for values in (
-      configuration.preset_values(algo, preset, env),
-      stored or {},
-      config_overrides,
-    ):
-      config = configuration.override(config, values)
-    for name, field in configuration.fields(config).items():
-      if name.endswith((".iterations", ".horizon")):
-        check_most(f"--config.{name}", field.default)
     check_most("--seeds", seeds)
+    preset_values = configuration.preset_values(algo, preset, env)
+    config = _config(algo, preset_values, stored or {}, config_overrides)
     if eval_every and eval_steps:
       other = "--eval_steps", eval_steps
       raise validate.ArgumentError(
@@ -238,6 +230,21 @@ def make_settings(
     "env_overrides": env_overrides,
     "config": configuration.to_dict(config),
   }
+
+
+def _config(algo: str, *layers: dict[str, Any]) -> Any:
+  """Returns an algorithm's config after one layer of values after the other.
+
+  Raises:
+    ArgumentError: an unknown field, or a value that it cannot have.
+  """
+  config = default_config(algo)
+  for values in layers:
+    config = configuration.override(config, values)
+  for name, field in configuration.fields(config).items():
+    if name.endswith((".iterations", ".horizon")):
+      check_most(f"--config.{name}", field.default)
+  return config
 
 
 def _evaluation(budget: Budget, asked: Settings) -> Settings:
