@@ -53,4 +53,4 @@ def test_a_run_that_is_extended_is_one_that_was_longer(tmp_path, flags, length, 
   assert whole == parts, "the states differ"
   refused = train(tmp_path / "parts", "--resume", f"{field}={short}")
   assert refused.returncode == 2 and f"{field}={short} is below the {long}" in refused.stderr
-  assert len(read_table(parts_table := tmp_path / "parts" / "metrics.csv")) > 2, parts_table
+  assert len(read_table(tmp_path / "parts" / "metrics.csv")) > 2

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 import jax.numpy as jnp
@@ -52,8 +51,11 @@ def counted_in_steps(config: ReplayConfig, batch_size: int, **more: int) -> Budg
   Raises:
     ValueError: counts that are not positive, a buffer smaller than a batch.
   """
-  own = ("steps", "init_steps", "update_every")
-  counts: Mapping[str, int] = {name: getattr(config, name) for name in own}
+  counts = {
+    "steps": config.steps,
+    "init_steps": config.init_steps,
+    "update_every": config.update_every,
+  }
   positive(**counts)
   between(0, float("inf"), capacity=config.capacity)
   if config.rows < batch_size:
