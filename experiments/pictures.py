@@ -27,7 +27,8 @@ def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[
   out, rows = out or folder.plots, read_table(folder.metrics, ("return", "random"))
   title = f"{folder.config()['algo']} on {spec.name}"
   curve = out / "learning_curve.png"
-  drawn = [plots.learning_curve(curve, rows, title, evaluations(folder.path))]
+  envs = folder.config().get("envs", 1)
+  drawn = [plots.learning_curve(curve, rows, title, evaluations(folder.path), envs)]
   if plots.curves(rows, "model/mse"):
     drawn.append(plots.model_error(out / "model_error.png", rows, title))
   kept = sorted(folder.predictions.glob("*.npz")) if folder.predictions.is_dir() else []

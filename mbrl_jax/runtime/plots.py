@@ -34,8 +34,32 @@ def curves(rows: list[Row], column: str) -> list[tuple[np.ndarray, np.ndarray]]:
   ]
 
 
+def side_by_side(rows: list[Row], column: str, envs: int) -> list[Row]:
+  """Averages ``column`` over trials of a seed that end in the same step of all environments.
+
+  Args:
+    rows: trials.
+    column: of them.
+    envs: environments that step at the same time, whose steps are counted one after the other.
+  """
+  groups: dict[tuple[float | None, int], list[float]] = {}
+  for row in rows:
+    if column in row:
+      step = -(-int(row["step"]) // envs) * envs
+      groups.setdefault((row.get("seed"), step), []).append(row[column])
+  seed_of = lambda seed: {} if seed is None else {"seed": seed}
+  return [
+    {**seed_of(seed), "step": step, column: float(np.mean(values))}
+    for (seed, step), values in groups.items()
+  ]
+
+
 def learning_curve(
-  path: Path | str, rows: list[Row], title: str = "", evaluations: list[Row] | None = None
+  path: Path | str,
+  rows: list[Row],
+  title: str = "",
+  evaluations: list[Row] | None = None,
+  envs: int = 1,
 ) -> Path:
   """Draws the return of every trial and its running maximum, of one run.
 
@@ -46,9 +70,11 @@ def learning_curve(
     rows: trials.
     title: over the picture.
     evaluations: from ``table.evaluations``; ``None``: those among the trials.
+    envs: environments side by side, whose trials that end together are drawn as their mean.
   """
   figure, axes = _figure(title, "environment steps", "return of an episode")
-  _draw(axes, curves(rows, "return"), "return", COLOURS[0], "o-")
+  returns = curves(side_by_side(rows, "return", envs), "return")
+  _draw(axes, returns, "return", COLOURS[0], "o-")
   _draw(axes, curves(rows, "best"), "running maximum", COLOURS[1], "--")
   evaluated = curves(rows if evaluations is None else evaluations, "eval/return")
   if evaluated:

@@ -77,3 +77,11 @@ def test_nothing_to_draw_is_no_error(tmp_path):
 def test_pyplot_is_never_imported():
   code = "import sys, mbrl_jax.runtime.plots; assert 'matplotlib.pyplot' not in sys.modules"
   subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
+
+
+def test_trials_of_environments_side_by_side_are_one_point():
+  rows = [{"step": step, "return": float(step)} for step in (97, 98, 100, 101, 108)]
+  found = plots.side_by_side(rows, "return", 4)
+  assert [row["step"] for row in found] == [100, 104, 108]
+  np.testing.assert_allclose([row["return"] for row in found], [295 / 3, 101.0, 108.0])
+  assert plots.side_by_side(rows, "return", 1) == rows
