@@ -42,7 +42,7 @@ SLOW = {
   "evaluate/MM/particles/16": (0.13, 16 * 3),
   "evaluate/pendulum/particles/13": (0.15, 16),
   "evaluate/pendulum/candidates/13": (0.2, 16 * 5),
-  "evaluate/cartpole-mujoco/candidates/16": (0.13, 16 * 32 * 12),  # all that one call takes
+  "evaluate/cartpole-mujoco/candidates/16": (0.13, 16 * 32 * 15),  # states, controls, ulps
   "plan/TSinf/slices/mppi": (0.2, 32 * 6),
   "plan/TS1/all/mppi": (0.2, 32 * 32 * 3),
   "plan/TS1/candidates/cem": (0.2, 24 * 6),
