@@ -19,7 +19,7 @@ setup(
   python_requires=">=3.11,<3.14",
   # experiments/ and tests/ have generic names and run from the checkout: never installed.
   packages=find_packages(include=["mbrl_jax", "mbrl_jax.*"]),
-  package_data={"mbrl_jax.envs": ["assets/*.xml"], "mbrl_jax.runtime": ["*.html"]},
+  package_data={"mbrl_jax.envs": ["assets/*.xml"], "mbrl_jax.runtime.rendering": ["*.html"]},
   install_requires=[
     "absl-py",
     "brax",

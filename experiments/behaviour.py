@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.ops.validate import choice, seeds
-from mbrl_jax.runtime.devices import compile_ahead
+from mbrl_jax.runtime.devices.compilation import compile_ahead
 from mbrl_jax.types import Env
 
 POLICIES = ("random", "zero")

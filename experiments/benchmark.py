@@ -68,7 +68,7 @@ from experiments.benchmarks.report import Report, show, write
 from experiments.benchmarks.request import Request
 from experiments.peers.sizes import Sizes
 from experiments.peers.worker import WorkerError
-from mbrl_jax.runtime.interrupt import Interrupt
+from mbrl_jax.runtime.training.interrupt import Interrupt
 
 MEASURES: dict[str, Callable[[Report, Request], None]] = {
   "peak": peak.measure,

@@ -17,13 +17,13 @@ from absl import app, flags
 from absl import logging as absl_logging
 
 from experiments import flag_checks, stop
-from mbrl_jax.envs.adapters.failure import failure
-from mbrl_jax.runtime.checkpoint import CheckpointError
-from mbrl_jax.runtime.devices import check_platform
-from mbrl_jax.runtime.fault import blame, shorten
-from mbrl_jax.runtime.interrupt import end_with_parent
-from mbrl_jax.runtime.loop import Diverged, EnvironmentStopped
-from mbrl_jax.runtime.run_folder import RunFolderError
+from mbrl_jax.ops.env_failure import failure
+from mbrl_jax.runtime.devices.compilation import check_platform
+from mbrl_jax.runtime.storage.checkpoint import CheckpointError
+from mbrl_jax.runtime.storage.run_folder import RunFolderError
+from mbrl_jax.runtime.training.interrupt import end_with_parent
+from mbrl_jax.runtime.training.loop import Diverged, EnvironmentStopped
+from mbrl_jax.runtime.user_error import blame, shorten
 
 USAGE = 2
 """Exit status of a command that asks for what there is not."""

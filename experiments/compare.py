@@ -34,7 +34,7 @@ from experiments.flag_error import flag_error
 from experiments.planning.setup import make_search
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import SEARCHES, mirror_descent
-from mbrl_jax.runtime.progress import duration
+from mbrl_jax.runtime.training.progress import duration
 
 
 class Comparison(NamedTuple):

@@ -19,8 +19,9 @@ from PIL import Image, ImageDraw, ImageFont
 
 from experiments import behaviour, command, outputs, tasks
 from mbrl_jax.envs.registry import list_envs
-from mbrl_jax.runtime import files, video
-from mbrl_jax.runtime.fault import blame
+from mbrl_jax.runtime.rendering import video
+from mbrl_jax.runtime.storage import files
+from mbrl_jax.runtime.user_error import blame
 
 OUT = "experiments/results/tasks.png"
 SUFFIXES = (".png", ".gif", ".webp", ".bmp", ".tif")

@@ -20,9 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import outputs, statistics
-from mbrl_jax.runtime import plots
-from mbrl_jax.runtime.run_folder import RunFolder, RunFolderError
-from mbrl_jax.runtime.table import evaluations, read_table
+from mbrl_jax.runtime.rendering import plots
+from mbrl_jax.runtime.storage.csv_log import evaluations, read_table
+from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError
 
 POINTS = 200
 """Steps at most at which a curve is drawn."""

@@ -29,7 +29,7 @@ from rich.console import Console
 
 from experiments import command, diagnosis, evaluate, job, outputs
 from mbrl_jax.ops.stream import stream_key
-from mbrl_jax.runtime import plots
+from mbrl_jax.runtime.rendering import plots
 from mbrl_jax.types import Insight, TrainState, Transition
 
 DOTS = 4000

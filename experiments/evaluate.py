@@ -17,8 +17,8 @@ from absl import flags
 
 from experiments import command, job, outputs
 from mbrl_jax.ops.stream import stream_key
-from mbrl_jax.runtime import files, run_folder
-from mbrl_jax.runtime.checkpoint import Checkpoints, Restored
+from mbrl_jax.runtime.storage import files, run_folder
+from mbrl_jax.runtime.storage.checkpoint import Checkpoints, Restored
 from mbrl_jax.types import Key
 
 

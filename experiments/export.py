@@ -23,8 +23,8 @@ import mbrl_jax
 from experiments import command, evaluate, job, outputs
 from experiments.flag_error import flag_error
 from mbrl_jax.ops.validate import choice
-from mbrl_jax.runtime import portable
-from mbrl_jax.runtime.checkpoint import Restored
+from mbrl_jax.runtime.storage import portable
+from mbrl_jax.runtime.storage.checkpoint import Restored
 from mbrl_jax.types import TrainState
 
 

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments import curves
-from mbrl_jax.runtime.run_folder import RunFolder
-from mbrl_jax.runtime.table import read_table
+from mbrl_jax.runtime.storage.csv_log import read_table
+from mbrl_jax.runtime.storage.run_folder import RunFolder
 
 
 class Facts(NamedTuple):

@@ -18,12 +18,12 @@ from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
 from mbrl_jax.algorithms.step import check_envs, init_state, make_evaluation, make_step
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.validate import choice, positive
-from mbrl_jax.runtime import loop
-from mbrl_jax.runtime.dataset import load_dataset
-from mbrl_jax.runtime.devices import compile_ahead, compiler_options
-from mbrl_jax.runtime.memory import check_fits
-from mbrl_jax.runtime.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
-from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
+from mbrl_jax.runtime.devices.memory import check_fits
+from mbrl_jax.runtime.devices.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
+from mbrl_jax.runtime.storage.dataset import load_dataset
+from mbrl_jax.runtime.storage.run_folder import RunFolder
+from mbrl_jax.runtime.training import loop
 from mbrl_jax.types import Algorithm, Budget, Env, Key, TrainState
 
 LONGEST_CHUNK = 25

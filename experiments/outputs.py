@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.command import UsageError
-from mbrl_jax.runtime import files
+from mbrl_jax.runtime.storage import files
 
 PICTURES = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
 """Suffixes of the pictures that matplotlib writes."""

@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import rich.console
 
-from mbrl_jax.runtime import plots, rollouts, video
-from mbrl_jax.runtime import predictions as prediction_files
-from mbrl_jax.runtime.run_folder import RunFolder
-from mbrl_jax.runtime.table import evaluations, read_table
+from mbrl_jax.runtime.rendering import plots, video
+from mbrl_jax.runtime.storage import predictions as prediction_files
+from mbrl_jax.runtime.storage import rollouts
+from mbrl_jax.runtime.storage.csv_log import evaluations, read_table
+from mbrl_jax.runtime.storage.run_folder import RunFolder
 from mbrl_jax.types import Env, EnvSpec
 
 FANS = 6

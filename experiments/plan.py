@@ -43,12 +43,12 @@ from experiments.planning.options import build, check, more_help
 from experiments.planning.session import Episode, Session
 from experiments.planning.setup import Setup, make_search
 from mbrl_jax.ops.validate import between
-from mbrl_jax.runtime import viewer as window
-from mbrl_jax.runtime.interrupt import Interrupt
-from mbrl_jax.runtime.panel import Panel
-from mbrl_jax.runtime.progress import Progress
-from mbrl_jax.runtime.table import Table
-from mbrl_jax.runtime.traces import model_point
+from mbrl_jax.runtime.rendering import viewer as window
+from mbrl_jax.runtime.rendering.panel import Panel
+from mbrl_jax.runtime.rendering.plan_overlay import model_point
+from mbrl_jax.runtime.storage.csv_log import Table
+from mbrl_jax.runtime.training.interrupt import Interrupt
+from mbrl_jax.runtime.training.progress import Progress
 
 
 class Call(NamedTuple):

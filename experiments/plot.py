@@ -27,8 +27,9 @@ from absl import flags
 
 from experiments import command, curves, job, outputs, pictures, summary
 from mbrl_jax.ops.validate import choice
-from mbrl_jax.runtime import audit, plots, run_folder
-from mbrl_jax.runtime.table import EVALUATIONS, read_table
+from mbrl_jax.runtime.rendering import plots
+from mbrl_jax.runtime.storage import audit, run_folder
+from mbrl_jax.runtime.storage.csv_log import EVALUATIONS, read_table
 
 LABELS = {"return": "return of an episode", "best": "running maximum of the return"}
 BANDS = ("std", "iqm")

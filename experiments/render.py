@@ -20,7 +20,8 @@ import numpy as np
 from absl import flags
 
 from experiments import behaviour, command, evaluate, job, outputs, pictures, tasks
-from mbrl_jax.runtime import audit, rollouts, run_folder, video
+from mbrl_jax.runtime.rendering import video
+from mbrl_jax.runtime.storage import audit, rollouts, run_folder
 from mbrl_jax.types import Env
 
 Film = tuple[Env, np.ndarray, np.ndarray, Path, str]

@@ -17,7 +17,7 @@ from absl import flags
 
 from experiments import command, outputs
 from experiments.reporting import content, page
-from mbrl_jax.runtime import files
+from mbrl_jax.runtime.storage import files
 
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:

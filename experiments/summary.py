@@ -8,7 +8,7 @@ import numpy as np
 import rich.table
 
 from experiments import outputs
-from mbrl_jax.runtime.table import Row
+from mbrl_jax.runtime.storage.csv_log import Row
 
 COLUMNS = ("label", "runs", "trials", "best", "best_std", "last_five", "trials_to_threshold")
 Trials = dict[str, list[list[float]]]

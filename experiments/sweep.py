@@ -40,8 +40,8 @@ from absl import flags
 
 from experiments import command, job, outputs, train
 from experiments.sweeping import grid, processes, programs, ray_tasks, report, schedule
-from mbrl_jax.runtime import lock, run_folder
-from mbrl_jax.runtime.interrupt import Interrupt
+from mbrl_jax.runtime.storage import lock, run_folder
+from mbrl_jax.runtime.training.interrupt import Interrupt
 
 BACKENDS: dict[str, Callable[[flags.FlagValues], schedule.Backend]] = {
   "processes": lambda options: processes.Processes(options.jobs),

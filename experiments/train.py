@@ -30,12 +30,13 @@ from absl import flags
 
 from experiments import command, configuration, job, outputs, pictures, tasks
 from mbrl_jax.algorithms import default_config, list_algorithms
-from mbrl_jax.envs.adapters.extra import import_extra
+from mbrl_jax.ops.extra import import_extra
 from mbrl_jax.planners import SEARCHES
-from mbrl_jax.runtime import audit, lock, loop, run_folder, wandb_tracker
-from mbrl_jax.runtime.checkpoint import Checkpoints
-from mbrl_jax.runtime.devices import enable_compilation_cache
-from mbrl_jax.runtime.table import read_table
+from mbrl_jax.runtime.devices.compilation import enable_compilation_cache
+from mbrl_jax.runtime.storage import audit, lock, run_folder, wandb_tracker
+from mbrl_jax.runtime.storage.checkpoint import Checkpoints
+from mbrl_jax.runtime.storage.csv_log import read_table
+from mbrl_jax.runtime.training import loop
 from mbrl_jax.types import TrainState
 
 EVALUATION = ("eval_every", "eval_steps", "eval_episodes")

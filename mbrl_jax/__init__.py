@@ -83,7 +83,7 @@ _EXPORTS = {
     "make_step",
   ),
   "mbrl_jax.runtime.checks": ("check_env",),
-  "mbrl_jax.runtime.mesh": (
+  "mbrl_jax.runtime.devices.mesh": (
     "make_mesh",
     "over_seeds",
     "replicated",

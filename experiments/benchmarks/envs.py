@@ -14,7 +14,7 @@ import time
 from experiments.benchmarks.report import Report
 from experiments.benchmarks.request import Request
 from experiments.peers.worker import Worker, WorkerTimeout
-from mbrl_jax.runtime.progress import duration
+from mbrl_jax.runtime.training.progress import duration
 
 BATCHES = {"mujoco": (1, 64, 1024), "mjx": (1, 1024)}
 PATIENCE = 900.0

@@ -21,7 +21,7 @@ import rich.console
 import rich.table
 
 from experiments.peers.sizes import Sizes
-from mbrl_jax.runtime import files
+from mbrl_jax.runtime.storage import files
 
 COLUMNS = ("what", "system", "figure", "value", "unit")
 PACKAGES = ("jax", "jaxlib", "numpy", "mujoco", "mujoco-mjx")

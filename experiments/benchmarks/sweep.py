@@ -25,7 +25,7 @@ from experiments.peers.worker import (
   WorkerError,
   WorkerTimeout,
 )
-from mbrl_jax.runtime.progress import duration
+from mbrl_jax.runtime.training.progress import duration
 
 OURS = "experiments.peers.ours_sweep"
 SECONDS = 1.0

@@ -13,7 +13,7 @@ import numpy as np
 
 from experiments.comparison.tasks import Loop, Task
 from mbrl_jax import make_evaluate, make_planner
-from mbrl_jax.runtime.devices import compile_ahead
+from mbrl_jax.runtime.devices.compilation import compile_ahead
 from mbrl_jax.types import Array, Key, Planner, PlanState, Search
 
 TIMED = 15

@@ -11,8 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments import outputs
-from mbrl_jax.runtime import plots
-from mbrl_jax.runtime.plots import COLOURS
+from mbrl_jax.runtime.rendering import plots
+from mbrl_jax.runtime.rendering.plots import COLOURS
 
 Row = dict[str, float | int | str]
 

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from experiments.comparison.cartpole_equations import cartpole_equations
 from mbrl_jax import env_dynamics, make_env
-from mbrl_jax.envs.tasks.cartpole import SCALE
+from mbrl_jax.envs.tasks.pets.cartpole import SCALE
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Array, Dynamics, Env, EnvState, Key
 

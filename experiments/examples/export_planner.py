@@ -20,7 +20,7 @@ from absl import flags
 
 from experiments import command
 from experiments.examples.system_identification import TRUE, make_pendulum_planner
-from mbrl_jax.runtime import portable
+from mbrl_jax.runtime.storage import portable
 from mbrl_jax.types import Planner
 
 

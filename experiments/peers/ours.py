@@ -40,7 +40,7 @@ class Jobs:
     import jax
 
     from experiments.peers import pets
-    from mbrl_jax.runtime.devices import compiler_options
+    from mbrl_jax.runtime.devices.compilation import compiler_options
 
     spec, model = pets.make_spec(sizes), pets.make_model(sizes, dtype)
     planner = pets.make_planner(model, spec, sizes)
@@ -79,7 +79,7 @@ class Jobs:
 
     import mbrl_jax
     from experiments.peers import pets
-    from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+    from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 
     model = pets.make_model(sizes, weight_decay=1e-4)
     optimizer = optax.adam(1e-3)

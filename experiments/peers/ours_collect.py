@@ -28,7 +28,7 @@ class Jobs(ours_envs.Jobs):
     from mbrl_jax.algorithms import init_state, make_step
     from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
     from mbrl_jax.algorithms.sac import Config, make_sac_algorithm
-    from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+    from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 
     self.setup_envs(name, envs, "mujoco", turn_seconds)
     config = Config(

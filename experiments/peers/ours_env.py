@@ -28,7 +28,7 @@ def env(name: str, physics: str, steps: int = 1000) -> dict:
   import jax
 
   import mbrl_jax
-  from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+  from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 
   task = mbrl_jax.make_env(name, physics=physics)
   low, high = task.spec.action_low, task.spec.action_high

@@ -89,7 +89,7 @@ class Jobs:
     """Compiles all steps as one program, and runs it for the motor commands."""
     import jax
 
-    from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+    from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 
     self.actions = self._actions(self.steps)
     run = jax.jit(

@@ -22,8 +22,9 @@ def physics_step(task: Task, engine: str) -> Any:
   """
   import mujoco
 
-  from mbrl_jax.envs.mjx import advance, mjx_model, mjx_state
-  from mbrl_jax.envs.physics import PhysicsState, make_physics
+  from mbrl_jax.envs.physics.backends import make_physics
+  from mbrl_jax.envs.physics.base import PhysicsState
+  from mbrl_jax.envs.physics.mjx import advance, mjx_model, mjx_state
 
   model = mujoco.MjModel.from_xml_path(task.mjcf)
   qpos, qvel = (np.float32(x) for x in task.start)
@@ -86,7 +87,7 @@ class Jobs:
     import jax.numpy as jnp
 
     import mbrl_jax
-    from mbrl_jax.runtime.devices import compiler_options
+    from mbrl_jax.runtime.devices.compilation import compiler_options
 
     self.task = task = TASKS[name]
     dynamics, self.params, self.state = make_dynamics(task, engine)

@@ -14,7 +14,7 @@ def _step(params, state, action, key):
   """Moves the pendulum by the equations of the environment; the state holds two scalars."""
   import jax.numpy as jnp
 
-  from mbrl_jax.envs.tasks import pendulum
+  from mbrl_jax.envs.tasks.analytic import pendulum
 
   del params, key
   state = pendulum.step(state, action[0])
@@ -31,8 +31,8 @@ class Jobs:
     import jax
 
     import mbrl_jax
-    from mbrl_jax.envs.physics import PhysicsState
-    from mbrl_jax.runtime.devices import compiler_options
+    from mbrl_jax.envs.physics.base import PhysicsState
+    from mbrl_jax.runtime.devices.compilation import compiler_options
 
     planner = mbrl_jax.make_planner(
       mbrl_jax.mppi(

@@ -19,7 +19,7 @@ class Jobs:
 
     from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, make_agent
     from mbrl_jax.buffers import ring
-    from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+    from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
     from mbrl_jax.types import EnvSpec, Transition
 
     bound = np.ones(sac_sizes.ACTION_DIM, np.float32)

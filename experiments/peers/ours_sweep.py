@@ -28,7 +28,7 @@ class Jobs:
     import jax
 
     from experiments.peers import pets
-    from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+    from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 
     if jax.device_count() < devices:
       raise RuntimeError(f"needs {devices} devices, there are {jax.device_count()}")
@@ -71,7 +71,7 @@ def _layout(devices: int) -> tuple:
   """Spreads the candidates over the devices; returns the rows' sharding and jit's options."""
   import jax
 
-  from mbrl_jax.runtime.mesh import make_mesh, replicated, row_sharding
+  from mbrl_jax.runtime.devices.mesh import make_mesh, replicated, row_sharding
 
   if devices == 1:
     return None, {}

@@ -28,7 +28,7 @@ class Jobs:
     from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
     from mbrl_jax.algorithms.sac import Config, make_sac_algorithm
     from mbrl_jax.envs import make_env
-    from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+    from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 
     agent = AgentConfig(
       hidden=sac_sizes.HIDDEN, batch_size=sac_sizes.BATCH, updates_per_step=1 / per_update

@@ -1,6 +1,6 @@
 """Commands the pendulum with pytorch_mppi (PyPI ``pytorch-mppi``) for the benchmark.
 
-Its public class ``MPPI`` over the equations of ``mbrl_jax.envs.tasks.pendulum`` in torch, in
+Its public class ``MPPI`` over the equations of ``envs.tasks.analytic.pendulum`` in torch, in
 float32. Run by ``experiments.benchmark --peer=pytorch_mppi``, in any Python that has it.
 """
 

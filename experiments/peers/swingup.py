@@ -1,6 +1,6 @@
 """The pendulum that MPPI commands, the same for every library; numpy only.
 
-Equations and numbers of ``mbrl_jax.envs.tasks.pendulum``, written anew in each library that
+Equations and numbers of ``envs.tasks.analytic.pendulum``, written anew in each library that
 plans over them. Planners are charged ``theta^2 + 0.1 thetadot^2`` of the state after each
 step, as in pytorch_mppi's own pendulum example.
 """

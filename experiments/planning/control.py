@@ -15,7 +15,7 @@ import numpy as np
 
 from experiments.planning.setup import Setup
 from mbrl_jax.envs import env_dynamics
-from mbrl_jax.runtime.devices import compile_ahead, compiler_options
+from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 from mbrl_jax.types import Array, EnvState, Key, PlanState
 
 _RESET = 2**31 - 1

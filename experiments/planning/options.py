@@ -18,8 +18,8 @@ from experiments.planning.setup import (
 )
 from experiments.planning.task import make_tasks
 from mbrl_jax.ops.validate import between
-from mbrl_jax.runtime.traces import model_point
-from mbrl_jax.runtime.viewer import check_screen
+from mbrl_jax.runtime.rendering.plan_overlay import model_point
+from mbrl_jax.runtime.rendering.viewer import check_screen
 
 LOOP = ("iterations", "replan_every", "knots", "interpolation", "latency", "tolerance")
 """Flags that are keywords of ``make_planner``."""

@@ -10,9 +10,10 @@ import numpy as np
 
 from experiments import pictures
 from experiments.planning.control import Moment
-from mbrl_jax.runtime import files, plots, video
-from mbrl_jax.runtime.table import finite
-from mbrl_jax.runtime.traces import Traces
+from mbrl_jax.runtime.rendering import plots, video
+from mbrl_jax.runtime.rendering.plan_overlay import Traces
+from mbrl_jax.runtime.storage import files
+from mbrl_jax.runtime.storage.csv_log import finite
 from mbrl_jax.types import Env
 
 

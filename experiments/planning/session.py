@@ -18,12 +18,12 @@ from experiments.planning.control import (
   moment,
   with_floats,
 )
-from mbrl_jax.runtime.drawing import Lines
-from mbrl_jax.runtime.panel import Panel
-from mbrl_jax.runtime.progress import Progress, duration
-from mbrl_jax.runtime.table import Table
-from mbrl_jax.runtime.traces import colours, widths
-from mbrl_jax.runtime.viewer import Viewer
+from mbrl_jax.runtime.rendering.drawing import Lines
+from mbrl_jax.runtime.rendering.panel import Panel
+from mbrl_jax.runtime.rendering.plan_overlay import colours, widths
+from mbrl_jax.runtime.rendering.viewer import Viewer
+from mbrl_jax.runtime.storage.csv_log import Table
+from mbrl_jax.runtime.training.progress import Progress, duration
 
 RECENT = 50
 """Control steps over which the live real-time factor is taken."""

@@ -11,8 +11,8 @@ from experiments import configuration, tasks
 from experiments.command import UsageError
 from experiments.flag_error import flag_error
 from experiments.planning.setup import parse_cost, undisturbed
-from mbrl_jax.envs.mjcf import make_mjcf
-from mbrl_jax.envs.physics import resolve_backend
+from mbrl_jax.envs.models.mjcf import make_mjcf
+from mbrl_jax.envs.physics.backends import resolve_backend
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Env
 

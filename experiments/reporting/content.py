@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 
 from experiments import curves, facts, job, plot
 from experiments.command import UsageError
-from mbrl_jax.runtime import audit
-from mbrl_jax.runtime.run_folder import RunFolder, RunFolderError, flat, read_versions
-from mbrl_jax.runtime.table import EVALUATIONS
+from mbrl_jax.runtime.storage import audit
+from mbrl_jax.runtime.storage.csv_log import EVALUATIONS
+from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError, flat, read_versions
 
 FIRST = ("learning_curve.png", "model_error.png")
 """Pictures that come before the others."""

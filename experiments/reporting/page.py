@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.reporting import content
-from mbrl_jax.runtime.progress import duration
+from mbrl_jax.runtime.training.progress import duration
 
 KINDS = {".png": "image/png", ".gif": "image/gif", ".mp4": "video/mp4"}
 # The policy forbids what the page does not do: scripts, and anything from a network.

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from experiments import job, tasks
 from experiments.command import Dotted, UsageError
 from experiments.flag_error import flag_error
-from mbrl_jax.runtime.run_folder import flat
+from mbrl_jax.runtime.storage.run_folder import flat
 
 FLAGS = ("algo", "env", "preset", "physics")
 """Flags of ``experiments.train`` that can be swept besides the config and the task."""

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from mbrl_jax.runtime.interrupt import ENDS_WITH_STDIN
+from mbrl_jax.runtime.training.interrupt import ENDS_WITH_STDIN
 
 
 def environment(jobs: int) -> dict[str, str]:

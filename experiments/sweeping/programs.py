@@ -15,7 +15,7 @@ from experiments import job
 from experiments.configuration import fields
 from experiments.sweeping.schedule import Run
 from mbrl_jax.algorithms.step import init_state, make_evaluation
-from mbrl_jax.runtime.run_folder import flat
+from mbrl_jax.runtime.storage.run_folder import flat
 
 Pair = tuple[Run, job.Job]
 """A run and what it trains."""

@@ -11,8 +11,8 @@ import rich.table
 
 from experiments import curves, facts, outputs
 from experiments.sweeping.schedule import FAILED, Run
-from mbrl_jax.runtime.progress import duration
-from mbrl_jax.runtime.run_folder import RunFolderError
+from mbrl_jax.runtime.storage.run_folder import RunFolderError
+from mbrl_jax.runtime.training.progress import duration
 
 FIGURES = ("status", "step", "last", "spread", "best", "seconds")
 

@@ -12,10 +12,10 @@ import rich.console
 import rich.progress
 
 from experiments import facts
-from mbrl_jax.runtime.checkpoint import Checkpoints
-from mbrl_jax.runtime.progress import duration
-from mbrl_jax.runtime.run_folder import RunFolder
-from mbrl_jax.runtime.table import read_table
+from mbrl_jax.runtime.storage.checkpoint import Checkpoints
+from mbrl_jax.runtime.storage.csv_log import read_table
+from mbrl_jax.runtime.storage.run_folder import RunFolder
+from mbrl_jax.runtime.training.progress import duration
 
 GLANCE = 0.2
 """Seconds between looks at the runs."""

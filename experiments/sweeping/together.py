@@ -16,9 +16,10 @@ from absl import flags
 
 from experiments import command, job, train
 from experiments.sweeping.schedule import log_of
-from mbrl_jax.runtime import lock, loop, run_folder
-from mbrl_jax.runtime.devices import enable_compilation_cache
-from mbrl_jax.runtime.together import join
+from mbrl_jax.runtime.devices.compilation import enable_compilation_cache
+from mbrl_jax.runtime.storage import lock, run_folder
+from mbrl_jax.runtime.training import loop
+from mbrl_jax.runtime.training.run_group import join
 
 
 def define() -> None:

@@ -8,15 +8,16 @@ from mbrl_jax.envs.adapters import (
   to_brax,
   to_gymnasium,
 )
-from mbrl_jax.envs.dynamics import env_dynamics
-from mbrl_jax.envs.mjcf import load_model, make_mjcf
-from mbrl_jax.envs.mjx import mjx_model, mjx_state
-from mbrl_jax.envs.mjx_dynamics import mjx_dynamics
-from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics
-from mbrl_jax.envs.randomise import Randomised, randomise
+from mbrl_jax.envs.models.env_dynamics import env_dynamics
+from mbrl_jax.envs.models.mjcf import load_model, make_mjcf
+from mbrl_jax.envs.models.mjx_dynamics import mjx_dynamics
+from mbrl_jax.envs.models.randomise import Randomised, randomise
+from mbrl_jax.envs.physics.backends import make_physics
+from mbrl_jax.envs.physics.base import Physics, PhysicsState
+from mbrl_jax.envs.physics.mjx import mjx_model, mjx_state
 from mbrl_jax.envs.registry import list_envs, make_env
 from mbrl_jax.envs.task import Memory, Task, make_task, never
-from mbrl_jax.envs.tasks.linear_quadratic import (
+from mbrl_jax.envs.tasks.analytic.linear_quadratic import (
   LinearQuadratic,
   double_integrator,
   optimal_plan,

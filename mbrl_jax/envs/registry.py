@@ -11,7 +11,7 @@ from typing import Any
 
 from mbrl_jax.envs.action_noise import ActionNoise
 from mbrl_jax.envs.adapters.named import NAMES, is_adapted, make_adapted
-from mbrl_jax.envs.randomise import vary_task
+from mbrl_jax.envs.models.randomise import vary_task
 from mbrl_jax.envs.task import Task
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Env
@@ -19,49 +19,49 @@ from mbrl_jax.types import Env
 # name -> module in tasks/ whose make_<name> builds it; imported when it is asked for
 _TASKS = {
   # analytic
-  "linear_quadratic": "linear_quadratic",
-  "pendulum": "pendulum",
+  "linear_quadratic": "analytic.linear_quadratic",
+  "pendulum": "analytic.pendulum",
   # PETS
-  "cartpole": "cartpole",
-  "halfcheetah_pets": "halfcheetah",
-  "pusher": "pusher",
-  "reacher7": "reacher7",
+  "cartpole": "pets.cartpole",
+  "halfcheetah_pets": "gym.halfcheetah",
+  "pusher": "pets.pusher",
+  "reacher7": "pets.reacher7",
   # MBMF
-  "ant_follow": "follow",
-  "ant_mbmf": "ant_mbmf",
-  "halfcheetah_follow": "follow",
-  "halfcheetah_mbmf": "halfcheetah_mbmf",
-  "hopper_mbmf": "hopper_mbmf",
-  "swimmer": "swimmer",
-  "swimmer_follow": "follow",
+  "ant_follow": "mbmf.follow",
+  "ant_mbmf": "mbmf.ant_mbmf",
+  "halfcheetah_follow": "mbmf.follow",
+  "halfcheetah_mbmf": "mbmf.halfcheetah_mbmf",
+  "hopper_mbmf": "mbmf.hopper_mbmf",
+  "swimmer": "mbmf.swimmer",
+  "swimmer_follow": "mbmf.follow",
   # Gymnasium's family
-  "ant": "ant",
-  "halfcheetah": "halfcheetah",
-  "hopper": "hopper",
-  "humanoid": "humanoid",
-  "inverted_double_pendulum": "inverted_double_pendulum",
-  "inverted_pendulum": "inverted_pendulum",
-  "walker2d": "walker2d",
+  "ant": "gym.ant",
+  "halfcheetah": "gym.halfcheetah",
+  "hopper": "gym.hopper",
+  "humanoid": "gym.humanoid",
+  "inverted_double_pendulum": "gym.inverted_double_pendulum",
+  "inverted_pendulum": "gym.inverted_pendulum",
+  "walker2d": "gym.walker2d",
   # Game-MBRL
-  "peg_insertion": "peg_insertion",
-  "point_mass": "point_mass",
-  "reacher_7dof": "reacher_7dof",
-  "hand_pen": "hand_pen",
-  "dclaw_turn": "dclaw",
-  "dclaw_screw": "dclaw",
-  "dkitty_orient": "dkitty",
+  "peg_insertion": "game.peg_insertion",
+  "point_mass": "game.point_mass",
+  "reacher_7dof": "game.reacher_7dof",
+  "hand_pen": "hands.hand_pen",
+  "dclaw_turn": "robel.dclaw",
+  "dclaw_screw": "robel.dclaw",
+  "dkitty_orient": "robel.dkitty",
   # PDDM
-  "baoding": "baoding",
-  "cube": "cube",
-  "dclaw_turn_pddm": "dclaw_pddm",
+  "baoding": "hands.baoding",
+  "cube": "hands.cube",
+  "dclaw_turn_pddm": "robel.dclaw_pddm",
   # dexterous-gym
-  "pen_spin": "pen_spin",
+  "pen_spin": "hands.pen_spin",
   # M-DeMoRL
-  "leg2r": "leg2r",
-  "stochlite": "stochlite",
+  "leg2r": "legged.leg2r",
+  "stochlite": "legged.stochlite",
   # MoPAC
-  "openhand_gaiting": "openhand",
-  "openhand_valve": "openhand",
+  "openhand_gaiting": "hands.openhand",
+  "openhand_valve": "hands.openhand",
 }
 LARGEST = 2**31
 """Compiled programs count with 32 bits."""

@@ -12,9 +12,10 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.action_bounds import action_bounds
-from mbrl_jax.envs.physics import Physics, PhysicsState, make_physics, resolve_backend
-from mbrl_jax.envs.sensors import find_sensors
+from mbrl_jax.envs.physics.action_bounds import action_bounds
+from mbrl_jax.envs.physics.backends import make_physics, resolve_backend
+from mbrl_jax.envs.physics.base import Physics, PhysicsState
+from mbrl_jax.envs.physics.sensors import find_sensors
 from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition

@@ -19,7 +19,7 @@ from typing import Any
 
 from mbrl_jax.envs.registry import COMMON, adjust
 from mbrl_jax.ops import validate
-from mbrl_jax.runtime import fault
+from mbrl_jax.runtime import user_error
 from mbrl_jax.types import Env, EnvSpec
 
 _PARTS = ("spec", "reset", "step", "observe", "pose")
@@ -96,7 +96,7 @@ def _run(file: Path) -> ModuleType:
   """Imports a file under a name of its own."""
   if not file.is_file():
     raise ValueError(f"There is no file {str(file)!r}.")
-  name = f"{fault.PREFIX}{abs(hash(file.resolve()))}"
+  name = f"{user_error.PREFIX}{abs(hash(file.resolve()))}"
   spec = importlib.util.spec_from_file_location(name, file)
   if spec is None or spec.loader is None:
     raise ValueError(f"{str(file)!r} is not a Python file (file.py or file.py:name).")
@@ -105,7 +105,7 @@ def _run(file: Path) -> ModuleType:
   folder = os.getcwd()
   try:
     spec.loader.exec_module(module)
-  except fault.RAISED as error:
+  except user_error.RAISED as error:
     del sys.modules[name]
     raise ValueError(_describe(error, file)) from error
   if os.getcwd() != folder:
@@ -159,15 +159,15 @@ def _call(make: Callable, physics: str, own: dict[str, Any], file: Path) -> Any:
     own = {target: physics, **own}
   try:
     return make(**own)
-  except fault.RAISED as error:
+  except user_error.RAISED as error:
     raise ValueError(_describe(error, file)) from error
 
 
 def _describe(error: BaseException, file: Path) -> str:
   """Says in one sentence what went wrong, and on which line of the file."""
-  lines = [f.line for f in fault.frames(error) if f.module.startswith(fault.PREFIX)]
+  lines = [f.line for f in user_error.frames(error) if f.module.startswith(user_error.PREFIX)]
   if isinstance(error, SyntaxError) and error.lineno:
     if error.filename != str(file.absolute()):
-      return fault.describe(error, f"{error.filename}, line {error.lineno}")
+      return user_error.describe(error, f"{error.filename}, line {error.lineno}")
     lines = [error.lineno]
-  return fault.describe(error, f"{file}, line {lines[-1]}" if lines else str(file))
+  return user_error.describe(error, f"{file}, line {lines[-1]}" if lines else str(file))

@@ -5,7 +5,7 @@ import pytest
 
 from experiments import job
 from mbrl_jax.algorithms import make_step
-from mbrl_jax.runtime.devices import compiler_options
+from mbrl_jax.runtime.devices.compilation import compiler_options
 
 
 @pytest.mark.learning

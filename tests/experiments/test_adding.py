@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from mbrl_jax.runtime.table import read_table
+from mbrl_jax.runtime.storage.csv_log import read_table
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLANNER = '''

@@ -19,7 +19,7 @@ def expected_costs(states):
 
 @pytest.mark.parametrize("torque", [-2.0, 0.3, 2.0])
 def test_our_planner_steps_the_pendulum_of_the_episodes(torque):
-  from mbrl_jax.envs.physics import PhysicsState
+  from mbrl_jax.envs.physics.base import PhysicsState
 
   for state in STATES:
     after, _ = swingup.advance(state, torque)
@@ -43,8 +43,8 @@ def test_torch_steps_the_pendulum_of_the_episodes():
 
 
 def test_pendulum_of_the_episodes_is_the_environment():
-  from mbrl_jax.envs.physics import PhysicsState
-  from mbrl_jax.envs.tasks import pendulum
+  from mbrl_jax.envs.physics.base import PhysicsState
+  from mbrl_jax.envs.tasks.analytic import pendulum
 
   for state in STATES:
     after, reward = swingup.advance(state, 5.0)

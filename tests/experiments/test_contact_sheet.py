@@ -8,7 +8,7 @@ from PIL import Image
 
 from experiments import behaviour, command, contact_sheet
 from mbrl_jax.envs import make_env
-from mbrl_jax.runtime import video
+from mbrl_jax.runtime.rendering import video
 
 
 def call(*arguments, dotted=None):

@@ -13,7 +13,7 @@ from scipy import stats
 
 from experiments import command, curves, plot, statistics
 from experiments.curves import Curve
-from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.storage.run_folder import RunFolder
 
 
 def curve(values, task="pendulum", every=100):

@@ -12,8 +12,8 @@ import pytest
 from test_examples import BLOCKED, EXAMPLES
 
 from experiments import command, export, job
-from mbrl_jax.runtime import portable, run_folder
-from mbrl_jax.runtime.checkpoint import Checkpoints
+from mbrl_jax.runtime.storage import portable, run_folder
+from mbrl_jax.runtime.storage.checkpoint import Checkpoints
 
 pytest.importorskip("flatbuffers")
 

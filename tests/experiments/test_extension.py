@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from mbrl_jax.runtime.table import read_table
+from mbrl_jax.runtime.storage.csv_log import read_table
 
 PETS = (
   "--algo=pets --env=cartpole --env.episode_length=30 --eval_every=1 --config.model.members=2 "

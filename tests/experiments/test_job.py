@@ -8,7 +8,7 @@ import pytest
 
 from experiments import job
 from experiments.command import UsageError
-from mbrl_jax.runtime.run_folder import RunFolder, RunFolderError, flat
+from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError, flat
 
 SETTINGS = {
   "algo": "sac",

@@ -10,7 +10,7 @@ import pytest
 from experiments import job
 from experiments.command import UsageError
 from mbrl_jax.envs import make_env
-from mbrl_jax.runtime.dataset import load_dataset
+from mbrl_jax.runtime.storage.dataset import load_dataset
 from mbrl_jax.types import Transition
 
 SPEC = make_env("pendulum").spec

@@ -12,7 +12,8 @@ from matplotlib.figure import Figure
 
 from experiments import outputs
 from experiments.command import UsageError
-from mbrl_jax.runtime import files, plots, portable, video
+from mbrl_jax.runtime.rendering import plots, video
+from mbrl_jax.runtime.storage import files, portable
 
 
 def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):

@@ -11,8 +11,8 @@ from test_programs import ROOT, program
 
 from experiments import behaviour, command, job, tasks
 from mbrl_jax import check_env, load_task
-from mbrl_jax.runtime import video
 from mbrl_jax.runtime.checks import OK
+from mbrl_jax.runtime.rendering import video
 
 TEMPLATE = ROOT / "experiments" / "examples" / "own_task.py"
 TINY = {

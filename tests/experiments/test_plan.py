@@ -22,9 +22,9 @@ from experiments.planning.options import build
 from experiments.planning.session import Session
 from experiments.planning.setup import make_keywords, make_setup, parse_cost
 from mbrl_jax.envs import double_integrator, make_env
-from mbrl_jax.runtime.panel import Panel
-from mbrl_jax.runtime.progress import Progress
-from mbrl_jax.runtime.table import Table
+from mbrl_jax.runtime.rendering.panel import Panel
+from mbrl_jax.runtime.storage.csv_log import Table
+from mbrl_jax.runtime.training.progress import Progress
 
 SLIDER = """
 <mujoco model="a slider"><option timestep="0.01"/><worldbody>

@@ -17,8 +17,8 @@ from PIL import Image
 
 from experiments import behaviour, command, pictures, render, train
 from mbrl_jax.envs import make_env
-from mbrl_jax.runtime import video
-from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.rendering import video
+from mbrl_jax.runtime.storage.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 TINY = [

@@ -6,7 +6,7 @@ import pytest
 
 from experiments import configuration, job
 from experiments.command import UsageError
-from mbrl_jax.runtime.run_folder import flat
+from mbrl_jax.runtime.storage.run_folder import flat
 
 FLAGS = {
   "randomise.masses": "0.5,1.5",

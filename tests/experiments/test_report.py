@@ -12,7 +12,7 @@ from absl import flags
 
 from experiments import job, report
 from experiments.command import UsageError
-from mbrl_jax.runtime.run_folder import RunFolderError
+from mbrl_jax.runtime.storage.run_folder import RunFolderError
 
 NASTY = "<script>alert('x')</script>&\""
 PIXEL = base64.b64decode(

@@ -19,9 +19,9 @@ import experiments.sweep
 from experiments import facts
 from experiments.command import UsageError, split
 from experiments.sweeping import grid, processes, report, schedule
-from mbrl_jax.runtime import run_folder
-from mbrl_jax.runtime.checkpoint import Checkpoints
-from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.storage import run_folder
+from mbrl_jax.runtime.storage.checkpoint import Checkpoints
+from mbrl_jax.runtime.storage.run_folder import RunFolder
 
 ROOT = Path(__file__).parents[2]
 BASE = {

@@ -14,9 +14,9 @@ from test_sweep import TINY, cells, sweep
 import experiments.sweep
 from experiments import command, job
 from experiments.sweeping import programs, schedule, together
-from mbrl_jax.runtime.loop import Diverged
-from mbrl_jax.runtime.run_folder import RunFolder
-from mbrl_jax.runtime.table import read_table
+from mbrl_jax.runtime.storage.csv_log import read_table
+from mbrl_jax.runtime.storage.run_folder import RunFolder
+from mbrl_jax.runtime.training.loop import Diverged
 
 QUIET = rich.console.Console(file=io.StringIO())
 TINY_FLAGS = {"env": "linear_quadratic", "preset": "cpu"}

@@ -100,8 +100,8 @@ def tables(folder: pathlib.Path) -> dict[str, list[list[str]]]:
 def checksums(folder: pathlib.Path) -> collections.Counter:
   """Counts the checksums of the arrays of more than four numbers in the last checkpoint."""
   from experiments import job
-  from mbrl_jax.runtime import run_folder
-  from mbrl_jax.runtime.checkpoint import Checkpoints
+  from mbrl_jax.runtime.storage import run_folder
+  from mbrl_jax.runtime.storage.checkpoint import Checkpoints
 
   opened = run_folder.open_run(folder)
   state = Checkpoints(opened.checkpoints).restore(job.build_run(opened).init(), None).state

@@ -33,7 +33,10 @@ HOST_MODULES |= {
   "orbax",
 }
 # Environments of others run in processes, which these two start.
-STARTERS = {"mbrl_jax.envs.adapters.process", "mbrl_jax.envs.adapters.process_main"}
+STARTERS = {
+  "mbrl_jax.envs.adapters.host.worker_process",
+  "mbrl_jax.envs.adapters.host.worker_main",
+}
 HOST_CALLS = {"print", "open", "input", "breakpoint", "exit"}
 HOST_METHODS = {"block_until_ready", "read_text", "write_text", "read_bytes", "write_bytes"}
 
@@ -100,8 +103,8 @@ def test_imports_point_inwards(path):
     ("mbrl_jax.planners.a", "from ..runtime import loop", ["mbrl_jax.runtime"]),
     ("mbrl_jax.planners.a", "from mbrl_jax import models", ["mbrl_jax.models"]),
     ("mbrl_jax.planners.a", "import mbrl_jax", ["mbrl_jax"]),
-    ("mbrl_jax.runtime.loop", "import hardware.robot", ["hardware.robot"]),
-    ("mbrl_jax.runtime.loop", "import experiments.train", ["experiments.train"]),
+    ("mbrl_jax.runtime.training.loop", "import hardware.robot", ["hardware.robot"]),
+    ("mbrl_jax.runtime.training.loop", "import experiments.train", ["experiments.train"]),
     ("mbrl_jax.models.a", "from mbrl_jax.networks import mlp\nimport jax", []),
     ("mbrl_jax.planners.a", "from .cem import cem\nfrom mbrl_jax import types", []),
     ("experiments.train", "import mbrl_jax\nfrom hardware import robot", []),

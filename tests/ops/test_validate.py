@@ -8,8 +8,8 @@ from experiments import behaviour
 from mbrl_jax import check_env, make_env
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.validate import ArgumentError
-from mbrl_jax.runtime import loop
-from mbrl_jax.runtime.run_folder import RunFolder
+from mbrl_jax.runtime.storage.run_folder import RunFolder
+from mbrl_jax.runtime.training import loop
 
 
 def test_choice_names_value_nearest_and_valid():

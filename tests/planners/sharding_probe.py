@@ -16,7 +16,7 @@ import numpy as np
 from mbrl_jax.envs import env_dynamics, make_env
 from mbrl_jax.models import as_dynamics, make_ensemble
 from mbrl_jax.planners import cem, make_evaluate, make_planner, mppi
-from mbrl_jax.runtime.mesh import make_mesh, replicated, row_sharding
+from mbrl_jax.runtime.devices.mesh import make_mesh, replicated, row_sharding
 
 MESHES = {
   "candidates": {"candidates": 8},

@@ -15,10 +15,11 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.adapters import judges, spaces
-from mbrl_jax.envs.adapters.failure import failed
-from mbrl_jax.envs.adapters.judges import Judge
+from mbrl_jax.envs.adapters import task_functions
+from mbrl_jax.envs.adapters.host import spaces
+from mbrl_jax.envs.adapters.task_functions import Judge
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.env_failure import failed
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
 
 _HIDING = ("AutoReset", "Vmap", "Episode", "Eval", "RslRl", "Gym")
@@ -144,8 +145,8 @@ def make_functional(
     action_high=high,
     dt=float(getattr(env, "dt", 1.0)) * repeat,
     episode_length=int(episode_length),
-    reward=judges.reward(reward, *judged),
-    terminated=judges.terminated(terminated, *judged),
+    reward=task_functions.reward(reward, *judged),
+    terminated=task_functions.terminated(terminated, *judged),
   )
   return FunctionalEnv(spec, env, reward=reward, terminated=terminated, repeat=repeat, **fields)
 

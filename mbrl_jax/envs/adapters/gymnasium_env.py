@@ -9,14 +9,14 @@ from collections.abc import Callable
 from numbers import Integral, Real
 from typing import Any
 
-from mbrl_jax.envs.adapters import judges
-from mbrl_jax.envs.adapters.extra import import_extra
-from mbrl_jax.envs.adapters.failure import EnvironmentFailed
-from mbrl_jax.envs.adapters.host_env import HostEnv
-from mbrl_jax.envs.adapters.hosts import Hosts
-from mbrl_jax.envs.adapters.judges import Judge
-from mbrl_jax.envs.adapters.process import pack
+from mbrl_jax.envs.adapters import task_functions
+from mbrl_jax.envs.adapters.host.host_env import HostEnv
+from mbrl_jax.envs.adapters.host.vector_host import Hosts
+from mbrl_jax.envs.adapters.host.worker_process import pack
+from mbrl_jax.envs.adapters.task_functions import Judge
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.env_failure import EnvironmentFailed
+from mbrl_jax.ops.extra import import_extra
 from mbrl_jax.types import EnvSpec
 
 
@@ -123,8 +123,8 @@ def from_gymnasium(
     action_high=host.actions.high,
     dt=_dt(host.probe),
     episode_length=_length(name, host.probe, episode_length),
-    reward=judges.reward(reward, *judged),
-    terminated=judges.terminated(terminated, *judged),
+    reward=task_functions.reward(reward, *judged),
+    terminated=task_functions.terminated(terminated, *judged),
   )
   return HostEnv(spec, hosts, reward, terminated, replay, host.model)
 

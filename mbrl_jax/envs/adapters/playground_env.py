@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from mbrl_jax.envs.adapters.extra import import_extra
 from mbrl_jax.envs.adapters.functional_env import FunctionalEnv, make_functional
-from mbrl_jax.envs.adapters.judges import Judge
+from mbrl_jax.envs.adapters.task_functions import Judge
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.extra import import_extra
 from mbrl_jax.types import Array
 
 

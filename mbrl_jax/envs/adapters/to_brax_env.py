@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.envs.adapters.extra import import_extra
+from mbrl_jax.ops.extra import import_extra
 from mbrl_jax.types import Array, Env
 
 

@@ -11,8 +11,8 @@ import jax
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.adapters.extra import import_extra
 from mbrl_jax.ops import validate
+from mbrl_jax.ops.extra import import_extra
 from mbrl_jax.types import Env, EnvState
 
 _MODES = ("rgb_array",)
@@ -37,7 +37,8 @@ def to_gymnasium(
     render_mode: ``None`` or ``"rgb_array"``.
     draw: ``(pose [Q]) -> [height, width, 3]`` uint8, draws what ``env.pose`` returns; by
       default MuJoCo draws the environment's model, with its first camera if it has one.
-      ``lambda pose: mbrl_jax.runtime.video.render(env, pose[None])[0]`` draws every task.
+      ``lambda pose: video.render(env, pose[None])[0]``, with ``runtime.rendering.video``, draws
+      every task.
     width, height: pixels of what MuJoCo draws.
 
   Returns:
@@ -162,7 +163,7 @@ class _Renderer:
       raise RuntimeError(
         f"MuJoCo cannot draw {self._width} x {self._height} pixels here ({error}): begin with "
         "MUJOCO_GL=egl or osmesa in the environment, or pass draw, as in draw=lambda pose: "
-        "mbrl_jax.runtime.video.render(env, pose[None])[0]."
+        "mbrl_jax.runtime.rendering.video.render(env, pose[None])[0]."
       ) from error
 
   def close(self) -> None:

@@ -1,1 +1,1 @@
-"""The tasks: one file each."""
+"""The tasks, by family: one file each."""

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.envs.physics import make_physics
+from mbrl_jax.envs.physics.backends import make_physics
 from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding
 from mbrl_jax.runtime.checks.record import ACTORS, Record, same
 from mbrl_jax.types import Env

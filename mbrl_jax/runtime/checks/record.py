@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.restart import restart
-from mbrl_jax.runtime.devices import compile_ahead
+from mbrl_jax.runtime.devices.compilation import compile_ahead
 from mbrl_jax.types import Array, Env, Key, Transition
 
 ACTORS = (

@@ -1,0 +1,1 @@
+"""Dynamics and tasks from MuJoCo models of your own."""

@@ -1,0 +1,1 @@
+"""What moves a task: MuJoCo C, MJX, Warp, or equations of its own."""

@@ -1,0 +1,1 @@
+"""Kinematics, gaits, servos, terrain and goals that several tasks share."""

@@ -1,0 +1,48 @@
+"""Makes goals that are drawn at the reset and stay for the episode."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+
+from mbrl_jax.envs.physics.base import PhysicsState
+from mbrl_jax.envs.task import Memory
+from mbrl_jax.types import Array, Key
+
+_UPRIGHT = (1.0, 0.0, 0.0, 0.0)
+
+
+def kept(draw: Callable[[Key], Any]) -> Memory:
+  """Returns the memory of what ``draw(key)`` gives at the reset."""
+
+  def start(key: Key, physics: PhysicsState) -> Any:
+    del physics
+    return draw(key)
+
+  def update(before: PhysicsState, action: Array, after: PhysicsState) -> Any:
+    del before, action
+    return after.memory
+
+  return Memory(start, update)
+
+
+def mark(position: Array, quaternion: Array | tuple[float, ...] = _UPRIGHT) -> Array:
+  """Places the only mocap body of a model, for ``Task.marks``.
+
+  Args:
+    position: ``[3]``, metres.
+    quaternion: ``[4]``, w x y z.
+
+  Returns:
+    ``[7]``.
+  """
+  return jnp.concatenate([position, jnp.asarray(quaternion)])
+
+
+def turned(angle: Array) -> Array:
+  """Returns the quaternion ``[4]`` of a turn by ``angle`` about z, radians."""
+  return jnp.stack(
+    [jnp.cos(angle / 2), jnp.zeros_like(angle), jnp.zeros_like(angle), jnp.sin(angle / 2)]
+  )

@@ -1,0 +1,1 @@
+"""Game-MBRL's point mass and arms."""

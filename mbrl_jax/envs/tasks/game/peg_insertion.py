@@ -1,0 +1,95 @@
+"""Sets the peg insertion of Game-MBRL: an arm that brings a peg into a socket.
+
+Observation ``[18]``:
+
+===== ======================================================= =====
+index quantity                                                unit
+===== ======================================================= =====
+0-6   shoulder pan and lift, upper arm roll, elbow, forearm
+      roll, wrist flex and roll: joint angles                 rad
+7-13  what each turns in a control step: velocity times 0.04  rad
+14-16 tip of the peg                                          m
+17    where the socket is along y                             m
+===== ======================================================= =====
+
+Action ``[7]`` within 1: motors of the joints in that order, times 20 Nm for the first, 10 Nm
+for the others. A control step is 0.04 s, an episode 50 of them; it never terminates. Reward:
+``-|d|_1 - 5 |d|_2 + 5 (|d|_2 < 0.06)`` with ``d`` from the goal to the tip after the step; the
+goal is ``(0, y, -0.5)``, 0.1 m deep in the socket. The arm starts stretched and at rest, the
+socket is evenly between 0.1 and 0.5 m along y.
+
+Source: mjrl, the code of Rajeswaran et al., "A Game Theoretic Framework for Model Based
+Reinforcement Learning" (2020).
+
+Deviations: the sources at hand do not give all of the geometry. Chosen: the arm of
+``reacher_7dof`` at 300 kg/m^3, a gripper of 0.35 m, with which the peg can stand upright at
+all goals, and a square hole that leaves 12 mm around the peg. The socket is a part of the
+state (a slide that 200 N move by 0.2 mm in an episode), because a body that stands elsewhere
+in each episode must be data. The peg touches with a round tip.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from mbrl_jax.envs.asset import load_asset
+from mbrl_jax.envs.physics.base import PhysicsState
+from mbrl_jax.envs.task import Task, make_task
+from mbrl_jax.ops.norm import norm
+from mbrl_jax.types import Array, Key
+
+DT = 0.04  # s
+DEPTH = -0.5  # m, height of the goal
+NEAR = 0.06  # m, from which on the peg counts as inserted
+
+
+def make_peg_insertion(physics: str = "auto") -> Task:
+  """Builds the task.
+
+  Args:
+    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
+  """
+  return make_task(
+    "peg_insertion",
+    load_asset("peg_insertion"),
+    physics,
+    dt=DT,
+    episode_length=50,
+    reward=reward,
+    initial=initial,
+    observe=observe,
+    sensors=("tip",),
+  )
+
+
+def reward(obs: Array, action: Array, next_obs: Array) -> Array:
+  """Charges the distance of the tip from the goal after the step, rewards being inserted."""
+  del obs, action
+  error = _error(next_obs)
+  distance = norm(error)
+  return -jnp.sum(jnp.abs(error)) - 5 * distance + jnp.where(distance < NEAR, 5.0, 0.0)
+
+
+def inserted(obs: Array) -> Array:
+  """Says whether the tip is within 6 cm of the goal, inside of the socket."""
+  return norm(_error(obs)) < NEAR
+
+
+def initial(key: Key) -> tuple[Array, Array]:
+  """Stretches the arm, at rest, and draws where the socket is."""
+  socket = jax.random.uniform(key, (1,), minval=0.1, maxval=0.5)
+  return jnp.concatenate([jnp.zeros(7), socket]), jnp.zeros(8)
+
+
+def observe(physics: PhysicsState) -> Array:
+  """Returns angles, turns in a control step, tip and socket."""
+  angles, socket = physics.qpos[:7], physics.qpos[7:]
+  return jnp.concatenate([angles, DT * physics.qvel[:7], physics.sensors, socket])
+
+
+def _error(obs: Array) -> Array:
+  """Returns the way from the goal to the tip ``[3]``."""
+  return obs[14:17] - jnp.stack(
+    [jnp.zeros_like(obs[17]), obs[17], jnp.full_like(obs[17], DEPTH)]
+  )

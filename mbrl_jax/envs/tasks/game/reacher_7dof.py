@@ -1,0 +1,106 @@
+"""Sets the reacher of Game-MBRL: an arm of seven joints that brings its hand to a goal.
+
+Observation ``[20]``:
+
+===== ======================================================= =====
+index quantity                                                unit
+===== ======================================================= =====
+0-6   shoulder pan and lift, upper arm roll, elbow, forearm
+      roll, wrist flex and roll: joint angles                 rad
+7-13  what each turns in a control step: velocity times 0.04  rad
+14-16 finger                                                  m
+17-19 goal                                                    m
+===== ======================================================= =====
+
+Action ``[7]`` within 1: motors of the joints in that order, times 20 Nm for the first, 10 Nm
+for the others. A control step is 0.04 s, an episode 50 of them; it never terminates. Reward:
+``-|d|_1 - 5 |d|_2`` with ``d`` from the goal to the finger after the step. The arm starts
+stretched and at rest; the goal lies evenly within 0.3, 0.2 and 0.25 m of the origin along x,
+y and z.
+
+The non-stationary study: ``forearm`` is the distance from the elbow to the wrist. Arms that
+differ in it have the same observations and actions, and so the same shapes of states, nets
+and buffers; a run that began on one may go on on another, which then moves otherwise than
+its model has learned. The observed finger is that of the arm as it is.
+
+Source: mjrl, the code of Rajeswaran et al., "A Game Theoretic Framework for Model Based
+Reinforcement Learning" (2020). Its model was given a reward of the state before the step, the
+task one of the state after it; here both are given the same.
+
+Deviations: densities are not in the sources at hand: 300 kg/m^3, as in Gymnasium's pusher,
+which has an arm of the same dimensions. The lengths that the study changed to are not either:
+``forearm`` is free.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+
+from mbrl_jax.envs.asset import load_asset
+from mbrl_jax.envs.physics.base import PhysicsState
+from mbrl_jax.envs.robotics.goal import kept, mark
+from mbrl_jax.envs.task import Task, make_task
+from mbrl_jax.ops import validate
+from mbrl_jax.ops.norm import norm
+from mbrl_jax.types import Array, Key
+
+DT = 0.04  # s
+FOREARM = 0.321  # m
+SPREAD = np.float32([0.3, 0.2, 0.25])  # m, of the goal
+
+
+def make_reacher_7dof(physics: str = "auto", *, forearm: float = FOREARM) -> Task:
+  """Builds the task.
+
+  Args:
+    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
+    forearm: metres from the elbow to the wrist, 0.05 to 1.
+
+  Raises:
+    ValueError: a length out of range, or an unknown physics.
+  """
+  validate.between(0.05, 1.0, forearm=forearm)
+
+  def change(spec: mujoco.MjSpec) -> None:
+    spec.geom("forearm").fromto = [0, 0, 0, forearm, 0, 0]
+    spec.body("wrist").pos = [forearm, 0, 0]
+
+  return make_task(
+    "reacher_7dof",
+    load_asset("reacher_7dof", change),
+    physics,
+    dt=DT,
+    episode_length=50,
+    reward=reward,
+    initial=initial,
+    observe=observe,
+    sensors=("finger",),
+    memory=kept(draw_goal),
+    marks=lambda physics: mark(physics.memory),
+  )
+
+
+def reward(obs: Array, action: Array, next_obs: Array) -> Array:
+  """Charges the distance of the finger from the goal after the step."""
+  del obs, action
+  error = next_obs[14:17] - next_obs[17:]
+  return -jnp.sum(jnp.abs(error)) - 5 * norm(error)
+
+
+def initial(key: Key) -> tuple[Array, Array]:
+  """Stretches the arm, at rest."""
+  del key
+  return jnp.zeros(7), jnp.zeros(7)
+
+
+def draw_goal(key: Key) -> Array:
+  """Draws the goal ``[3]``."""
+  return SPREAD * jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
+
+
+def observe(physics: PhysicsState) -> Array:
+  """Returns angles, turns in a control step, finger and goal."""
+  return jnp.concatenate([physics.qpos, DT * physics.qvel, physics.sensors, physics.memory])

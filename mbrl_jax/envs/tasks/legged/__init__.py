@@ -1,0 +1,1 @@
+"""M-DeMoRL's leg and quadruped."""

@@ -1,0 +1,1 @@
+"""MBMF's tasks, path following included."""

@@ -1,0 +1,1 @@
+"""ROBEL's tasks: D'Claw and D'Kitty."""

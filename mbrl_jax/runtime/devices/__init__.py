@@ -1,0 +1,1 @@
+"""Compilation, memory and meshes of devices."""

@@ -1,0 +1,1 @@
+"""Videos, plots, the viewer and the panel."""

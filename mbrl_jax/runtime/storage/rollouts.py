@@ -1,0 +1,157 @@
+"""Keeps the rollouts of a run and writes them as ``logs.npz`` and ``logs.mat``.
+
+Both files have the keys and shapes of the original PETS program ([Chua 2018],
+``logs.mat``): ``observations [R, T+1, O]``, ``actions [R, T, A]``, ``rewards [R, T]``
+over all rollouts, and ``returns [1, R - random]`` without the random ones.
+
+Deviations:
+  * Rollouts that end early are padded with NaN; ``lengths [R]`` says how long
+    they are.
+  * Added: ``poses [R, T, Q]``, what a renderer needs; ``steps [R]`` (environment
+    steps taken at each end), ``random [R]`` and ``terminated [R]``.
+"""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.io
+
+from mbrl_jax.runtime.storage import files
+from mbrl_jax.runtime.storage.episodes import Episode
+from mbrl_jax.runtime.storage.files import RunFolderError
+from mbrl_jax.runtime.storage.journal import NOTHING, Seal
+
+SERIES = {"observations": 1, "actions": 0, "rewards": 0, "poses": 0}
+"""Arrays that are padded, and how many entries they have beside one for each step."""
+SCALARS = {"steps": np.int64, "random": np.bool_, "terminated": np.bool_}
+"""Arrays with one entry for each rollout."""
+
+
+def read(path: Path | str) -> dict[str, np.ndarray]:
+  """Reads an ``.npz`` file that ``Rollouts.save`` wrote.
+
+  Raises:
+    OSError: there is no such file.
+    RunFolderError: it is damaged, or is not what is promised above; names the array.
+  """
+  arrays = files.read_npz(path)
+  for name in ("lengths", *SERIES, *SCALARS):
+    if name not in arrays:
+      raise RunFolderError(f"{path}: there is no array {name!r}.")
+    array = arrays[name]
+    if not _fits(name, array, arrays["lengths"]):
+      raise RunFolderError(
+        f"{path}: {name} is {array.dtype}{list(array.shape)}, which does not fit its lengths."
+      )
+  if not np.all(np.diff(arrays["steps"], prepend=0) > 0):
+    raise RunFolderError(f"{path}: steps do not increase from rollout to rollout.")
+  return arrays
+
+
+def _fits(name: str, array: np.ndarray, lengths: np.ndarray) -> bool:
+  """Tells whether an array may stand in a file beside ``lengths``."""
+  if name == "lengths":
+    good = array.ndim == 1 and array.size > 0 and array.dtype == np.int64
+    return good and bool(np.all(array > 0))
+  if name in SCALARS:
+    return array.dtype == SCALARS[name] and array.shape == lengths.shape
+  shape = len(lengths), lengths.max() + SERIES[name]
+  rank = 2 if name == "rewards" else 3
+  return array.dtype == np.float32 and array.ndim == rank and array.shape[:2] == shape
+
+
+def _pad(arrays: list[np.ndarray]) -> np.ndarray:
+  """Stacks ``[t, ...]`` arrays to ``[R, T, ...]`` with NaN after their ends."""
+  longest = max(len(a) for a in arrays)
+  padded = np.full((len(arrays), longest, *arrays[0].shape[1:]), np.nan, np.float32)
+  for row, array in zip(padded, arrays, strict=True):
+    row[: len(array)] = array
+  return padded
+
+
+class Rollouts:
+  """The finished episodes of one seed, in order."""
+
+  def __init__(self) -> None:
+    """Starts without any."""
+    self._rows: list[dict[str, np.ndarray]] = []
+    self.seal = NOTHING
+
+  def __len__(self) -> int:
+    """Number of rollouts."""
+    return len(self._rows)
+
+  def add(self, episode: Episode) -> None:
+    """Appends a finished episode."""
+    data = episode.arrays
+    observations = np.concatenate([data["obs"], data["next_obs"][-1:]])
+    self._append(
+      {
+        "observations": observations,
+        "actions": data["action"],
+        "rewards": data["reward"],
+        "poses": data["pose"],
+        "steps": episode.step,
+        "random": episode.random,
+        "terminated": data["terminated"][-1],
+      }
+    )
+
+  def _append(self, row: dict[str, Any]) -> None:
+    kinds = {**dict.fromkeys(SERIES, np.float32), **SCALARS}
+    row = {name: np.asarray(row[name], kind) for name, kind in kinds.items()}
+    self._rows.append(row)
+    self.seal = self.seal.then(b"".join(array.tobytes() for array in row.values()))
+
+  def arrays(self) -> dict[str, np.ndarray]:
+    """Returns all rollouts under the keys of the module's docstring."""
+    if not self._rows:
+      return {}
+    series = {k: [row[k] for row in self._rows] for k in self._rows[0]}
+    arrays = {k: _pad(series[k]) for k in SERIES}
+    scalars = {k: np.array(series[k]) for k in SCALARS}
+    lengths = np.array([len(rewards) for rewards in series["rewards"]])
+    sums = [float(np.sum(r, dtype=np.float64)) for r in series["rewards"]]
+    returns = np.array(sums)[~scalars["random"]][None]
+    return {**arrays, "returns": returns, "lengths": lengths, **scalars}
+
+  def save(self, path: Path) -> None:
+    """Writes ``path``.npz and ``path``.mat, each atomically."""
+    arrays = self.arrays()
+    files.write_atomic(path.with_suffix(".npz"), lambda file: np.savez(file, **arrays))
+    buffer = io.BytesIO()
+    scipy.io.savemat(buffer, arrays, do_compression=False)
+    files.write_atomic(path.with_suffix(".mat"), lambda file: file.write(_timeless(buffer)))
+
+  @classmethod
+  def load(cls, path: Path, after: int, seal: Seal | None = None) -> Rollouts:
+    """Reads ``path``.npz, keeping the rollouts that ended by step ``after``.
+
+    Args:
+      path: as ``save`` was given.
+      after: a step.
+      seal: of these rollouts, where a checkpoint remembers it.
+
+    Raises:
+      RunFolderError: the file is damaged, or holds others.
+    """
+    rollouts, source = cls(), path.with_suffix(".npz")
+    if after and (seal.rows if seal else True) and source.exists():
+      arrays = read(source)
+      for i in np.flatnonzero(arrays["steps"] <= after)[: seal and seal.rows]:
+        length = arrays["lengths"][i]
+        cut = {name: arrays[name][i, : length + more] for name, more in SERIES.items()}
+        rollouts._append(cut | {name: arrays[name][i] for name in SCALARS})
+    if seal is not None and rollouts.seal != seal:
+      raise seal.broken(source, len(rollouts), after)
+    return rollouts
+
+
+def _timeless(buffer: io.BytesIO) -> bytes:
+  """Blanks the time of writing in a MAT file's text header (its first 116 bytes)."""
+  data = buffer.getvalue()
+  return b"MATLAB 5.0 MAT-file, written by mbrl_jax".ljust(116) + data[116:]

@@ -1,0 +1,225 @@
+"""MJX against MuJoCo C, feature by feature: simulated alike, or refused with its name."""
+
+import jax
+import jax.numpy as jnp
+import mujoco
+import numpy as np
+import pytest
+from mjx_features import (
+  ALIKE,
+  ARM,
+  BALL,
+  FELT,
+  IGNORED,
+  REFUSED,
+  SENSED,
+  UNKNOWN,
+  UNREAD,
+  build,
+  fixed,
+)
+
+from mbrl_jax.envs import make_mjcf, make_task, mjx_model
+from mbrl_jax.envs.models import mjx_dynamics, randomise
+from mbrl_jax.envs.physics import mjx
+from mbrl_jax.envs.physics.backends import make_physics
+from mbrl_jax.envs.physics.mjx import import_mjx
+from mbrl_jax.envs.physics.mjx_support import find_unsupported
+
+STEPS = 10
+QUICK = ("stiffness", "filter", "gravcomp")
+"""Features that the default tests compare; the slow ones compare all."""
+
+
+def compiled(template, *parts):
+  return mujoco.MjModel.from_xml_string(build(template, *parts))
+
+
+def begin(model):
+  """A state in which springs, limits and contacts matter: ``(qpos, qvel, act, ctrl)``."""
+  qpos, turn = model.qpos0.copy(), np.array([0.8, 0.4, 0.4, 0.2])  # a unit quaternion
+  if model.nq == 7:  # a free body
+    qpos[3:] = turn
+  else:  # a ball and a hinge, or two hinges
+    qpos[:] = [*turn, 0.5] if model.nq == 5 else [0.6, -0.4]
+  parts = qpos, np.linspace(1, -1, model.nv), np.full(model.na, 0.3), np.full(model.nu, 0.7)
+  return [np.float32(x) for x in parts]
+
+
+def in_c(model):
+  """Positions and velocities after a loop of ``mj_step``."""
+  data = mujoco.MjData(model)
+  data.qpos, data.qvel, data.act, data.ctrl = begin(model)
+  mujoco.mj_step(model, data, STEPS)
+  return np.concatenate([data.qpos, data.qvel])
+
+
+def in_mjx(model):
+  """The same on MJX."""
+  physics, (qpos, qvel, act, ctrl) = make_physics(model, STEPS, "mjx"), begin(model)
+  state = jax.jit(lambda: physics.step(physics.init(qpos, qvel, act), ctrl))()
+  return np.concatenate([state.qpos, state.qvel])
+
+
+@pytest.mark.parametrize("name", IGNORED)
+def test_what_mjx_ignores_is_refused_by_name(name):
+  template, common, feature, message = IGNORED[name]
+  assert find_unsupported(compiled(template, common)) is None
+  with pytest.raises(ValueError, match=f"MJX cannot simulate the model.*{message}"):
+    make_physics(compiled(template, common, feature), 1, "mjx")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", IGNORED)
+def test_what_is_refused_mjx_would_get_wrong(name, monkeypatch):
+  """Were it not refused; once MJX simulates it, the rule goes."""
+  model = compiled(*IGNORED[name][:3])
+  monkeypatch.setattr(mjx, "find_unsupported", lambda model: None)
+  assert np.abs(in_mjx(model) - in_c(model)).max() > 1e-3
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_mjx_refuses_is_said_in_a_sentence(name):
+  template, feature, message = REFUSED[name]
+  with pytest.raises(ValueError, match=f"MJX cannot.*{message}.*physics='mujoco'") as error:
+    make_physics(compiled(template, feature), 1, "mjx")
+  assert "mjt" not in str(error.value)
+
+
+def compare(name):
+  """Asserts that a feature matters, that it is accepted and that both engines agree."""
+  template, common, feature = ALIKE[name]
+  model, plain = compiled(template, common, feature), compiled(template, common)
+  want = in_c(model)
+  assert np.abs(want - in_c(plain)).max() > 1e-4, "the test is blind"
+  error = np.abs(in_mjx(model) - want) / np.maximum(1, np.abs(want))
+  assert error.max() < 2e-4  # float32 for 10 steps, with contacts and stiff limits
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_mjx_simulates_what_it_accepts(name):
+  compare(name)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("name", [name for name in ALIKE if name not in QUICK])
+def test_mjx_simulates_all_that_it_accepts(name):
+  compare(name)
+
+
+@pytest.mark.parametrize("name", ALIKE)
+def test_nothing_is_refused_that_mjx_simulates(name):
+  assert find_unsupported(compiled(*ALIKE[name])) is None
+
+
+@pytest.mark.parametrize("name", UNREAD)
+def test_a_sensor_that_mjx_reads_wrongly_is_refused_where_it_is_asked_for(name):
+  template, feature, sensor, message = UNREAD[name]
+  model = compiled(template, feature, {"rest": f"<sensor>{sensor}</sensor>"})
+  assert find_unsupported(model) is None
+  with pytest.raises(ValueError, match=f"MJX cannot simulate.*{message}"):
+    make_physics(model, 1, "mjx", (0,))
+  with pytest.raises(ValueError, match=message):
+    mjx_dynamics(model, reward=speed, sensors=["s"])
+  mjx_dynamics(model, reward=speed)
+
+
+@pytest.mark.parametrize("name", UNKNOWN)
+def test_a_kind_of_sensor_that_mjx_does_not_know_is_named(name):
+  parts = {"rest": f"<sensor>{UNKNOWN[name]}</sensor>", "other": 'range="-9 9"'}
+  model = compiled(ARM, parts)
+  with pytest.raises(ValueError, match=f"MJX cannot simulate.*{name}.*sensor 's'"):
+    make_physics(model, 1, "mjx")
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize(
+  ("template", "parts"),
+  [
+    (ARM, {"rest": f"<sensor>{SENSED}</sensor>", **fixed('stiffness="9"')}),
+    (BALL, {"rest": FELT}),
+  ],
+)
+def test_mjx_reads_the_sensors_that_it_accepts(template, parts):
+  model = compiled(template, {"option": 'magnetic="1 2 3"'}, parts)
+  qpos, qvel, act, ctrl = begin(model)
+  physics, data = (
+    make_physics(model, 2, "mjx", tuple(range(model.nsensor))),
+    mujoco.MjData(model),
+  )
+  state = jax.jit(lambda: physics.step(physics.init(qpos, qvel, act), ctrl))()
+  data.qpos, data.qvel, data.ctrl = state.qpos, state.qvel, ctrl
+  data.time = state.data.time
+  mujoco.mj_forward(model, data)
+  np.testing.assert_allclose(state.sensors, data.sensordata, rtol=2e-4, atol=2e-4)
+
+
+def speed(obs, action, next_obs):
+  return next_obs[0] - obs[0]
+
+
+MOTOR = {"motor": '<motor name="m" joint="a" ctrlrange="-1 1"/>'}
+WORST = {"joint": 'stiffness="1 2 3"', "option": 'noslip_iterations="3"', **MOTOR}
+
+
+@pytest.mark.parametrize(
+  "use",
+  [
+    lambda model: mjx_model(model),
+    lambda model: mjx_dynamics(model, reward=speed),
+    lambda model: mjx_dynamics(import_mjx().put_model(model, impl="jax"), reward=speed),
+    lambda model: randomise(model, jax.random.key(0), 2, masses=(0.5, 2.0)),
+    lambda model: make_task(
+      "arm",
+      model,
+      "mjx",
+      dt=0.01,
+      episode_length=5,
+      reward=speed,
+      initial=lambda key: (jnp.zeros(2), jnp.zeros(2)),
+      observe=lambda state: state.qpos,
+    ),
+  ],
+)
+def test_every_way_to_mjx_refuses(use):
+  with pytest.raises(ValueError, match=r"MJX cannot simulate.*polynomial stiffness of joint"):
+    use(compiled(ARM, WORST))
+
+
+def test_a_model_that_is_traced_passes():
+  """Nobody knows its numbers yet."""
+  model = compiled(ARM, {"rest": '<sensor><force name="s" site="tip"/></sensor>'})
+
+  def build_inside(params):
+    mjx_dynamics(params, reward=speed, sensors=["s"])
+    return mjx_model(params).body_mass
+
+  params = import_mjx().put_model(model, impl="jax")
+  assert jax.eval_shape(build_inside, params).shape == params.body_mass.shape
+
+
+def test_a_file_is_refused_with_all_that_is_wrong_and_runs_in_c():
+  xml = build(ARM, WORST).replace(
+    "</actuator>", '</actuator><sensor><jointpos name="q" joint="a"/></sensor>'
+  )
+  with pytest.raises(ValueError, match="noslip_iterations; polynomial stiffness of joint 'a'"):
+    make_mjcf(xml, cost={"q": 1.0}, physics="mjx")
+  assert make_mjcf(xml, cost={"q": 1.0}, physics="mujoco").spec.obs_dim == 5
+
+
+def test_auto_refuses_where_it_means_mjx(monkeypatch):
+  monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+  xml = build(ARM, WORST).replace(
+    "</actuator>", '</actuator><sensor><jointpos name="q" joint="a"/></sensor>'
+  )
+  with pytest.raises(ValueError, match="MJX cannot simulate the model 'arm'"):
+    make_mjcf(xml, cost={"q": 1.0})
+
+
+@pytest.mark.parametrize("name", ["springyield", "group", "motor armature"])
+def test_warp_is_told_what_it_leaves_out(name):
+  assert find_unsupported(compiled(*IGNORED[name][:3]), "Warp") is not None
+  assert find_unsupported(compiled(*IGNORED["stiffness"][:3]), "Warp") is None

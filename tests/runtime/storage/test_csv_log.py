@@ -1,0 +1,72 @@
+"""Tables that are read back: what is wrong is named by file, line and column."""
+
+from __future__ import annotations
+
+import pytest
+
+from mbrl_jax.runtime.storage.csv_log import Table, evaluations, read_table
+from mbrl_jax.runtime.storage.files import RunFolderError
+
+GOOD = "step,seed,random,return\n10,0,1,-3.5\n10,1,1,nan\n20,0,0,1e-7\n20,1,0,\n"
+
+
+def test_a_good_table_is_read(tmp_path):
+  path = tmp_path / "t.csv"
+  path.write_bytes(GOOD.replace("\n", "\r\n").encode())
+  rows = read_table(path)
+  assert [row["step"] for row in rows] == [10, 10, 20, 20]
+  assert rows[2] == {"step": 20, "seed": 0, "random": 0, "return": 1e-7}
+  assert "return" not in rows[3]
+
+
+DAMAGE = [
+  (GOOD, "", "line 1: it is not the head"),
+  (GOOD, "step,retu", "line 1: it is not the head"),
+  ("step,seed", "stap,seed", "line 1: it is not the head"),
+  ("random,return", "return,return", "line 1: it is not the head"),
+  ("-3.5", "-3.x", r"line 2: return is '-3\.x', which is not a number"),
+  ("20,0,0,1e-7", "20,0,1e-7", "line 4: there are 3 cells in 4 columns"),
+  ("20,0,0,1e-7", "20,0,0,1e-7,8", "line 4: there are 5 cells in 4 columns"),
+  ("20,0,0", ",0,0", "line 4: there is no value of 'step'"),
+  ("20,0,0", "-20,0,0", "line 4: step is '-20', which is not a count"),
+  ("20,0,0", "20.5,0,0", "line 4: step is '20.5', which is not a count"),
+  ("20,0,0", "inf,0,0", "line 4: step is 'inf', which is not a count"),
+  ("10,1,1", "10,x,1", "line 3: seed is 'x', which is not a count"),
+  ("20,1,0,\n", "20,1,0,\n10,1,0,3\n", "line 6: step 10 is not after"),
+  ("20,1,0,\n", "20,1,0,\n20,1,0,3\n", "line 6: step 20 is not after"),
+  ("20,1,0,\n", "20,1,", "line 5: it is cut short"),
+  ("20,1,0,\n", "\n", "line 5: there are 0 cells"),
+  ("1e-7", "\udcff", "line 4: there are bytes that are not text"),
+  ("1e-7", "\0", "line 4: return is "),
+  ("1e-7", "1" * 200_000 + '"', "line 4: there are 0 cells"),
+]
+
+
+def test_damage_is_named(tmp_path):
+  path = tmp_path / "metrics.csv"
+  for old, new, message in DAMAGE:
+    path.write_bytes(GOOD.replace(old, new).encode(errors="surrogateescape"))
+    for read in (lambda: read_table(path), lambda: evaluations(tmp_path)):
+      with pytest.raises(RunFolderError, match=message) as error:
+        read()
+      assert str(path) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_columns_that_a_program_needs_are_asked_for(tmp_path):
+  path = tmp_path / "metrics.csv"
+  path.write_text(GOOD)
+  with pytest.raises(RunFolderError, match="line 2: there is no value of 'length'"):
+    read_table(path, ("random", "length"))
+  with pytest.raises(RunFolderError, match="line 5: there is no value of 'return'"):
+    read_table(path, ("return",))
+
+
+def test_without_a_checkpoint_that_knows_them_rows_are_read_strictly(tmp_path):
+  """As of runs of earlier versions: no row is dropped because it is damaged."""
+  path = tmp_path / "metrics.csv"
+  path.write_text(GOOD.replace("1e-7", "x"))
+  with pytest.raises(RunFolderError, match="line 4: return is 'x'"):
+    Table(path, after=10)
+  path.write_text(GOOD + "30,0")
+  Table(path, after=10).start()
+  assert [row["step"] for row in read_table(path)] == [10, 10]

@@ -1,0 +1,85 @@
+"""W&B is told what the files are told; the real library where it is installed."""
+
+import json
+import sys
+from types import SimpleNamespace
+
+import pytest
+
+from experiments import command, train
+from mbrl_jax.runtime.storage import run_folder
+from mbrl_jax.runtime.storage.metrics import MetricsWriter
+from mbrl_jax.runtime.storage.wandb_tracker import STEP, WandbTracker
+
+
+class FakeRun:
+  def __init__(self, id):
+    self.id, self.logged, self.metrics, self.finished = id or "abc", [], [], False
+
+  def define_metric(self, name, step_metric=None):
+    self.metrics.append((name, step_metric))
+
+  def log(self, values):
+    self.logged.append(values)
+
+  def finish(self):
+    self.finished = True
+
+
+@pytest.fixture
+def wandb(monkeypatch):
+  """Stands in for the library and keeps what it was asked for."""
+  module = SimpleNamespace(asked=[], runs=[], Error=type("Error", (Exception,), {}))
+
+  def init(**arguments):
+    module.asked.append(arguments)
+    module.runs.append(FakeRun(arguments["id"]))
+    return module.runs[-1]
+
+  module.init = init
+  monkeypatch.setitem(sys.modules, "wandb", module)
+  return module
+
+
+@pytest.fixture
+def folder(tmp_path):
+  return run_folder.create(tmp_path / "run", {"algo": "sac", "seed": 0})
+
+
+def test_all_rows_arrive_over_environment_steps(wandb, folder):
+  writer = MetricsWriter(folder.path, tags="seed{seed:.0f}/", tracker=WandbTracker(folder, "p"))
+  writer.write(200, {"seed": 1, "return": 2.0}, {"seconds": 3.0})
+  writer.evaluation(300, {"seed": 1, "eval/return": 5.0})
+  writer.close()
+  (run,) = wandb.runs
+  assert run.metrics == [(STEP, None), ("*", STEP)]
+  assert run.logged == [
+    {STEP: 200, "seed1/return": 2.0, "seed1/timing/seconds": 3.0},
+    {STEP: 300, "seed1/eval/return": 5.0},
+  ]
+  assert run.finished
+  asked = wandb.asked[0]
+  assert (asked["project"], asked["name"], asked["config"]["algo"]) == ("p", "run", "sac")
+
+
+def test_a_resumed_run_is_the_same_run(wandb, folder):
+  for _ in range(2):
+    WandbTracker(folder, "p").close()
+  assert [asked["id"] for asked in wandb.asked] == [None, "abc"]
+  assert json.loads((folder.path / "wandb.json").read_text()) == {"id": "abc"}
+
+
+def test_a_refusal_is_one_sentence(wandb, folder):
+  def refuse(**_):
+    raise wandb.Error("no key\nlog in")
+
+  wandb.init = refuse
+  with pytest.raises(command.UsageError) as error:
+    train._tracker(folder, "p")
+  assert str(error.value) == "--wandb: W&B refuses the project 'p': no key log in"
+
+
+def test_without_the_extra_nothing_is_begun(monkeypatch, tmp_path):
+  monkeypatch.setitem(sys.modules, "wandb", None)
+  with pytest.raises(command.UsageError, match=r"--wandb: .*pip install \"mbrl_jax\[wandb\]\""):
+    train._check_wandb()

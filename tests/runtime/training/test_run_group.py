@@ -1,0 +1,162 @@
+"""Runs that share a step: each is what it would be alone, one that diverges ends alone."""
+
+from __future__ import annotations
+
+import io
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import rich.console
+import runtime_probe
+
+from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
+from mbrl_jax.runtime.storage import run_folder
+from mbrl_jax.runtime.storage.checkpoint import Checkpoints
+from mbrl_jax.runtime.storage.csv_log import evaluations, read_table
+from mbrl_jax.runtime.training import loop
+
+ENV, ALGORITHM = runtime_probe.ProbeEnv(), runtime_probe.probe_algorithm()
+ROLLOUT = make_evaluation(ALGORITHM, ENV, episodes=2)
+KEYS = [7, 8, 9]
+SCHEDULE = loop.Schedule(total_steps=24, eval_steps=8)
+made = jax.jit(lambda key: init_state(ALGORITHM, ENV, key))
+
+
+def state_of(seeds, offset):
+  if seeds is None:
+    return made(jax.random.key(offset))
+  return jax.vmap(made)(jax.vmap(jax.random.key)(jnp.array(seeds) + 10 * offset))
+
+
+def evaluator(width):
+  """Evaluates a run alone, or with ``width`` several lanes at once."""
+
+  def evaluate(state, step):
+    key = jax.random.key(step)
+    if width is None:
+      return ROLLOUT(ALGORITHM.params(state), key)["return"]
+    params = jax.vmap(ALGORITHM.params)(state)
+    return jax.vmap(lambda w: ROLLOUT(w, key)["return"])(params)
+
+  return evaluate
+
+
+def together(path, states, seeds=None, resume=False, schedule=SCHEDULE):
+  width = len(states) * len(seeds or [0])
+  logs = [io.StringIO() for _ in states]
+  folders = [
+    run_folder.open_run(path / str(i)) if resume else run_folder.create(path / str(i), {})
+    for i in range(len(states))
+  ]
+  outcomes = loop.train_together(
+    make_step(ALGORITHM, ENV, steps=2, seeds=width),
+    states,
+    folders,
+    schedule,
+    seeds=seeds,
+    evaluate=evaluator(width),
+    resume=resume,
+    consoles=[rich.console.Console(file=log, width=200) for log in logs],
+  )
+  return outcomes, folders, [log.getvalue() for log in logs]
+
+
+@pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
+@pytest.mark.parametrize("seeds", [None, [0, 1]])
+def test_each_is_what_it_would_be_alone(tmp_path, seeds):
+  states = [state_of(seeds, offset) for offset in KEYS]
+  outcomes, folders, logs = together(tmp_path, states, seeds)
+  for i, (state, outcome, folder) in enumerate(zip(states, outcomes, folders, strict=True)):
+    width = seeds and len(seeds)
+    alone = run_folder.create(tmp_path / f"alone{i}", {})
+    expected = loop.train(
+      make_step(ALGORITHM, ENV, steps=2, seeds=width),
+      state,
+      alone,
+      SCHEDULE,
+      seeds=seeds,
+      evaluate=evaluator(width),
+    )
+    assert outcome.step == expected.step == 24 and outcome.signal is None
+    np.testing.assert_allclose(outcome.state.learn.w, expected.state.learn.w, rtol=1e-5)
+    for read in (lambda f: read_table(f.metrics), lambda f: evaluations(f.path)):
+      rows, wanted = read(folder), read(alone)
+      assert len(rows) == len(wanted) > 2
+      for row, want in zip(rows, wanted, strict=True):
+        assert row == pytest.approx(want, rel=1e-4, abs=1e-5)
+    with np.load(folder.logs(seeds and seeds[-1]).with_suffix(".npz")) as file:
+      assert len(file["observations"])
+    assert "eval" in logs[i]
+  returns = [[row["return"] for row in read_table(folder.metrics)] for folder in folders]
+  assert returns[0] != returns[1], "all runs are the same"
+
+
+def test_a_run_is_resumed_alone_from_what_was_saved_of_it(tmp_path):
+  states = [state_of(None, offset) for offset in KEYS]
+  whole, _, _ = together(tmp_path / "whole", states)
+  together(tmp_path / "half", states, schedule=SCHEDULE._replace(total_steps=12))
+  outcome = loop.train(
+    make_step(ALGORITHM, ENV, steps=2),
+    states[1],
+    run_folder.open_run(tmp_path / "half" / "1"),
+    SCHEDULE,
+    resume=True,
+  )
+  np.testing.assert_allclose(outcome.state.learn.w, whole[1].state.learn.w, rtol=1e-5)
+
+
+def test_they_resume_together_exactly(tmp_path):
+  states = [state_of([0, 1], offset) for offset in KEYS]
+  together(tmp_path / "whole", states, [0, 1])
+  together(tmp_path / "two", states, [0, 1], schedule=SCHEDULE._replace(total_steps=12))
+  together(tmp_path / "two", states, [0, 1], resume=True)
+  for i in range(len(KEYS)):
+    for name in ("metrics.csv", "evaluations.csv"):
+      whole, two = (tmp_path / kind / str(i) / name for kind in ("whole", "two"))
+      assert whole.read_bytes() == two.read_bytes()
+
+
+def test_one_that_diverges_ends_alone(tmp_path):
+  states = [state_of(None, offset) for offset in KEYS]
+  bad = states[1].learn._replace(total=jnp.float32(jnp.inf))
+  states[1] = states[1]._replace(learn=bad)
+  outcomes, folders, logs = together(tmp_path, states)
+  assert [outcome.step for outcome in outcomes] == [24, 4, 24]
+  assert "Training stopped: update loss is not finite after step 4" in logs[1]
+  assert "Training stopped" not in logs[0] + logs[2]
+  assert Checkpoints(folders[1].checkpoints).steps() == [4]
+  with pytest.raises(loop.Diverged, match="update loss"):
+    together(tmp_path / "all", [states[1], states[1]])
+
+
+def test_one_that_is_over_waits_for_the_others(tmp_path, monkeypatch):
+  """Episodes end early: each run takes its own number of steps to the fourth."""
+  algorithm = runtime_probe.probe_algorithm(episodes=4)
+  monkeypatch.setattr("test_together.ALGORITHM", algorithm)
+  monkeypatch.setattr("test_together.ENV", runtime_probe.ProbeEnv(limit=0.5))
+  states = [state_of(None, offset) for offset in KEYS]
+  schedule = loop.Schedule(total_steps=99, total_episodes=4, eval_every=2)
+  outcomes, folders, _ = together(tmp_path, states, schedule=schedule)
+  for outcome, folder in zip(outcomes, folders, strict=True):
+    rows = read_table(folder.metrics)
+    assert [row["episode"] for row in rows] == [1, 2, 3, 4]
+    assert rows[-1]["step"] == outcome.step == outcome.state.learn.count
+    assert [row["trial"] for row in rows if "eval/return" in row] == [2]
+    assert outcome.finished and Checkpoints(folder.checkpoints).steps()[-1] == outcome.step
+  assert len({outcome.step for outcome in outcomes}) > 1, "all runs end together"
+
+
+def test_those_that_are_not_equally_far_are_refused(tmp_path):
+  states = [state_of(None, offset) for offset in KEYS]
+  together(tmp_path, states, schedule=SCHEDULE._replace(total_steps=12))
+  loop.train(
+    make_step(ALGORITHM, ENV, steps=2),
+    states[0],
+    run_folder.open_run(tmp_path / "0"),
+    SCHEDULE._replace(total_steps=18),
+    resume=True,
+  )
+  with pytest.raises(ValueError, match=r"equally far, got steps \[12, 18\]"):
+    together(tmp_path, states, resume=True)
