@@ -37,7 +37,7 @@ from __future__ import annotations
 import rich.console
 from absl import flags
 
-from experiments import command, tasks
+from experiments.command_line import cli, env_reference
 from mbrl_jax.envs.registry import list_envs
 from mbrl_jax.runtime.checks import NOTE, OK, WRONG, Finding, check_env
 
@@ -46,7 +46,7 @@ STYLES = {OK: "green", NOTE: "yellow", WRONG: "bold red"}
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
-  meaning, more = f"Tasks: all, or of {tasks.known()}.", {"flag_values": values}
+  meaning, more = f"Tasks: all, or of {env_reference.known()}.", {"flag_values": values}
   flags.DEFINE_multi_string("env", [], meaning, **more)
   flags.DEFINE_string("physics", "auto", "mjx, mujoco (C engine) or auto.", **more)
   flags.DEFINE_integer("steps", 1000, "Control steps in each of nine rows.", 1, **more)
@@ -54,13 +54,13 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   flags.DEFINE_bool("mjx", False, "Also compile the model with MJX.", **more)
 
 
-def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   """Checks; returns the exit status."""
   for name in dotted["config"]:
-    raise command.UsageError(f"--config.{name}: a check learns nothing.")
+    raise cli.UsageError(f"--config.{name}: a check learns nothing.")
   if not options.env:
-    raise command.UsageError(f"Give --env, a task to check: all, or of {tasks.known()}.")
-  console = command.console()
+    raise cli.UsageError(f"Give --env, a task to check: all, or of {env_reference.known()}.")
+  console = cli.console()
   names = list_envs() if options.env == ["all"] else options.env
   bad = [name for name in names if not _passes(name, options, dotted["env"], console)]
   if len(names) > 1:
@@ -73,7 +73,7 @@ def _passes(
   name: str, options: flags.FlagValues, overrides: dict[str, str], console: rich.console.Console
 ) -> bool:
   """Checks one task and prints what was found; says whether nothing was wrong."""
-  env = tasks.make(name, options.physics, overrides)
+  env = env_reference.make(name, options.physics, overrides)
   console.print(name, style="bold", markup=False)
   findings = check_env(env, steps=options.steps, seed=options.seed, mjx=options.mjx)
   for finding in findings:
@@ -86,4 +86,4 @@ def _line(finding: Finding) -> str:
 
 
 if __name__ == "__main__":
-  command.run(main, define, __doc__ or "", repeated="env")
+  cli.run(main, define, __doc__ or "", repeated="env")

@@ -17,7 +17,8 @@ from pathlib import Path
 from absl import flags
 from PIL import Image, ImageDraw, ImageFont
 
-from experiments import behaviour, command, outputs, tasks
+from experiments import random_rollout
+from experiments.command_line import cli, env_reference, outputs
 from mbrl_jax.envs.registry import list_envs
 from mbrl_jax.runtime.rendering import video
 from mbrl_jax.runtime.storage import files
@@ -34,7 +35,7 @@ PAPER, INK, FAINT = "#ffffff", "#1d2733", "#e8ebf0"
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
   text, whole = flags.DEFINE_string, flags.DEFINE_integer
-  meaning = f"Tasks: of {tasks.known()}. Default: all that have names."
+  meaning = f"Tasks: of {env_reference.known()}. Default: all that have names."
   flags.DEFINE_multi_string("env", [], meaning, flag_values=values)
   for flag, name, default, meaning, *bound in (
     (text, "physics", "auto", "mjx, mujoco (C engine) or auto."),
@@ -47,22 +48,22 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flag(name, default, meaning, *bound, flag_values=values)
 
 
-def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   """Draws; returns the exit status."""
   for group, values in dotted.items():
     for name in values:
-      raise command.UsageError(f"--{group}.{name}: the tasks are drawn as they are.")
-  console = command.console()
+      raise cli.UsageError(f"--{group}.{name}: the tasks are drawn as they are.")
+  console = cli.console()
   names = options.env or list_envs()
   for name in names:
-    tasks.settings(name)  # refuses what does not exist before any is drawn
+    env_reference.settings(name)  # refuses what does not exist before any is drawn
   default = "tasks.png" if options.env else OUT
   out = outputs.check_file(Path(options.out or default), suffixes=SUFFIXES)
   size, tiles, failed = (options.width, round(options.width * 9 / 16)), [], []
   for name in names:
     try:
       tiles.append(picture(name, options, size))
-    except (command.UsageError, ValueError, RuntimeError) as error:
+    except (cli.UsageError, ValueError, RuntimeError) as error:
       reason = blame(error) or f"{error}"
       console.print(f"{name}: {reason}", style="bold red", markup=False)
       tiles.append(excuse(reason, size))
@@ -75,8 +76,8 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
 
 def picture(name: str, options: flags.FlagValues, size: tuple[int, int]) -> Image.Image:
   """Renders a task after some random steps."""
-  env = tasks.make_checked(name, options.physics)
-  pose = behaviour.pose_after(env, options.steps, options.seed)
+  env = env_reference.make_checked(name, options.physics)
+  pose = random_rollout.pose_after(env, options.steps, options.seed)
   width, height = (SUPERSAMPLING * pixels for pixels in size)
   (frame,) = video.render(env, pose[None], width=width, height=height)
   return Image.fromarray(frame).resize(size, Image.Resampling.LANCZOS)
@@ -104,7 +105,7 @@ def sheet(tiles: list[Image.Image], names: list[str], columns: int) -> Image.Ima
     left, top = GAP + i % columns * across, GAP + i // columns * down
     image.paste(tile, (left, top))
     middle = (left + width // 2, top + height + text // 4)
-    pen.text(middle, tasks.label(name), font=font, fill=INK, anchor="ma")
+    pen.text(middle, env_reference.label(name), font=font, fill=INK, anchor="ma")
   return image
 
 
@@ -118,4 +119,4 @@ def write(path: Path, image: Image.Image) -> Path:
 
 
 if __name__ == "__main__":
-  command.run(main, define, __doc__ or "", repeated="env")
+  cli.run(main, define, __doc__ or "", repeated="env")

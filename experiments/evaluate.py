@@ -15,7 +15,8 @@ import rich.console
 import rich.table
 from absl import flags
 
-from experiments import command, job, outputs
+from experiments import job
+from experiments.command_line import cli, outputs
 from mbrl_jax.ops.stream import stream_key
 from mbrl_jax.runtime.storage import files, run_folder
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints, Restored
@@ -39,9 +40,9 @@ def define_choice() -> None:
 def open_run(options: flags.FlagValues) -> run_folder.RunFolder:
   """Opens the folder of the run that the flags name."""
   if options.run is None:
-    raise command.UsageError("--run is missing: the folder of a run, such as --run=runs/demo.")
+    raise cli.UsageError("--run is missing: the folder of a run, such as --run=runs/demo.")
   if options.best and options.step is not None:
-    raise command.UsageError("--best and --step exclude each other.")
+    raise cli.UsageError("--best and --step exclude each other.")
   return run_folder.open_run(options.run)
 
 
@@ -60,10 +61,10 @@ def episodes_key(seed: int) -> Key:
   return stream_key("evaluation", seed)
 
 
-def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   """Evaluates; returns the exit status."""
-  command.refuse(dotted)
-  console = command.console()
+  cli.refuse(dotted)
+  console = cli.console()
   out = outputs.check_file(open_run(options).path / "evaluation.json", "--run")
   _, task, restored = restore(options)
   rollout, seconds = task.evaluation(options.episodes, restored.state)
@@ -91,4 +92,4 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
 
 
 if __name__ == "__main__":
-  command.run(main, define, __doc__ or "")
+  cli.run(main, define, __doc__ or "")

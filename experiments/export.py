@@ -20,8 +20,9 @@ import jax
 from absl import flags
 
 import mbrl_jax
-from experiments import command, evaluate, job, outputs
-from experiments.flag_error import flag_error
+from experiments import evaluate, job
+from experiments.command_line import cli, outputs
+from experiments.command_line.flag_error import flag_error
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.runtime.storage import portable
 from mbrl_jax.runtime.storage.checkpoint import Restored
@@ -36,10 +37,10 @@ def define() -> None:
   flags.DEFINE_string("out", None, "Folder to write to. Default: exported/ in the run's.")
 
 
-def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   """Exports; returns the exit status."""
-  command.refuse(dotted)
-  console = command.console()
+  cli.refuse(dotted)
+  console = cli.console()
   out = Path(options.out) if options.out else evaluate.open_run(options).path / "exported"
   outputs.check_folder(out)
   _, task, restored = evaluate.restore(options)
@@ -68,10 +69,10 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
     apart = portable.export(control, inputs, out, "policy", about)
   except ImportError as error:
     hint = "jax.export writes with flatbuffers: pip install 'mbrl_jax[export]'."
-    raise command.UsageError(hint) from error
+    raise cli.UsageError(hint) from error
   except ValueError as error:
     text = f"{task.settings['algo']} cannot be exported: {' '.join(str(error).split())}"
-    raise command.UsageError(text) from error
+    raise cli.UsageError(text) from error
   for path in sorted(out.glob("policy.*")):
     console.print(f"wrote {path} ({path.stat().st_size / 1024:.1f} KiB)", markup=False)
   console.print(f"the exported action differs by {apart:.2g} from the run's own", markup=False)
@@ -92,4 +93,4 @@ def _choose(task: job.Job, restored: Restored, seed: int | None) -> tuple[int, T
 
 
 if __name__ == "__main__":
-  command.run(main, define, __doc__ or "")
+  cli.run(main, define, __doc__ or "")

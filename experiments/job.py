@@ -10,10 +10,10 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from experiments import configuration, tasks
-from experiments.command import UsageError
-from experiments.flag_checks import check_most
-from experiments.flag_error import flag_error
+from experiments.command_line import config_flags, env_reference
+from experiments.command_line.cli import UsageError
+from experiments.command_line.flag_checks import check_most
+from experiments.command_line.flag_error import flag_error
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
 from mbrl_jax.algorithms.step import check_envs, init_state, make_evaluation, make_step
 from mbrl_jax.ops import validate
@@ -198,18 +198,18 @@ def make_settings(
   """
   try:
     choice("--algo", algo, list_algorithms())
-    choice("--preset", preset, configuration.presets(algo))
+    choice("--preset", preset, config_flags.presets(algo))
     positive(**{"--seeds": seeds, "--envs": envs})
     validate.seeds(seed, seeds, "--seed")
     check_most("--seeds", seeds)
-    preset_values = configuration.preset_values(algo, preset, env)
+    preset_values = config_flags.preset_values(algo, preset, env)
     config = _config(algo, preset_values, stored or {}, config_overrides)
     if eval_every and eval_steps:
       other = "--eval_steps", eval_steps
       raise validate.ArgumentError(
         "--eval_every", eval_every, "and {} exclude each other.", other
       )
-    env_overrides = configuration.nested(env_overrides)
+    env_overrides = config_flags.nested(env_overrides)
     asked = {
       "eval_every": eval_every,
       "eval_steps": eval_steps,
@@ -218,7 +218,7 @@ def make_settings(
   except ValueError as error:
     raise flag_error(error, "--config.") from error
   return {
-    **tasks.settings(env),
+    **env_reference.settings(env),
     "algo": algo,
     "env": env,
     "physics": physics,
@@ -228,7 +228,7 @@ def make_settings(
     "envs": envs,
     **{name: value for name, value in asked.items() if value is not None},
     "env_overrides": env_overrides,
-    "config": configuration.to_dict(config),
+    "config": config_flags.to_dict(config),
   }
 
 
@@ -240,8 +240,8 @@ def _config(algo: str, *layers: dict[str, Any]) -> Any:
   """
   config = default_config(algo)
   for values in layers:
-    config = configuration.override(config, values)
-  for name, field in configuration.fields(config).items():
+    config = config_flags.override(config, values)
+  for name, field in config_flags.fields(config).items():
     if name.endswith((".iterations", ".horizon")):
       check_most(f"--config.{name}", field.default)
   return config
@@ -299,8 +299,10 @@ def build(settings: Settings, devices: int = 1) -> Job:
   try:
     validate.seeds(settings["seed"], settings["seeds"], "--seed")
     mesh = _seed_mesh(settings["seeds"], devices)
-    tasks.check_unchanged(settings["env"], settings)
-    env = tasks.make_checked(settings["env"], settings["physics"], settings["env_overrides"])
+    env_reference.check_unchanged(settings["env"], settings)
+    env = env_reference.make_checked(
+      settings["env"], settings["physics"], settings["env_overrides"]
+    )
     config = config_of(settings)
     algorithm = make_algorithm(settings["algo"], env.spec, config)
     settings = {"envs": 1, **settings}  # earlier versions had one
@@ -321,7 +323,7 @@ def config_of(settings: Settings) -> Any:
   """
   try:
     choice("--algo", settings["algo"], list_algorithms())
-    return configuration.from_dict(default_config(settings["algo"]), settings["config"])
+    return config_flags.from_dict(default_config(settings["algo"]), settings["config"])
   except ValueError as error:
     raise flag_error(error, "--config.") from error
   except KeyError as error:

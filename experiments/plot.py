@@ -25,7 +25,9 @@ from pathlib import Path
 import rich.console
 from absl import flags
 
-from experiments import command, curves, job, outputs, pictures, summary
+from experiments import job
+from experiments.analysis import curves, pictures, summary_table
+from experiments.command_line import cli, outputs
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.runtime.rendering import plots
 from mbrl_jax.runtime.storage import audit, run_folder
@@ -69,18 +71,18 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   flags.DEFINE_string("title", "", "Title of the picture.", **here)
 
 
-def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   """Draws; returns the exit status."""
-  command.refuse(dotted)
-  console = command.console(width=120)  # nothing of a table is folded in a file
+  cli.refuse(dotted)
+  console = cli.console(width=120)  # nothing of a table is folded in a file
   if options.table and options.band != "iqm":
-    raise command.UsageError("--table belongs to --band=iqm.")
+    raise cli.UsageError("--table belongs to --band=iqm.")
   if not options.runs and not options.table:
-    raise command.UsageError("--runs is missing: one or more folders of runs.")
+    raise cli.UsageError("--runs is missing: one or more folders of runs.")
   folders = [run_folder.open_run(path) for path in options.runs]
   for folder in folders:
     if not folder.metrics.exists():
-      raise command.UsageError(f"{folder.path} has no metrics.csv yet: no episode has ended.")
+      raise cli.UsageError(f"{folder.path} has no metrics.csv yet: no episode has ended.")
     audit.check(folder, "metrics.csv", EVALUATIONS)
   if options.band == "iqm":
     drawn = _banded(folders, options, console)
@@ -96,7 +98,7 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
 def _one(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[Path]:
   for name in ("threshold", "column", "title"):
     if options[name].present:
-      raise command.UsageError(
+      raise cli.UsageError(
         f"--{name} belongs to a picture of several runs; --group=algo draws one like that."
       )
   out = outputs.check_folder(Path(options.out) if options.out else folder.plots)
@@ -112,7 +114,7 @@ def _several(
 ) -> list[Path]:
   out = _picture(options)
   groups: plots.Curves = {}
-  returns: summary.Trials = {}
+  returns: summary_table.Trials = {}
   for folder in folders:
     rows = read_table(folder.metrics, ("return", "random"))
     columns = sorted({name for row in rows for name in row} - {"step", "seed"})
@@ -120,12 +122,12 @@ def _several(
     name = label(folder, options.group)
     points = plots.side_by_side(rows, options.column, folder.config().get("envs", 1))
     groups.setdefault(name, []).extend(plots.curves(points, options.column))
-    returns.setdefault(name, []).extend(summary.trials(rows))
-  rows = summary.summarise(returns, options.threshold)
-  console.print(summary.show(rows, options.threshold))
+    returns.setdefault(name, []).extend(summary_table.trials(rows))
+  rows = summary_table.summarise(returns, options.threshold)
+  console.print(summary_table.show(rows, options.threshold))
   text = LABELS.get(options.column, options.column)
   picture = plots.comparison(out, groups, text, options.title)
-  return [picture, summary.write(out.with_suffix(".csv"), rows)]
+  return [picture, summary_table.write(out.with_suffix(".csv"), rows)]
 
 
 def _picture(options: flags.FlagValues) -> Path:
@@ -139,7 +141,7 @@ def _banded(
   folders: list[run_folder.RunFolder], options: flags.FlagValues, console: rich.console.Console
 ) -> list[Path]:
   if options["column"].present:
-    raise command.UsageError("--column belongs to --band=std; --band=iqm draws evaluations.")
+    raise cli.UsageError("--column belongs to --band=std; --band=iqm draws evaluations.")
   out = _picture(options)
   groups: curves.Groups = {}
   for folder in folders:
@@ -149,7 +151,7 @@ def _banded(
     groups.setdefault(name, []).extend(found)
   for name, group in groups.items():
     if not group:
-      raise command.UsageError(f"Nothing of {name} has been evaluated yet.")
+      raise cli.UsageError(f"Nothing of {name} has been evaluated yet.")
   rows = curves.table(groups, options.threshold)
   console.print(curves.show(rows, options.threshold))
   return [curves.draw(out, groups, options.title), curves.write(out.with_suffix(".csv"), rows)]
@@ -160,11 +162,11 @@ def _read_table(text: str) -> tuple[str, list[curves.Curve]]:
   title, _, path = text.partition("=")
   task, _, name = title.partition(":")
   if not (task and name and path):
-    raise command.UsageError(f"--table takes TASK:LABEL=FILE, got {text!r}.")
+    raise cli.UsageError(f"--table takes TASK:LABEL=FILE, got {text!r}.")
   try:
     return name, curves.read_csv(Path(path), task)
   except (OSError, ValueError, run_folder.RunFolderError) as error:
-    raise command.UsageError(f"--table={text}: {error}") from error
+    raise cli.UsageError(f"--table={text}: {error}") from error
 
 
 def label(folder: run_folder.RunFolder, group: list[str]) -> str:
@@ -183,8 +185,8 @@ def _choose(folder: run_folder.RunFolder, flag: str, value: str, valid: Iterable
   try:
     choice(flag, value, valid)
   except ValueError as error:
-    raise command.UsageError(f"{folder.path}: {error}") from error
+    raise cli.UsageError(f"{folder.path}: {error}") from error
 
 
 if __name__ == "__main__":
-  command.run(main, define, __doc__ or "", repeated="runs")
+  cli.run(main, define, __doc__ or "", repeated="runs")

@@ -19,7 +19,9 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import behaviour, command, evaluate, job, outputs, pictures, tasks
+from experiments import evaluate, job, random_rollout
+from experiments.analysis import pictures
+from experiments.command_line import cli, env_reference, outputs
 from mbrl_jax.runtime.rendering import video
 from mbrl_jax.runtime.storage import audit, rollouts, run_folder
 from mbrl_jax.types import Env
@@ -42,7 +44,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     (whole, "step", None, "Checkpoint to restore. Default: the newest."),
     (whole, "rollout", None, "Film this stored training rollout instead; -1 is the last."),
     (whole, "trained_seed", None, "Of a run with several seeds. Default: the first."),
-    (text, "env", None, f"Task to film without a run: {tasks.known()}."),
+    (text, "env", None, f"Task to film without a run: {env_reference.known()}."),
     (whole, "steps", None, "Control steps, with --env. Default: an episode.", 1),
     (text, "physics", "auto", "With --env: mjx, mujoco (C engine) or auto."),
     (whole, "seed", 0, "Seed of the episode.", 0),
@@ -55,15 +57,15 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   flags.DEFINE_enum(
     "policy",
     None,
-    behaviour.POLICIES,
+    random_rollout.POLICIES,
     "What acts, with --env. Default: random.",
     flag_values=values,
   )
 
 
-def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   """Films; returns the exit status."""
-  console = command.console()
+  console = cli.console()
   if options.env is not None:
     env, poses, rewards, out, title = _task_alone(options, dotted)
   else:
@@ -74,28 +76,28 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
   return 0
 
 
-def _task_alone(options: flags.FlagValues, dotted: command.Dotted) -> Film:
+def _task_alone(options: flags.FlagValues, dotted: cli.Dotted) -> Film:
   """Runs an episode of a task, without a run."""
   if options.run is not None:
-    raise command.UsageError("Give either --run or --env: a run knows its task.")
+    raise cli.UsageError("Give either --run or --env: a run knows its task.")
   _refuse_present(options, OF_RUNS, "belongs to --run")
   for name in dotted["config"]:
-    raise command.UsageError(f"--config.{name}: nothing is learned with --env.")
-  env = tasks.make_checked(options.env, options.physics, dotted["env"])
+    raise cli.UsageError(f"--config.{name}: nothing is learned with --env.")
+  env = env_reference.make_checked(options.env, options.physics, dotted["env"])
   _require_drawable(env)
   policy = options.policy or "random"
-  out = _out(options, Path(f"{tasks.label(options.env)}_{policy}.mp4"))
-  episode = behaviour.run(env, policy, steps=options.steps, seed=options.seed)
+  out = _out(options, Path(f"{env_reference.label(options.env)}_{policy}.mp4"))
+  episode = random_rollout.run(env, policy, steps=options.steps, seed=options.seed)
   return env, episode.poses, episode.rewards, out, f"{env.spec.name}, {policy}"
 
 
-def _of_run(options: flags.FlagValues, dotted: command.Dotted) -> Film:
+def _of_run(options: flags.FlagValues, dotted: cli.Dotted) -> Film:
   """Takes or makes an episode of a run."""
   if options.run is None:
-    raise command.UsageError(
+    raise cli.UsageError(
       "Give --run, the folder of a run, or --env, a task, such as --env=cartpole."
     )
-  command.refuse(dotted)
+  cli.refuse(dotted)
   _refuse_present(options, (*OF_TASKS, "policy"), "belongs to --env")
   if options.rollout is None:
     return _fresh_episode(options)
@@ -108,13 +110,13 @@ def _require_drawable(env: Env) -> None:
   try:
     video.check_drawable(env)
   except ValueError as error:
-    raise command.UsageError(f"There is no video: {error}") from error
+    raise cli.UsageError(f"There is no video: {error}") from error
 
 
 def _refuse_present(options: flags.FlagValues, names: tuple[str, ...], why: str) -> None:
   for name in names:
     if options[name].present:
-      raise command.UsageError(f"--{name} {why}.")
+      raise cli.UsageError(f"--{name} {why}.")
 
 
 def _out(options: flags.FlagValues, default: Path) -> Path:
@@ -147,12 +149,12 @@ def _stored_episode(options: flags.FlagValues) -> Film:
   seed = task.seeds[chosen] if task.seeds else None
   source = folder.logs(seed).with_suffix(".npz")
   if not source.exists():
-    raise command.UsageError(f"There is no {source}: no rollouts were kept.")
+    raise cli.UsageError(f"There is no {source}: no rollouts were kept.")
   audit.check(folder, source.name)
   logs = rollouts.read(source)
   count = len(logs["lengths"])
   if not -count <= options.rollout < count:
-    raise command.UsageError(f"--rollout={options.rollout} is not among the {count} stored.")
+    raise cli.UsageError(f"--rollout={options.rollout} is not among the {count} stored.")
   length = logs["lengths"][options.rollout]
   poses = logs["poses"][options.rollout, :length]
   rewards = logs["rewards"][options.rollout, :length]
@@ -166,7 +168,7 @@ def _seed_index(options: flags.FlagValues, task: job.Job) -> int:
   if options.trained_seed is None:
     return 0
   if options.trained_seed not in seeds:
-    raise command.UsageError(f"--trained_seed={options.trained_seed} is not among {seeds}.")
+    raise cli.UsageError(f"--trained_seed={options.trained_seed} is not among {seeds}.")
   return seeds.index(options.trained_seed)
 
 
@@ -179,4 +181,4 @@ def _until(
 
 
 if __name__ == "__main__":
-  command.run(main, define, __doc__ or "")
+  cli.run(main, define, __doc__ or "")

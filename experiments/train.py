@@ -28,7 +28,9 @@ import rich.console
 import rich.table
 from absl import flags
 
-from experiments import command, configuration, job, outputs, pictures, tasks
+from experiments import job
+from experiments.analysis import pictures
+from experiments.command_line import cli, config_flags, env_reference, outputs
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.ops.extra import import_extra
 from mbrl_jax.planners import SEARCHES
@@ -47,7 +49,7 @@ STORED = ("algo", "env", "physics", "preset", "seed", "seeds", "envs", *EVALUATI
 def define() -> None:
   """Defines the flags."""
   flags.DEFINE_string("algo", "pets", f"Algorithm: {', '.join(list_algorithms())}.")
-  flags.DEFINE_string("env", "cartpole", f"Task: {tasks.known()}.")
+  flags.DEFINE_string("env", "cartpole", f"Task: {env_reference.known()}.")
   flags.DEFINE_string("logdir", None, "Folder of the run. Default: runs/ALGO_ENV_SEED.")
   flags.DEFINE_integer("seed", 0, "Seed; equal seeds give equal runs on one machine.", 0)
   flags.DEFINE_integer("seeds", 1, "Seeds to train at once: --seed and those after it.", 1)
@@ -117,20 +119,20 @@ def more_help(argv: list[str]) -> str:
   """Describes the config that the arguments given with ``--help`` lead to."""
   typed = dict(word.lstrip("-").split("=", 1) for word in argv[1:] if "=" in word)
   algo = typed.get("algo") if typed.get("algo") in list_algorithms() else "pets"
-  known = configuration.presets(algo)
+  known = config_flags.presets(algo)
   preset = typed.get("preset") if typed.get("preset") in known else "cpu"
-  values = configuration.preset_values(algo, preset, typed.get("env", "cartpole"))
-  config = configuration.override(default_config(algo), values)
+  values = config_flags.preset_values(algo, preset, typed.get("env", "cartpole"))
+  config = config_flags.override(default_config(algo), values)
   planner = typed.get("config.planner.name")
-  if planner in SEARCHES and "planner.name" in configuration.fields(config):
-    config = configuration.override(config, {"planner.name": planner})
+  if planner in SEARCHES and "planner.name" in config_flags.fields(config):
+    config = config_flags.override(config, {"planner.name": planner})
   title = f"Config of {algo} with --preset={preset} (presets: {', '.join(known)}):\n"
-  return title + configuration.describe(configuration.fields(config))
+  return title + config_flags.describe(config_flags.fields(config))
 
 
-def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   """Trains, or continues to train; returns the exit status."""
-  console = command.console()
+  console = cli.console()
   if options.logdir:
     outputs.check_folder(Path(options.logdir), "--logdir")
   if options.compilation_cache:
@@ -178,33 +180,33 @@ def _check_wandb() -> None:
   try:
     import_extra("wandb")
   except ImportError as error:
-    raise command.UsageError(f"--wandb: {error}") from error
+    raise cli.UsageError(f"--wandb: {error}") from error
 
 
 def _tracker(folder: run_folder.RunFolder, project: str) -> wandb_tracker.WandbTracker:
   try:
     return wandb_tracker.WandbTracker(folder, project)
   except ValueError as error:
-    raise command.UsageError(f"--wandb: {error}") from error
+    raise cli.UsageError(f"--wandb: {error}") from error
 
 
 @contextlib.contextmanager
 def open_job(
-  options: flags.FlagValues, dotted: command.Dotted
+  options: flags.FlagValues, dotted: cli.Dotted
 ) -> Iterator[tuple[run_folder.RunFolder, job.Job]]:
   """Builds a job and creates its run folder, or opens the run to resume; holds the folder."""
   if options.step is not None and not options.resume:
-    raise command.UsageError("--step says where to resume: add --resume.")
+    raise cli.UsageError("--step says where to resume: add --resume.")
   if not options.resume:
     task = job.build(_settings(options, dotted, {}), options.devices)
     job.check_evaluations(task)
-    names = [options.algo, tasks.label(options.env), f"seed{options.seed}"]
+    names = [options.algo, env_reference.label(options.env), f"seed{options.seed}"]
     path = options.logdir or "runs/" + "_".join(names)
     with run_folder.new_run(path, task.settings) as folder:
       yield folder, task
     return
   if options.logdir is None:
-    raise command.UsageError("--resume needs --logdir, the folder of the run to continue.")
+    raise cli.UsageError("--resume needs --logdir, the folder of the run to continue.")
   folder = run_folder.open_run(options.logdir)
   with job.of_file(folder):
     job.config_of(folder.config())
@@ -221,7 +223,7 @@ def open_job(
 
 
 def _settings(
-  options: flags.FlagValues, dotted: command.Dotted, stored: dict[str, Any]
+  options: flags.FlagValues, dotted: cli.Dotted, stored: dict[str, Any]
 ) -> job.Settings:
   """Resolves flags to settings; on resuming, what was not typed is as it is stored."""
   chosen = {name: getattr(options, name) for name in STORED}
@@ -229,7 +231,7 @@ def _settings(
   if stored and not options["preset"].present:
     chosen["preset"] = stored.get("preset", chosen["preset"])
   if chosen["env"] == stored.get("env"):
-    tasks.check_unchanged(chosen["env"], stored)
+    env_reference.check_unchanged(chosen["env"], stored)
   settings = job.make_settings(
     **chosen,
     env_overrides={**run_folder.flat(stored.get("env_overrides", {})), **dotted["env"]},
@@ -323,4 +325,4 @@ def _results(rows: list[dict[str, float]]) -> rich.table.Table:
 
 
 if __name__ == "__main__":
-  command.run(main, define, __doc__ or "", more_help)
+  cli.run(main, define, __doc__ or "", more_help)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from ml_collections import ConfigDict
 
-from experiments import configuration
+from experiments.command_line import config_flags
 from mbrl_jax.algorithms import default_config
 
 EPSILON = {
@@ -56,6 +56,6 @@ PRESETS = {
 def get_config(names: str = "cartpole,cpu") -> ConfigDict:
   """Returns the config of ``"task,preset"`` as other launchers want it."""
   env, preset = names.split(",")
-  values = configuration.preset_values("pets", preset, env)
-  config = configuration.override(default_config("pets"), values)
-  return ConfigDict(configuration.to_dict(config))
+  values = config_flags.preset_values("pets", preset, env)
+  config = config_flags.override(default_config("pets"), values)
+  return ConfigDict(config_flags.to_dict(config))

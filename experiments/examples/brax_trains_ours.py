@@ -12,7 +12,7 @@ import functools
 
 from absl import app, flags
 
-from experiments.peers import brax_trainers
+from experiments.benchmark.peers import brax_trainers
 from mbrl_jax import make_env, to_brax
 
 

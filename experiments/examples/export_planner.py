@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from absl import flags
 
-from experiments import command
+from experiments.command_line import cli
 from experiments.examples.system_identification import TRUE, make_pendulum_planner
 from mbrl_jax.runtime.storage import portable
 from mbrl_jax.types import Planner
@@ -37,15 +37,15 @@ def export(planner: Planner, params: Any, state: Any, folder: Path) -> None:
   portable.export(plan, inputs, folder, "planner")
 
 
-def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
+def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   """Exports the planner of a pendulum; returns the exit status."""
-  command.refuse(dotted)
+  cli.refuse(dotted)
   folder, hanging = Path(options.out), np.float32([np.pi, 0.0])
   try:
     export(make_pendulum_planner(), TRUE, hanging, folder)
   except ImportError as error:
     hint = "jax.export writes with flatbuffers: pip install 'mbrl_jax[export]'."
-    raise command.UsageError(hint) from error
+    raise cli.UsageError(hint) from error
   for path in sorted(folder.glob("planner.*")):
     print(f"wrote {path} ({path.stat().st_size / 1024:.1f} KiB)")
   return 0
@@ -53,4 +53,4 @@ def main(options: flags.FlagValues, dotted: command.Dotted) -> int:
 
 if __name__ == "__main__":
   define = lambda: flags.DEFINE_string("out", "runs/planner", "Folder of the files.")
-  command.run(main, define, __doc__ or "")
+  cli.run(main, define, __doc__ or "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import pytest
 
-from experiments import configuration
+from experiments.command_line import config_flags
 from mbrl_jax.algorithms import default_config, init_state, make_algorithm, make_step
 from mbrl_jax.envs import make_env
 from mbrl_jax.planners import SEARCHES
@@ -40,18 +40,18 @@ def program(algo, config):
 
 def changed(config):
   """Every float that is not a size, moved a little."""
-  fields = configuration.fields(config)
+  fields = config_flags.fields(config)
   names = [name for name, field in fields.items() if field.type is float and name not in SIZES]
   values = {name: 0.9 * fields[name].default or 0.1 for name in names}
-  return configuration.override(config, values), names
+  return config_flags.override(config, values), names
 
 
 def small(algo, **more):
   config = default_config(algo)
   if "planner.name" in more:
-    config = configuration.override(config, {"planner.name": more.pop("planner.name")})
-  known = configuration.fields(config)
-  return configuration.override(
+    config = config_flags.override(config, {"planner.name": more.pop("planner.name")})
+  known = config_flags.fields(config)
+  return config_flags.override(
     config, {k: v for k, v in {**SMALL, **more}.items() if k in known}
   )
 
@@ -94,5 +94,5 @@ def test_floats_of_every_planner_are_no_constants_of_pets(name):
 )
 def test_sizes_are_told_apart(algo, changes):
   config = small(algo)
-  other = configuration.override(config, changes)
+  other = config_flags.override(config, changes)
   assert program(algo, config) != program(algo, other)

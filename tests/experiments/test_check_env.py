@@ -11,7 +11,7 @@ from absl import flags
 from broken_tasks import Wrapper, point, spec_with, task_with
 
 from experiments import check_env as program
-from experiments import command
+from experiments.command_line import cli
 from mbrl_jax.envs import Physics, PhysicsState, load_model
 from mbrl_jax.ops.judge import Missing, Unknown
 from mbrl_jax.runtime.checks import NOTE, OK, WRONG, behaviour, check_env, contract, transitions
@@ -259,11 +259,9 @@ def test_the_program_says_which_tasks_are_wrong(tmp_path, capsys, monkeypatch):
   said = capsys.readouterr().out
   assert "wrong  decode" in said
   assert f"1 of 2 tasks keep the contract; not: {file}:make_bad" in said
-  with pytest.raises(command.UsageError, match="Give --env"):
+  with pytest.raises(cli.UsageError, match="Give --env"):
     call()
-  with pytest.raises(
-    command.UsageError, match=r"--env='pendulm' is not known. Did you mean 'pen"
-  ):
+  with pytest.raises(cli.UsageError, match=r"--env='pendulm' is not known. Did you mean 'pen"):
     call("--env=pendulm")
 
 

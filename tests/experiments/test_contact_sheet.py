@@ -6,7 +6,8 @@ import pytest
 from absl import flags
 from PIL import Image
 
-from experiments import behaviour, command, contact_sheet
+from experiments import contact_sheet, random_rollout
+from experiments.command_line import cli
 from mbrl_jax.envs import make_env
 from mbrl_jax.runtime.rendering import video
 
@@ -52,11 +53,9 @@ def test_what_cannot_be_made_is_said_and_left_empty(tmp_path, no_gl, capsys):
   said = capsys.readouterr().out
   assert "mine.py, line 2: ValueError: no such arm" in said and "2 tasks" in said
   assert out.stat().st_size > 500
-  with pytest.raises(
-    command.UsageError, match=r"--env.length: the tasks are drawn as they are"
-  ):
+  with pytest.raises(cli.UsageError, match=r"--env.length: the tasks are drawn as they are"):
     call(dotted={"config": {}, "env": {"length": "1"}})
-  with pytest.raises(command.UsageError, match=r"--env='pendulm' is not known. Did you mean"):
+  with pytest.raises(cli.UsageError, match=r"--env='pendulm' is not known. Did you mean"):
     call("--env=pendulum", "--env=pendulm", f"--out={tmp_path / 'none.png'}")
   assert not (tmp_path / "none.png").exists()
 
@@ -69,12 +68,12 @@ def test_all_tasks_are_drawn_where_none_is_named(tmp_path, no_gl, monkeypatch):
 
 def test_the_pose_is_the_last_before_the_task_ends():
   env = make_env("inverted_pendulum", "mujoco")
-  whole = behaviour.run(env, "random", steps=300)
+  whole = random_rollout.run(env, "random", steps=300)
   assert whole.terminated
-  np.testing.assert_array_equal(behaviour.pose_after(env, 300), whole.poses[-2])
-  np.testing.assert_array_equal(behaviour.pose_after(env, 5), whole.poses[4])
+  np.testing.assert_array_equal(random_rollout.pose_after(env, 300), whole.poses[-2])
+  np.testing.assert_array_equal(random_rollout.pose_after(env, 5), whole.poses[4])
   start = env.pose(env.reset(jax.random.split(jax.random.key(0), 2)[0]))
-  np.testing.assert_array_equal(behaviour.pose_after(env, 0), start)
+  np.testing.assert_array_equal(random_rollout.pose_after(env, 0), start)
 
 
 def test_many_pictures_stay_small(tmp_path):

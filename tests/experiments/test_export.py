@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from test_examples import BLOCKED, EXAMPLES
 
-from experiments import command, export, job
+from experiments import export, job
+from experiments.command_line import cli
 from mbrl_jax.runtime.storage import portable, run_folder
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints
 
@@ -96,7 +97,7 @@ def test_a_policy_of_one_of_two_seeds(policy):
   assert about["trained_seed"] == 4 and about["action_high"] == [2.0]
   assert [entry["name"] for entry in about["outputs"]] == ["action", "carry"]
   assert not any("actor" in entry["name"] for entry in about["outputs"]), "handed on as it is"
-  with pytest.raises(command.UsageError, match=r"--seed=5 is not known.* 3, 4\."):
+  with pytest.raises(cli.UsageError, match=r"--seed=5 is not known.* 3, 4\."):
     exported(path, seed=5)
 
 
@@ -133,5 +134,5 @@ def test_what_cannot_be_exported_is_said(policy, monkeypatch):
     raise ValueError("a call of the host\nin it")
 
   monkeypatch.setattr(portable, "export", refuse)
-  with pytest.raises(command.UsageError, match="sac cannot be exported: a call of the host in"):
+  with pytest.raises(cli.UsageError, match="sac cannot be exported: a call of the host in"):
     exported(policy[0])

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from experiments import job
-from experiments.command import UsageError
+from experiments.command_line.cli import UsageError
 from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError, flat
 
 SETTINGS = {

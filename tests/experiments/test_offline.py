@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from experiments import job
-from experiments.command import UsageError
+from experiments.command_line.cli import UsageError
 from mbrl_jax.envs import make_env
 from mbrl_jax.runtime.storage.dataset import load_dataset
 from mbrl_jax.types import Transition

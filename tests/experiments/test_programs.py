@@ -15,7 +15,9 @@ import scipy.io
 from absl import flags
 from PIL import Image
 
-from experiments import behaviour, command, pictures, render, train
+from experiments import random_rollout, render, train
+from experiments.analysis import pictures
+from experiments.command_line import cli
 from mbrl_jax.envs import make_env
 from mbrl_jax.runtime.rendering import video
 from mbrl_jax.runtime.storage.run_folder import RunFolder
@@ -60,11 +62,11 @@ def filmed(*arguments, fails=False):
   """Calls ``render`` in this process; returns what it says of wrong usage."""
   values, dotted = flags.FlagValues(), {"config": {}, "env": {}}
   render.define(values)
-  values(command.split(["render", *arguments], dotted))
+  values(cli.split(["render", *arguments], dotted))
   if not fails:
     assert render.main(values, dotted) == 0
     return None
-  with pytest.raises(command.UsageError) as error:
+  with pytest.raises(cli.UsageError) as error:
     render.main(values, dotted)
   assert "\n" not in str(error.value)
   return str(error.value)
@@ -174,16 +176,18 @@ def test_a_task_is_filmed_without_a_run(policy, tmp_path, monkeypatch):
 
 def test_an_episode_is_cut_where_its_task_ends(tmp_path):
   env = make_env("inverted_pendulum", "mujoco")
-  long = behaviour.run(env, "zero", steps=300)
+  long = random_rollout.run(env, "zero", steps=300)
   assert long.terminated and len(long.poses) == len(long.rewards) < 300
-  short = behaviour.run(env, "zero", steps=5)
+  short = random_rollout.run(env, "zero", steps=5)
   assert not short.terminated and len(short.poses) == 5
   np.testing.assert_array_equal(short.poses, long.poses[:5])
 
 
 def test_what_cannot_be_drawn_is_said_before_the_episode(monkeypatch):
-  monkeypatch.setattr(behaviour, "run", lambda *args, **more: pytest.fail("ran an episode"))
-  env = f"--env={Path(__file__).with_name('broken_tasks.py')}:point"
+  monkeypatch.setattr(
+    random_rollout, "run", lambda *args, **more: pytest.fail("ran an episode")
+  )
+  env = f"--env={ROOT / 'tests/support/broken_tasks.py'}:point"
   message = filmed(env, "--steps=5", fails=True)
   assert message == "There is no video: env 'point' has neither a model nor segments to draw."
 
@@ -221,7 +225,7 @@ def test_seeds_evaluate_and_resume_alike(tmp_path):
 )
 def test_the_command_that_resumes_exactly_is_told(mesh, words, tmp_path, capsys):
   stopped, task = SimpleNamespace(signal=signal.SIGINT, step=9), SimpleNamespace(mesh=mesh)
-  train.finish(RunFolder(tmp_path), task, stopped, command.console(), video=False)
+  train.finish(RunFolder(tmp_path), task, stopped, cli.console(), video=False)
   assert capsys.readouterr().out.splitlines() == [
     "stopped by SIGINT at step 9, saved.",
     f"resume:   python -m experiments.train --logdir={tmp_path} {words}",

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from key_recorder import Recorder
 
-from experiments.planning.control import make_control
+from experiments.plan.control import make_control
 from mbrl_jax.algorithms import (
   demo_layer,
   demorl,

@@ -4,7 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import behaviour
+from experiments import random_rollout
 from mbrl_jax import check_env, make_env
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.validate import ArgumentError
@@ -87,7 +87,7 @@ def test_whoever_takes_a_seed_refuses_the_same_ones(seed, tmp_path):
   folder = RunFolder(tmp_path)
   for take in (
     lambda: check_env(env, steps=3, seed=seed),
-    lambda: behaviour.run(env, "zero", steps=3, seed=seed),
+    lambda: random_rollout.run(env, "zero", steps=3, seed=seed),
     lambda: make_env("hopper", randomise={"seed": seed, "masses": (0.5, 2.0)}),
     lambda: loop.train(None, None, folder, loop.Schedule(total_steps=1), seeds=[0, seed]),
   ):

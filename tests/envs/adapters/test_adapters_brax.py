@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.peers import brax_trainers
+from experiments.benchmark.peers import brax_trainers
 from mbrl_jax import from_brax, make_env, to_brax
 from mbrl_jax.algorithms import make_algorithm
 from mbrl_jax.algorithms.step import init_state, make_step

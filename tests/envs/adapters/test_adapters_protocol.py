@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake_gymnasium import Walk
 
-from experiments.command import is_no_failure
+from experiments.command_line.cli import is_no_failure
 from mbrl_jax import from_gymnasium
 from mbrl_jax.envs.adapters.host import protocol
 from mbrl_jax.ops.env_failure import EnvironmentFailed, failed, failure, marks_failure

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments import command, train
+from experiments import train
+from experiments.command_line import cli
 from mbrl_jax.runtime.storage import run_folder
 from mbrl_jax.runtime.storage.metrics import MetricsWriter
 from mbrl_jax.runtime.storage.wandb_tracker import STEP, WandbTracker
@@ -74,12 +75,12 @@ def test_a_refusal_is_one_sentence(wandb, folder):
     raise wandb.Error("no key\nlog in")
 
   wandb.init = refuse
-  with pytest.raises(command.UsageError) as error:
+  with pytest.raises(cli.UsageError) as error:
     train._tracker(folder, "p")
   assert str(error.value) == "--wandb: W&B refuses the project 'p': no key log in"
 
 
 def test_without_the_extra_nothing_is_begun(monkeypatch, tmp_path):
   monkeypatch.setitem(sys.modules, "wandb", None)
-  with pytest.raises(command.UsageError, match=r"--wandb: .*pip install \"mbrl_jax\[wandb\]\""):
+  with pytest.raises(cli.UsageError, match=r"--wandb: .*pip install \"mbrl_jax\[wandb\]\""):
     train._check_wandb()

@@ -67,7 +67,7 @@ def test_who_loses_the_terminal_goes_on_to_save(tmp_path):
 PARENT = """
 import subprocess, sys, time
 from pathlib import Path
-from experiments.sweeping import processes
+from experiments.sweep import processes
 child = processes.Processes(1).start([sys.executable, "-c", sys.argv[2]], Path(sys.argv[1]))
 while "ready" not in Path(sys.argv[1]).read_text():
   time.sleep(0.01)

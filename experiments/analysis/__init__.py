@@ -1,0 +1,1 @@
+"""Curves, tables and statistics of runs."""

@@ -1,0 +1,1 @@
+"""Parses flags, refuses wrong ones, finds tasks and outputs: what all programs share."""

@@ -1,0 +1,1 @@
+"""Shows model error, calibration and critic bias of a run."""

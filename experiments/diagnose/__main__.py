@@ -1,0 +1,244 @@
+"""Shows whether what a run believes is so: its model over the horizon, its spread, its critic.
+
+  python -m experiments.diagnose --run=runs/demo
+  python -m experiments.diagnose --run=runs/hopper --episodes=20 --horizon=50 --best
+
+New episodes are run with what was learned. What the algorithm has is compared with them:
+
+  model error   of the mean of the particles, over real actions, k steps after a real state
+  calibration   how often one step lies in the intervals that the particles give
+  plans         the return that the model expects of a plan against that of carrying it out
+  weights       effective sample size of the search, where it weighs its samples
+  critic        expected discounted return against the one that followed
+
+Figures go to diagnosis_*.csv and pictures to plots/ in the run folder, or to --out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import scipy.stats
+from absl import flags
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from rich.console import Console
+
+from experiments import evaluate, job
+from experiments.command_line import cli, outputs
+from experiments.diagnose import diagnostics
+from mbrl_jax.ops.stream import stream_key
+from mbrl_jax.runtime.rendering import plots
+from mbrl_jax.types import Insight, TrainState, Transition
+
+DOTS = 4000
+"""Points of a picture at most."""
+PLANNED = 3
+"""Episodes at most in which plans are made: each action takes one."""
+
+
+def define() -> None:
+  """Defines the flags."""
+  evaluate.define()
+  flags.adopt_module_key_flags(evaluate)
+  flags.DEFINE_integer("horizon", 30, "Control steps that the model is asked to predict.", 1)
+  flags.DEFINE_integer("starts", 200, "States from which it predicts, at most.", 1)
+  flags.DEFINE_string("out", None, "Folder to write to. Default: the run's.")
+
+
+def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
+  """Diagnoses the first seed of a run; returns the exit status."""
+  cli.refuse(dotted)
+  console = cli.console()
+  out = Path(options.out) if options.out else evaluate.open_run(options).path
+  outputs.check_folder(out)
+  _, task, restored = evaluate.restore(options)
+  insight = task.algorithm.insight
+  rollout, seconds = task.evaluation(options.episodes, restored.state)
+  console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
+  key = evaluate.episodes_key(options.seed)
+  episodes, state = rollout(restored.state, key)["transition"], restored.state
+  if task.seeds:
+    episodes, state = jax.tree.map(lambda x: x[0], (episodes, state))
+    console.print(f"of {len(task.seeds)} seeds the first is diagnosed", markup=False)
+  (out / "plots").mkdir(parents=True, exist_ok=True)
+  written: list[Path] = []
+  if insight.dynamics is None:
+    console.print(f"{task.settings['algo']} has no model", markup=False)
+  else:
+    written += _model(options, insight, state, episodes, out, console)
+  if insight.planned is None:
+    console.print(f"{task.settings['algo']} does not plan", markup=False)
+  else:
+    written += _plans(options, task, state, out, console)
+  if insight.q is None:
+    console.print(f"{task.settings['algo']} has no critic", markup=False)
+  else:
+    written += _critic(insight, state, episodes, out, console)
+  for path in written:
+    console.print(f"wrote {path}", markup=False)
+  return 0
+
+
+def _model(
+  options: flags.FlagValues,
+  insight: Insight,
+  state: TrainState,
+  episodes: Transition,
+  out: Path,
+  console: Console,
+) -> list[Path]:
+  """Measures and draws the model's error and its calibration."""
+  horizon = min(options.horizon, int(diagnostics.lengths(episodes).max()))
+  key = stream_key("diagnosis of the model", options.seed)
+  params = insight.params(state)
+  asked = (insight.dynamics, params, episodes, horizon, options.starts, key)
+  predicted, truth = diagnostics.predict(*asked)
+  scale = np.asarray(episodes.obs).reshape(-1, truth.shape[-1]).std(0)
+  errors = diagnostics.model_errors(predicted, truth, scale)
+  covered = diagnostics.coverage(predicted[:, 0], truth[:, 0])
+  console.print(
+    f"model error, in deviations: {errors.median[0]:.3g} after one step, "
+    f"{errors.median[-1]:.3g} after {horizon} (medians of {errors.starts} starts)",
+    markup=False,
+  )
+  middle = covered[len(covered) // 2]
+  console.print(f"central half of the predictions: holds {middle:.0%}", markup=False)
+  return _write_model(out, errors, covered)
+
+
+def _write_model(out: Path, errors: diagnostics.ModelErrors, covered: np.ndarray) -> list[Path]:
+  """Writes and draws the model's errors ``[H]`` and what its intervals hold ``[L]``."""
+  steps = np.arange(1, len(errors.median) + 1)
+  rows = zip(steps, errors.median, errors.upper, strict=True)
+  tables = [
+    _write(out / "diagnosis_model_error.csv", ("steps", "median", "upper"), rows),
+    _write(
+      out / "diagnosis_calibration.csv",
+      ("expected", "observed"),
+      zip(diagnostics.LEVELS, covered, strict=True),
+    ),
+  ]
+
+  def error(axes: Axes) -> None:
+    axes.fill_between(steps, errors.median, errors.upper, alpha=0.2, color=plots.COLOURS[0])
+    axes.plot(steps, errors.median, "o-", ms=3, color=plots.COLOURS[0], label="median")
+    axes.plot([], [], color=plots.COLOURS[0], alpha=0.2, lw=8, label="to the 90th percentile")
+    axes.set(xlabel="control steps ahead", ylabel="error of the mean, in deviations")
+
+  def calibration(axes: Axes) -> None:
+    axes.plot([0, 1], [0, 1], color="0.6", label="exact")
+    axes.plot(diagnostics.LEVELS, covered, "o-", color=plots.COLOURS[0], label="one step")
+    axes.set(xlabel="share of the particles in an interval", ylabel="share of what happened")
+
+  return [
+    *tables,
+    _draw(out / "plots" / "model_horizon.png", error),
+    _draw(out / "plots" / "calibration.png", calibration),
+  ]
+
+
+def _plans(
+  options: flags.FlagValues, task: job.Job, state: TrainState, out: Path, console: Console
+) -> list[Path]:
+  """Measures and draws what plans are worth, and how many samples a search listens to."""
+  asked = {"episodes": min(options.episodes, PLANNED), "starts": options.starts}
+  key = stream_key("diagnosis of the plans", options.seed)
+  try:
+    found = diagnostics.plans(task.algorithm, task.env, state, key=key, **asked)
+  except ValueError as error:
+    console.print(f"plans: {error}", markup=False)
+    return []
+  ranks = scipy.stats.spearmanr(found.predicted, found.true).statistic
+  bias = float(np.mean(found.predicted - found.true))
+  console.print(
+    f"plans: {found.predicted.mean():.4g} expected, {found.true.mean():.4g} carried out, bias "
+    f"{bias:+.4g}, rank correlation {ranks:.2f} ({len(found.true)} plans)",
+    markup=False,
+  )
+  columns, labels = ("expected", "carried_out"), ("expected by the model", "when carried out")
+  written = _compare(out, "plans", found.predicted, found.true, columns, labels)
+  if found.ess is None:
+    console.print("the search keeps elites and has no weights", markup=False)
+    return written
+  low, middle, high = np.quantile(found.ess, (0.1, 0.5, 0.9))
+  console.print(
+    f"effective sample size: {middle:.3g} in the median, {low:.3g} to {high:.3g} in 8 of 10",
+    markup=False,
+  )
+
+  def histogram(axes: Axes) -> None:
+    axes.hist(found.ess, 30, color=plots.COLOURS[0], label="plans")
+    axes.set(xlabel="effective sample size of the last update", ylabel="plans")
+
+  table = out / "diagnosis_ess.csv"
+  written.append(_write(table, ("effective_samples",), found.ess[:, None]))
+  return [*written, _draw(out / "plots" / "ess.png", histogram)]
+
+
+def _critic(
+  insight: Insight,
+  state: TrainState,
+  episodes: Transition,
+  out: Path,
+  console: Console,
+) -> list[Path]:
+  """Measures and draws the bias of the critic."""
+  found = diagnostics.critic(insight, state, episodes)
+  bias = float(np.mean(found.expected - found.followed))
+  console.print(
+    f"critic: expects {found.expected.mean():.4g}, {found.followed.mean():.4g} followed, bias "
+    f"{bias:+.4g} (without entropy)",
+    markup=False,
+  )
+  columns, labels = (
+    ("expected", "followed"),
+    ("expected by the critic", "that followed, discounted"),
+  )
+  return _compare(out, "critic", found.expected, found.followed, columns, labels)
+
+
+def _compare(
+  out: Path,
+  name: str,
+  expected: np.ndarray,
+  happened: np.ndarray,
+  columns: tuple[str, str],
+  labels: tuple[str, str],
+) -> list[Path]:
+  """Writes two columns of returns ``[n]``, and draws at most ``DOTS`` of one over the other."""
+  every = -(-len(expected) // DOTS)
+  ends = [min(happened.min(), expected.min()), max(happened.max(), expected.max())]
+
+  def scatter(axes: Axes) -> None:
+    axes.plot(ends, ends, color="0.6", label="exact")
+    shown = happened[::every], expected[::every]
+    axes.plot(*shown, ".", ms=3, color=plots.COLOURS[0], label=name)
+    axes.set(xlabel=f"return {labels[1]}", ylabel=f"return {labels[0]}")
+
+  rows = zip(expected, happened, strict=True)
+  table = _write(out / f"diagnosis_{name}.csv", columns, rows)
+  return [table, _draw(out / "plots" / f"{name}.png", scatter)]
+
+
+def _write(path: Path, head: Sequence[str], rows: Iterable[Sequence[float]]) -> Path:
+  cells = ([f"{value:.6g}" for value in row] for row in rows)
+  return outputs.write_csv(path, head, (dict(zip(head, row, strict=True)) for row in cells))
+
+
+def _draw(path: Path, draw: Callable[[Axes], None]) -> Path:
+  figure = Figure(figsize=(6, 4.2), layout="constrained")
+  axes = figure.subplots()
+  draw(axes)
+  axes.grid(color="0.9")
+  axes.set_axisbelow(True)
+  axes.spines[["top", "right"]].set_visible(False)
+  axes.legend(frameon=False)
+  return plots.write_figure(figure, path)
+
+
+if __name__ == "__main__":
+  cli.run(main, define, __doc__ or "")

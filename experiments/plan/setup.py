@@ -1,0 +1,174 @@
+"""Builds a planner over the exact model of a task from what the command line says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from experiments.command_line import config_flags
+from mbrl_jax.envs import ActionNoise, env_dynamics
+from mbrl_jax.ops.validate import choice
+from mbrl_jax.planners import SEARCHES, evosax, make_evaluate, make_planner
+from mbrl_jax.planners.settings import complete, settings_of, unknown
+from mbrl_jax.types import Env, EnvState, Planner, Search
+
+PLANNERS = SEARCHES | {"evosax": evosax}
+"""What ``--planner`` may name."""
+SECONDS = 1.25
+"""Simulated seconds that a plan covers by default."""
+SHORTEST, LONGEST = 10, 50
+"""Bounds of the default horizon, control steps."""
+
+
+class Setup(NamedTuple):
+  """A task and a planner for it.
+
+  Attributes:
+    env: the task that is acted in.
+    model: the task that is planned over.
+    translate: ``(EnvState of env) -> EnvState of model``.
+    planner: the planner.
+    settings: all of it as plain data.
+  """
+
+  env: Env
+  model: Env
+  translate: Callable[[EnvState], EnvState]
+  planner: Planner
+  settings: dict[str, Any]
+
+
+def make_setup(
+  env: Env,
+  model: Env,
+  *,
+  planner: str = "cem",
+  keywords: dict[str, Any] | None = None,
+  horizon: int | None = None,
+  **loop: Any,
+) -> Setup:
+  """Puts a search, a planning loop and the exact model together.
+
+  Args:
+    env: the task that is acted in.
+    model: the task that is planned over, perhaps ``env`` itself.
+    planner: one of ``PLANNERS``.
+    keywords: of the search's factory; texts are parsed by type.
+    horizon: control steps; ``None`` covers ``SECONDS``, within bounds.
+    **loop: the other keywords of ``make_planner``.
+
+  Raises:
+    ValueError: names what does not fit, and the nearest that there is.
+  """
+  keywords = make_keywords(planner, keywords or {})
+  if horizon is None:
+    horizon = min(max(round(SECONDS / env.spec.dt), SHORTEST), LONGEST)
+  spec = env.spec
+  built = make_planner(
+    PLANNERS[planner](**keywords),
+    make_evaluate(env_dynamics(model)),
+    horizon=horizon,
+    action_low=spec.action_low,
+    action_high=spec.action_high,
+    **loop,
+  )
+  settings = {
+    "env": spec.name,
+    "dt": spec.dt,
+    "planner": planner,
+    "keywords": keywords,
+    "horizon": horizon,
+    **loop,
+  }
+  return Setup(env, model, translator(env, model), built, settings)
+
+
+def make_keywords(planner: str, given: dict[str, Any], flag: str = "--set ") -> dict[str, Any]:
+  """Returns all keywords of a search's factory, those that are not given at their defaults.
+
+  A number of elites keeps its share where only the number of samples is given.
+
+  Args:
+    planner: one of ``PLANNERS``.
+    given: by name; texts are parsed by type.
+    flag: what stands before a name on the command line.
+
+  Raises:
+    ValueError: an unknown planner or keyword, or a value of another type.
+  """
+  known = settings_of(PLANNERS[choice("--planner", planner, sorted(PLANNERS))])
+  typed, defaults = {}, {}
+  for name, value in given.items():
+    if name not in known:
+      raise unknown(flag + name, name, planner, known)
+    typed[name] = config_flags.parse(flag + name, value, known[name].type)
+  if "elites" in known and "samples" in typed:
+    share = known["elites"].default / known["samples"].default
+    defaults["elites"] = max(1, round(share * typed["samples"]))
+  return complete(known, typed, defaults)
+
+
+def make_search(planner: str, given: dict[str, Any], flag: str = "--set ") -> Search:
+  """Makes a search from its factory's keywords, see ``make_keywords``.
+
+  Raises:
+    ValueError: a value that the factory refuses.
+  """
+  return PLANNERS[planner](**make_keywords(planner, given, flag))
+
+
+def describe(planner: str, given: dict[str, Any]) -> str:
+  """Writes every keyword of a search with its value and meaning, for ``--help``."""
+  known, values = settings_of(PLANNERS[planner]), make_keywords(planner, given)
+  leaves = {name: known[name]._replace(default=value) for name, value in values.items()}
+  return config_flags.describe(leaves, "--set ")
+
+
+def translator(env: Env, model: Env) -> Callable[[EnvState], EnvState]:
+  """Returns ``(EnvState of env) -> EnvState of model``, two tasks that differ in physics.
+
+  Raises:
+    ValueError: they differ, and the model has no physics to begin in that state.
+  """
+  if model is undisturbed(env):
+    return lambda state: state
+  if not hasattr(model, "physics"):
+    raise ValueError(f"--model_physics: {model.spec.name} has only the physics that it has.")
+
+  def translate(state: EnvState) -> EnvState:
+    now = state.physics
+    activations = (now.data.act,) if hasattr(now.data, "act") else ()
+    chosen = {} if isinstance(now.variant, tuple) else {"variant": now.variant}
+    physics = model.physics.init(now.qpos, now.qvel, *activations, **chosen)
+    return EnvState(physics._replace(memory=now.memory), state.obs, state.steps)
+
+  return translate
+
+
+def undisturbed(env: Env) -> Env:
+  """Returns the task without noise on its actions: what is planned over."""
+  return env.env if isinstance(env, ActionNoise) else env
+
+
+def parse_cost(text: str) -> dict[str, Any]:
+  """Reads ``sensor:weight`` or ``sensor:weight:target``, separated by commas.
+
+  A target of several numbers is written ``0/0/1``.
+
+  Raises:
+    ValueError: quotes the part that is neither.
+  """
+  cost: dict[str, Any] = {}
+  for part in filter(None, (part.strip() for part in text.split(","))):
+    name, _, numbers = part.partition(":")
+    weight, _, target = numbers.partition(":")
+    try:
+      cost[name] = float(weight)
+      if target:
+        goal = [float(number) for number in target.split("/")]
+        cost[name] = float(weight), goal[0] if len(goal) == 1 else tuple(goal)
+    except ValueError as error:
+      raise ValueError(
+        f"--cost: {part!r} is not sensor:weight or sensor:weight:target, as in hinge:1:3.14."
+      ) from error
+  return cost

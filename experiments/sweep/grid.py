@@ -1,0 +1,151 @@
+"""What ``--sweep.NAME=a,b`` asks for: combinations of values, as names and settings of runs."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from experiments import job
+from experiments.command_line import env_reference
+from experiments.command_line.cli import Dotted, UsageError
+from experiments.command_line.flag_error import flag_error
+from mbrl_jax.runtime.storage.run_folder import flat
+
+FLAGS = ("algo", "env", "preset", "physics")
+"""Flags of ``experiments.train`` that can be swept besides the config and the task."""
+OPEN, CLOSE = "([{", ")]}"
+
+
+class Cell(NamedTuple):
+  """One combination of values.
+
+  Attributes:
+    name: of its folder, made of its values.
+    values: the typed value of each name that is swept.
+    flags: ``--algo`` and so on, with what is swept of them.
+    dotted: overrides of config and task, with what is swept of them.
+    settings: what all of that leads to, see ``job.make_settings``.
+  """
+
+  name: str
+  values: dict[str, str]
+  flags: dict[str, Any]
+  dotted: Dotted
+  settings: job.Settings
+
+
+def split_values(name: str, text: str) -> list[str]:
+  """Splits the values of one name: at semicolons, or else at commas outside of brackets.
+
+  Raises:
+    UsageError: a value is empty.
+  """
+  values = text.split(";") if ";" in text else list(_outside_brackets(text))
+  values = [value.strip() for value in values]
+  if not all(values):
+    raise UsageError(
+      f"--sweep.{name}={text!r} has an empty value: write values as a,b or, where they hold "
+      "commas themselves, as a;b."
+    )
+  return values
+
+
+def cells(dotted: Dotted, flags: dict[str, Any]) -> list[Cell]:
+  """Makes every combination of the values.
+
+  Args:
+    dotted: overrides of ``config`` and ``env``, and the values to ``sweep``.
+    flags: the other arguments of ``job.make_settings``.
+
+  Raises:
+    UsageError: nothing to sweep, a name that is given twice, or what ``make_settings`` says.
+  """
+  swept = {name: split_values(name, text) for name, text in dotted["sweep"].items()}
+  if not swept:
+    raise UsageError("Nothing is swept: give values as --sweep.agent.learning_rate=3e-4,1e-3.")
+  for name in swept:
+    group, short = _place(name)
+    if group != "flags" and short in dotted[group]:
+      raise UsageError(f"--sweep.{name} and --{group}.{short} give the same; drop one.")
+  found = [
+    _cell(dict(zip(swept, values, strict=True)), dotted, flags)
+    for values in itertools.product(*swept.values())
+  ]
+  names = [cell.name for cell in found]
+  for name in names:
+    if names.count(name) > 1:
+      raise UsageError(f"--sweep asks for {name} twice: each value may be given once.")
+  return found
+
+
+def _cell(values: dict[str, str], dotted: Dotted, flags: dict[str, Any]) -> Cell:
+  flags = dict(flags)
+  own = {group: dict(dotted[group]) for group in ("config", "env")}
+  for name, value in values.items():
+    group, short = _place(name)
+    (flags if group == "flags" else own[group])[short] = value
+  try:
+    settings = job.make_settings(
+      **flags, env_overrides=own["env"], config_overrides=own["config"]
+    )
+  except UsageError as error:
+    raise swept_error(error, values) from error
+  return Cell(_name(values, settings), values, flags, own, settings)
+
+
+def _place(name: str) -> tuple[str, str]:
+  """Says where a swept name belongs: flags, env or config, and what it is called there."""
+  if name in FLAGS:
+    return "flags", name
+  return ("env", name[4:]) if name.startswith("env.") else ("config", name)
+
+
+def _name(values: dict[str, str], settings: job.Settings) -> str:
+  """Names a combination by its values as they are understood: 3e-4 and 0.0003 are one."""
+  known = {
+    "config": flat(settings["config"]),
+    "env": flat(settings["env_overrides"]),
+    "flags": {**settings, "env": env_reference.label(settings["env"])},
+  }
+  short = [name.rpartition(".")[2] for name in values]
+  parts = []
+  for name, typed in values.items():
+    group, inner = _place(name)
+    last = inner.rpartition(".")[2]
+    label = last if short.count(last) == 1 else name
+    parts.append(f"{label}={_text(known[group].get(inner, typed))}")
+  return "_".join(parts)
+
+
+def _text(value: Any) -> str:
+  """Writes a value so that it may be part of a folder's name."""
+  if isinstance(value, (tuple, list)):
+    return "x".join(map(_text, value))
+  return re.sub(r"[^\w.+-]+", "-", str(value)).strip("-") or "none"
+
+
+def _outside_brackets(text: str) -> Iterator[str]:
+  depth, start = 0, 0
+  for i, letter in enumerate(text):
+    depth += (letter in OPEN) - (letter in CLOSE)
+    if letter == "," and depth == 0:
+      yield text[start:i]
+      start = i + 1
+  yield text[start:]
+
+
+def swept_error(error: UsageError, values: Mapping[str, str]) -> UsageError:
+  """Returns the error of a combination's run with ``--sweep`` flags for those that it sweeps.
+
+  Args:
+    error: of the run, which has flags of its own: ``--config.agent.tau``.
+    values: by swept name, such as ``agent.tau``.
+  """
+
+  def flag(name: str) -> str:
+    group, short = _place(name)
+    return f"--{short}" if group == "flags" else f"--{group}.{short}"
+
+  return flag_error(error, flags={flag(name): f"--sweep.{name}" for name in values})

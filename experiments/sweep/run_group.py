@@ -1,0 +1,115 @@
+"""Trains runs of one sweep whose program is the same as one, each into its own folder.
+
+``experiments.sweep`` starts this program. Each run says in its own log how it goes, and each
+can be resumed alone. A run that diverges ends; the others go on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from collections.abc import Iterator
+
+import jax
+import rich.console
+from absl import flags
+
+from experiments import job, train
+from experiments.command_line import cli
+from experiments.sweep.schedule import log_of
+from mbrl_jax.runtime.devices.compilation import enable_compilation_cache
+from mbrl_jax.runtime.storage import lock, run_folder
+from mbrl_jax.runtime.training import loop
+from mbrl_jax.runtime.training.run_group import join
+
+
+def define() -> None:
+  """Defines the flags: those of ``experiments.train``, and which runs."""
+  train.define()
+  flags.DEFINE_multi_string("runs", [], "Folders of the runs.")
+
+
+def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
+  """Trains all runs; returns the exit status."""
+  cli.refuse(dotted)
+  if not options.runs:
+    raise cli.UsageError("--runs is missing: the folders of runs that a sweep made.")
+  if options.compilation_cache:
+    enable_compilation_cache(options.compilation_cache)
+  folders = [run_folder.open_run(path) for path in options.runs]
+  with _consoles(folders) as consoles, _held(folders):
+    for folder in folders:
+      if not folder.checkpoints.exists():  # made by a process that does not train
+        run_folder.write_versions(folder)
+    tasks = [job.build_run(folder) for folder in folders]
+    return _train(options, folders, tasks, consoles)
+
+
+def _train(
+  options: flags.FlagValues,
+  folders: list[run_folder.RunFolder],
+  tasks: list[job.Job],
+  consoles: list[rich.console.Console],
+) -> int:
+  together = tasks[0]._replace(runs=len(tasks))
+  schedule = train.make_schedule(options, together)
+  states = [task.init() for task in tasks]
+  joined = jax.eval_shape(lambda: join(states, together.seeds))
+  outcomes = loop.train_together(
+    together.step(),
+    states,
+    folders,
+    schedule,
+    seeds=together.seeds,
+    envs=together.envs,
+    rest=together.rest(train.saved_step(folders[0])),
+    evaluate=(
+      train.make_evaluator(together, joined, consoles[0]) if schedule.evaluates else None
+    ),
+    resume=True,
+    consoles=consoles,
+  )
+  for folder, task, outcome, console in zip(folders, tasks, outcomes, consoles, strict=True):
+    if outcome.signal is not None or outcome.finished:
+      train.finish(folder, task, outcome, console, video=options.video)
+  stopped = outcomes[0].signal
+  if stopped is not None:
+    return 130 if stopped == signal.SIGINT else 0
+  return 0 if all(outcome.finished for outcome in outcomes) else 1
+
+
+@contextlib.contextmanager
+def _held(folders: list[run_folder.RunFolder]) -> Iterator[None]:
+  """Holds the folders for one writer; those in which nothing gets stored are taken away."""
+  with lock.writing(*(folder.path for folder in folders)):
+    try:
+      yield
+    except BaseException:
+      for folder in folders:
+        run_folder.discard_unused(folder)
+      raise
+
+
+@contextlib.contextmanager
+def _consoles(folders: list[run_folder.RunFolder]) -> Iterator[list[rich.console.Console]]:
+  """Opens the log of each run; all of them hear of what ends this program."""
+  with contextlib.ExitStack() as stack:
+    files = [stack.enter_context(open(log_of(folder), "a", buffering=1)) for folder in folders]
+    consoles = [
+      rich.console.Console(
+        file=file, highlight=False, soft_wrap=True, markup=False, emoji=False
+      )
+      for file in files
+    ]
+    try:
+      yield consoles
+    except loop.Diverged:  # each run has been told of its own
+      raise
+    except Exception as error:
+      for console in consoles:
+        console.print(f"error: {error}", markup=False)
+      raise
+
+
+if __name__ == "__main__":
+  cli.run(main, define, __doc__ or "", repeated="runs")

@@ -1,0 +1,298 @@
+"""The benchmark counts right, talks to its workers, and runs on a small job."""
+
+import csv
+import json
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from absl import flags
+
+from experiments.benchmark import __main__ as benchmark
+from experiments.benchmark import options
+from experiments.benchmark import request as requests
+from experiments.benchmark.peers import hydrax as hydrax_peer
+from experiments.benchmark.peers import mbrl_lib, ours_sac, peak, protocol, pytorch_mppi, sb3
+from experiments.benchmark.peers.sizes import (
+  SETTINGS,
+  Sizes,
+  first_obs,
+  make_sizes,
+  transitions,
+)
+from experiments.benchmark.peers.worker import (
+  ROOT,
+  Interrupted,
+  Worker,
+  WorkerDied,
+  WorkerError,
+  WorkerTimeout,
+)
+from experiments.benchmark.results import Report
+from experiments.command_line.cli import UsageError
+
+PROBE = "tests.experiments.benchmark.worker_probe"
+SMALL = [
+  "--plans=10",
+  "--horizon=3",
+  "--iterations=2",
+  "--particles=4",
+  "--members=2",
+  "--hidden=8,8",
+  "--points=64",
+  "--epochs=2",
+  "--rounds=1",
+]
+
+
+def run(*arguments):
+  command = [sys.executable, "-m", "experiments.benchmark", *arguments]
+  return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def parse(*arguments):
+  """Reads a command line as the program does."""
+  values = flags.FlagValues()
+  options.define(benchmark.WHAT, benchmark.DEFAULT, values)
+  values(["benchmark", *arguments])
+  options.check(values, benchmark.WHAT)
+  return values
+
+
+def test_flops_of_the_original_settings():
+  """PERFORMANCE quotes 1,014 GFLOP for cart-pole and 0.4 TFLOP for half-cheetah."""
+  assert (
+    make_sizes("cartpole").plan_flops == 2 * (6 * 500 + 2 * 500 * 500 + 500 * 8) * 1_000_000
+  )
+  assert make_sizes("halfcheetah").plan_flops == pytest.approx(0.4e12, rel=0.02)
+
+
+def test_flops_match_what_xla_counts():
+  import jax
+  import jax.numpy as jnp
+
+  sizes = Sizes(plans=3, iterations=1, horizon=1, particles=2, members=1, hidden=(7, 5))
+
+  def products(x, a, b, c):
+    return x @ a @ b @ c
+
+  shapes = [(6, 6), (6, 7), (7, 5), (5, 8)]
+  compiled = jax.jit(products).lower(*(jnp.zeros(s) for s in shapes)).compile()
+  assert compiled.cost_analysis()["flops"] == sizes.plan_flops
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_sizes_are_those_of_the_setting(setting):
+  from experiments.benchmark.peers import pets
+
+  sizes = make_sizes(setting, points=20)
+  spec = pets.make_spec(sizes)
+  inputs, targets = pets.training_set(spec, sizes)
+  assert inputs.shape == (20, sizes.features) and targets.shape == (20, sizes.obs_dim)
+  assert spec.action_high.tolist() == [sizes.action_high] * sizes.action_dim
+  assert spec.encode(first_obs(sizes)).shape == (sizes.features - sizes.action_dim,)
+
+
+def test_what_is_given_takes_the_place_of_the_setting():
+  sizes = make_sizes("halfcheetah", plans=7, horizon=None)
+  assert (sizes.plans, sizes.horizon, sizes.hidden) == (7, 30, (200,) * 4)
+  assert sizes.elites == 1 and sizes.evaluations == 7 * 20 * 30 * 5
+
+
+def test_every_worker_trains_on_the_same_transitions():
+  sizes = Sizes(points=50)
+  first, again = transitions(sizes), transitions(sizes)
+  assert [x.shape for x in first] == [(50, 4), (50, 1), (50, 4)]
+  assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+  assert sizes.fit_samples == 5 * 50 * 5
+
+
+def test_memory_peak_is_seen():
+  before = protocol.memory_mib()["peak"]
+  block = np.ones(64 * 2**20 // 8)
+  assert protocol.memory_mib()["peak"] >= before + 48 and block.sum() > 0
+  assert protocol.free_mib() > 0
+
+
+def test_worker_reports_a_job_that_fails_and_goes_on():
+  with Worker("experiments.benchmark.peers.mbrl_lib") as worker:
+    with pytest.raises(WorkerError, match="KeyError: 'dance'"):
+      worker.ask("dance")
+    assert worker.ask("memory")["now"] > 1
+
+
+def test_worker_that_cannot_start_is_reported():
+  with (
+    Worker("experiments.benchmark.peers.no_such_module") as worker,
+    pytest.raises(WorkerDied, match="ended with exit status 1"),
+  ):
+    worker.ask("memory")
+
+
+@pytest.mark.parametrize(
+  ("script", "message"),
+  [
+    (None, "cannot be started: No such file or directory"),
+    ("no program", "cannot be started: Exec format error"),
+    ("#!/bin/sh\necho 'it lacks this' >&2; exit 3\n", "exit status 3: it lacks this"),
+    ("#!/bin/sh\nread job; echo junk\n", "'junk' is no answer"),
+    ("#!/bin/sh\nread job; echo '[1]'\n", r"'\[1\]' is no answer"),
+    ("#!/bin/sh\nsleep 60\n", "no answer within 1 s"),
+    ("#!/bin/sh\nprintf junk; sleep 60\n", "'junk' is no answer"),
+  ],
+)
+def test_a_python_that_is_none_is_reported_before_anything_is_measured(
+  script, message, tmp_path, monkeypatch
+):
+  python = tmp_path / "python"
+  if script:
+    python.write_text(script)
+    python.chmod(0o755)
+  monkeypatch.setattr(requests, "PATIENCE", 1.0)
+  with pytest.raises(WorkerError, match=f"--peer_python={python}: .*{message}"):
+    requests.Request(peer="mbrl", peer_python=str(python)).check_peer()
+
+
+def test_worker_that_dies_is_reported():
+  with Worker(PROBE) as worker, pytest.raises(WorkerDied, match="exit status 7"):
+    worker.ask("die", status=7)
+
+
+def test_worker_that_takes_too_long_is_ended():
+  with Worker(PROBE) as worker, pytest.raises(WorkerTimeout, match="'sleep'"):
+    worker.ask("sleep", timeout=0.3, seconds=60)
+
+
+def test_wait_for_a_worker_can_be_given_up():
+  begun = time.monotonic()
+  stop = lambda: time.monotonic() > begun + 0.3
+  with Worker(PROBE, stop=stop) as worker, pytest.raises(Interrupted):
+    worker.ask("sleep", seconds=60)
+
+
+def test_worker_sees_as_many_devices_as_asked_for(monkeypatch):
+  monkeypatch.setenv("XLA_FLAGS", "--xla_mine=1")
+  with Worker(PROBE, devices=3) as worker:
+    value = worker.ask("environment", name="XLA_FLAGS")["value"]
+  assert value == "--xla_mine=1 --xla_force_host_platform_device_count=3"
+  with Worker(PROBE) as worker:
+    assert worker.ask("environment", name="XLA_FLAGS")["value"] == "--xla_mine=1"
+
+
+def test_peak_is_the_rate_of_a_machine():
+  with peak.Peak() as ceiling:
+    assert 1e8 < ceiling.measure() < 1e15
+
+
+def test_ratio_is_that_of_the_medians():
+  report = Report()
+  for ours, theirs in ((1.0, 4.0), (2.0, 6.0), (9.0, 8.0)):
+    report.record("plan", "mine", ours)
+    report.record("plan", "theirs", theirs)
+  report.add_ratios("plan", ["mine"], "theirs")
+  report.add_ratios("plan", ["mine"], None)
+  assert report.rows == [("plan", "mine", "times theirs", 3.0, "x")]
+
+
+@pytest.mark.parametrize(
+  ("flag", "message"),
+  [
+    ("--what=speed", "--what='speed' is not known.*'peak', 'plan'"),
+    ("--what=", "--what is empty"),
+    ("--hidden=big", "--hidden takes widths such as 200,200, got 'big'"),
+    ("--particles=7", "--particles=7 must be a multiple of --members=5"),
+    ("--plans=0", "--plans takes numbers such as 100 or 100,200, got '0'"),
+    ("--nets=5x200", "--nets: '5x200' is not members x width x layers"),
+    ("--dtypes=float8", "--dtypes='float8' is not known.*'float32', 'bfloat16'"),
+    ("--envs=moon", "--envs='moon' is not known.*'cartpole'"),
+    ("--peer=pytorch_mppi", "--peer=pytorch_mppi takes part in --what=mppi only"),
+  ],
+)
+def test_bad_flags_are_refused(flag, message):
+  with pytest.raises(UsageError, match=message):
+    options.request(parse(flag))
+
+
+def test_nets_are_given_in_one_way_only():
+  with pytest.raises(UsageError, match="give one or the other"):
+    options.request(parse("--nets=5x200x4", "--members=5"))
+
+
+def test_lists_stand_for_their_first_value_outside_a_sweep():
+  request = options.request(parse("--plans=30,40", "--nets=2x8x3,5x9x1", "--particles=4"))
+  assert request.sizes == Sizes(plans=30, members=2, hidden=(8, 8, 8), particles=4)
+
+
+def test_program_refuses_without_a_traceback():
+  out = run("--plans=0")
+  assert out.returncode == 2 and out.stderr.startswith("error: --plans takes numbers")
+
+
+def test_peers_are_listed_where_one_is_not_known():
+  with pytest.raises(flags.IllegalFlagValueError, match="pytorch_mppi"):
+    parse("--peer=torch")
+
+
+def test_help_lists_the_flags():
+  out = run("--help")
+  assert out.returncode == 0 and "one axis at a time" in out.stdout
+  assert all(f"--{name}:" in out.stdout for name in ("nets", "row_seconds", "setting", "what"))
+
+
+@pytest.mark.parametrize(
+  ("peer", "module"),
+  [
+    (mbrl_lib, "mbrl"),
+    (pytorch_mppi, "pytorch_mppi"),
+    (hydrax_peer, "hydrax.alg_base"),
+    (sb3, "stable_baselines3"),
+  ],
+)
+def test_missing_peer_is_named_with_its_command(peer, module):
+  try:
+    __import__(module)
+  except ImportError:
+    pass
+  else:
+    pytest.skip(f"{module} is installed here")
+  with pytest.raises(ImportError) as error:
+    peer.Jobs().info()
+  assert peer.INSTALL in str(error.value) and "--peer_python" in str(error.value)
+
+
+@pytest.mark.slow
+def test_a_turn_of_the_actor_critic_takes_its_gradient_steps_for_each_seed():
+  worker = ours_sac.Jobs()
+  worker.setup_sac(seeds=2, steps=3)  # takes a turn by itself
+  assert worker.learn()["finite"]
+  np.testing.assert_array_equal(worker.state.opt_state.count, [6, 6])
+
+
+@pytest.mark.slow
+def test_small_run_writes_its_table(tmp_path):
+  out = run("--what=peak,plan,memory", "--dtypes=float32", f"--out={tmp_path}/sub/b", *SMALL)
+  assert out.returncode == 0, out.stderr[-3000:]
+  result = json.loads((tmp_path / "sub/b.json").read_text())
+  rows = {(r["what"], r["figure"]): r["value"] for r in result["rows"]}
+  rate = rows["plan", "rate"] * rows["plan", "one planning step"]
+  assert rate == pytest.approx(result["plan_gflop"], rel=1e-6)
+  fraction = rows["plan", "rate"] * 1e9 / result["rounds"]["plan peak/float32"][0]
+  assert rows["plan", "of the measured float32 peak"] == pytest.approx(fraction, rel=1e-6)
+  assert rows["memory", "compilations on new parameters"] == 0
+  assert rows["memory", "peak above the process' start"] > 0
+  with open(tmp_path / "sub/b.csv", newline="", encoding="utf-8") as file:
+    table = list(csv.DictReader(file))
+  assert [float(r["value"]) for r in table] == pytest.approx(
+    [r["value"] for r in result["rows"]]
+  )
+
+
+@pytest.mark.slow
+def test_small_run_trains_and_steps(tmp_path):
+  out = run("--what=fit,env", "--envs=pendulum", f"--out={tmp_path}/b", *SMALL)
+  assert out.returncode == 0, out.stderr[-3000:]
+  rows = json.loads((tmp_path / "b.json").read_text())["rows"]
+  rates = [r["value"] for r in rows if r["unit"] == "1/s"]
+  assert len(rates) == 2 and min(rates) > 0

@@ -1,0 +1,73 @@
+"""Broken tasks of the user's: every program refuses them in a sentence, and leaves nothing."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from absl import flags
+
+from experiments.command_line import cli, env_reference
+from experiments.plan import __main__ as plan
+
+HEAD = "import sys, numpy as np\nfrom broken_tasks import *\n"
+BROKEN = {
+  "x = 1\nx =": r"mine.py, line 2: SyntaxError: invalid syntax",
+  "import sys\nsys.exit(0)": r"mine.py, line 2: SystemExit: 0",
+  "raise KeyboardInterrupt": r"mine.py, line 1: KeyboardInterrupt",
+  "def make_it(): return make_it()": r"mine.py, line 1: RecursionError",
+  "import os\nos.chdir('/')\ndef make_it(): pass": r"mine.py changes the working folder",
+  "def make_it(): return {}": r"mine.py:make_it gives a dict without spec, reset",
+  "class make_it:\n  spec = reset = step = observe = pose = 1": r"gives a spec that is a int",
+  HEAD + "def make_it(): return spec_with(obs_dim=3)(point())": r"reset\(...\).obs is float",
+  HEAD + "def make_it(): return spec_with(action_high=np.float32([np.inf]))(point())": "finite",
+  HEAD + "def make_it(): return spec_with(reward=lambda o, a, n: n)(point())": "reward is floa",
+  HEAD + "def make_it(): return spec_with(reward=lambda o, a, n: None)(point())": "a NoneType",
+  HEAD + "def make_it(): return Growing(point())": "a step changes the structure of the state",
+  HEAD + "def make_it(): return spec_with(reward=lambda o, a, n:\n  sys.exit())(point())": (
+    r"SystemExit \(mine.py, line 4\)"
+  ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+  ("reference", "name", "message"),
+  [
+    *((ref, "physics", "--env.physics: --env says which task") for ref in ("pendulum", "a.py")),
+    ("pendulum", "name", "--env.name: --env says which task"),
+    ("mine.py", "reference", "--env.reference: --env says which task"),
+    ("gymnasium:Pendulum-v1", "timeout", "cannot be made with --env.timeout='x': "),
+  ],
+)
+def test_arguments_that_a_task_does_not_take_are_a_sentence(reference, name, message):
+  if ":" in reference:
+    pytest.importorskip("gymnasium")
+  with pytest.raises(cli.UsageError, match=message) as refused:
+    env_reference.make(reference, "auto", {name: "x"})
+  assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_what_is_wrong_is_a_sentence_or_one_for_each_thing(text, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  (tmp_path / "mine.py").write_text(text)
+  with pytest.raises(cli.UsageError, match=BROKEN[text]) as refused:
+    env_reference.make_checked("mine.py")
+  assert len(str(refused.value).splitlines()) <= 4
+
+
+def test_planning_leaves_no_folder_where_the_task_is_refused(tmp_path):
+  (tmp_path / "mine.py").write_text(HEAD + "def make_it(): return Growing(point())")
+  values = flags.FlagValues()
+  plan.define(values)
+  values(["plan", f"--env={tmp_path / 'mine.py'}", f"--out={tmp_path / 'plan'}"])
+  with pytest.raises(cli.UsageError, match="a step changes the structure"):
+    plan.main(values, {"config": {}, "env": {}})
+  assert not (tmp_path / "plan").exists()
+
+
+def test_bounds_that_are_not_finite_are_refused_of_every_task(monkeypatch):
+  env = env_reference.make("pendulum")
+  wide = dataclasses.replace(env, spec=env.spec._replace(action_high=np.float32([np.inf])))
+  monkeypatch.setattr(env_reference, "make_env", lambda *given, **more: wide)
+  with pytest.raises(cli.UsageError, match="action bounds must be finite"):
+    env_reference.make_checked("pendulum")

@@ -1,0 +1,185 @@
+"""Whatever is refused is named by the flag that was typed."""
+
+import pickle
+
+import pytest
+
+from experiments import job
+from experiments.command_line import config_flags, env_reference
+from experiments.command_line.cli import UsageError
+from experiments.command_line.flag_error import FlagError, flag_error
+from mbrl_jax.algorithms import default_config, list_algorithms
+from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
+
+ALL_MAY_BE = {
+  "fit_until",  # -1: for ever
+  "target_entropy",
+  "learn_reward",
+  "log_predictions",
+  "as_released",
+  "dataset",
+  "epsilon",
+}
+"""Last parts of fields that take every value of their type, or are judged later."""
+OTHER_PLANNERS = {
+  "effective": "mppi",
+  "step_size": "mirror_descent",
+  "categories": "categorical",
+  "learning_rate": "adam",
+  "kappa": "pddm",
+  "beta": "pddm",
+}
+"""Fields of PETS' planner that cem, its default, does not take."""
+
+
+def settings(algo, **fields):
+  return job.make_settings(
+    algo=algo,
+    env="pendulum",
+    preset=config_flags.presets(algo)[0],
+    physics="auto",
+    seed=0,
+    seeds=1,
+    env_overrides={},
+    config_overrides=fields,
+  )
+
+
+def bad_values(kind):
+  """Returns what no field of a type may be."""
+  return {int: "-7", float: "-1.0", str: "nonsense"}.get(kind, "(-1.0, -1.0)")
+
+
+CASES = [
+  (algo, name, bad_values(field.type))
+  for algo in list_algorithms()
+  for name, field in config_flags.fields(default_config(algo)).items()
+  if name.rpartition(".")[2] not in ALL_MAY_BE
+]
+
+
+@pytest.mark.parametrize(("algo", "name", "value"), CASES)
+def test_every_field_that_is_refused_is_named_by_its_flag(algo, name, value):
+  group, _, last = name.rpartition(".")
+  fields = {name: value}
+  if group == "planner" and last in OTHER_PLANNERS:
+    fields["planner.name"] = OTHER_PLANNERS[last]
+  if name == "model.inducing":
+    fields |= {"model.kind": "GP", "model.propagation": "E"}
+  with pytest.raises(FlagError) as caught:
+    job.build(settings(algo, **fields))
+  assert caught.value.refused.argument == f"--config.{name}"
+  assert str(caught.value).startswith(f"--config.{name}")
+  assert str(caught.value).endswith(".")
+
+
+@pytest.mark.parametrize(
+  ("algo", "fields", "message"),
+  [
+    ("sac", {"agent.batch_size": "0"}, "--config.agent.batch_size=0 must be positive."),
+    (
+      "sac",
+      {"agent.hidden": "(64, 0)"},
+      "--config.agent.hidden=(64, 0) must be positive.",
+    ),
+    (
+      "mbpo",
+      {"world.holdout": "2"},
+      "--config.world.holdout=2.0 must lie between 0.01 and 0.9.",
+    ),
+    ("loop", {"lookahead.kappa": "-1"}, "--config.lookahead.kappa=-1.0 must be positive."),
+    ("pets", {"planner.samples": "0"}, "--config.planner.samples=0 must be positive."),
+    ("pets", {"fit.epochs": "0"}, "--config.fit.epochs=0 must be positive."),
+    (
+      "pets",
+      {"model.kind": "PE", "model.members": "1", "model.propagation": "E"},
+      "--config.model.members=1 does not fit --config.model.kind='PE', an ensemble of at least "
+      "2; the single net is --config.model.kind='P'.",
+    ),
+    ("mbpo", {"world.members": "1"}, "--config.world.members=1 must be at least 2."),
+    (
+      "pets",
+      {"planner.samples": "30", "planner.elites": "40"},
+      "--config.planner.elites=40 exceed --config.planner.samples=30.",
+    ),
+    (
+      "mbpo",
+      {"rollouts": "1001", "world.elites": "5"},
+      "--config.rollouts=1001 must be a multiple of --config.world.elites=5: each elite rolls "
+      "out as many as any other.",
+    ),
+    (
+      "sac",
+      {"capacity": "0", "steps": "100", "agent.batch_size": "256"},
+      "--config.steps=100 is smaller than a batch, --config.agent.batch_size=256.",
+    ),
+    (
+      "sac",
+      {"capacity": "99", "agent.batch_size": "256"},
+      "--config.capacity=99 is smaller than a batch, --config.agent.batch_size=256.",
+    ),
+    (
+      "demorl",
+      {"dataset": "there.npz", "ratio": "0.5"},
+      "--config.dataset='there.npz' needs --config.ratio=1, not --config.ratio=0.5: offline "
+      "nothing is planned in training, so there are no planned transitions.",
+    ),
+    ("mopac", {"rollout_schedule": "(0, 3)"}, "--config.rollout_schedule=(0.0, 3.0) must have"),
+    ("sac", {"agent.batch": "3"}, "--config.agent.batch is not known. Did you mean"),
+    (
+      "sac",
+      {"agent.batch_size": "x"},
+      "--config.agent.batch_size='x' is not of the right type",
+    ),
+    ("pets", {"planner.iterations": "99999"}, "--config.planner.iterations=99999 is too large"),
+  ],
+)
+def test_all_arguments_of_a_sentence_are_flags(algo, fields, message):
+  with pytest.raises(UsageError) as caught:
+    job.build(settings(algo, **fields))
+  assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+  ("env", "physics", "overrides", "message"),
+  [
+    ("stochlite", "auto", {"slope": 20.0}, "--env.slope=20.0 must lie between 5.0 and 13.0."),
+    ("hopper", "auto", {"version": 3}, "--env.version=3 is not known. Valid choices: 4, 5."),
+    ("hopper", "auto", {"gravity": 3}, "--env.gravity is not known."),
+    ("hopper", "auto", {"version": "x"}, "--env.version='x' must be a whole number."),
+    ("hopper", "auto", {"action_noise": -1}, "--env.action_noise=-1 must be finite"),
+    ("hopper", "mjxx", {}, "--physics='mjxx' is not known."),
+    ("hopper", "auto", {"randomise.count": 0}, "--env.randomise.count=0 must be positive."),
+    (
+      "hopper",
+      "auto",
+      {"randomise.masses": "(2, 1)"},
+      "--env.randomise.masses=[2.0, 1.0] must",
+    ),
+    ("hoper", "auto", {}, "--env='hoper' is not known. Did you mean 'hopper'?"),
+    ("hopper", "auto", {"a": 1, "a.b": 2}, "--env.a.b: --env.a has a value of its own."),
+  ],
+)
+def test_arguments_of_a_task_are_named_by_their_flags(env, physics, overrides, message):
+  with pytest.raises(UsageError) as caught:
+    env_reference.make(env, physics, overrides)
+  assert str(caught.value).startswith(message)
+
+
+def test_a_flag_may_stand_for_another_and_survives_a_journey_between_processes():
+  error = flag_error(ArgumentError("physics", "x", "is not known."), "--env.")
+  assert str(error) == "--env.physics='x' is not known."
+  other = flag_error(error, flags={"--env.physics": "--model_physics"})
+  back = pickle.loads(pickle.dumps(other))
+  assert str(back) == "--model_physics='x' is not known."
+  assert isinstance(back, FlagError)
+  assert back.refused.value == "x"
+
+
+def test_errors_without_an_argument_keep_their_words():
+  error = flag_error(ValueError("There is no file 'x'"), "--env.")
+  assert str(error) == "There is no file 'x'."
+  assert not isinstance(error, FlagError)
+  assert str(flag_error(UsageError("No."))) == "No."
+  missing = flag_error(ArgumentError("steps", NO_VALUE, "is missing."), "--config.")
+  assert str(missing) == "--config.steps is missing."

@@ -1,0 +1,270 @@
+"""What a diagnosis says of models and critics that are known."""
+
+import csv
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from experiments.diagnose import diagnostics
+from mbrl_jax import cem, dial, make_evaluate, make_planner, mirror_descent, mppi, pddm
+from mbrl_jax.types import (
+  Algorithm,
+  Dynamics,
+  EnvSpec,
+  EnvState,
+  Insight,
+  TrainState,
+  Transition,
+)
+
+ROOT = Path(__file__).parents[3]
+NOISE = 0.2
+
+
+def walk(offset=0.0, noise=NOISE):
+  """Dynamics of a noisy walk; ``params`` are not used."""
+
+  def step(params, obs, action, key):
+    next_obs = obs + action + offset + noise * jax.random.normal(key, obs.shape)
+    return next_obs, next_obs[0], jnp.zeros((), bool)
+
+  return Dynamics(step)
+
+
+def episodes(count=30, length=20, seed=0, ends=None):
+  rng = np.random.default_rng(seed)
+  action = rng.uniform(-1, 1, (count, length, 2))
+  change = action + NOISE * rng.normal(size=action.shape)
+  path = np.concatenate([np.zeros((count, 1, 2)), np.cumsum(change, 1)], 1)
+  flags = np.zeros((count, length), bool)
+  terminated, truncated = flags.copy(), flags.copy()
+  truncated[:, -1] = True
+  if ends is not None:
+    terminated[:, ends] = True
+  rows = path[:, :-1], action, path[:, 1:, 0], path[:, 1:], terminated, truncated
+  return Transition(*(jnp.asarray(x, bool if x.dtype == bool else jnp.float32) for x in rows))
+
+
+def test_the_right_model_is_off_by_the_noise_that_adds_up_and_is_calibrated():
+  seen = episodes()
+  predicted, truth = diagnostics.predict(walk(), None, seen, 9, 300, jax.random.key(0))
+  assert predicted.shape[1:] == (9, diagnostics.PARTICLES, 2) and truth.shape[1:] == (9, 2)
+  errors = diagnostics.model_errors(predicted, truth, np.ones(2))
+  # the median of a root mean square over two dimensions is sqrt(log 2) deviations
+  want = NOISE * np.sqrt(np.log(2) * np.arange(1, 10))
+  np.testing.assert_allclose(errors.median, want, rtol=0.2)
+  assert np.all(errors.upper > errors.median) and errors.starts == len(predicted)
+  covered = diagnostics.coverage(predicted[:, 0], truth[:, 0])
+  np.testing.assert_allclose(covered, diagnostics.LEVELS, atol=0.08)
+
+
+def test_a_wrong_model_is_off_by_what_it_adds_in_units_of_the_scale():
+  seen = episodes()
+  predicted, truth = diagnostics.predict(
+    walk(offset=5.0), None, seen, 4, 100, jax.random.key(0)
+  )
+  errors = diagnostics.model_errors(predicted, truth, np.array([2.0, 2.0]))
+  np.testing.assert_allclose(errors.median, 2.5 * np.arange(1, 5), rtol=0.1)
+
+
+def test_a_model_too_sure_of_itself_covers_too_little():
+  seen = episodes()
+  predicted, truth = diagnostics.predict(
+    walk(noise=NOISE / 4), None, seen, 1, 300, jax.random.key(0)
+  )
+  covered = diagnostics.coverage(predicted[:, 0], truth[:, 0])
+  assert np.all(covered < diagnostics.LEVELS - 0.05)
+
+
+def test_predictions_never_run_past_the_end_of_an_episode():
+  """Of 20 steps the sixth ends each: what comes after it is not of the episode."""
+  seen = episodes(ends=5)
+  np.testing.assert_array_equal(diagnostics.lengths(seen), 6)
+  predicted, truth = diagnostics.predict(walk(), None, seen, 5, 1000, jax.random.key(0))
+  assert len(predicted) == 30 * 2
+  last = np.asarray(seen.next_obs)[:, 4:6].reshape(-1, 2)
+  found = {tuple(x) for x in truth[:, -1].round(5)}
+  assert found == {tuple(x) for x in last.round(5)}
+  with pytest.raises(ValueError, match="horizon=7 is longer than every episode"):
+    diagnostics.predict(walk(), None, seen, 7, 10, jax.random.key(0))
+
+
+@pytest.mark.parametrize("ends", [None, 2])
+def test_a_critic_is_held_against_the_discounted_rewards(ends):
+  seen = episodes(2, 4, ends=ends)
+  insight = Insight(q=lambda state, obs, action: state + obs[0], discount=0.5)
+  found = diagnostics.critic(insight, jnp.float32(7.0), seen)
+  q, rewards = 7.0 + np.asarray(seen.obs)[..., 0], np.asarray(seen.reward)
+  if ends is None:  # the last step goes on with the critic's own value and is not counted
+    want = [
+      [
+        sum(0.5 ** (k - t) * r[k] for k in range(t, 3)) + 0.5 ** (3 - t) * v[3]
+        for t in range(3)
+      ]
+      for r, v in zip(rewards, q, strict=True)
+    ]
+    kept = 3
+  else:
+    want = [
+      [sum(0.5 ** (k - t) * r[k] for k in range(t, 3)) for t in range(3)] for r in rewards
+    ]
+    kept = 3
+  np.testing.assert_allclose(found.followed, np.ravel(want), rtol=1e-5)
+  np.testing.assert_allclose(found.expected, q[:, :kept].ravel(), rtol=1e-5)
+
+
+@pytest.mark.slow
+def test_the_program_draws_what_there_is(tmp_path):
+  call = lambda *words: subprocess.run(
+    [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False
+  )
+  run = tmp_path / "run"
+  tiny = [
+    *(
+      "--algo=mbpo",
+      "--env=pendulum",
+      "--env.episode_length=20",
+      f"--logdir={run}",
+      "--novideo",
+    ),
+    *("--config.steps=100", "--config.init_steps=40", "--config.rollouts=10"),
+    *("--config.world.members=2", "--config.world.elites=2", "--config.world.hidden=(8,)"),
+    *("--config.agent.batch_size=8", "--config.agent.hidden=(8,)", "--seeds=2"),
+  ]
+  trained = call("experiments.train", *tiny)
+  assert trained.returncode == 0, trained.stderr[-2000:]
+  done = call("experiments.diagnose", f"--run={run}", "--episodes=2", "--horizon=7")
+  assert done.returncode == 0, done.stderr[-2000:]
+  for words in ("of 2 seeds the first", "after one step", "central half", "critic: expects"):
+    assert words in done.stdout
+  with open(run / "diagnosis_model_error.csv", newline="") as file:
+    rows = list(csv.DictReader(file))
+  assert [row["steps"] for row in rows] == [str(k) for k in range(1, 8)]
+  for name in ("model_horizon", "calibration", "critic"):
+    assert (run / "plots" / f"{name}.png").stat().st_size > 5000
+
+
+class Line:
+  """A point on a line that is moved by the action and rewarded for where it gets to."""
+
+  spec = EnvSpec(
+    name="line",
+    obs_dim=1,
+    action_low=np.full(1, -1.0, np.float32),
+    action_high=np.full(1, 1.0, np.float32),
+    dt=1.0,
+    episode_length=6,
+    reward=lambda obs, action, next_obs: -jnp.abs(next_obs[0]),
+    terminated=lambda obs, action, next_obs: next_obs[0] > 3.0,
+  )
+
+  def reset(self, key):
+    obs = jax.random.uniform(key, (1,), minval=-2.0, maxval=2.0)
+    return EnvState(None, obs, jnp.zeros((), jnp.int32))
+
+  def step(self, state, action, key):
+    obs, steps = state.obs + action, state.steps + 1
+    reward = self.spec.reward(state.obs, action, obs)
+    ended = self.spec.terminated(state.obs, action, obs)
+    row = Transition(state.obs, action, reward, obs, ended, steps >= 6)
+    return EnvState(None, obs, steps), row
+
+
+def planning(search, offset=0.0, random=False):
+  """An algorithm that plans 4 steps ahead in a model of ``Line`` that is off by ``offset``."""
+
+  def step(params, obs, action, key):
+    next_obs = obs + action + offset
+    judge = obs, action, next_obs
+    return next_obs, Line.spec.reward(*judge), Line.spec.terminated(*judge)
+
+  bounds = {"action_low": Line.spec.action_low, "action_high": Line.spec.action_high}
+  planner = make_planner(search, make_evaluate(Dynamics(step)), horizon=4, **bounds)
+
+  def act(params, plan_state, obs, key):
+    output, plan_state = planner.plan(None, obs, plan_state, key)
+    action = jax.random.uniform(key, (1,)) if random else output.action
+    return action, plan_state, {}
+
+  return acting(act, planner, Dynamics(step))
+
+
+def acting(act, planner, dynamics):
+  """An algorithm that plans and learns nothing, and a state of it."""
+  algorithm = Algorithm(
+    init=None,
+    params=lambda state: (),
+    act=act,
+    reset=lambda params, plan_state: plan_state,
+    observe=None,
+    update=None,
+    budget=None,
+    deploy=None,
+    insight=Insight(dynamics, lambda state: None, planned=lambda plan_state: plan_state),
+  )
+  one_environment = jax.tree.map(lambda x: x[None], planner.init())
+  return algorithm, TrainState(None, one_environment, None, None, None)
+
+
+def planned(*arguments, starts=10, **options):
+  algorithm, state = planning(*arguments, **options)
+  asked = {"episodes": 3, "starts": starts, "key": jax.random.key(0)}
+  return diagnostics.plans(algorithm, Line(), state, **asked)
+
+
+def test_plans_of_the_right_model_are_worth_what_it_expects():
+  found = planned(mppi(32))
+  assert found.true.shape == found.predicted.shape == found.ess.shape == (10,)
+  np.testing.assert_allclose(found.predicted, found.true, atol=1e-5)
+  assert np.ptp(found.true) > 0.1
+  assert (found.ess >= 1).all() and (found.ess <= 32).all() and np.ptp(found.ess) > 0.1
+
+
+def test_plans_of_a_wrong_model_are_not():
+  found = planned(cem(32, 4), offset=1.0)
+  assert np.abs(found.predicted - found.true).mean() > 1.0
+  assert found.ess is None
+
+
+@pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
+def test_all_plans_there_are_are_the_most():
+  assert len(planned(cem(8, 2), starts=1000).true) == 3 * 6
+
+
+def test_random_actions_are_no_plans():
+  with pytest.raises(ValueError, match="no plan was made"):
+    planned(cem(8, 2), random=True)
+
+
+@pytest.mark.parametrize(
+  "search", [mppi(8), pddm(8), dial(8), mirror_descent(8, elites=2, effective=0.0)]
+)
+def test_effective_sizes_lie_between_one_plan_and_all(search):
+  low, high = -np.ones((3, 1), np.float32), np.ones((3, 1), np.float32)
+  state = search.init(low, high)
+  assert state.ess == 8
+  plans, state = search.sample(state, jax.random.key(0), 8)
+  assert search.update(state, plans, jnp.zeros(8)).ess == pytest.approx(8, rel=1e-4)
+  best = jnp.where(jnp.arange(8) == 3, 0.0, -1e9)
+  assert search.update(state, plans, best).ess == pytest.approx(1, rel=1e-3)
+
+
+def test_a_plan_that_is_replayed_is_no_new_plan():
+  """Each plan is executed for two of six steps, and asks for the same bound all the time."""
+  bounds = {"action_low": Line.spec.action_low, "action_high": Line.spec.action_high}
+  dynamics = Dynamics(lambda params, obs, action, key: (obs + action, action[0], obs[0] > 9))
+  evaluate = make_evaluate(dynamics)
+  planner = make_planner(cem(8, 2), evaluate, horizon=3, replan_every=2, **bounds)
+
+  def act(params, plan_state, obs, key):
+    _, plan_state = planner.plan(None, obs, plan_state, key)
+    return -jnp.ones(1), plan_state._replace(plan=-jnp.ones((3, 1))), {}
+
+  algorithm, state = acting(act, planner, dynamics)
+  asked = {"episodes": 2, "starts": 100, "key": jax.random.key(0)}
+  assert len(diagnostics.plans(algorithm, Line(), state, **asked).true) == 2 * 3
