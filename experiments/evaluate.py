@@ -17,7 +17,7 @@ from absl import flags
 
 from experiments import job
 from experiments.command_line import cli, outputs
-from mbrl_jax.ops.stream import stream_key
+from mbrl_jax.ops.key_stream import stream_key
 from mbrl_jax.runtime.storage import files, run_folder
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints, Restored
 from mbrl_jax.types import Key

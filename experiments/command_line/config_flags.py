@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 
 from mbrl_jax.ops import docstrings, validate
 from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
-from mbrl_jax.planners.settings import unknown, wrong_type
+from mbrl_jax.planners.search_arguments import unknown, wrong_type
 
 UNREADABLE = (ValueError, TypeError, SyntaxError, ArithmeticError, RecursionError, MemoryError)
 """What Python says of a text that is no literal, and of a number that is no float."""

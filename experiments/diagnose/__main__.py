@@ -30,7 +30,7 @@ from rich.console import Console
 from experiments import evaluate, job
 from experiments.command_line import cli, outputs
 from experiments.diagnose import diagnostics
-from mbrl_jax.ops.stream import stream_key
+from mbrl_jax.ops.key_stream import stream_key
 from mbrl_jax.runtime.rendering import plots
 from mbrl_jax.types import Insight, TrainState, Transition
 

@@ -9,7 +9,7 @@ from experiments.command_line import config_flags
 from mbrl_jax.envs import ActionNoise, env_dynamics
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.planners import SEARCHES, evosax, make_evaluate, make_planner
-from mbrl_jax.planners.settings import complete, settings_of, unknown
+from mbrl_jax.planners.search_arguments import complete, settings_of, unknown
 from mbrl_jax.types import Env, EnvState, Planner, Search
 
 PLANNERS = SEARCHES | {"evosax": evosax}

@@ -44,8 +44,8 @@ from mbrl_jax.algorithms.parts.world_model import World, make_world
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
+from mbrl_jax.ops.matmul import einsum
 from mbrl_jax.ops.noise import normal
-from mbrl_jax.ops.product import einsum
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners import make_evaluate
 from mbrl_jax.planners.rollout import slice_mapper, split_keys

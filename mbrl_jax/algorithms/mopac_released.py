@@ -30,8 +30,8 @@ import jax.numpy as jnp
 from mbrl_jax.algorithms.parts.actor_critic import Agent, policy_params
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
+from mbrl_jax.ops.matmul import einsum
 from mbrl_jax.ops.noise import normal
-from mbrl_jax.ops.product import einsum
 from mbrl_jax.planners.rollout import split_keys
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, Transition
 

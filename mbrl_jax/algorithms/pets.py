@@ -21,14 +21,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.parts.controller import PlannerConfig, make_controller
-from mbrl_jax.algorithms.parts.model import FitConfig, ModelConfig, make_model
+from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig, make_model
 from mbrl_jax.algorithms.parts.plan_or_follow import (
   PlanCarry,
   begin,
   begin_deployed,
   plan_or_follow,
 )
+from mbrl_jax.algorithms.parts.planner_config import PlannerConfig, make_controller
 from mbrl_jax.algorithms.parts.replay import blank_transition
 from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action
 from mbrl_jax.algorithms.single_precision import in_single_precision

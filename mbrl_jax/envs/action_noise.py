@@ -21,7 +21,7 @@ import numpy as np
 
 from mbrl_jax.envs.restart import restart
 from mbrl_jax.ops import validate
-from mbrl_jax.ops.judge import Missing
+from mbrl_jax.ops.missing import Missing
 from mbrl_jax.types import Array, Env, EnvSpec, EnvState, Key, Transition
 
 

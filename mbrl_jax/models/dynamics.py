@@ -9,7 +9,7 @@ import numpy as np
 
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.propagate import TRAJECTORY_SAMPLING, draws, make_sampler
-from mbrl_jax.ops import judge
+from mbrl_jax.ops import missing
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array, Dynamics, EnvSpec
@@ -51,7 +51,7 @@ def as_dynamics(
       reward is not known as a function.
   """
   if not learn_reward:
-    judge.given(reward)
+    missing.given(reward)
   sample = make_sampler(ensemble, propagation)
   count = draws(ensemble, propagation)
 

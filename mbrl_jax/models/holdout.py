@@ -7,8 +7,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.models.data_split import Split, finite_rows
 from mbrl_jax.models.ensemble import Ensemble
-from mbrl_jax.models.rows import Split, finite_rows
 from mbrl_jax.types import Array, Params
 
 

@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import NamedSharding
 
-from mbrl_jax.planners.contract import check_plans
+from mbrl_jax.planners.dynamics_contract import check_plans
 from mbrl_jax.planners.rollout import (
   check_particles,
   per_particle,
@@ -29,7 +29,7 @@ from mbrl_jax.planners.rollout import (
   slice_mapper,
   split_keys,
 )
-from mbrl_jax.planners.rows import Rows, check_map_slices, check_sharding
+from mbrl_jax.planners.rollout_layout import Rows, check_map_slices, check_sharding
 from mbrl_jax.types import Array, Dynamics, EvaluateFn, Key, Params, State
 
 

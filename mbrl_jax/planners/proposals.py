@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import positive
-from mbrl_jax.planners.contract import action_dtype, check_step
+from mbrl_jax.planners.dynamics_contract import action_dtype, check_step
 from mbrl_jax.planners.rollout import slice_mapper, split_keys
 from mbrl_jax.planners.search import shift_plan
 from mbrl_jax.types import PARTICLES, Array, Dynamics, Key, Params, PlanState, Proposal, State

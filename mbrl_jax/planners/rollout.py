@@ -17,14 +17,14 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import ArgumentError
-from mbrl_jax.planners.contract import (
+from mbrl_jax.planners.dynamics_contract import (
   action_dtype,
   check_params,
   check_plans,
   check_step,
   strong,
 )
-from mbrl_jax.planners.rows import Rows
+from mbrl_jax.planners.rollout_layout import Rows
 from mbrl_jax.types import PARTICLES, Array, Dynamics, Key, Params, State
 
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from mbrl_jax.ops.spline import make_spline
 from mbrl_jax.ops.validate import ArgumentError, between, positive
-from mbrl_jax.planners.improve import improve
+from mbrl_jax.planners.optimize import improve
 from mbrl_jax.types import (
   Array,
   EvaluateFn,

@@ -13,7 +13,7 @@ from broken_tasks import Wrapper, point, spec_with, task_with
 from experiments import check_env as program
 from experiments.command_line import cli
 from mbrl_jax.envs import Physics, PhysicsState, load_model
-from mbrl_jax.ops.judge import Missing, Unknown
+from mbrl_jax.ops.missing import Missing, Unknown
 from mbrl_jax.runtime.checks import NOTE, OK, WRONG, behaviour, check_env, contract, transitions
 from mbrl_jax.runtime.checks.finding import Finding, guarded
 from mbrl_jax.runtime.checks.record import make_record

@@ -26,12 +26,12 @@ from mbrl_jax.algorithms import (
   sac,
 )
 from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
-from mbrl_jax.algorithms.parts.controller import PlannerConfig
+from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
-from mbrl_jax.algorithms.parts.model import FitConfig, ModelConfig
+from mbrl_jax.algorithms.parts.planner_config import PlannerConfig
 from mbrl_jax.algorithms.parts.world_model import WorldConfig
 from mbrl_jax.envs import env_dynamics, make_env
-from mbrl_jax.ops.stream import stream_key
+from mbrl_jax.ops.key_stream import stream_key
 from mbrl_jax.planners import SEARCHES, evosax, make_evaluate, make_planner, policy_plans
 from mbrl_jax.types import Dynamics
 

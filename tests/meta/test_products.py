@@ -10,7 +10,7 @@ from jax.extend import core as extended
 from test_keys import CONFIGS, PETS
 
 from mbrl_jax.algorithms import init_state, make_algorithm, make_evaluation, make_step
-from mbrl_jax.algorithms.parts.model import ModelConfig
+from mbrl_jax.algorithms.parts.dynamics_config import ModelConfig
 from mbrl_jax.envs import list_envs, make_env
 from mbrl_jax.learners import make_ars
 from mbrl_jax.networks.mlp import MLP

@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from mbrl_jax.planners import make_evaluate
-from mbrl_jax.planners.rows import Rows, shards
+from mbrl_jax.planners.rollout_layout import Rows, shards
 from mbrl_jax.types import Dynamics
 
 PROBE = pathlib.Path(__file__).with_name("sharding_probe.py")

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts.warm_up import one_less, uniform_action
 from mbrl_jax.learners import SAC, SACState, SACTuning, make_sac
-from mbrl_jax.ops.share import floor_share
+from mbrl_jax.ops.fraction import floor_share
 from mbrl_jax.ops.validate import between, positive, prefixed
 from mbrl_jax.types import Array, EnvSpec, Key, Metrics, Params, TrainState, Transition
 

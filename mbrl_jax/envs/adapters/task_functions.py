@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mbrl_jax.ops.judge import Missing, Unknown
+from mbrl_jax.ops.missing import Missing, Unknown
 from mbrl_jax.types import Array
 
 Judge = Callable[[Array, Array, Array], Array]

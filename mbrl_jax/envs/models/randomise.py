@@ -29,7 +29,7 @@ import numpy as np
 from mbrl_jax.envs.physics.mjx import mjx_model
 from mbrl_jax.envs.task import Task
 from mbrl_jax.ops import validate
-from mbrl_jax.ops.stream import stream_key
+from mbrl_jax.ops.key_stream import stream_key
 from mbrl_jax.types import Key
 
 Range = tuple[float, float]

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.ops.judge import Missing
+from mbrl_jax.ops.missing import Missing
 from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding
 from mbrl_jax.types import Env
 

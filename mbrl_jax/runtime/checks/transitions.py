@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.task import never
-from mbrl_jax.ops.judge import Missing, Unknown
+from mbrl_jax.ops.missing import Missing, Unknown
 from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding
 from mbrl_jax.runtime.checks.record import Record
 from mbrl_jax.types import Env

@@ -13,7 +13,7 @@ from mjcf_models import arm, cart
 from mbrl_jax.envs import make_env, make_mjcf, make_physics
 from mbrl_jax.envs.models.randomise import draw_models, vary_task
 from mbrl_jax.envs.task import make_task
-from mbrl_jax.ops.stream import stream_key
+from mbrl_jax.ops.key_stream import stream_key
 
 COUNT = 3
 ARM_COST = {"tip": 1.0, "shake": 0.01}

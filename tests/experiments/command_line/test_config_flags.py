@@ -13,7 +13,7 @@ from experiments.configs import pets as preset_module
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.registry import list_envs
 from mbrl_jax.planners import SEARCHES
-from mbrl_jax.planners.settings import settings_of
+from mbrl_jax.planners.search_arguments import settings_of
 from mbrl_jax.runtime.storage.run_folder import flat
 
 

@@ -18,7 +18,7 @@ import numpy as np
 from mbrl_jax.envs.physics.base import Physics, PhysicsState
 from mbrl_jax.envs.task import Task, never
 from mbrl_jax.ops import validate
-from mbrl_jax.ops.product import matmul
+from mbrl_jax.ops.matmul import matmul
 from mbrl_jax.types import Array, EnvSpec, Key
 
 

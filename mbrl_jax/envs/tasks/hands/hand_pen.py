@@ -42,8 +42,8 @@ from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics.hand import JOINTS, over_range
 from mbrl_jax.envs.task import Memory, Task, make_task
+from mbrl_jax.ops.matmul import matmul
 from mbrl_jax.ops.norm import norm
-from mbrl_jax.ops.product import matmul
 from mbrl_jax.ops.quaternion import from_z_axis, z_axis
 from mbrl_jax.types import Array, Key
 

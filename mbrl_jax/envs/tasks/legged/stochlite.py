@@ -61,8 +61,8 @@ from mbrl_jax.envs.robotics.terrain import add_blocks, add_ramp, on_ramp, ramp_h
 from mbrl_jax.envs.task import Memory, Task, make_task
 from mbrl_jax.ops import quaternion, validate
 from mbrl_jax.ops.angle import arctan2
+from mbrl_jax.ops.matmul import matmul
 from mbrl_jax.ops.norm import norm
-from mbrl_jax.ops.product import matmul
 from mbrl_jax.types import Array, Key
 
 DT = 0.01  # s

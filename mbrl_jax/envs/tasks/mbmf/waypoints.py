@@ -26,7 +26,7 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.ops.product import matmul
+from mbrl_jax.ops.matmul import matmul
 from mbrl_jax.types import Array
 
 TOLERANCE = 1e-3

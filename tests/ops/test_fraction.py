@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl_jax.ops.share import floor_share
+from mbrl_jax.ops.fraction import floor_share
 
 
 @pytest.mark.parametrize("share", [0, 0.01, 0.2, 0.29, 0.7, 0.9, 1.0, 0.123456, 1 / 3])

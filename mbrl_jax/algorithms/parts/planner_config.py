@@ -9,7 +9,7 @@ from typing import Any
 
 from mbrl_jax.ops.validate import choice, prefixed
 from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner
-from mbrl_jax.planners.settings import Setting, check, complete, settings_of
+from mbrl_jax.planners.search_arguments import Setting, check, complete, settings_of
 from mbrl_jax.types import Dynamics, EnvSpec, Planner
 
 SAMPLES = 400

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.ops.share import floor_share
+from mbrl_jax.ops.fraction import floor_share
 from mbrl_jax.types import Array, Key
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mbrl_jax.planners import SEARCHES, cem, evosax, mirror_descent, mppi
-from mbrl_jax.planners.settings import check, complete, settings_of
+from mbrl_jax.planners.search_arguments import check, complete, settings_of
 
 FACTORIES = {**SEARCHES, "evosax": evosax}
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.models.rows import draw_rows, shuffle, split_rows
+from mbrl_jax.models.data_split import draw_rows, shuffle, split_rows
 
 CAP, SIZE = 40, 23
 
