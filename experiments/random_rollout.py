@@ -16,7 +16,7 @@ POLICIES = ("random", "zero")
 """``random``: evenly within the bounds, anew at every step; ``zero``: or what is nearest."""
 
 
-class Episode(NamedTuple):
+class RandomRollout(NamedTuple):
   """One episode, up to where it ended.
 
   Attributes:
@@ -30,7 +30,7 @@ class Episode(NamedTuple):
   terminated: bool
 
 
-def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> Episode:
+def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> RandomRollout:
   """Runs an episode.
 
   Args:
@@ -63,7 +63,7 @@ def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> Ep
   compiled, _ = compile_ahead(rollout, jax.random.key(seed))
   poses, rewards, terminated = jax.device_get(compiled(jax.random.key(seed)))
   end = int(np.argmax(terminated)) + 1 if terminated.any() else count
-  return Episode(poses[:end], rewards[:end], bool(terminated.any()))
+  return RandomRollout(poses[:end], rewards[:end], bool(terminated.any()))
 
 
 def pose_after(env: Env, steps: int, seed: int = 0) -> np.ndarray:

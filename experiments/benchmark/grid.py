@@ -11,7 +11,7 @@ from experiments.benchmark.peers.sizes import Sizes
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class SweepCell:
   """What one row of a sweep measures.
 
   Attributes:
@@ -41,7 +41,7 @@ class Cell:
     )
 
 
-AXES = tuple(field.name for field in dataclasses.fields(Cell))
+AXES = tuple(field.name for field in dataclasses.fields(SweepCell))
 
 _TWO = {"dtype": ("float32", "bfloat16"), "devices": (1, 2)}
 DEFAULTS: dict[str, dict[str, tuple]] = {
@@ -65,9 +65,9 @@ DEFAULTS: dict[str, dict[str, tuple]] = {
 """What is swept in each setting unless the command line says otherwise; centres first."""
 
 
-def cells(axes: Mapping[str, Sequence[Any]]) -> list[Cell]:
+def cells(axes: Mapping[str, Sequence[Any]]) -> list[SweepCell]:
   """Returns the centre, made of the first value of each axis, then all rows beside it."""
-  centre = Cell(**{name: axes[name][0] for name in AXES})
+  centre = SweepCell(**{name: axes[name][0] for name in AXES})
   beside = [
     dataclasses.replace(centre, **{name: value}) for name in AXES for value in axes[name][1:]
   ]

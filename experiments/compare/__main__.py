@@ -30,7 +30,7 @@ from experiments.command_line import cli, outputs
 from experiments.command_line.flag_checks import check_different
 from experiments.command_line.flag_error import flag_error
 from experiments.compare import episodes, results
-from experiments.compare.tasks import LOOPS, Loop, Task, make_task
+from experiments.compare.tasks import LOOPS, ClosedLoop, CompareTask, make_task
 from experiments.plan.setup import make_search
 from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.planners import SEARCHES, mirror_descent
@@ -102,7 +102,7 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
 def _run(
   console: rich.console.Console,
   comparison: Comparison,
-  tasks: list[Task],
+  tasks: list[CompareTask],
   jobs: list[tuple[str, Callable]],
   options: flags.FlagValues,
   out: Path,
@@ -128,13 +128,13 @@ def _run(
   return rows
 
 
-def _loop(loop: Loop, options: flags.FlagValues) -> Loop:
+def _loop(loop: ClosedLoop, options: flags.FlagValues) -> ClosedLoop:
   """Returns the task's settings, changed where flags say so."""
-  given = {name: options[name].value for name in Loop._fields}
+  given = {name: options[name].value for name in ClosedLoop._fields}
   return loop._replace(**{name: value for name, value in given.items() if value is not None})
 
 
-def _columns(task: Task, loop: Loop, **more: Any) -> results.Row:
+def _columns(task: CompareTask, loop: ClosedLoop, **more: Any) -> results.Row:
   return {"env": task.env.spec.name, **more, **loop._asdict()}
 
 
@@ -150,7 +150,7 @@ def _planner_jobs(options: flags.FlagValues) -> list[tuple[str, Callable]]:
       raise flag_error(error, f"--set {name}.") from error
 
   def make(name: str) -> Callable:
-    def job(task: Task, loop: Loop, seeds: int) -> list[results.Row]:
+    def job(task: CompareTask, loop: ClosedLoop, seeds: int) -> list[results.Row]:
       search = searches[name]
       planner = episodes.build(task, search, loop)
       values = episodes.returns(task, planner, loop.episode, seeds)
@@ -187,7 +187,7 @@ def _sample_jobs(options: flags.FlagValues) -> list[tuple[str, Callable]]:
   def make(samples: int) -> Callable:
     positive(samples=samples)
 
-    def job(task: Task, loop: Loop, seeds: int) -> list[results.Row]:
+    def job(task: CompareTask, loop: ClosedLoop, seeds: int) -> list[results.Row]:
       search = mirror_descent(samples)
       planner = episodes.build(task, search, loop)
       values = episodes.returns_of_step_sizes(task, planner, loop.episode, seeds, steps)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from experiments.compare.tasks import Loop, Task
+from experiments.compare.tasks import ClosedLoop, CompareTask
 from mbrl_jax import make_evaluate, make_planner
 from mbrl_jax.runtime.devices.compilation import compile_ahead
 from mbrl_jax.types import Array, Key, Planner, PlanState, Search
@@ -32,7 +32,7 @@ class Cost(NamedTuple):
   model_steps: int
 
 
-def build(task: Task, search: Search, loop: Loop) -> Planner:
+def build(task: CompareTask, search: Search, loop: ClosedLoop) -> Planner:
   """Makes the planner of ``search`` on a task."""
   return make_planner(
     search,
@@ -45,7 +45,7 @@ def build(task: Task, search: Search, loop: Loop) -> Planner:
   )
 
 
-def make_episode(task: Task, planner: Planner, steps: int) -> Callable:
+def make_episode(task: CompareTask, planner: Planner, steps: int) -> Callable:
   """Makes ``episode(plan_state, key) -> return []``."""
 
   def control_step(carry: tuple, key: Key) -> tuple[tuple, Array]:
@@ -63,7 +63,7 @@ def make_episode(task: Task, planner: Planner, steps: int) -> Callable:
   return episode
 
 
-def returns(task: Task, planner: Planner, steps: int, seeds: int) -> np.ndarray:
+def returns(task: CompareTask, planner: Planner, steps: int, seeds: int) -> np.ndarray:
   """Returns the return of each seed; the same seeds begin alike whatever the planner."""
   episode = jax.vmap(make_episode(task, planner, steps), in_axes=(None, 0))
   given = planner.init(), keys(seeds)
@@ -72,7 +72,7 @@ def returns(task: Task, planner: Planner, steps: int, seeds: int) -> np.ndarray:
 
 
 def returns_of_step_sizes(
-  task: Task, planner: Planner, steps: int, seeds: int, step_sizes: list[float]
+  task: CompareTask, planner: Planner, steps: int, seeds: int, step_sizes: list[float]
 ) -> np.ndarray:
   """Returns returns ``[G, S]`` of mirror descent at ``G`` step sizes, in one compiled call.
 
@@ -95,7 +95,7 @@ def keys(seeds: int) -> Key:
   return jax.vmap(jax.random.key)(np.arange(seeds))
 
 
-def measure(task: Task, planner: Planner, search: Search, loop: Loop) -> Cost:
+def measure(task: CompareTask, planner: Planner, search: Search, loop: ClosedLoop) -> Cost:
   """Measures one plan by itself."""
   plan = jax.jit(planner.plan)
   state = task.view(task.env.reset(jax.random.key(0)))

@@ -16,7 +16,7 @@ from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Array, Dynamics, Env, EnvState, Key
 
 
-class Loop(NamedTuple):
+class ClosedLoop(NamedTuple):
   """What is the same for every search.
 
   Attributes:
@@ -32,7 +32,7 @@ class Loop(NamedTuple):
   episode: int
 
 
-class Task(NamedTuple):
+class CompareTask(NamedTuple):
   """A task with its exact model.
 
   Attributes:
@@ -45,16 +45,16 @@ class Task(NamedTuple):
   env: Env
   dynamics: Dynamics
   view: Callable[[EnvState], Any]
-  loop: Loop
+  loop: ClosedLoop
 
 
 LOOPS = {
-  "pendulum": Loop(horizon=20, knots=4, iterations=3, episode=200),
-  "cartpole": Loop(horizon=25, knots=6, iterations=3, episode=200),
+  "pendulum": ClosedLoop(horizon=20, knots=4, iterations=3, episode=200),
+  "cartpole": ClosedLoop(horizon=25, knots=6, iterations=3, episode=200),
 }
 
 
-def make_task(name: str) -> Task:
+def make_task(name: str) -> CompareTask:
   """Makes a task of ``LOOPS`` by name; both are swing-ups that start hanging.
 
   The cart-pole is planned over by its equations, which a test compares with MuJoCo: MuJoCo
@@ -65,9 +65,9 @@ def make_task(name: str) -> Task:
   """
   env = make_env(choice("--envs", name, LOOPS))
   if name == "cartpole":
-    return Task(env, cartpole_equations(env), lambda state: state.obs, LOOPS[name])
+    return CompareTask(env, cartpole_equations(env), lambda state: state.obs, LOOPS[name])
   env = dataclasses.replace(env, initial=_hanging)
-  return Task(env, env_dynamics(env), lambda state: state, LOOPS[name])
+  return CompareTask(env, env_dynamics(env), lambda state: state, LOOPS[name])
 
 
 def _hanging(key: Key) -> tuple[Array, Array]:

@@ -9,15 +9,15 @@ from __future__ import annotations
 SMALL = {
   "init_steps": 500,
   "update_every": 50,
-  "rollouts": 1000,
+  "rollout_batch_size": 1000,
   "agent.hidden": (64, 64),
   "agent.updates_per_step": 10,
   "agent.learning_rate": 1e-3,
-  "world.hidden": (64, 64),
-  "world.weight_decay": (5e-5,),
+  "world_model.hidden": (64, 64),
+  "world_model.weight_decay": (5e-5,),
   # An epoch of few transitions is few gradient steps: small batches make them enough.
-  "world.batch_size": 32,
-  "world.patience": 10,
+  "world_model.batch_size": 32,
+  "world_model.patience": 10,
 }
 """What two cores can do in minutes, for tasks with few dimensions."""
 
@@ -25,9 +25,9 @@ LARGER = {
   "steps": 20_000,
   "update_every": 250,
   "agent.hidden": (128, 128),
-  "world.hidden": (128, 128),
-  "world.batch_size": 128,
-  "world.patience": 5,
+  "world_model.hidden": (128, 128),
+  "world_model.batch_size": 128,
+  "world_model.patience": 5,
 }
 """What differs for other tasks."""
 
@@ -55,7 +55,7 @@ PRESETS = {
       "rollout_schedule": (20, 300, 1, 25),
       "update_every": 1000,
       "retain_epochs": 5,
-      "world.hidden": (400, 400, 400, 400),
+      "world_model.hidden": (400, 400, 400, 400),
       "agent.target_entropy": -2.0,
     },
     "inverted_pendulum": {

@@ -1,7 +1,7 @@
 """Presets of MoPAC: for each preset and task, what differs from the algorithm's defaults.
 
-``cpu`` is for two cores: small nets, few rollouts and copies; ``paper`` holds the values of the
-released program (Morgan et al. 2021, ``examples/config``), its Hopper's being the defaults.
+``cpu`` is for two cores: small nets, few rollouts and samples; ``paper`` holds the values of
+the released program (Morgan et al. 2021, ``examples/config``), its Hopper's being the defaults.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from experiments.configs.mbpo import LARGER, SMALL
 
 _CPU = {
   **SMALL,
-  "rollouts": 300,
-  "copies": 16,
+  "rollout_batch_size": 300,
+  "samples": 16,
   "rollout_schedule": (0, 500, 3, 3),
-  "ratio_schedule": (0, 500, 0.5, 0.5),
+  "real_ratio_schedule": (0, 500, 0.5, 0.5),
   "fit_until": -1,
 }
 
@@ -27,19 +27,19 @@ PRESETS = {
   "paper": {
     "any": {"steps": 200_000},
     "hopper": {"steps": 100_000},
-    "halfcheetah": {"ratio_schedule": (0, 70, 0.2, 0.8), "agent.updates_per_step": 40},
+    "halfcheetah": {"real_ratio_schedule": (0, 70, 0.2, 0.8), "agent.updates_per_step": 40},
     "humanoid": {
       "rollout_schedule": (0, 80, 5, 15),
-      "ratio_schedule": (0, 80, 0.95, 0.05),
+      "real_ratio_schedule": (0, 80, 0.95, 0.05),
       "update_every": 1000,
       "fit_until": -1,
       "retain_epochs": 5,
-      "world.hidden": (400, 400, 400, 400),
+      "world_model.hidden": (400, 400, 400, 400),
     },
     "inverted_pendulum": {
       "steps": 20_000,
       "epoch_length": 250,
-      "ratio_schedule": (0, 70, 0.05, 0.05),
+      "real_ratio_schedule": (0, 70, 0.05, 0.05),
       "agent.updates_per_step": 10,
     },
   },

@@ -29,10 +29,10 @@ from rich.console import Console
 
 from experiments import evaluate, job
 from experiments.command_line import cli, outputs
-from experiments.diagnose import diagnostics
+from experiments.diagnose import measurements
 from mbrl_jax.ops.key_stream import stream_key
 from mbrl_jax.runtime.rendering import plots
-from mbrl_jax.types import Insight, TrainState, Transition
+from mbrl_jax.types import Diagnostics, TrainState, Transition
 
 DOTS = 4000
 """Points of a picture at most."""
@@ -56,7 +56,7 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   out = Path(options.out) if options.out else evaluate.open_run(options).path
   outputs.check_folder(out)
   _, task, restored = evaluate.restore(options)
-  insight = task.algorithm.insight
+  diagnostics = task.algorithm.diagnostics
   rollout, seconds = task.evaluation(options.episodes, restored.state)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
   key = evaluate.episodes_key(options.seed)
@@ -66,18 +66,18 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
     console.print(f"of {len(task.seeds)} seeds the first is diagnosed", markup=False)
   (out / "plots").mkdir(parents=True, exist_ok=True)
   written: list[Path] = []
-  if insight.dynamics is None:
+  if diagnostics.dynamics is None:
     console.print(f"{task.settings['algo']} has no model", markup=False)
   else:
-    written += _model(options, insight, state, episodes, out, console)
-  if insight.planned is None:
+    written += _model(options, diagnostics, state, episodes, out, console)
+  if diagnostics.planned is None:
     console.print(f"{task.settings['algo']} does not plan", markup=False)
   else:
     written += _plans(options, task, state, out, console)
-  if insight.q is None:
+  if diagnostics.q is None:
     console.print(f"{task.settings['algo']} has no critic", markup=False)
   else:
-    written += _critic(insight, state, episodes, out, console)
+    written += _critic(diagnostics, state, episodes, out, console)
   for path in written:
     console.print(f"wrote {path}", markup=False)
   return 0
@@ -85,21 +85,21 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
 
 def _model(
   options: flags.FlagValues,
-  insight: Insight,
+  diagnostics: Diagnostics,
   state: TrainState,
   episodes: Transition,
   out: Path,
   console: Console,
 ) -> list[Path]:
   """Measures and draws the model's error and its calibration."""
-  horizon = min(options.horizon, int(diagnostics.lengths(episodes).max()))
+  horizon = min(options.horizon, int(measurements.lengths(episodes).max()))
   key = stream_key("diagnosis of the model", options.seed)
-  params = insight.params(state)
-  asked = (insight.dynamics, params, episodes, horizon, options.starts, key)
-  predicted, truth = diagnostics.predict(*asked)
+  params = diagnostics.params(state)
+  asked = (diagnostics.dynamics, params, episodes, horizon, options.starts, key)
+  predicted, truth = measurements.predict(*asked)
   scale = np.asarray(episodes.obs).reshape(-1, truth.shape[-1]).std(0)
-  errors = diagnostics.model_errors(predicted, truth, scale)
-  covered = diagnostics.coverage(predicted[:, 0], truth[:, 0])
+  errors = measurements.model_errors(predicted, truth, scale)
+  covered = measurements.coverage(predicted[:, 0], truth[:, 0])
   console.print(
     f"model error, in deviations: {errors.median[0]:.3g} after one step, "
     f"{errors.median[-1]:.3g} after {horizon} (medians of {errors.starts} starts)",
@@ -110,7 +110,9 @@ def _model(
   return _write_model(out, errors, covered)
 
 
-def _write_model(out: Path, errors: diagnostics.ModelErrors, covered: np.ndarray) -> list[Path]:
+def _write_model(
+  out: Path, errors: measurements.ModelErrors, covered: np.ndarray
+) -> list[Path]:
   """Writes and draws the model's errors ``[H]`` and what its intervals hold ``[L]``."""
   steps = np.arange(1, len(errors.median) + 1)
   rows = zip(steps, errors.median, errors.upper, strict=True)
@@ -119,7 +121,7 @@ def _write_model(out: Path, errors: diagnostics.ModelErrors, covered: np.ndarray
     _write(
       out / "diagnosis_calibration.csv",
       ("expected", "observed"),
-      zip(diagnostics.LEVELS, covered, strict=True),
+      zip(measurements.LEVELS, covered, strict=True),
     ),
   ]
 
@@ -131,7 +133,7 @@ def _write_model(out: Path, errors: diagnostics.ModelErrors, covered: np.ndarray
 
   def calibration(axes: Axes) -> None:
     axes.plot([0, 1], [0, 1], color="0.6", label="exact")
-    axes.plot(diagnostics.LEVELS, covered, "o-", color=plots.COLOURS[0], label="one step")
+    axes.plot(measurements.LEVELS, covered, "o-", color=plots.COLOURS[0], label="one step")
     axes.set(xlabel="share of the particles in an interval", ylabel="share of what happened")
 
   return [
@@ -148,7 +150,7 @@ def _plans(
   asked = {"episodes": min(options.episodes, PLANNED), "starts": options.starts}
   key = stream_key("diagnosis of the plans", options.seed)
   try:
-    found = diagnostics.plans(task.algorithm, task.env, state, key=key, **asked)
+    found = measurements.plans(task.algorithm, task.env, state, key=key, **asked)
   except ValueError as error:
     console.print(f"plans: {error}", markup=False)
     return []
@@ -180,14 +182,14 @@ def _plans(
 
 
 def _critic(
-  insight: Insight,
+  diagnostics: Diagnostics,
   state: TrainState,
   episodes: Transition,
   out: Path,
   console: Console,
 ) -> list[Path]:
   """Measures and draws the bias of the critic."""
-  found = diagnostics.critic(insight, state, episodes)
+  found = measurements.critic(diagnostics, state, episodes)
   bias = float(np.mean(found.expected - found.followed))
   console.print(
     f"critic: expects {found.expected.mean():.4g}, {found.followed.mean():.4g} followed, bias "

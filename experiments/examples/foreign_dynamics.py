@@ -70,7 +70,7 @@ def reach(steps: int = 60, samples: int = 32) -> tuple[float, float]:
   reward = lambda obs, action, next_obs: height(next_obs) - 0.01 * jnp.sum(next_obs[2:] ** 2)
   dynamics = mjx_dynamics(model, reward=reward, substeps=4)  # obs is [positions, velocities]
   low, high = model.actuator_ctrlrange.T
-  search, evaluate = mppi(samples, effective=0.1), make_evaluate(dynamics)
+  search, evaluate = mppi(samples, ess_fraction=0.1), make_evaluate(dynamics)
   planner = make_planner(
     search, evaluate, horizon=12, knots=4, action_low=low, action_high=high, iterations=2
   )

@@ -39,7 +39,9 @@ def make(dynamics: Dynamics, over_models: risk.Risk, samples: int) -> Planner:
   """Makes the planner."""
   evaluate = make_evaluate(dynamics, risk=over_models)
   sizes = {"horizon": 15, "iterations": 3}
-  search = icem(samples, decay=1.0)  # equal populations: MJX is compiled once, not three times
+  search = icem(
+    samples, sample_decay=1.0
+  )  # equal populations: MJX is compiled once, not three times
   return make_planner(search, evaluate, action_low=[-1.0], action_high=[1.0], **sizes)
 
 

@@ -26,7 +26,7 @@ SEEDS = 8
 def make_sweep(env: Env, steps: int = 100, samples: int = 64) -> Callable:
   """Makes `sweep(temperatures [S], keys [B]) -> returns [S, B]`, compiled at its first call."""
   planner = make_planner(
-    mppi(samples, effective=0.0),  # 0: the temperature is given, not found
+    mppi(samples, ess_fraction=0.0),  # 0: the temperature is given, not found
     make_evaluate(env_dynamics(env)),
     horizon=30,
     action_low=env.spec.action_low,

@@ -40,7 +40,7 @@ from experiments.command_line.flag_error import flag_error
 from experiments.plan import control, results
 from experiments.plan import options as planning_options
 from experiments.plan.options import build, check, more_help
-from experiments.plan.session import Episode, Session
+from experiments.plan.session import EpisodeResult, Session
 from experiments.plan.setup import Setup, make_search
 from mbrl_jax.ops.validate import between
 from mbrl_jax.runtime.rendering import viewer as window
@@ -87,7 +87,7 @@ class Outcome(NamedTuple):
     timing: how fast it went, see ``report.timing``.
   """
 
-  episode: Episode
+  episode: EpisodeResult
   returns: list[float]
   timing: dict[str, Any]
 
@@ -207,7 +207,11 @@ def _scan(call: Call) -> Outcome:
     rollout, seconds = control.compile_episode(functions, call.steps, call.key(1))
   call.out.mkdir(parents=True, exist_ok=True)
   call.console.print(f"compiled the episode in {seconds:.1f} s")
-  table, returns, episode = Table(call.out / "plan.csv"), [], Episode(None, np.zeros(0), False)
+  table, returns, episode = (
+    Table(call.out / "plan.csv"),
+    [],
+    EpisodeResult(None, np.zeros(0), False),
+  )
   busy = 0.0
   for number in range(1, options.episodes + 1):
     if call.interrupt:
@@ -215,7 +219,7 @@ def _scan(call: Call) -> Outcome:
     begun = time.perf_counter()
     moments = jax.device_get(rollout(call.key(number)))
     busy += time.perf_counter() - begun
-    episode = Episode(control.finish(moments), np.zeros(0), True)
+    episode = EpisodeResult(control.finish(moments), np.zeros(0), True)
     _write_rows(table, number, episode.moments, dt)
     returns.append(float(np.sum(episode.moments.reward, dtype=np.float64)))
     call.console.print(f"episode {number} | return {returns[-1]:9.2f}", markup=False)

@@ -11,7 +11,7 @@ import numpy as np
 from experiments.analysis import pictures
 from experiments.plan.control import Moment
 from mbrl_jax.runtime.rendering import plots, video
-from mbrl_jax.runtime.rendering.plan_overlay import Traces
+from mbrl_jax.runtime.rendering.plan_overlay import PlanOverlay
 from mbrl_jax.runtime.storage import files
 from mbrl_jax.runtime.storage.csv_log import finite
 from mbrl_jax.types import Env
@@ -77,7 +77,7 @@ def film(path: Path, env: Env, moments: Moment, title: str, trace: str | None) -
   shown = jax.tree.map(lambda values: values[::stride], moments)
   traces = None
   if shown.trace_poses.shape[1] > 1:
-    traces = Traces(shown.trace_poses, shown.trace_returns, trace)
+    traces = PlanOverlay(shown.trace_poses, shown.trace_returns, trace)
   frames = video.render(
     env, shown.pose, title=title, captions=captions[::stride], traces=traces
   )

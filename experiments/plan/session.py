@@ -35,7 +35,7 @@ KEPT = 100_000
 """Control steps whose planning times are kept for the quantiles."""
 
 
-class Episode(NamedTuple):
+class EpisodeResult(NamedTuple):
   """A finished or interrupted episode.
 
   Attributes:
@@ -103,9 +103,9 @@ class Session:
     self._recent: collections.deque[float] = collections.deque(maxlen=RECENT)
     self._begun = self._news = self._due = time.perf_counter()
 
-  def run(self, episodes: int, key_of: Callable[[int], Any]) -> Episode:
+  def run(self, episodes: int, key_of: Callable[[int], Any]) -> EpisodeResult:
     """Runs episodes, for ever where ``episodes`` is 0; returns the last with any step."""
-    last, number, done = Episode(None, np.zeros(0), False), 0, 0
+    last, number, done = EpisodeResult(None, np.zeros(0), False), 0, 0
     while not self._stopped() and (not episodes or done < episodes):
       number += 1
       begun, steps, busy = time.perf_counter(), self.steps, self.busy
@@ -119,7 +119,7 @@ class Session:
         self._report(number, total, time.perf_counter() - begun, rate)
     return last
 
-  def _episode(self, number: int, key: Any) -> Episode:
+  def _episode(self, number: int, key: Any) -> EpisodeResult:
     state, plan_state = self._control.start(key)
     plan_state = with_floats(plan_state, self._tuned)
     moments: list[Moment] = []
@@ -139,7 +139,7 @@ class Session:
         break
     complete = bool(moments) and (len(moments) == self._length or bool(now.terminated))
     stacked = jax.tree.map(lambda *x: np.stack(x), *moments) if moments else None
-    return Episode(stacked and finish(stacked), np.array(seconds), complete)
+    return EpisodeResult(stacked and finish(stacked), np.array(seconds), complete)
 
   def _step(self, state: Any, before: Any, key: Any, traces: Any) -> tuple:
     """Takes one control step and times what a robot would have to wait for."""

@@ -30,7 +30,7 @@ def load() -> Any:
   return ray
 
 
-class Task:
+class RayRun:
   """One run."""
 
   def __init__(self, ray: Any, reference: Any):
@@ -82,11 +82,11 @@ class RayTasks:
     # Made here, so that Ray sends the function itself: its workers need not import us.
     self._remote = self._ray.remote(num_cpus=1, max_retries=0)(_make_work())
 
-  def start(self, command: Sequence[str], log: Path) -> Task:
+  def start(self, command: Sequence[str], log: Path) -> RayRun:
     """Submits a run."""
     # Ray hides accelerators and most cores from its workers; a run shall see what we see.
     arguments = (list(command), str(log.absolute()), self._variables, os.getcwd())
-    return Task(self._ray, self._remote.remote(*arguments))
+    return RayRun(self._ray, self._remote.remote(*arguments))
 
   def close(self) -> None:
     """Ends Ray."""

@@ -29,21 +29,21 @@ import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts import replay
 from mbrl_jax.algorithms.parts.lookahead import (
-  Belief,
   LookaheadConfig,
-  LookaheadTuning,
+  LookaheadHyperparams,
+  PlannerParams,
   make_guided_planner,
-  make_tuning,
+  make_hyperparams,
 )
 from mbrl_jax.algorithms.parts.plan_or_follow import fresh_plans, plan_or_follow
 from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action
 from mbrl_jax.algorithms.parts.world_model import (
-  World,
-  WorldConfig,
-  WorldState,
+  WorldModel,
+  WorldModelConfig,
+  WorldModelState,
   elite_params,
   fitted,
-  make_world,
+  make_world_model,
 )
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
@@ -52,8 +52,8 @@ from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import (
   Algorithm,
   Array,
+  Diagnostics,
   EnvSpec,
-  Insight,
   Key,
   Metrics,
   Params,
@@ -85,7 +85,7 @@ class Config(replay.ReplayConfig):
   step_size: float = 0.1
   noise: float = 0.1
   evaluate: str = "planner"
-  world: WorldConfig = field(default_factory=WorldConfig)
+  world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
   lookahead: LookaheadConfig = field(default_factory=lambda: LookaheadConfig(horizon=15))
 
 
@@ -93,8 +93,8 @@ class ActParams(NamedTuple):
   """What acting needs.
 
   Attributes:
-    world: parameters of the elites.
-    tuning: numbers of the planner.
+    world_model: parameters of the elites.
+    hyperparams: numbers of the planner.
     ars: random search: the policy that was last moved, and the directions on trial.
     round: how often it was moved, ``[]`` int32.
     fresh: the state of the planner with which every episode begins.
@@ -102,8 +102,8 @@ class ActParams(NamedTuple):
     greedy: whether this is an evaluation, ``[]`` bool: the policy is the one last moved.
   """
 
-  world: Params
-  tuning: LookaheadTuning
+  world_model: Params
+  hyperparams: LookaheadHyperparams
   ars: ARSState
   round: Array
   fresh: PlanState
@@ -143,9 +143,9 @@ class Learn(NamedTuple):
     returns: of the trials that are done ``[N, 2]``.
     booked: which those are, ``[N, 2]`` bool.
     total: rewards of the episodes so far, one for each environment.
-    world: the ensemble's.
+    world_model: the ensemble's.
     buffer: transitions.
-    tuning: numbers of the planner.
+    hyperparams: numbers of the planner.
     fresh: see ``ActParams``.
     metrics: of the last move.
   """
@@ -155,9 +155,9 @@ class Learn(NamedTuple):
   returns: Array
   booked: Array
   total: Array
-  world: WorldState
+  world_model: WorldModelState
   buffer: ring.Ring
-  tuning: LookaheadTuning
+  hyperparams: LookaheadHyperparams
   fresh: PlanState
   metrics: Metrics
 
@@ -168,7 +168,7 @@ class _Parts(NamedTuple):
   spec: EnvSpec
   config: Config
   ars: ARS
-  world: World
+  world_model: WorldModel
   planner: Planner
 
 
@@ -191,10 +191,10 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
     step_size=config.step_size,
     noise=config.noise,
   )
-  world = make_world(spec, config.world)
-  policy = lambda belief, obs, key: ars.act(belief.actor, spec.encode(obs))
-  planner = make_guided_planner(spec, config.lookahead, world, policy)
-  parts = _Parts(spec, config, ars, world, planner)
+  world_model = make_world_model(spec, config.world_model)
+  policy = lambda planner_params, obs, key: ars.act(planner_params.actor, spec.encode(obs))
+  planner = make_guided_planner(spec, config.lookahead, world_model, policy)
+  parts = _Parts(spec, config, ars, world_model, planner)
   return Algorithm(
     init=lambda key, envs=1: _init(parts, key, envs),
     params=_params,
@@ -206,9 +206,9 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
     budget=budget,
     deploy=_deploy,
     plans=config.evaluate == "planner",
-    insight=Insight(
-      world.dynamics,
-      lambda state: elite_params(state.learn.world),
+    diagnostics=Diagnostics(
+      world_model.dynamics,
+      lambda state: elite_params(state.learn.world_model),
       planned=lambda carry: carry.plan,
     ),
   )
@@ -217,9 +217,9 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
 def _params(state: TrainState) -> ActParams:
   """Returns what acting needs."""
   learn = state.learn
-  elites, ready = elite_params(learn.world), fitted(learn.world)
+  elites, ready = elite_params(learn.world_model), fitted(learn.world_model)
   no = jnp.zeros((), bool)
-  return ActParams(elites, learn.tuning, learn.ars, learn.round, learn.fresh, ready, no)
+  return ActParams(elites, learn.hyperparams, learn.ars, learn.round, learn.fresh, ready, no)
 
 
 def _deploy(params: ActParams) -> tuple[ActParams, Carry]:
@@ -242,9 +242,9 @@ def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
     returns=returns,
     booked=jnp.zeros(returns.shape, bool),
     total=jnp.zeros(envs),
-    world=parts.world.init(world_key),
+    world_model=parts.world_model.init(world_key),
     buffer=replay.empty(config, parts.spec),
-    tuning=make_tuning(config.lookahead),
+    hyperparams=make_hyperparams(config.lookahead),
     fresh=fresh,
     metrics=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
   )
@@ -268,13 +268,15 @@ def _act(
   last = 2 * parts.config.directions - 1
   tried = parts.ars.tried(params.ars, jnp.minimum(carry.trial, last))
   choose = lambda a, b: jax.tree.map(lambda x, y: jnp.where(params.greedy, x, y), a, b)
-  belief = Belief(params.world, choose(params.ars.policy, tried), (), params.tuning)
+  planner_params = PlannerParams(
+    params.world_model, choose(params.ars.policy, tried), (), params.hyperparams
+  )
   by_policy = params.greedy & (parts.config.evaluate == "policy")
-  alone = parts.ars.act(belief.actor, parts.spec.encode(obs))
+  alone = parts.ars.act(planner_params.actor, parts.spec.encode(obs))
   random = (carry.random > 0) | ~params.ready
   followed = jnp.where(by_policy, alone, uniform_action(parts.spec, random_key))
   action, plan, info = plan_or_follow(
-    parts.planner, random | by_policy, followed, belief, obs, carry.plan, plan_key
+    parts.planner, random | by_policy, followed, planner_params, obs, carry.plan, plan_key
   )
   info["random"] = random.astype(jnp.float32)
   carry = carry._replace(
@@ -334,7 +336,7 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   fit_key, key = jax.random.split(state.key)
   learn = state.learn
   begun = (state.steps >= parts.config.init_steps) & (learn.buffer.size > 0)
-  epochs = jnp.where(begun, parts.config.world.epochs, 0)
-  world, report = parts.world.fit(learn.world, learn.buffer, fit_key, epochs)
+  epochs = jnp.where(begun, parts.config.world_model.epochs, 0)
+  world_model, report = parts.world_model.fit(learn.world_model, learn.buffer, fit_key, epochs)
   metrics = {**learn.metrics, **report, "ran": begun.astype(jnp.float32)}
-  return state._replace(learn=learn._replace(world=world), key=key), metrics
+  return state._replace(learn=learn._replace(world_model=world_model), key=key), metrics

@@ -19,9 +19,9 @@ Planning".
 
 Deviations: this is the paper's M-DeMoRL, elite fractions and ``D_MPC``. The released code
 weighs exponentially and never fills ``D_MPC``, as ``lookahead.utility=exponential`` and
-``ratio=1`` do here. Both begin with uniform actions; the released code plans with untrained
-nets from the first step. Offline the actor-critic is plain SAC, where LOOP's authors take
-learners that are made for it (from memory). See ``lookahead`` for the planner's.
+``real_ratio=1`` do here. Both begin with uniform actions; the released code plans with
+untrained nets from the first step. Offline the actor-critic is plain SAC, where LOOP's
+authors take learners that are made for it (from memory). See ``lookahead`` for the planner's.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ from mbrl_jax.algorithms.parts.actor_critic import (
   no_metrics,
 )
 from mbrl_jax.algorithms.parts.lookahead import (
-  Belief,
   LookaheadConfig,
-  LookaheadTuning,
+  LookaheadHyperparams,
+  PlannerParams,
+  make_hyperparams,
   make_lookahead,
-  make_tuning,
 )
 from mbrl_jax.algorithms.parts.model_rollouts import imagine
 from mbrl_jax.algorithms.parts.plan_or_follow import (
@@ -57,12 +57,12 @@ from mbrl_jax.algorithms.parts.plan_or_follow import (
 )
 from mbrl_jax.algorithms.parts.warm_up import actions_left
 from mbrl_jax.algorithms.parts.world_model import (
-  World,
-  WorldConfig,
-  WorldState,
+  WorldModel,
+  WorldModelConfig,
+  WorldModelState,
   elite_params,
   fitted,
-  make_world,
+  make_world_model,
 )
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
@@ -71,8 +71,8 @@ from mbrl_jax.ops.validate import ArgumentError, between, choice, positive
 from mbrl_jax.types import (
   Algorithm,
   Array,
+  Diagnostics,
   EnvSpec,
-  Insight,
   Key,
   Metrics,
   Planner,
@@ -91,20 +91,20 @@ class Config(replay.ReplayConfig):
   compiled call.
 
   Attributes:
-    imagined: planned transitions kept.
-    ratio: share of real transitions in a batch.
+    model_buffer_size: planned transitions kept.
+    real_ratio: share of real transitions in a batch.
     evaluate: what acts in evaluations: policy or planner.
     dataset: file of transitions to learn from instead of the run's own, see
-      runtime.dataset; empty: none. It needs ratio=1.
+      runtime.dataset; empty: none. It needs real_ratio=1.
     agent, world, lookahead: see their classes.
   """
 
-  imagined: int = 50_000
-  ratio: float = 0.5
+  model_buffer_size: int = 50_000
+  real_ratio: float = 0.5
   evaluate: str = "policy"
   dataset: str = ""
   agent: AgentConfig = field(default_factory=lambda: AgentConfig(learning_rate=1e-3))
-  world: WorldConfig = field(default_factory=WorldConfig)
+  world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
   lookahead: LookaheadConfig = field(default_factory=LookaheadConfig)
 
 
@@ -112,7 +112,7 @@ class Config(replay.ReplayConfig):
 class LoopConfig(Config):
   """LOOP; see M-DeMoRL's fields."""
 
-  ratio: float = 1.0
+  real_ratio: float = 1.0
   evaluate: str = "planner"
   lookahead: LookaheadConfig = field(
     default_factory=lambda: LookaheadConfig(utility="exponential")
@@ -123,13 +123,13 @@ class ActParams(NamedTuple):
   """What acting needs.
 
   Attributes:
-    belief: what the planner plans with, and the policy.
+    planner_params: what the planner plans with, and the policy.
     fresh: the state of the planner with which every episode begins.
     ready: whether there is anything to plan with, ``[]`` bool; until then actions are uniform.
     greedy: whether this is an evaluation, ``[]`` bool.
   """
 
-  belief: Belief
+  planner_params: PlannerParams
   fresh: PlanState
   ready: Array
   greedy: Array
@@ -152,23 +152,23 @@ class Learn(NamedTuple):
 
   Attributes:
     sac: the actor-critic's state.
-    world: the ensemble's.
+    world_model: the ensemble's.
     real: ``D_ENV``.
     planned: ``D_MPC``.
     waiting: plans that have not been rolled out into ``D_MPC``.
-    ratio: share of real transitions in a batch, ``[]``.
-    tuning: numbers of the planner.
+    real_ratio: share of real transitions in a batch, ``[]``.
+    hyperparams: numbers of the planner.
     fresh: see ``ActParams``.
     metrics: of the latest gradient step of the actor-critic.
   """
 
   sac: SACState
-  world: WorldState
+  world_model: WorldModelState
   real: ring.Ring
   planned: ring.Ring
   waiting: ring.Ring
-  ratio: Array
-  tuning: LookaheadTuning
+  real_ratio: Array
+  hyperparams: LookaheadHyperparams
   fresh: PlanState
   metrics: Metrics
 
@@ -179,7 +179,7 @@ class _Parts(NamedTuple):
   spec: EnvSpec
   config: Config
   agent: Agent
-  world: World
+  world_model: WorldModel
   planner: Planner
 
 
@@ -192,21 +192,24 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
       unknown names.
   """
   budget = replay.counted_in_steps(config, config.agent.batch_size)
-  positive(imagined=config.imagined)
-  between(0.0, 1.0, ratio=config.ratio)
+  positive(model_buffer_size=config.model_buffer_size)
+  between(0.0, 1.0, real_ratio=config.real_ratio)
   choice("evaluate", config.evaluate, ("policy", "planner"))
-  if config.dataset and config.ratio < 1:
+  if config.dataset and config.real_ratio < 1:
     raise ArgumentError(
       "dataset",
       config.dataset,
       "needs {}, not {}: offline nothing is planned in training, so there are no planned "
       "transitions.",
-      ("ratio", 1),
-      ("ratio", config.ratio),
+      ("real_ratio", 1),
+      ("real_ratio", config.real_ratio),
     )
-  agent, world = make_agent(spec, config.agent), make_world(spec, config.world)
-  planner = make_lookahead(spec, config.lookahead, agent, world)
-  parts = _Parts(spec, config, agent, world, planner)
+  agent, world_model = (
+    make_agent(spec, config.agent),
+    make_world_model(spec, config.world_model),
+  )
+  planner = make_lookahead(spec, config.lookahead, agent, world_model)
+  parts = _Parts(spec, config, agent, world_model, planner)
   return Algorithm(
     init=lambda key, envs=1: _init(parts, key, envs),
     params=lambda state: _params(config, state),
@@ -218,9 +221,9 @@ def make_demorl(spec: EnvSpec, config: Config) -> Algorithm:
     budget=budget,
     deploy=_deploy,
     plans=config.evaluate == "planner",
-    insight=Insight(
-      world.dynamics,
-      lambda state: elite_params(state.learn.world),
+    diagnostics=Diagnostics(
+      world_model.dynamics,
+      lambda state: elite_params(state.learn.world_model),
       critic(spec, agent),
       agent.discount,
       lambda carry: carry.plan,
@@ -248,17 +251,17 @@ def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
   config, spec, horizon = parts.config, parts.spec, parts.config.lookahead.horizon
   blank = replay.blank_transition(spec)
   sac_key, world_key, key = jax.random.split(key, 3)
-  sac, world = parts.agent.init(sac_key), parts.world.init(world_key)
+  sac, world_model = parts.agent.init(sac_key), parts.world_model.init(world_key)
   plan = Planned(blank.obs, jnp.zeros((horizon, spec.action_dim)))
   fresh = parts.planner.init()
   learn = Learn(
     sac=sac,
-    world=world,
+    world_model=world_model,
     real=replay.empty(config, spec),
-    planned=ring.init(config.imagined, blank, counted=True),
-    waiting=ring.init(max(envs, spec.episode_length) if config.ratio < 1 else 1, plan),
-    ratio=jnp.asarray(config.ratio, jnp.float32),
-    tuning=make_tuning(config.lookahead, config.agent.discount),
+    planned=ring.init(config.model_buffer_size, blank, counted=True),
+    waiting=ring.init(max(envs, spec.episode_length) if config.real_ratio < 1 else 1, plan),
+    real_ratio=jnp.asarray(config.real_ratio, jnp.float32),
+    hyperparams=make_hyperparams(config.lookahead, config.agent.discount),
     fresh=fresh,
     metrics=no_metrics(parts.agent, sac, blank, config.agent.batch_size),
   )
@@ -270,9 +273,11 @@ def _params(config: Config, state: TrainState) -> ActParams:
   """Returns what acting needs; nobody plans with a model that is not fitted."""
   learn = state.learn
   nets = learn.sac.nets
-  belief = Belief(elite_params(learn.world), nets.actor, nets.critics, learn.tuning)
-  ready = jnp.ones((), bool) if config.dataset else fitted(learn.world)
-  return ActParams(belief, learn.fresh, ready, jnp.zeros((), bool))
+  planner_params = PlannerParams(
+    elite_params(learn.world_model), nets.actor, nets.critics, learn.hyperparams
+  )
+  ready = jnp.ones((), bool) if config.dataset else fitted(learn.world_model)
+  return ActParams(planner_params, learn.fresh, ready, jnp.zeros((), bool))
 
 
 def _deploy(params: ActParams) -> tuple[ActParams, PlanCarry]:
@@ -286,7 +291,7 @@ def _act(
 ) -> tuple[Array, PlanCarry, Metrics]:
   """Takes the policy's action, uniform at first, or the planner's."""
   policy_key, plan_key = jax.random.split(key)
-  policy = PolicyParams(params.belief.actor, params.greedy)
+  policy = PolicyParams(params.planner_params.actor, params.greedy)
   left = jnp.maximum(carry.random, jnp.where(params.ready, 0, 1))
   chosen, random, info = parts.agent.act(policy, left, obs, policy_key)
   by_policy = left > 0
@@ -295,7 +300,7 @@ def _act(
   if parts.config.dataset:
     by_policy |= ~params.greedy
   action, plan, of_plan = plan_or_follow(
-    parts.planner, by_policy, chosen, params.belief, obs, carry.plan, plan_key
+    parts.planner, by_policy, chosen, params.planner_params, obs, carry.plan, plan_key
   )
   return action, PlanCarry(plan, random), {**info, **of_plan}
 
@@ -305,7 +310,7 @@ def _observe(config: Config, state: TrainState, transitions: Transition) -> Trai
   learn = state.learn
   if not config.dataset:
     learn = learn._replace(real=ring.add_batch(learn.real, transitions))
-  if config.ratio < 1:
+  if config.real_ratio < 1:
     made = Planned(transitions.obs, state.carry.plan.plan)
     learn = learn._replace(waiting=ring.add_batch(learn.waiting, made))
   return state._replace(learn=learn)
@@ -317,13 +322,15 @@ def _learn(parts: _Parts, state: TrainState, steps: int) -> TrainState:
   key, update_key, roll_key = jax.random.split(state.key, 3)
   begun = _begun(config, state)
   planned, waiting = learn.planned, learn.waiting
-  if config.ratio < 1:
+  if config.real_ratio < 1:
     planned, waiting = _roll_out(parts, learn, begun, steps, roll_key)
   sac, metrics = parts.agent.update(
     learn.sac,
-    lambda key: ring.sample_two(learn.real, planned, key, config.agent.batch_size, learn.ratio),
+    lambda key: ring.sample_two(
+      learn.real, planned, key, config.agent.batch_size, learn.real_ratio
+    ),
     update_key,
-    begun & ((planned.size > 0) | (learn.ratio >= 1)),
+    begun & ((planned.size > 0) | (learn.real_ratio >= 1)),
     state.steps,
     steps,
   )
@@ -341,7 +348,7 @@ def _roll_out(
   parts: _Parts, learn: Learn, begun: Array, steps: int, key: Key
 ) -> tuple[ring.Ring, ring.Ring]:
   """Rolls the oldest ``steps`` plans that wait out, in each elite, and drops them."""
-  elites, waiting = parts.world.dynamics.slices, learn.waiting
+  elites, waiting = parts.world_model.dynamics.slices, learn.waiting
   rows = (waiting.cursor - waiting.size + jnp.arange(steps)) % waiting.capacity
   made: Planned = jax.tree.map(lambda x: x[rows], waiting.data)
   # a plan from an observation that was not finite is not among them
@@ -349,11 +356,11 @@ def _roll_out(
   starts = jnp.where(known, made.obs, jnp.nan)
   whose = jnp.tile(jnp.arange(steps), elites)  # each elite rolls all of them out
   planned = imagine(
-    parts.world.dynamics,
-    elite_params(learn.world),
+    parts.world_model.dynamics,
+    elite_params(learn.world_model),
     starts[whose],
     lambda t, row, obs, key: made.plan[whose[row], t],
-    jnp.where(begun & fitted(learn.world), parts.config.lookahead.horizon, 0),
+    jnp.where(begun & fitted(learn.world_model), parts.config.lookahead.horizon, 0),
     key,
     store=ring.add_many,
     carry=learn.planned,
@@ -366,12 +373,12 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   """Fits the ensemble, from the end of the random steps on."""
   fit_key, key = jax.random.split(state.key)
   learn, begun = state.learn, _begun(parts.config, state)
-  epochs = jnp.where(begun, parts.config.world.epochs, 0)
-  world, report = parts.world.fit(learn.world, learn.real, fit_key, epochs)
+  epochs = jnp.where(begun, parts.config.world_model.epochs, 0)
+  world_model, report = parts.world_model.fit(learn.world_model, learn.real, fit_key, epochs)
   metrics = {
     **learn.metrics,
     **report,
     "nonfinite_imagined": learn.planned.dropped,
     "ran": begun.astype(jnp.float32),
   }
-  return state._replace(learn=learn._replace(world=world), key=key), metrics
+  return state._replace(learn=learn._replace(world_model=world_model), key=key), metrics

@@ -3,7 +3,7 @@
 Every ``update_every`` environment steps the ensemble is fitted to all real transitions, and
 the policy is rolled out from many of their states into a second buffer. For each environment
 step the actor-critic takes ``agent.updates_per_step`` gradient steps on batches of which the
-share ``ratio_schedule`` is real. Both schedules count epochs of ``epoch_length`` steps and
+share ``real_ratio_schedule`` is real. Both schedules count epochs of ``epoch_length`` steps and
 are data: no change of theirs compiles anything.
 
 Source: Janner et al. 2019, "When to Trust Your Model: Model-Based Policy Optimization", and the
@@ -39,12 +39,12 @@ from mbrl_jax.algorithms.parts.model_rollouts import imagine
 from mbrl_jax.algorithms.parts.schedule import at_epoch, check_schedule, floor_at_epoch
 from mbrl_jax.algorithms.parts.warm_up import actions_left
 from mbrl_jax.algorithms.parts.world_model import (
-  World,
-  WorldConfig,
-  WorldState,
+  WorldModel,
+  WorldModelConfig,
+  WorldModelState,
   elite_params,
   fitted,
-  make_world,
+  make_world_model,
 )
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
@@ -53,8 +53,8 @@ from mbrl_jax.ops.validate import ArgumentError, positive
 from mbrl_jax.types import (
   Algorithm,
   Array,
+  Diagnostics,
   EnvSpec,
-  Insight,
   Key,
   Metrics,
   Params,
@@ -70,22 +70,23 @@ class Config(replay.ReplayConfig):
   Attributes:
     epoch_length: environment steps that the schedules count as one epoch.
     fit_until: epoch after which the model is fitted no more, once it has been; -1: never.
-    rollouts: start states of the rollouts after each fit, a multiple of world.elites.
+    rollout_batch_size: start states of the rollouts after each fit, a multiple of
+      world_model.elites.
     rollout_schedule: length of the rollouts over epochs, rounded down.
-    ratio_schedule: share of real transitions in a batch over epochs; 1: no model.
+    real_ratio_schedule: share of real transitions in a batch over epochs; 1: no model.
     retain_epochs: epochs for which rollouts are kept.
-    agent, world: see their classes.
+    agent, world_model: see their classes.
   """
 
   init_steps: int = 5000
   epoch_length: int = 1000
   fit_until: int = -1
-  rollouts: int = 100_000
+  rollout_batch_size: int = 100_000
   rollout_schedule: tuple[float, ...] = (20, 150, 1, 1)
-  ratio_schedule: tuple[float, ...] = (0, 1, 0.05, 0.05)
+  real_ratio_schedule: tuple[float, ...] = (0, 1, 0.05, 0.05)
   retain_epochs: int = 1
   agent: AgentConfig = field(default_factory=lambda: AgentConfig(updates_per_step=20))
-  world: WorldConfig = field(default_factory=WorldConfig)
+  world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
 
 
 class Learn(NamedTuple):
@@ -93,21 +94,21 @@ class Learn(NamedTuple):
 
   Attributes:
     sac: the actor-critic's state.
-    world: the ensemble's.
+    world_model: the ensemble's.
     real: transitions of the environment.
     model: transitions of the rollouts.
     metrics: of the latest gradient step of the actor-critic.
     run_key: stays the same all through the run; the number of an epoch is folded into it.
-    tuning: numbers of the rollouts.
+    hyperparams: numbers of the rollouts.
   """
 
   sac: SACState
-  world: WorldState
+  world_model: WorldModelState
   real: ring.Ring
   model: ring.Ring
   metrics: Metrics
   run_key: Key
-  tuning: Any
+  hyperparams: Any
 
 
 Rollouts = Callable[[Any, Any, Params, SACState, Array, Array, Key, Key], ring.Ring]
@@ -121,9 +122,9 @@ class _Parts(NamedTuple):
   spec: EnvSpec
   config: Any
   agent: Agent
-  world: World
+  world_model: WorldModel
   rollouts: Rollouts
-  tuning: Any
+  hyperparams: Any
 
 
 @in_single_precision
@@ -134,15 +135,18 @@ def make_mbpo(spec: EnvSpec, config: Config) -> Algorithm:
     ValueError: a schedule that is none, sizes that are not positive or do not fit each
       other.
   """
-  agent, world = make_agent(spec, config.agent), make_world(spec, config.world)
-  return assemble(spec, config, agent, world, branch(agent, world))
+  agent, world_model = (
+    make_agent(spec, config.agent),
+    make_world_model(spec, config.world_model),
+  )
+  return assemble(spec, config, agent, world_model, branch(agent, world_model))
 
 
-def branch(agent: Agent, world: World) -> Rollouts:
+def branch(agent: Agent, world_model: WorldModel) -> Rollouts:
   """Makes rollouts of the policy itself."""
 
   def rollouts(
-    tuning: tuple[()],
+    hyperparams: tuple[()],
     buffer: ring.Ring,
     params: Params,
     sac: SACState,
@@ -151,10 +155,10 @@ def branch(agent: Agent, world: World) -> Rollouts:
     key: Key,
     epoch_key: Key,
   ) -> ring.Ring:
-    del tuning, epoch_key
+    del hyperparams, epoch_key
     policy, none = policy_params(sac), jnp.zeros((), jnp.int32)
     return imagine(
-      world.dynamics,
+      world_model.dynamics,
       params,
       starts,
       lambda t, row, obs, key: agent.act(policy, none, obs, key)[0],
@@ -172,9 +176,9 @@ def assemble(
   spec: EnvSpec,
   config: Config,
   agent: Agent,
-  world: World,
+  world_model: WorldModel,
   rollouts: Rollouts,
-  tuning: Any = (),
+  hyperparams: Any = (),
 ) -> Algorithm:
   """Makes an algorithm that learns a policy on real and imagined transitions.
 
@@ -182,9 +186,9 @@ def assemble(
     spec: the task.
     config: MBPO's, or one with the same fields.
     agent: the actor-critic.
-    world: the ensemble.
+    world_model: the ensemble.
     rollouts: fills the buffer of imagined transitions.
-    tuning: numbers that they are handed, a tree of arrays.
+    hyperparams: numbers that they are handed, a tree of arrays.
 
   Raises:
     ValueError: see ``make_mbpo``.
@@ -193,7 +197,7 @@ def assemble(
   budget = replay.counted_in_steps(
     config, config.agent.batch_size, epoch_length=config.epoch_length
   )
-  parts = _Parts(spec, config, agent, world, rollouts, tuning)
+  parts = _Parts(spec, config, agent, world_model, rollouts, hyperparams)
   return Algorithm(
     init=lambda key, envs=1: _init(parts, key, envs),
     params=lambda state: policy_params(state.learn.sac),
@@ -205,9 +209,9 @@ def assemble(
     budget=budget,
     deploy=deploy,
     plans=False,
-    insight=Insight(
-      world.dynamics,
-      lambda state: elite_params(state.learn.world),
+    diagnostics=Diagnostics(
+      world_model.dynamics,
+      lambda state: elite_params(state.learn.world_model),
       critic(spec, agent),
       agent.discount,
     ),
@@ -221,14 +225,17 @@ def longest(config: Config) -> int:
 
 def _check(config: Config) -> None:
   """Checks the configuration, see ``make_mbpo``."""
-  names = ("epoch_length", "rollouts", "retain_epochs")
+  names = ("epoch_length", "rollout_batch_size", "retain_epochs")
   positive(**{name: getattr(config, name) for name in names})
   check_schedule("rollout_schedule", config.rollout_schedule, 1, float("inf"))
-  check_schedule("ratio_schedule", config.ratio_schedule, 0.0, 1.0)
-  if config.rollouts % config.world.elites:
+  check_schedule("real_ratio_schedule", config.real_ratio_schedule, 0.0, 1.0)
+  if config.rollout_batch_size % config.world_model.elites:
     text = "must be a multiple of {}: each elite rolls out as many as any other."
     raise ArgumentError(
-      "rollouts", config.rollouts, text, ("world.elites", config.world.elites)
+      "rollout_batch_size",
+      config.rollout_batch_size,
+      text,
+      ("world_model.elites", config.world_model.elites),
     )
 
 
@@ -238,11 +245,14 @@ def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
   sac_key, world_key, key, run_key = jax.random.split(key, 4)
   sac, blank = parts.agent.init(sac_key), replay.blank_transition(spec)
   calls = -(-config.retain_epochs * config.epoch_length // config.update_every)
-  model = ring.init(calls * longest(config) * config.rollouts, blank, counted=True)
+  model = ring.init(calls * longest(config) * config.rollout_batch_size, blank, counted=True)
   metrics = no_metrics(parts.agent, sac, blank, config.agent.batch_size)
-  world, tuning = parts.world.init(world_key), jax.tree.map(jnp.asarray, parts.tuning)
+  world_model, hyperparams = (
+    parts.world_model.init(world_key),
+    jax.tree.map(jnp.asarray, parts.hyperparams),
+  )
   real = replay.empty(config, spec)
-  learn = Learn(sac, world, real, model, metrics, run_key, tuning)
+  learn = Learn(sac, world_model, real, model, metrics, run_key, hyperparams)
   left = actions_left(config.init_steps, envs)
   return TrainState(learn, left, None, key, jnp.zeros((), jnp.int32))
 
@@ -258,7 +268,7 @@ def _learn(parts: _Parts, state: TrainState, steps: int) -> TrainState:
   config, learn = parts.config, state.learn
   key, update_key = jax.random.split(state.key)
   epoch, size = _epoch(config, state), config.agent.batch_size
-  share = floor_at_epoch(config.ratio_schedule, epoch, size) / np.float32(size)
+  share = floor_at_epoch(config.real_ratio_schedule, epoch, size) / np.float32(size)
   kept = _kept(config, state)
 
   def sample(key: Key) -> Transition:
@@ -275,16 +285,18 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   fit_key, start_key, roll_key, key = jax.random.split(state.key, 4)
   epoch = _epoch(config, state)
   begun = (state.carry == 0).all()
-  wanted = begun & (at_epoch(config.ratio_schedule, epoch) < 1)
-  fitting = (config.fit_until < 0) | (epoch < config.fit_until) | ~fitted(learn.world)
-  epochs = jnp.where(wanted & fitting, config.world.epochs, 0)
-  world, report = parts.world.fit(learn.world, learn.real, fit_key, epochs)
+  wanted = begun & (at_epoch(config.real_ratio_schedule, epoch) < 1)
+  fitting = (config.fit_until < 0) | (epoch < config.fit_until) | ~fitted(learn.world_model)
+  epochs = jnp.where(wanted & fitting, config.world_model.epochs, 0)
+  world_model, report = parts.world_model.fit(learn.world_model, learn.real, fit_key, epochs)
   length = floor_at_epoch(config.rollout_schedule, epoch)
-  starts = ring.sample(learn.real, start_key, config.rollouts).obs
-  steps = jnp.where(wanted & fitted(world), length, 0)
-  params = elite_params(world)
+  starts = ring.sample(learn.real, start_key, config.rollout_batch_size).obs
+  steps = jnp.where(wanted & fitted(world_model), length, 0)
+  params = elite_params(world_model)
   keys = roll_key, jax.random.fold_in(learn.run_key, epoch)
-  model = parts.rollouts(learn.tuning, learn.model, params, learn.sac, starts, steps, *keys)
+  model = parts.rollouts(
+    learn.hyperparams, learn.model, params, learn.sac, starts, steps, *keys
+  )
   metrics = {
     **learn.metrics,
     **report,
@@ -292,7 +304,7 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
     "nonfinite_imagined": model.dropped,
     "ran": begun.astype(jnp.float32),
   }
-  learn = learn._replace(world=world, model=model)
+  learn = learn._replace(world_model=world_model, model=model)
   return state._replace(learn=learn, key=key), metrics
 
 
@@ -304,6 +316,8 @@ def _epoch(config: Config, state: TrainState) -> Array:
 def _kept(config: Config, state: TrainState) -> Array:
   """Returns how many imagined transitions are young enough."""
   length = floor_at_epoch(config.rollout_schedule, _epoch(config, state))
-  rows = config.retain_epochs * config.epoch_length * config.rollouts  # per step of length
+  rows = (
+    config.retain_epochs * config.epoch_length * config.rollout_batch_size
+  )  # per step of length
   whole, rest = divmod(rows, config.update_every)
   return jnp.maximum(length * whole + length * rest // config.update_every, 1)

@@ -40,7 +40,7 @@ from mbrl_jax.algorithms.mopac_released import released_plan, store_all
 from mbrl_jax.algorithms.parts.actor_critic import Agent, AgentConfig, make_agent, policy_params
 from mbrl_jax.algorithms.parts.model_rollouts import imagine
 from mbrl_jax.algorithms.parts.schedule import check_schedule
-from mbrl_jax.algorithms.parts.world_model import World, make_world
+from mbrl_jax.algorithms.parts.world_model import WorldModel, make_world_model
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
@@ -53,7 +53,7 @@ from mbrl_jax.planners.utility import magnitude, softmax
 from mbrl_jax.types import Algorithm, Array, Dynamics, EnvSpec, Key, Params, State
 
 
-class Tuning(NamedTuple):
+class Hyperparams(NamedTuple):
   """Numbers that may be changed at any time; see ``Config``.
 
   Attributes:
@@ -70,7 +70,7 @@ class Config(mbpo.Config):
   """MoPAC; what is MBPO's, see there.
 
   Attributes:
-    copies: K, disturbed plans for each start state, the undisturbed one included.
+    samples: K, disturbed plans for each start state, the undisturbed one included.
     noise: their deviation, as a share of half the action range.
     temperature: lambda, in units of the spread of the returns of one start state; as_released
       has 1, in units of return, whatever this says.
@@ -78,13 +78,13 @@ class Config(mbpo.Config):
   """
 
   fit_until: int = 70
-  rollouts: int = 10_000
+  rollout_batch_size: int = 10_000
   rollout_schedule: tuple[float, ...] = (0, 500, 5, 5)
-  ratio_schedule: tuple[float, ...] = (0, 500, 0.8, 0.8)
+  real_ratio_schedule: tuple[float, ...] = (0, 500, 0.8, 0.8)
   agent: AgentConfig = field(
     default_factory=lambda: AgentConfig(updates_per_step=20, target_entropy=0.0)
   )
-  copies: int = 100
+  samples: int = 100
   noise: float = 0.5
   temperature: float = 0.5
   as_released: bool = False
@@ -95,29 +95,31 @@ def make_mopac(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes MoPAC for a task.
 
   Raises:
-    ValueError: see ``mbpo.make_mbpo``; copies, noise or temperature that are not positive.
+    ValueError: see ``mbpo.make_mbpo``; samples, noise or temperature that are not positive.
   """
-  positive(copies=config.copies, noise=config.noise, temperature=config.temperature)
+  positive(samples=config.samples, noise=config.noise, temperature=config.temperature)
   check_schedule("rollout_schedule", config.rollout_schedule, 1, float("inf"))  # of plans, too
   agent = make_agent(spec, config.agent, value=True)
-  world = make_world(spec, config.world)
-  tuning = Tuning(np.float32(config.noise), np.float32(config.temperature))
-  rollouts = improved(spec, config, agent, world)
-  return mbpo.assemble(spec, config, agent, world, rollouts, tuning)
+  world_model = make_world_model(spec, config.world_model)
+  hyperparams = Hyperparams(np.float32(config.noise), np.float32(config.temperature))
+  rollouts = improved(spec, config, agent, world_model)
+  return mbpo.assemble(spec, config, agent, world_model, rollouts, hyperparams)
 
 
-def improved(spec: EnvSpec, config: Config, agent: Agent, world: World) -> mbpo.Rollouts:
+def improved(
+  spec: EnvSpec, config: Config, agent: Agent, world_model: WorldModel
+) -> mbpo.Rollouts:
   """Makes rollouts of improved plans."""
-  horizon, dynamics = mbpo.longest(config), world.dynamics
+  horizon, dynamics = mbpo.longest(config), world_model.dynamics
   if config.as_released:
-    plan = partial(released_plan, spec, agent, dynamics, horizon, config.copies)
-    improve = lambda tuning, *args: plan(tuning.noise, *args)
+    plan = partial(released_plan, spec, agent, dynamics, horizon, config.samples)
+    improve = lambda hyperparams, *args: plan(hyperparams.noise, *args)
   else:
-    plan = partial(_improve, spec, agent, dynamics, horizon, config.copies)
+    plan = partial(_improve, spec, agent, dynamics, horizon, config.samples)
     improve = lambda *args: plan(*args[:-1])
 
   def rollouts(
-    tuning: Tuning,
+    hyperparams: Hyperparams,
     buffer: ring.Ring,
     params: Params,
     sac: SACState,
@@ -129,7 +131,7 @@ def improved(spec: EnvSpec, config: Config, agent: Agent, world: World) -> mbpo.
     plan_key, deal_key, roll_key = jax.random.split(key, 3)
     fold = lambda x: x.reshape(dynamics.slices, -1, *x.shape[1:])
     keys = [fold(split_keys(k, (len(starts),))) for k in (plan_key, epoch_key)]
-    one = partial(improve, tuning, sac, steps)
+    one = partial(improve, hyperparams, sac, steps)
     over_slices = slice_mapper(dynamics, params)
     plans = over_slices(jax.vmap(one, (None, 0, 0, 0)), fold(starts), *keys)
     plans = plans.reshape(len(starts), horizon, -1)
@@ -157,7 +159,7 @@ def _improve(
   dynamics: Dynamics,
   horizon: int,
   count: int,
-  tuning: Tuning,
+  hyperparams: Hyperparams,
   sac: SACState,
   steps: Array,
   params: Params,
@@ -169,8 +171,8 @@ def _improve(
   low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
   nominal = _policy_plan(agent, dynamics, horizon, sac, params, obs, nominal_key)
   noise = normal(noise_key, (count, *nominal.shape)).at[0].set(0.0)
-  copies = jnp.clip(nominal + tuning.noise * (high - low) / 2 * noise, low, high)
-  discount = sac.tuning.discount
+  samples = jnp.clip(nominal + hyperparams.noise * (high - low) / 2 * noise, low, high)
+  discount = sac.hyperparams.discount
 
   def terminal(params: Params, state: State, key: Key) -> Array:
     del params, key
@@ -178,7 +180,7 @@ def _improve(
 
   evaluate = make_evaluate(_stopping(dynamics, steps, discount), terminal=terminal)
   start = _Walk(obs, jnp.zeros((), jnp.int32), jnp.ones((), jnp.float32))
-  returns = evaluate(params, start, copies, score_key)
+  returns = evaluate(params, start, samples, score_key)
   usable = jnp.isfinite(returns)
   unit = magnitude(returns)  # so that squares neither overflow nor vanish
   returns = returns / unit
@@ -186,9 +188,9 @@ def _improve(
   known = jnp.maximum(usable.sum(), 1)
   mean = finite.sum() / known
   spread = jnp.sqrt(jnp.where(usable, jnp.square(finite - mean), 0.0).sum() / known)
-  scaled = (returns - jnp.max(returns)) / (tuning.temperature * jnp.maximum(spread, 1e-6))
+  scaled = (returns - jnp.max(returns)) / (hyperparams.temperature * jnp.maximum(spread, 1e-6))
   weights = softmax(jnp.where(usable, scaled, -jnp.inf))
-  plan = einsum("k,kha->ha", weights, copies)
+  plan = einsum("k,kha->ha", weights, samples)
   return jnp.where(usable.any(), plan, nominal)
 
 

@@ -44,7 +44,7 @@ def released_plan(
   agent: Agent,
   dynamics: Dynamics,
   horizon: int,
-  copies: int,
+  samples: int,
   noise: Array,
   sac: SACState,
   steps: Array,
@@ -60,7 +60,7 @@ def released_plan(
     agent: the actor-critic, with a value of states.
     dynamics: one elite's.
     horizon: rows of the plan, the longest rollout.
-    copies: ``K``.
+    samples: ``K``.
     noise: deviation as a share of half the action range, ``[]``.
     sac: the actor-critic's state.
     steps: ``H``, length of the rollouts at present, ``[]``; at most ``horizon``.
@@ -75,10 +75,14 @@ def released_plan(
   low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
   middle, half = (low + high) / 2, (high - low) / 2
   clip = lambda action: jnp.clip(action, middle - REACH * half, middle + REACH * half)
-  eps = noise * half * normal(epoch_key, (copies, horizon, len(low)))
-  policy, none, discount = policy_params(sac), jnp.zeros((), jnp.int32), sac.tuning.discount
+  eps = noise * half * normal(epoch_key, (samples, horizon, len(low)))
+  policy, none, discount = (
+    policy_params(sac),
+    jnp.zeros((), jnp.int32),
+    sac.hyperparams.discount,
+  )
   noise_key, act_key = jax.random.split(key)
-  draws = (dynamics.noise or split_keys)(noise_key, (horizon, copies))
+  draws = (dynamics.noise or split_keys)(noise_key, (horizon, samples))
 
   def advance(obs: Array, eps: Array, draw: Key, key: Key) -> tuple[Array, Array, Array]:
     action = clip(agent.act(policy, none, obs, key)[0] + eps)
@@ -94,8 +98,8 @@ def released_plan(
     total += jnp.where(moving, discount**t * reward, 0.0)
     return (obs, total), action[0]
 
-  start = (jnp.broadcast_to(obs, (copies, *obs.shape)), jnp.zeros(copies))
-  keys = split_keys(act_key, (horizon, copies))
+  start = (jnp.broadcast_to(obs, (samples, *obs.shape)), jnp.zeros(samples))
+  keys = split_keys(act_key, (horizon, samples))
   rows = (jnp.arange(horizon), jnp.swapaxes(eps, 0, 1), draws, keys)
   (ends, returns), base = jax.lax.scan(body, start, rows)
   value = jax.vmap(lambda obs: agent.sac.v(sac.target_value, spec.encode(obs)))(ends)

@@ -42,8 +42,8 @@ from mbrl_jax.types import (
   Algorithm,
   Array,
   Budget,
+  Diagnostics,
   EnvSpec,
-  Insight,
   Key,
   Metrics,
   Params,
@@ -147,7 +147,9 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
     update=lambda state: _update(spec, config, model, optimizer, state),
     budget=Budget(trials, "trials", episodes=sum(trials.values())),
     deploy=_deploy,
-    insight=Insight(dynamics, lambda state: state.learn.params, planned=lambda c: c.plan),
+    diagnostics=Diagnostics(
+      dynamics, lambda state: state.learn.params, planned=lambda c: c.plan
+    ),
     idle=lambda state: state.learn.due,  # until the fit that follows each episode
   )
 

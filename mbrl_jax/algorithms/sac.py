@@ -31,8 +31,8 @@ from mbrl_jax.learners import SACState
 from mbrl_jax.types import (
   Algorithm,
   Array,
+  Diagnostics,
   EnvSpec,
-  Insight,
   Key,
   Metrics,
   TrainState,
@@ -88,7 +88,7 @@ def make_sac_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
     budget=budget,
     deploy=deploy,
     plans=False,
-    insight=Insight(q=critic(spec, agent), discount=agent.discount),
+    diagnostics=Diagnostics(q=critic(spec, agent), discount=agent.discount),
   )
 
 

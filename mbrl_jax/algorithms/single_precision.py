@@ -23,11 +23,11 @@ def in_single_precision(
     functions = {
       name: single(getattr(algorithm, name)) for name in ("init", "reset", "act", "deploy")
     }
-    insight = algorithm.insight
-    if insight.params is not None:
-      insight = insight._replace(params=apart_from_rollout(insight.params))
-    if insight.q is not None:
-      insight = insight._replace(q=apart_from_rollout(insight.q))
+    diagnostics = algorithm.diagnostics
+    if diagnostics.params is not None:
+      diagnostics = diagnostics._replace(params=apart_from_rollout(diagnostics.params))
+    if diagnostics.q is not None:
+      diagnostics = diagnostics._replace(q=apart_from_rollout(diagnostics.q))
     preload = algorithm.preload
     if preload is not None:
       preload = preload._replace(fill=apart_from_rollout(preload.fill))
@@ -37,7 +37,7 @@ def in_single_precision(
       observe=apart_from_rollout(algorithm.observe),
       learn=apart_from_rollout(algorithm.learn),
       update=apart_from_rollout(algorithm.update),
-      insight=insight,
+      diagnostics=diagnostics,
       preload=preload,
     )
 

@@ -42,7 +42,7 @@ from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.types import Array, Key, Metrics, Params, Transition
 
 
-class SACTuning(NamedTuple):
+class SACHyperparams(NamedTuple):
   """Numbers that may change at any time, arrays ``[]`` in the state.
 
   Attributes:
@@ -82,14 +82,14 @@ class SACState(NamedTuple):
     target_critics: ``Q'``.
     target_value: ``V'``, or ``()``.
     opt_state: Adam's.
-    tuning: see ``SACTuning``.
+    hyperparams: see ``SACHyperparams``.
   """
 
   nets: Nets
   target_critics: Params
   target_value: Params
   opt_state: optax.OptState
-  tuning: SACTuning
+  hyperparams: SACHyperparams
 
 
 class SAC(NamedTuple):
@@ -107,7 +107,7 @@ class SAC(NamedTuple):
     v: ``(value_params, obs [O]) -> []``; with ``value=True`` only.
   """
 
-  init: Callable[[Key, SACTuning], SACState]
+  init: Callable[[Key, SACHyperparams], SACState]
   update: Callable[[SACState, Transition, Key], tuple[SACState, Metrics]]
   act: Callable[[Params, Array, Key, Array], Array]
   q: Callable[[Params, Array, Array], Array]
@@ -164,7 +164,7 @@ def make_sac(
     return to_bounds(squash(mean, log_std, noise)[0], low, high)
 
   return SAC(
-    init=single(lambda key, tuning: _init(nets, obs_dim, key, tuning)),
+    init=single(lambda key, hyperparams: _init(nets, obs_dim, key, hyperparams)),
     update=single(lambda state, batch, key: _update(nets, state, batch, key)),
     act=single(act),
     q=single(lambda critics, x, a: _least_q(nets, critics, x, from_bounds(a, low, high))),
@@ -172,7 +172,7 @@ def make_sac(
   )
 
 
-def _init(nets: _Nets, obs_dim: int, key: Key, tuning: SACTuning) -> SACState:
+def _init(nets: _Nets, obs_dim: int, key: Key, hyperparams: SACHyperparams) -> SACState:
   """Draws the nets; targets begin as copies."""
   actor_key, critic_key, value_key = jax.random.split(key, 3)
   obs, pair = jnp.zeros(obs_dim), jnp.zeros(obs_dim + len(nets.low))
@@ -184,9 +184,9 @@ def _init(nets: _Nets, obs_dim: int, key: Key, tuning: SACTuning) -> SACState:
     log_alpha=jnp.zeros(()),
   )
   copy = lambda tree: jax.tree.map(jnp.copy, tree)
-  tuning = SACTuning(*(jnp.asarray(x, jnp.float32) for x in tuning))
+  hyperparams = SACHyperparams(*(jnp.asarray(x, jnp.float32) for x in hyperparams))
   opt_state = optax.scale_by_adam().init(learnt)
-  return SACState(learnt, copy(learnt.critics), copy(learnt.value), opt_state, tuning)
+  return SACState(learnt, copy(learnt.critics), copy(learnt.value), opt_state, hyperparams)
 
 
 def _update(
@@ -202,7 +202,9 @@ def _update(
   sound &= metrics["nonfinite_rows"] < len(batch.reward)
   gradient = jax.tree.map(lambda x: jnp.where(sound, x, 0.0), gradient)
   steps, opt_state = optax.scale_by_adam().update(gradient, state.opt_state)
-  rate, tau = (jnp.where(sound, x, 0.0) for x in (state.tuning.learning_rate, state.tuning.tau))
+  rate, tau = (
+    jnp.where(sound, x, 0.0) for x in (state.hyperparams.learning_rate, state.hyperparams.tau)
+  )
   learnt = jax.tree.map(lambda x, step: x - rate * step, state.nets, steps)
   follow = lambda old, new: jax.tree.map(lambda a, b: a + tau * (b - a), old, new)
   metrics["nonfinite_steps"] = jnp.int32(~sound)
@@ -226,7 +228,7 @@ def _loss(
     *gaussian(nets.actor, still(learnt.actor), batch.next_obs), noise[0]
   )
   next_q = _least_q(nets, state.target_critics, batch.next_obs, next_action)
-  going_on = jnp.where(batch.terminated, 0.0, state.tuning.discount)
+  going_on = jnp.where(batch.terminated, 0.0, state.hyperparams.discount)
   target = still(batch.reward + going_on * (next_q - alpha * next_log))
   taken = from_bounds(batch.action, nets.low, nets.high)
   q = _q(nets, learnt.critics, batch.obs, taken)
@@ -235,7 +237,7 @@ def _loss(
   action, log = squash(*gaussian(nets.actor, learnt.actor, batch.obs), noise[1])
   best_q = _least_q(nets, still(learnt.critics), batch.obs, action)
   actor_loss = jnp.mean(alpha * log - best_q)
-  alpha_loss = -learnt.log_alpha * still(jnp.mean(log) + state.tuning.target_entropy)
+  alpha_loss = -learnt.log_alpha * still(jnp.mean(log) + state.hyperparams.target_entropy)
   total = q_loss + actor_loss + alpha_loss
   metrics = {
     "q": q.mean(),

@@ -51,7 +51,7 @@ def as_dynamics(
       reward is not known as a function.
   """
   if not learn_reward:
-    missing.given(reward)
+    missing.require_known(reward)
   sample = make_sampler(ensemble, propagation)
   count = draws(ensemble, propagation)
 

@@ -96,7 +96,7 @@ class GPParams(NamedTuple):
     log_lengthscale: ``[I]``, in units of the normalised inputs.
     log_variance: ``[]``, of the kernel, outputs divided by ``scale``.
     log_noise: ``[]``, of the noise variance above its floor, likewise.
-    inducing: ``[M, I]``, normalised.
+    inducing_points: ``[M, I]``, normalised.
     active: ``[M]``, 1 for the inducing points in use and 0 for the rest.
     inputs: normaliser of ``[I]``.
     scale: ``[]``, root mean square of the outputs.
@@ -106,24 +106,24 @@ class GPParams(NamedTuple):
   log_lengthscale: Array
   log_variance: Array
   log_noise: Array
-  inducing: Array
+  inducing_points: Array
   active: Array
   inputs: Normalizer
   scale: Array
   posterior: Posterior
 
 
-def make_gp(inducing: int = 200, *, jitter: float = 1e-4) -> Ensemble:
+def make_gp(inducing_points: int = 200, *, jitter: float = 1e-4) -> Ensemble:
   """Makes a sparse GP; train it with ``fit(..., batch_size=None)``.
 
   Args:
-    inducing: ``M``, number of inducing points.
+    inducing_points: ``M``, number of inducing points.
     jitter: added to the diagonal of ``K_uu``, relative to the kernel's variance.
 
   Raises:
     ValueError: if an argument is not positive.
   """
-  positive(inducing=inducing, jitter=jitter)
+  positive(inducing_points=inducing_points, jitter=jitter)
 
   def loss(params, inputs, targets, weights):
     return _loss(params, inputs[0], targets[0], weights[0], jitter)
@@ -132,25 +132,25 @@ def make_gp(inducing: int = 200, *, jitter: float = 1e-4) -> Ensemble:
     weights = (jnp.arange(len(inputs)) < size).astype(jnp.float32)
     return params._replace(posterior=_condition(params, inputs, targets, weights, jitter))
 
-  init = functools.partial(_init, inducing)
+  init = functools.partial(_init, inducing_points)
   functions = map(single, (init, _apply, loss, _prepare, finish))
   return Ensemble(*functions, "GP", 1, None, _TRAINABLE)
 
 
-def _init(inducing, key, inputs, targets):
+def _init(inducing_points, key, inputs, targets):
   """Is ``Ensemble.init``: the prior, without inducing points."""
   del key
   size, outputs = inputs.shape[-1], targets.shape[-1]
-  square = jnp.zeros((inducing, inducing))
+  square = jnp.zeros((inducing_points, inducing_points))
   return GPParams(
     log_lengthscale=jnp.full(size, math.log(size) / 2, jnp.float32),
     log_variance=jnp.zeros(()),
     log_noise=jnp.full((), math.log(0.1), jnp.float32),
-    inducing=jnp.zeros((inducing, size)),
-    active=jnp.zeros(inducing),
+    inducing_points=jnp.zeros((inducing_points, size)),
+    active=jnp.zeros(inducing_points),
     inputs=identity_normalizer(size),
     scale=jnp.ones(()),
-    posterior=Posterior(jnp.zeros((inducing, outputs)), square, square),
+    posterior=Posterior(jnp.zeros((inducing_points, outputs)), square, square),
   )
 
 
@@ -165,13 +165,13 @@ def _prepare(params: GPParams, inputs, targets, size, key) -> GPParams:
   )
   scale = jnp.sqrt(squares / count)
   order = jnp.where(keep, jax.random.uniform(key, keep.shape), -1.0)
-  points = len(params.inducing)
+  points = len(params.inducing_points)
   spare = jnp.full(points, -1.0)  # for data sets that are shorter
   chosen, rows = jax.lax.top_k(jnp.concatenate([order, spare]), points)
   active = (chosen >= 0).astype(jnp.float32)
-  inducing = normalize(normalizer, inputs[jnp.minimum(rows, len(inputs) - 1)])
+  inducing_points = normalize(normalizer, inputs[jnp.minimum(rows, len(inputs) - 1)])
   return params._replace(
-    inducing=jnp.where(active[:, None] > 0, inducing, 0.0),
+    inducing_points=jnp.where(active[:, None] > 0, inducing_points, 0.0),
     active=active,
     inputs=normalizer,
     scale=jnp.where(scale > 0, scale, 1.0),
@@ -181,7 +181,7 @@ def _prepare(params: GPParams, inputs, targets, size, key) -> GPParams:
 def _apply(params: GPParams, x: Array) -> tuple[Array, Array]:
   """Is ``Ensemble.apply``: the latent function's posterior at ``x [I]``."""
   posterior, prior = params.posterior, jnp.exp(params.log_variance)
-  k = _kernel(params, params.inducing, normalize(params.inputs, x)[None])[:, 0]
+  k = _kernel(params, params.inducing_points, normalize(params.inputs, x)[None])[:, 0]
   v = matmul(posterior.whiten, k * params.active)
   mean = params.scale * matmul(v, posterior.weights)
   variance = prior - jnp.square(v).sum() + jnp.square(matmul(v, posterior.shrink)).sum()
@@ -210,13 +210,15 @@ def _condition(params: GPParams, x, y, weights, jitter: float) -> Posterior:
 def _factors(params: GPParams, x, y, weights, jitter: float) -> _Factors:
   """Factors the matrices of the rows of positive weight, block by block."""
   active, variance = params.active, jnp.exp(params.log_variance)
-  gram = _kernel(params, params.inducing, params.inducing) * active * active[:, None]
+  gram = (
+    _kernel(params, params.inducing_points, params.inducing_points) * active * active[:, None]
+  )
   whiten, _ = _inverse_factor(gram + variance * jnp.diag(jitter + 1 - active))
 
   def features(x, y, weights):
     y, weights = _rows(params, x, y, weights)
     x = jnp.where(weights[:, None] > 0, normalize(params.inputs, x), 0.0)
-    cross = _kernel(params, params.inducing, x) * active[:, None] * weights
+    cross = _kernel(params, params.inducing_points, x) * active[:, None] * weights
     rows = matmul(cross.T, whiten.T) / jnp.sqrt(_noise(params))
     sums = matmul(rows.T, rows), jnp.square(rows).sum(), jnp.square(y).sum(), weights.sum()
     return sums, (rows, y)

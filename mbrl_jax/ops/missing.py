@@ -32,7 +32,7 @@ class Unknown:
   """A termination function that is not known: it says that no transition terminates.
 
   A planner goes on behind the end of an episode then; who learns from what a model imagines
-  must not, see ``given``.
+  must not, see ``require_known``.
 
   Attributes:
     message: what to tell whoever needs it.
@@ -47,12 +47,12 @@ class Unknown:
     return jnp.zeros((), bool)
 
 
-def given(judge: Any) -> Any:
+def require_known(function: Any) -> Any:
   """Returns a reward or termination, checked at construction instead of at the first step.
 
   Raises:
     ValueError: it is ``Missing`` or ``Unknown``; says how to give one.
   """
-  if isinstance(judge, (Missing, Unknown)):
-    raise ValueError(judge.message)
-  return judge
+  if isinstance(function, (Missing, Unknown)):
+    raise ValueError(function.message)
+  return function

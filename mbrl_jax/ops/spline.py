@@ -106,7 +106,7 @@ class Spline:
 
 
 @dataclass(frozen=True)
-class Rows:
+class KnotRows:
   """A plan that is given action by action: what ``Spline`` is without knots.
 
   Attributes:
@@ -130,7 +130,7 @@ class Rows:
     return drop(state, steps), phase
 
 
-def make_spline(horizon: int, knots: int | None, interpolation: str) -> Spline | Rows:
+def make_spline(horizon: int, knots: int | None, interpolation: str) -> Spline | KnotRows:
   """Makes the spline of ``knots`` knots over ``horizon`` control steps.
 
   ``knots=None`` has one for every control step and interpolates nothing.
@@ -147,7 +147,7 @@ def make_spline(horizon: int, knots: int | None, interpolation: str) -> Spline |
   """
   choice("interpolation", interpolation, INTERPOLATIONS)
   if knots is None:
-    return Rows(horizon)
+    return KnotRows(horizon)
   least = 1 if interpolation == "zero" else 2
   if not least <= knots <= horizon:
     raise ArgumentError(

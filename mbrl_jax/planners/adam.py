@@ -41,7 +41,7 @@ class AdamState(NamedTuple):
     std: deviation of the starts, ``[H, A]``.
     low, high: bounds, ``[H, A]``.
     learning_rate: as a share of half the action range, ``[]``.
-    exponent: spectral exponent of the noise, ``[]``.
+    noise_exponent: spectral exponent of the noise, ``[]``.
   """
 
   plans: Array
@@ -54,15 +54,15 @@ class AdamState(NamedTuple):
   low: Array
   high: Array
   learning_rate: Array
-  exponent: Array
+  noise_exponent: Array
 
 
 def adam(
   samples: int = 64,
   *,
   learning_rate: float = 0.1,
-  spread: float = 0.5,
-  exponent: float = 1.0,
+  noise_scale: float = 0.5,
+  noise_exponent: float = 1.0,
 ) -> Search:
   """Makes the gradient search.
 
@@ -70,13 +70,13 @@ def adam(
     samples: ``N``, plans that climb at the same time.
     learning_rate: largest step of an action per iteration, about, as a share of half the
       action range.
-    spread: deviation of the starts from the best plan as a share of half the action range.
-    exponent: spectral exponent of that noise; 0 white, larger is smoother.
+    noise_scale: deviation of the starts from the best plan as a share of half the action range.
+    noise_exponent: spectral exponent of that noise; 0 white, larger is smoother.
 
   Raises:
     ValueError: sizes that are not positive.
   """
-  positive(samples=samples, learning_rate=learning_rate, spread=spread)
+  positive(samples=samples, learning_rate=learning_rate, noise_scale=noise_scale)
   climber = optax.scale_by_adam()
 
   def init(low: Array, high: Array) -> AdamState:
@@ -89,15 +89,15 @@ def adam(
       fresh=jnp.asarray(True),
       plan=middle,
       value=jnp.float32(-jnp.inf),
-      std=spread * (high - low) / 2,
+      std=noise_scale * (high - low) / 2,
       low=low,
       high=high,
       learning_rate=jnp.asarray(learning_rate, jnp.float32),
-      exponent=jnp.asarray(exponent, jnp.float32),
+      noise_exponent=jnp.asarray(noise_exponent, jnp.float32),
     )
 
   def sample(state: AdamState, key: Key, size: int) -> tuple[Array, AdamState]:
-    noise = coloured_normal(key, (size, *state.plan.shape), state.exponent)
+    noise = coloured_normal(key, (size, *state.plan.shape), state.noise_exponent)
     # The best plan so far is one of the starts.
     drawn = (state.plan + state.std * noise).at[0].set(state.plan)
     climbing = jnp.take(state.plans, jnp.arange(size) % samples, axis=0)

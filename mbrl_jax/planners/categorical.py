@@ -54,7 +54,7 @@ class CategoricalState(NamedTuple):
     low, high: values of the first and the last level, ``[H, A]``.
     step_size: ``g``, ``[]``.
     temperature: of the exponential utility, in units of return, ``[]``.
-    effective: wanted effective sample size as a share of the samples, ``[]``; above 0 it
+    ess_fraction: wanted effective sample size as a share of the samples, ``[]``; above 0 it
       sets the temperature anew in each update.
     forget: share of the uniform distribution that each shift brings back, ``[]``.
     ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``; of the expected
@@ -66,7 +66,7 @@ class CategoricalState(NamedTuple):
   high: Array
   step_size: Array
   temperature: Array
-  effective: Array
+  ess_fraction: Array
   forget: Array
   ess: Array
 
@@ -79,7 +79,7 @@ def categorical(
   divergence: str = "kl",
   step_size: float = 0.7,
   temperature: float = 1.0,
-  effective: float = 0.05,
+  ess_fraction: float = 0.05,
   elites: int = 12,
   forget: float = 0.3,
 ) -> Search:
@@ -93,7 +93,7 @@ def categorical(
     step_size: ``g``, 0 to 1 where the divergence is kl; 1 forgets the warm start. Otherwise
       any, per unit of return where the utility is expected.
     temperature: of the exponential utility, in units of return.
-    effective: share of the samples that the effective sample size should be, which
+    ess_fraction: share of the samples that the effective sample size should be, which
       then sets the temperature; 0: the temperature stays.
     elites: plans that the threshold utility keeps.
     forget: share of the uniform distribution that each control step brings back, below 1.
@@ -103,7 +103,7 @@ def categorical(
       expected utility under kl.
   """
   check_utility(
-    utility, samples=samples, elites=elites, temperature=temperature, effective=effective
+    utility, samples=samples, elites=elites, temperature=temperature, ess_fraction=ess_fraction
   )
   choice("divergence", divergence, DIVERGENCES)
   between(2, float("inf"), categories=categories)
@@ -122,7 +122,7 @@ def categorical(
       high=high,
       step_size=jnp.asarray(step_size, jnp.float32),
       temperature=jnp.asarray(temperature, jnp.float32),
-      effective=jnp.asarray(effective, jnp.float32),
+      ess_fraction=jnp.asarray(ess_fraction, jnp.float32),
       forget=jnp.asarray(forget, jnp.float32),
       ess=jnp.asarray(samples, jnp.float32),
     )
@@ -137,7 +137,7 @@ def categorical(
     if utility == "expected":
       coefficients, unit = centre(returns)
       return _tilt(state, _shares(state, plans, coefficients), unit)
-    floats = {"temperature": state.temperature, "effective": state.effective}
+    floats = {"temperature": state.temperature, "ess_fraction": state.ess_fraction}
     plans, weights, temperature = weigh(utility, plans, returns, elites=elites, **floats)
     state = state._replace(temperature=temperature, ess=effective_size(weights))
     shares = _shares(state, plans, weights)

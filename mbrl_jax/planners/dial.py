@@ -60,7 +60,7 @@ def dial(
   samples: int = 256,
   *,
   temperature: float = 0.1,
-  spread: float = 1.0,
+  noise_scale: float = 1.0,
   iteration_decay: float = 0.7,
   horizon_decay: float = 0.5,
 ) -> Search:
@@ -69,20 +69,20 @@ def dial(
   Args:
     samples: ``N``, plans per iteration, the present one among them.
     temperature: in standard deviations of the returns; small means greedy.
-    spread: largest deviation of the noise as a share of half the action range.
+    noise_scale: largest deviation of the noise as a share of half the action range.
     iteration_decay: factor on the deviation from iteration to iteration, 0 to 1.
     horizon_decay: deviation of the first action as a share of the last one's, 0 to 1.
 
   Raises:
     ValueError: sizes that are not positive, shares outside 0 to 1.
   """
-  positive(samples=samples, temperature=temperature, spread=spread)
+  positive(samples=samples, temperature=temperature, noise_scale=noise_scale)
   between(0.0, 1.0, iteration_decay=iteration_decay, horizon_decay=horizon_decay)
 
   def init(low: Array, high: Array) -> DIALState:
     return DIALState(
       mean=(low + high) / 2,
-      std=spread * (high - low) / 2,
+      std=noise_scale * (high - low) / 2,
       low=low,
       high=high,
       iteration=jnp.zeros((), jnp.int32),

@@ -29,7 +29,7 @@ from mbrl_jax.planners.rollout import (
   slice_mapper,
   split_keys,
 )
-from mbrl_jax.planners.rollout_layout import Rows, check_map_slices, check_sharding
+from mbrl_jax.planners.rollout_layout import RolloutLayout, check_map_slices, check_sharding
 from mbrl_jax.types import Array, Dynamics, EvaluateFn, Key, Params, State
 
 
@@ -84,7 +84,7 @@ def make_evaluate(
     check_plans(plans)
     roll_key, terminal_key = jax.random.split(key)
     over_slices = slice_mapper(dynamics, params, map_slices)
-    rows = Rows(dynamics.slices, len(plans), particles // dynamics.slices, sharding)
+    rows = RolloutLayout(dynamics.slices, len(plans), particles // dynamics.slices, sharding)
     options = {"discount": discount, "unroll": unroll}
     end, _ = roll(dynamics, over_slices, rows, state, plans, roll_key, **options)
     value = end.value
@@ -129,7 +129,7 @@ def make_predict(
 
   def predict(params: Params, state: State, plan: Array, key: Key) -> State:
     over_slices = slice_mapper(dynamics, params, map_slices)
-    rows = Rows(dynamics.slices, 1, particles // dynamics.slices)
+    rows = RolloutLayout(dynamics.slices, 1, particles // dynamics.slices)
     options = {"discount": 1.0, "record": True}
     _, states = roll(dynamics, over_slices, rows, state, plan[None], key, **options)
 

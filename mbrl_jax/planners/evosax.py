@@ -1,8 +1,8 @@
 """Any strategy of the library evosax as a search (extra ``evosax``).
 
-The strategy works on plans ``x`` in units of the deviation ``spread``, around the middle of the
-box, and is told of the plans as they were scored: clipped to the bounds. Each control step
-begins it anew around the best plan so far, shifted: a distribution has its mean there, a
+The strategy works on plans ``x`` in units of the deviation ``noise_scale``, around the middle
+of the box, and is told of the plans as they were scored: clipped to the bounds. Each control
+step begins it anew around the best plan so far, shifted: a distribution has its mean there, a
 population is drawn around it. The best plan that was scored is executed.
 
 A plan without a finite return is told to be worse than all that this control step has seen, by
@@ -40,7 +40,7 @@ class EvosaxState(NamedTuple):
     plan, value: best plan of this replan ``[H, A]`` and its return ``[]``.
     unit: what returns are divided by before the strategy is told in this replan, ``[]``.
     worst: lowest finite return of this replan in that unit, ``[]``.
-    std: ``spread`` in units of action, ``[H, A]``.
+    std: ``noise_scale`` in units of action, ``[H, A]``.
     low, high: bounds, ``[H, A]``.
   """
 
@@ -61,7 +61,7 @@ def evosax(
   strategy: str | Callable[..., Any] = "CMA_ES",
   samples: int = 128,
   *,
-  spread: float = 0.5,
+  noise_scale: float = 0.5,
   params: Mapping[str, float] | None = None,
   **options: Any,
 ) -> Search:
@@ -70,7 +70,7 @@ def evosax(
   Args:
     strategy: name of one of ``evosax.algorithms``, or a class like those.
     samples: population size.
-    spread: unit of the strategy as a share of half the action range; the strategies' own
+    noise_scale: unit of the strategy as a share of half the action range; the strategies' own
       initial deviation is one of these.
     params: values that replace those of the strategy's default params, by name.
     **options: keyword arguments of the strategy's class.
@@ -80,7 +80,7 @@ def evosax(
     ValueError: an unknown strategy, params that it does not have, one that does not keep
       the common interface, sizes that are not positive.
   """
-  positive(samples=samples, spread=spread)
+  positive(samples=samples, noise_scale=noise_scale)
   kind = _kind(strategy)
 
   @functools.cache
@@ -104,7 +104,7 @@ def evosax(
       value=jnp.float32(-jnp.inf),
       unit=jnp.float32(1.0),
       worst=jnp.float32(jnp.inf),
-      std=spread * (high - low) / 2,
+      std=noise_scale * (high - low) / 2,
       low=low,
       high=high,
     )

@@ -1,6 +1,6 @@
 """iCEM: the cross-entropy method with memory, coloured noise and fewer samples.
 
-On top of CEM: noise coloured in time, a population that decays by ``decay`` per
+On top of CEM: noise coloured in time, a population that decays by ``sample_decay`` per
 iteration, a share of the elites kept from iteration to iteration and (shifted)
 from control step to control step, clipping to the bounds, and the best plan
 found is executed.
@@ -38,8 +38,8 @@ class ICEMState(NamedTuple):
     plan, value: best plan of this replan ``[H, A]`` and its return ``[]``.
     low, high: bounds, ``[H, A]``.
     alpha: weight of the old distribution in each update, ``[]``.
-    exponent: spectral exponent of the noise, ``[]``.
-    spread: initial standard deviation as a share of half the range, ``[]``.
+    noise_exponent: spectral exponent of the noise, ``[]``.
+    noise_scale: initial standard deviation as a share of half the range, ``[]``.
   """
 
   mean: Array
@@ -50,58 +50,58 @@ class ICEMState(NamedTuple):
   low: Array
   high: Array
   alpha: Array
-  exponent: Array
-  spread: Array
+  noise_exponent: Array
+  noise_scale: Array
 
 
 def icem(
   samples: int = 128,
   elites: int = 10,
   *,
-  keep: float = 0.3,
-  decay: float = 1.25,
+  keep_fraction: float = 0.3,
+  sample_decay: float = 1.25,
   alpha: float = 0.1,
-  exponent: float = 2.0,
-  spread: float = 0.5,
+  noise_exponent: float = 2.0,
+  noise_scale: float = 0.5,
 ) -> Search:
   """Makes the iCEM search.
 
   Args:
     samples: plans of the first iteration.
     elites: best plans that the distribution is fitted to.
-    keep: share of the elites that compete again.
-    decay: iteration ``i`` draws ``max(samples / decay^i, 2 elites)`` plans.
+    keep_fraction: share of the elites that compete again.
+    sample_decay: iteration ``i`` draws ``max(samples / sample_decay^i, 2 elites)`` plans.
     alpha: weight of the old mean and deviation, 0 to 1.
-    exponent: spectral exponent of the noise; 0 white, larger is smoother.
-    spread: initial standard deviation as a share of half the action range.
+    noise_exponent: spectral exponent of the noise; 0 white, larger is smoother.
+    noise_scale: initial standard deviation as a share of half the action range.
 
   Raises:
     ValueError: more than half as many elites as samples, shares outside 0 to 1,
-      decay below 1.
+      sample_decay below 1.
   """
-  positive(samples=samples, elites=elites, spread=spread)
-  between(0.0, 1.0, keep=keep, alpha=alpha)
+  positive(samples=samples, elites=elites, noise_scale=noise_scale)
+  between(0.0, 1.0, keep_fraction=keep_fraction, alpha=alpha)
   if 2 * elites > samples:
     raise ArgumentError("elites", elites, "must be at most half of {}.", ("samples", samples))
-  between(1, float("inf"), decay=decay)
-  kept = max(1, round(keep * elites))
+  between(1, float("inf"), sample_decay=sample_decay)
+  kept = max(1, round(keep_fraction * elites))
 
   def sizes(iterations: int) -> tuple[int, ...]:
-    return tuple(max(int(samples / decay**i), 2 * elites) for i in range(iterations))
+    return tuple(max(int(samples / sample_decay**i), 2 * elites) for i in range(iterations))
 
   def init(low: Array, high: Array) -> ICEMState:
     middle = (low + high) / 2
     return ICEMState(
       mean=middle,
-      std=spread * (high - low) / 2,
+      std=noise_scale * (high - low) / 2,
       kept=jnp.broadcast_to(middle, (kept, *middle.shape)),
       plan=middle,
       value=jnp.float32(-jnp.inf),
       low=low,
       high=high,
       alpha=jnp.asarray(alpha, jnp.float32),
-      exponent=jnp.asarray(exponent, jnp.float32),
-      spread=jnp.asarray(spread, jnp.float32),
+      noise_exponent=jnp.asarray(noise_exponent, jnp.float32),
+      noise_scale=jnp.asarray(noise_scale, jnp.float32),
     )
 
   def sample(state: ICEMState, key: Key, size: int) -> tuple[Array, ICEMState]:
@@ -109,7 +109,7 @@ def icem(
     # A few plans, asked for only to be looked at, are all new.
     memory = memory if size > len(memory) else memory[:0]
     shape = (size - len(memory), *state.mean.shape)
-    drawn = state.mean + state.std * coloured_normal(key, shape, state.exponent)
+    drawn = state.mean + state.std * coloured_normal(key, shape, state.noise_exponent)
     plans = jnp.concatenate([drawn, memory])
     return jnp.clip(plans, state.low, state.high), state
 
@@ -120,7 +120,7 @@ def icem(
     move = lambda plan: shift_plan(plan, steps, plan[-1])
     return state._replace(
       mean=move(state.mean),
-      std=state.spread * (state.high - state.low) / 2,
+      std=state.noise_scale * (state.high - state.low) / 2,
       kept=jax.vmap(move)(state.kept),
       plan=move(state.plan),
       value=jnp.float32(-jnp.inf),

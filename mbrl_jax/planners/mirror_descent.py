@@ -76,7 +76,7 @@ class MirrorDescentState(NamedTuple):
     initial: initial variances, ``[H, A]``.
     step_size: ``g``, ``[]``.
     temperature: of the exponential utility, in units of return, ``[]``.
-    effective: wanted effective sample size as a share of the samples, ``[]``; above 0 it
+    ess_fraction: wanted effective sample size as a share of the samples, ``[]``; above 0 it
       sets the temperature anew in each update.
     forget: share of the initial covariance that each shift brings back, ``[]``.
     ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``; of the expected
@@ -90,7 +90,7 @@ class MirrorDescentState(NamedTuple):
   initial: Array
   step_size: Array
   temperature: Array
-  effective: Array
+  ess_fraction: Array
   forget: Array
   ess: Array
 
@@ -104,9 +104,9 @@ def mirror_descent(
   tail: str = "repeat",
   step_size: float = 1.0,
   temperature: float = 1.0,
-  effective: float = 0.05,
+  ess_fraction: float = 0.05,
   elites: int = 12,
-  spread: float = 0.5,
+  noise_scale: float = 0.5,
   forget: float = 1.0,
 ) -> Search:
   """Makes the mirror-descent search over Gaussians.
@@ -122,10 +122,10 @@ def mirror_descent(
       start. Otherwise any: per unit of return where the utility is expected, in squared
       units of action where the divergence is euclidean.
     temperature: of the exponential utility, in units of return.
-    effective: share of the samples that the effective sample size should be, which
+    ess_fraction: share of the samples that the effective sample size should be, which
       then sets the temperature; 0: the temperature stays.
     elites: plans that the threshold utility keeps.
-    spread: initial deviation as a share of half the action range.
+    noise_scale: initial deviation as a share of half the action range.
     forget: share of the initial covariance that each control step brings back.
 
   Raises:
@@ -133,12 +133,12 @@ def mirror_descent(
       covariance that is not fixed where only the mean moves.
   """
   check_utility(
-    utility, samples=samples, elites=elites, temperature=temperature, effective=effective
+    utility, samples=samples, elites=elites, temperature=temperature, ess_fraction=ess_fraction
   )
   choice("covariance", covariance, COVARIANCES)
   choice("divergence", divergence, DIVERGENCES)
   choice("tail", tail, TAILS)
-  positive(spread=spread)
+  positive(noise_scale=noise_scale)
   between(0.0, 1.0, forget=forget)
   mixes = utility != "expected" and divergence == "kl"
   between(0.0, 1.0 if mixes else float("inf"), step_size=step_size)
@@ -153,7 +153,7 @@ def mirror_descent(
   full = covariance == "full"
 
   def init(low: Array, high: Array) -> MirrorDescentState:
-    initial = jnp.square(spread * (high - low) / 2)
+    initial = jnp.square(noise_scale * (high - low) / 2)
     return MirrorDescentState(
       mean=(low + high) / 2,
       covariance=jnp.diag(initial.ravel()) if full else initial,
@@ -162,7 +162,7 @@ def mirror_descent(
       initial=initial,
       step_size=jnp.asarray(step_size, jnp.float32),
       temperature=jnp.asarray(temperature, jnp.float32),
-      effective=jnp.asarray(effective, jnp.float32),
+      ess_fraction=jnp.asarray(ess_fraction, jnp.float32),
       forget=jnp.asarray(forget, jnp.float32),
       ess=jnp.asarray(samples, jnp.float32),
     )
@@ -185,7 +185,7 @@ def mirror_descent(
       coefficients, unit = centre(returns)
       direction = average(coefficients, plans - state.mean)
       return _step(state, direction, divergence, unit)
-    floats = {"temperature": state.temperature, "effective": state.effective}
+    floats = {"temperature": state.temperature, "ess_fraction": state.ess_fraction}
     plans, weights, temperature = weigh(utility, plans, returns, elites=elites, **floats)
     state = state._replace(temperature=temperature, ess=effective_size(weights))
     if divergence == "euclidean":

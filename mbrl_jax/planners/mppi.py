@@ -17,7 +17,7 @@ Applications to Autonomous Driving".
 
 Deviations:
   * Returns are maximised, so signs are turned.
-  * Smoothness comes from noise that is coloured in time (``exponent``), not from a
+  * Smoothness comes from noise that is coloured in time (``noise_exponent``), not from a
     filter over the plan.
   * The clipped samples are averaged, not the noise, so the mean stays within bounds.
 """
@@ -49,9 +49,9 @@ class MPPIState(NamedTuple):
     std: deviation of the samples, ``[H, A]``.
     low, high: bounds, ``[H, A]``.
     temperature: ``lam`` of the last update (or of all), in units of return, ``[]``.
-    base: ``b``, ``[]``.
-    exponent: spectral exponent of the noise, ``[]``.
-    effective: wanted effective sample size as a share of the samples, ``[]``;
+    control_cost: ``b``, ``[]``.
+    noise_exponent: spectral exponent of the noise, ``[]``.
+    ess_fraction: wanted effective sample size as a share of the samples, ``[]``;
       0: the temperature stays as it is.
     ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``.
   """
@@ -61,9 +61,9 @@ class MPPIState(NamedTuple):
   low: Array
   high: Array
   temperature: Array
-  base: Array
-  exponent: Array
-  effective: Array
+  control_cost: Array
+  noise_exponent: Array
+  ess_fraction: Array
   ess: Array
 
 
@@ -71,50 +71,50 @@ def mppi(
   samples: int = 512,
   *,
   temperature: float = 1.0,
-  effective: float = 0.0,
-  spread: float = 0.5,
-  base: float = 0.0,
-  exponent: float = 0.0,
+  ess_fraction: float = 0.0,
+  noise_scale: float = 0.5,
+  control_cost: float = 0.0,
+  noise_exponent: float = 0.0,
 ) -> Search:
   """Makes the MPPI search.
 
   Args:
     samples: ``N``, plans per iteration.
     temperature: in units of return; small means greedy.
-    effective: share of the samples, 0 to 1, that the effective sample size should be;
+    ess_fraction: share of the samples, 0 to 1, that the effective sample size should be;
       above 0 it sets the temperature anew in each update.
-    spread: deviation of the samples as a share of half the action range.
-    base: weight of the charge for control, 0 to 1.
-    exponent: spectral exponent of the noise; 0 white, larger is smoother.
+    noise_scale: deviation of the samples as a share of half the action range.
+    control_cost: weight of the charge for control, 0 to 1.
+    noise_exponent: spectral exponent of the noise; 0 white, larger is smoother.
 
   Raises:
     ValueError: sizes that are not positive, shares outside 0 to 1.
   """
-  positive(samples=samples, temperature=temperature, spread=spread)
-  between(0.0, 1.0, effective=effective, base=base)
+  positive(samples=samples, temperature=temperature, noise_scale=noise_scale)
+  between(0.0, 1.0, ess_fraction=ess_fraction, control_cost=control_cost)
 
   def init(low: Array, high: Array) -> MPPIState:
     return MPPIState(
       mean=(low + high) / 2,
-      std=spread * (high - low) / 2,
+      std=noise_scale * (high - low) / 2,
       low=low,
       high=high,
       temperature=jnp.asarray(temperature, jnp.float32),
-      base=jnp.asarray(base, jnp.float32),
-      exponent=jnp.asarray(exponent, jnp.float32),
-      effective=jnp.asarray(effective, jnp.float32),
+      control_cost=jnp.asarray(control_cost, jnp.float32),
+      noise_exponent=jnp.asarray(noise_exponent, jnp.float32),
+      ess_fraction=jnp.asarray(ess_fraction, jnp.float32),
       ess=jnp.asarray(samples, jnp.float32),
     )
 
   def sample(state: MPPIState, key: Key, size: int) -> tuple[Array, MPPIState]:
-    noise = coloured_normal(key, (size, *state.mean.shape), state.exponent)
+    noise = coloured_normal(key, (size, *state.mean.shape), state.noise_exponent)
     return jnp.clip(state.mean + state.std * noise, state.low, state.high), state
 
   def update(state: MPPIState, plans: Array, returns: Array) -> MPPIState:
     pull = state.mean / jnp.square(state.std)
     highest = jax.lax.Precision.HIGHEST  # a charge of hundreds decides by its ones
-    charge = state.base * jnp.einsum("nha,ha->n", plans, pull, precision=highest)
-    lam = choose_temperature(returns, state.temperature, state.effective, charge)
+    charge = state.control_cost * jnp.einsum("nha,ha->n", plans, pull, precision=highest)
+    lam = choose_temperature(returns, state.temperature, state.ess_fraction, charge)
     weights = boltzmann(returns, lam, charge)
     moved, ess = average(weights, plans), effective_size(weights)
     return state._replace(mean=moved, temperature=lam, ess=ess)

@@ -17,7 +17,7 @@ from mbrl_jax.planners.dynamics_contract import is_key
 from mbrl_jax.types import Array, Key, Search
 
 
-class Progress(NamedTuple):
+class SearchProgress(NamedTuple):
   """What iterating carries along.
 
   Attributes:
@@ -46,7 +46,7 @@ def improve(
   *,
   span: Array,
   tolerance: Array | None = None,
-) -> Progress:
+) -> SearchProgress:
   """Runs at most one iteration for each key.
 
   Where no plan of an iteration has a finite return the search stays as it was; so it does
@@ -63,7 +63,7 @@ def improve(
       this share of the range; ``None``: do them all.
   """
 
-  def iterate(now: Progress, key: Key, size: int) -> Progress:
+  def iterate(now: SearchProgress, key: Key, size: int) -> SearchProgress:
     sample_key, score_key = jax.random.split(key)
     sampled, asked = search.sample(now.search, sample_key, size)
     plans = jnp.concatenate([sampled, proposed])
@@ -75,7 +75,7 @@ def improve(
     keep = lambda new, old: jnp.where(finite.any() & sound, new, old)
     state = jax.tree.map(keep, updated, now.search)
     step = jnp.abs(search.mean(state) - search.mean(now.search))
-    return Progress(
+    return SearchProgress(
       search=state,
       value=jnp.maximum(now.value, jnp.max(usable)),
       nonfinite=now.nonfinite + jnp.sum(~finite, dtype=jnp.int32),
@@ -86,7 +86,7 @@ def improve(
 
   none = jnp.zeros((), jnp.int32)
   endless = jnp.asarray(jnp.inf, jnp.float32)
-  now, begin = Progress(start, -endless, none, none, none, endless), 0
+  now, begin = SearchProgress(start, -endless, none, none, none, endless), 0
   # Equal sizes share one compiled loop; a decaying population has one each.
   for size, group in itertools.groupby(search.sizes(len(keys))):
     end = begin + len(list(group))
@@ -127,16 +127,16 @@ def _numbers(state: Any) -> list[Array]:
 
 
 def _repeat(
-  body: Callable[[Progress, Key], Progress],
-  now: Progress,
+  body: Callable[[SearchProgress, Key], SearchProgress],
+  now: SearchProgress,
   keys: Key,
   tolerance: Array | None,
-) -> Progress:
+) -> SearchProgress:
   """Runs ``body`` once for each key, or until the mean has settled."""
   if tolerance is None:
     return jax.lax.scan(lambda now, key: (body(now, key), None), now, keys)[0]
 
-  def unsettled(carry: tuple[Array, Progress]) -> Array:
+  def unsettled(carry: tuple[Array, SearchProgress]) -> Array:
     done, now = carry
     return (done < len(keys)) & (now.moved > tolerance)
 

@@ -56,7 +56,7 @@ def pddm(
   *,
   kappa: float = 10.0,
   beta: float = 0.6,
-  spread: float = 0.9,
+  noise_scale: float = 0.9,
   as_released: bool = False,
 ) -> Search:
   """Makes PDDM's search; defaults are those of its cube and ball tasks.
@@ -65,20 +65,20 @@ def pddm(
     samples: ``N``, plans per iteration; the original takes one iteration.
     kappa: weight of the returns, per unit of return.
     beta: smoothing, above 0 to 1; 1 is none.
-    spread: deviation of the noise as a share of half the action range.
+    noise_scale: deviation of the noise as a share of half the action range.
     as_released: filter as the released code does.
 
   Raises:
     ValueError: sizes that are not positive, beta above 1.
   """
-  positive(samples=samples, kappa=kappa, beta=beta, spread=spread)
+  positive(samples=samples, kappa=kappa, beta=beta, noise_scale=noise_scale)
   between(0.0, 1.0, beta=beta)
 
   def init(low: Array, high: Array) -> PDDMState:
     middle = (low + high) / 2
     return PDDMState(
       mean=middle,
-      std=spread * (high - low) / 2,
+      std=noise_scale * (high - low) / 2,
       previous=middle[0],
       low=low,
       high=high,

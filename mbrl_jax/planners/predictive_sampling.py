@@ -9,7 +9,7 @@ Source: Howell et al. 2022, "Predictive Sampling: Real-time Behaviour Synthesis 
 the elementary baseline of MuJoCo MPC. Its plans are splines: give ``make_planner`` ``knots``.
 
 Deviations:
-  * Noise may be coloured in time (``exponent``), which smooths plans without knots.
+  * Noise may be coloured in time (``noise_exponent``), which smooths plans without knots.
 """
 
 from __future__ import annotations
@@ -31,44 +31,44 @@ class PredictiveSamplingState(NamedTuple):
     plan: ``u``, ``[H, A]``.
     std: ``sigma``, ``[H, A]``.
     low, high: bounds, ``[H, A]``.
-    exponent: spectral exponent of the noise, ``[]``.
+    noise_exponent: spectral exponent of the noise, ``[]``.
   """
 
   plan: Array
   std: Array
   low: Array
   high: Array
-  exponent: Array
+  noise_exponent: Array
 
 
 def predictive_sampling(
-  samples: int = 128, *, spread: float = 0.5, exponent: float = 0.0
+  samples: int = 128, *, noise_scale: float = 0.5, noise_exponent: float = 0.0
 ) -> Search:
   """Makes the predictive-sampling search.
 
   Args:
     samples: ``N``, plans per iteration, the present one among them.
-    spread: deviation of the noise as a share of half the action range.
-    exponent: spectral exponent of the noise; 0 white, larger is smoother.
+    noise_scale: deviation of the noise as a share of half the action range.
+    noise_exponent: spectral exponent of the noise; 0 white, larger is smoother.
 
   Raises:
     ValueError: sizes that are not positive.
   """
-  positive(samples=samples, spread=spread)
+  positive(samples=samples, noise_scale=noise_scale)
 
   def init(low: Array, high: Array) -> PredictiveSamplingState:
     return PredictiveSamplingState(
       plan=(low + high) / 2,
-      std=spread * (high - low) / 2,
+      std=noise_scale * (high - low) / 2,
       low=low,
       high=high,
-      exponent=jnp.asarray(exponent, jnp.float32),
+      noise_exponent=jnp.asarray(noise_exponent, jnp.float32),
     )
 
   def sample(
     state: PredictiveSamplingState, key: Key, size: int
   ) -> tuple[Array, PredictiveSamplingState]:
-    noise = coloured_normal(key, (size, *state.plan.shape), state.exponent)
+    noise = coloured_normal(key, (size, *state.plan.shape), state.noise_exponent)
     # The present plan competes, as the last one.
     plans = (state.plan + state.std * noise).at[-1].set(state.plan)
     return jnp.clip(plans, state.low, state.high), state

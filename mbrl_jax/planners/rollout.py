@@ -24,7 +24,7 @@ from mbrl_jax.planners.dynamics_contract import (
   check_step,
   strong,
 )
-from mbrl_jax.planners.rollout_layout import Rows
+from mbrl_jax.planners.rollout_layout import RolloutLayout
 from mbrl_jax.types import PARTICLES, Array, Dynamics, Key, Params, State
 
 
@@ -68,7 +68,7 @@ def check_particles(dynamics: Dynamics, particles: int | None) -> int:
 def roll(
   dynamics: Dynamics,
   over_slices: OverSlices,
-  rows: Rows,
+  rows: RolloutLayout,
   state: State,
   plans: Array,
   key: Key,

@@ -25,7 +25,7 @@ from mbrl_jax.types import Array, Dynamics, Key
 _AXES = {"E": "slices", "N": "candidates", "P": "particles of a slice"}
 
 
-class Rows(NamedTuple):
+class RolloutLayout(NamedTuple):
   """The rows of one rollout.
 
   Attributes:

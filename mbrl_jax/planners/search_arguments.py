@@ -55,8 +55,8 @@ def complete(
 ) -> dict[str, Any]:
   """Returns a value for each setting.
 
-  A temperature that is given holds: ``effective``, which would set it anew in each update, is
-  then 0 unless it is given, too.
+  A temperature that is given holds: ``ess_fraction``, which would set it anew in each update,
+  is then 0 unless it is given, too.
 
   Args:
     known: from ``settings_of``.
@@ -64,8 +64,8 @@ def complete(
     defaults: values that go before the factory's where none is given.
   """
   values = {name: setting.default for name, setting in known.items()} | defaults
-  if "temperature" in given and "effective" in known:
-    values["effective"] = 0.0
+  if "temperature" in given and "ess_fraction" in known:
+    values["ess_fraction"] = 0.0
   return {name: {**values, **given}[name] for name in known}
 
 

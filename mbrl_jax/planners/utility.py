@@ -38,13 +38,13 @@ _WIDTH = np.log(np.float32(1e6))
 
 
 def check_utility(
-  utility: str | Utility, *, samples: int, elites: int, temperature: float, effective: float
+  utility: str | Utility, *, samples: int, elites: int, temperature: float, ess_fraction: float
 ) -> None:
   """Raises ``ValueError`` unless ``weigh`` can work with these settings."""
   if not callable(utility):
     choice("utility", utility, UTILITIES)
   positive(samples=samples, elites=elites, temperature=temperature)
-  between(0.0, 1.0, effective=effective)
+  between(0.0, 1.0, ess_fraction=ess_fraction)
   if utility == "threshold" and elites > samples:
     raise ArgumentError("elites", elites, "exceed {}.", ("samples", samples))
 
@@ -56,7 +56,7 @@ def weigh(
   *,
   elites: int,
   temperature: Array,
-  effective: Array,
+  ess_fraction: Array,
 ) -> tuple[Array, Array, Array]:
   """Weighs plans by any utility but ``expected``.
 
@@ -66,7 +66,7 @@ def weigh(
     returns: ``[N]``; -inf where a plan does not count.
     elites: ``K``, plans that the threshold keeps.
     temperature: of the exponential utility, in units of return, ``[]``.
-    effective: wanted effective sample size as a share of the samples, ``[]``; above 0 it
+    ess_fraction: wanted effective sample size as a share of the samples, ``[]``; above 0 it
       sets the temperature.
 
   Returns:
@@ -78,7 +78,7 @@ def weigh(
     elite = (values > -jnp.inf).astype(plans.dtype)
     return plans[indices], elite / jnp.maximum(elite.sum(), 1.0), temperature
   if utility == "exponential":
-    temperature = choose_temperature(returns, temperature, effective)
+    temperature = choose_temperature(returns, temperature, ess_fraction)
     return plans, boltzmann(returns, temperature), temperature
   counts = (returns > -jnp.inf).astype(plans.dtype)
   utilities = jnp.where(counts > 0, utility(returns), 0.0).astype(plans.dtype)
@@ -164,12 +164,12 @@ def boltzmann(returns: Array, temperature: Array, charge: Array | float = 0.0) -
 
 
 def choose_temperature(
-  returns: Array, temperature: Array, effective: Array, charge: Array | float = 0.0
+  returns: Array, temperature: Array, ess_fraction: Array, charge: Array | float = 0.0
 ) -> Array:
-  """Returns the temperature that ``effective`` sets, or the given one where it is 0."""
+  """Returns the temperature that ``ess_fraction`` sets, or the given one where it is 0."""
   # A condition and no selection: searching costs as much as a small rollout.
-  find = lambda: temperature_for(returns, effective, charge)
-  return jax.lax.cond(effective > 0, find, lambda: temperature)
+  find = lambda: temperature_for(returns, ess_fraction, charge)
+  return jax.lax.cond(ess_fraction > 0, find, lambda: temperature)
 
 
 def temperature_for(returns: Array, share: Array, charge: Array | float = 0.0) -> Array:

@@ -85,7 +85,7 @@ class Budget(NamedTuple):
     return "episodes" if self.episodes else "steps"
 
 
-class Insight(NamedTuple):
+class Diagnostics(NamedTuple):
   """What an algorithm believes, for those who ask whether it is right.
 
   Attributes:
@@ -140,7 +140,7 @@ class Algorithm(NamedTuple):
       without exploration.
     plans: whether an action takes a plan, which fills the machine by itself; without one,
       evaluation episodes run side by side.
-    insight: see ``Insight``.
+    diagnostics: see ``Diagnostics``.
     idle: ``(TrainState) -> [] bool``, whether the environments are to stand still until the
       next ``update``; ``None``: never.
     preload: see ``Preload``; ``None``: nothing.
@@ -156,6 +156,6 @@ class Algorithm(NamedTuple):
   deploy: Callable[[Params], tuple[Params, Any]]
   learn: LearnFn = _no_learning
   plans: bool = True
-  insight: Insight = Insight()
+  diagnostics: Diagnostics = Diagnostics()
   idle: Callable[[TrainState], Array] | None = None
   preload: Preload | None = None

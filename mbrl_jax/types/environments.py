@@ -7,6 +7,11 @@ from typing import Any, NamedTuple, Protocol
 
 from mbrl_jax.types.arrays import Array, Key
 
+RewardFn = Callable[[Array, Array, Array], Array]
+"""``(obs [O], action [A], next_obs [O]) -> []``."""
+TerminationFn = Callable[[Array, Array, Array], Array]
+"""``(obs [O], action [A], next_obs [O]) -> [] bool``."""
+
 
 def _identity(obs: Array) -> Array:
   return obs
@@ -45,12 +50,12 @@ class EnvSpec(NamedTuple):
   action_high: Any
   dt: float
   episode_length: int
-  reward: Callable[[Array, Array, Array], Array]
-  terminated: Callable[[Array, Array, Array], Array]
+  reward: RewardFn
+  terminated: TerminationFn
   encode: Callable[[Array], Array] = _identity
   target: Callable[[Array, Array], Array] = _delta
   decode: Callable[[Array, Array], Array] = _add
-  cost: Callable[[Array, Array, Array], Array] | None = None
+  cost: RewardFn | None = None
   full_length: bool = False
 
   @property

@@ -15,7 +15,7 @@ from mbrl_jax.algorithms import (
   make_step,
 )
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
-from mbrl_jax.algorithms.parts.world_model import WorldConfig
+from mbrl_jax.algorithms.parts.world_model import WorldModelConfig
 from mbrl_jax.envs import make_env
 
 LENGTH = 5
@@ -25,7 +25,7 @@ CONFIG = demo_layer.Config(
   update_every=LENGTH,
   directions=2,
   top=1,
-  world=WorldConfig(members=2, elites=2, hidden=(8,), weight_decay=(0.0,), epochs=2),
+  world_model=WorldModelConfig(members=2, elites=2, hidden=(8,), weight_decay=(0.0,), epochs=2),
   lookahead=LookaheadConfig(
     horizon=3, samples=8, policy_plans=2, iterations=2, particles=2, elites=3
   ),

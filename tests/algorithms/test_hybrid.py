@@ -20,23 +20,23 @@ from mbrl_jax.algorithms import (
 from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
 from mbrl_jax.algorithms.parts.schedule import at_epoch, check_schedule
-from mbrl_jax.algorithms.parts.world_model import WorldConfig
+from mbrl_jax.algorithms.parts.world_model import WorldModelConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.types import Dynamics
 
 AGENT = AgentConfig(hidden=(16, 16), batch_size=8, updates_per_step=2, learning_rate=1e-3)
-WORLD = WorldConfig(members=3, elites=2, hidden=(16,), weight_decay=(0.0,), epochs=3)
+WORLD = WorldModelConfig(members=3, elites=2, hidden=(16,), weight_decay=(0.0,), epochs=3)
 COMMON = {"steps": 60, "init_steps": 20, "update_every": 10, "agent": AGENT}
-IMAGINED = {**COMMON, "rollouts": 12, "epoch_length": 20, "world": WORLD}
+IMAGINED = {**COMMON, "rollout_batch_size": 12, "epoch_length": 20, "world_model": WORLD}
 LOOKAHEAD = LookaheadConfig(
   horizon=2, samples=8, policy_plans=2, iterations=2, particles=2, elites=3
 )
-AHEAD = {**COMMON, "world": WORLD, "lookahead": LOOKAHEAD}
+AHEAD = {**COMMON, "world_model": WORLD, "lookahead": LOOKAHEAD}
 CONFIGS = {
   "sac": sac.Config(**COMMON),
   "mbpo": mbpo.Config(**IMAGINED, rollout_schedule=(0, 1, 1, 3)),
-  "mopac": mopac.Config(**IMAGINED, rollout_schedule=(0, 500, 2, 2), copies=4),
-  "demorl": demorl.Config(**AHEAD, imagined=100),
+  "mopac": mopac.Config(**IMAGINED, rollout_schedule=(0, 500, 2, 2), samples=4),
+  "demorl": demorl.Config(**AHEAD, model_buffer_size=100),
   "loop": demorl.LoopConfig(**AHEAD),
 }
 
@@ -93,7 +93,7 @@ def test_the_model_is_fitted_and_rolled_out_as_the_schedules_say():
   assert sizes[0] == 0 and sizes[1] == 12 and sizes[2] == 24
   assert [int(update["fit_epochs"]) for _, update in history] == [0, 3, 3, 3]
   assert history[3][1]["rollout_length"] == 3
-  assert moved(history[0][0].learn.world.params, history[1][0].learn.world.params)
+  assert moved(history[0][0].learn.world_model.params, history[1][0].learn.world_model.params)
 
 
 @whole
@@ -136,7 +136,7 @@ def test_mopac_improves_the_policys_plan():
   """Over a model known exactly: a point that wants to be at 0 and pays for being away."""
   env = make_env("pendulum")
   agent = mopac.make_agent(env.spec, CONFIGS["mopac"].agent, value=True)
-  tuning = mopac.Tuning(noise=0.5, temperature=0.3)
+  hyperparams = mopac.Hyperparams(noise=0.5, temperature=0.3)
   state = agent.init(jax.random.key(0))
 
   def step(params, obs, action, key):
@@ -144,7 +144,7 @@ def test_mopac_improves_the_policys_plan():
     return next_obs, -jnp.square(next_obs[0]), jnp.zeros((), bool)
 
   improve = lambda obs, key: mopac._improve(
-    env.spec, agent, Dynamics(step), 4, 64, tuning, state, jnp.int32(4), None, obs, key
+    env.spec, agent, Dynamics(step), 4, 64, hyperparams, state, jnp.int32(4), None, obs, key
   )
   starts = jnp.zeros((50, 3)).at[:, 0].set(jnp.linspace(-3, 3, 50))
   keys = jax.random.split(jax.random.key(1), 50)
@@ -175,7 +175,7 @@ def test_mopac_counts_nothing_after_a_termination():
     Dynamics(step),
     2,
     4000,
-    mopac.Tuning(noise=0.1, temperature=0.5),
+    mopac.Hyperparams(noise=0.1, temperature=0.5),
     state,
     jnp.int32(2),
     None,
@@ -196,28 +196,32 @@ def test_schedules_are_linear_between_and_constant_outside():
 @pytest.mark.parametrize(
   ("schedule", "message"),
   [
-    ((0, 1, 2), r"ratio=\(0, 1, 2\) must have four numbers: \[start_epoch"),
+    ((0, 1, 2), r"real_ratio=\(0, 1, 2\) must have four numbers: \[start_epoch"),
     ((5, 5, 0, 1), r"ends before it starts"),
     ((20, 100, 5, 15), r"values outside 0.0 to 1.0"),
   ],
 )
 def test_schedules_that_are_none(schedule, message):
   with pytest.raises(ValueError, match=message):
-    check_schedule("ratio", schedule, 0.0, 1.0)
+    check_schedule("real_ratio", schedule, 0.0, 1.0)
 
 
 @pytest.mark.parametrize(
   ("name", "changes", "message"),
   [
     ("sac", {"capacity": 4}, "capacity=4 is smaller than a batch, agent.batch_size=8"),
-    ("mbpo", {"rollouts": 13}, "rollouts=13 must be a multiple of world.elites=2"),
-    ("mbpo", {"ratio_schedule": (0, 1, 5, 15)}, r"ratio_schedule=\(0, 1, 5, 15\)"),
     (
       "mbpo",
-      {"world": dataclasses.replace(WORLD, elites=4)},
-      "world.elites=4 must lie between",
+      {"rollout_batch_size": 13},
+      "rollout_batch_size=13 must be a multiple of world_model.elites=2",
     ),
-    ("mopac", {"copies": 0}, "copies=0 must be positive"),
+    ("mbpo", {"real_ratio_schedule": (0, 1, 5, 15)}, r"real_ratio_schedule=\(0, 1, 5, 15\)"),
+    (
+      "mbpo",
+      {"world_model": dataclasses.replace(WORLD, elites=4)},
+      "world_model.elites=4 must lie between",
+    ),
+    ("mopac", {"samples": 0}, "samples=0 must be positive"),
     ("sac", {"agent": dataclasses.replace(AGENT, discount=1.5)}, "agent.discount=1.5 must lie"),
   ],
 )

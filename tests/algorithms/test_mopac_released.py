@@ -10,7 +10,7 @@ from mbrl_jax.algorithms.mopac_released import released_plan, store_all
 from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, make_agent
 from mbrl_jax.algorithms.parts.model_rollouts import imagine
 from mbrl_jax.algorithms.parts.replay import blank_transition
-from mbrl_jax.algorithms.parts.world_model import World, WorldConfig, make_world
+from mbrl_jax.algorithms.parts.world_model import WorldModel, WorldModelConfig, make_world_model
 from mbrl_jax.buffers import ring
 from mbrl_jax.envs import make_env
 from mbrl_jax.ops.noise import normal
@@ -19,7 +19,7 @@ from mbrl_jax.types import Dynamics
 LOW, HIGH = np.float32([-2.0]), np.float32([4.0])  # the middle is 1, half the range 3
 SPEC = make_env("pendulum").spec._replace(action_low=LOW, action_high=HIGH)
 AGENT = AgentConfig(hidden=(4,), batch_size=2, discount=0.8)
-WORLD = WorldConfig(members=2, elites=1, hidden=(4,), weight_decay=(0.0,))
+WORLD = WorldModelConfig(members=2, elites=1, hidden=(4,), weight_decay=(0.0,))
 K, LONGEST, NOISE = 6, 5, 0.5
 
 
@@ -89,16 +89,16 @@ def test_a_key_stays_the_same_for_an_epoch():
   def fit(state, buffer, key, epochs):
     return state, {"model_error": jnp.zeros(()), "fit_epochs": epochs}
 
-  world = make_world(SPEC, WORLD).init(jax.random.key(3))
-  fake = World(Dynamics(toy_step), lambda key: world, fit)
+  world_model = make_world_model(SPEC, WORLD).init(jax.random.key(3))
+  fake = WorldModel(Dynamics(toy_step), lambda key: world_model, fit)
 
-  def rollouts(tuning, buffer, params, sac, starts, steps, key, epoch_key):
+  def rollouts(hyperparams, buffer, params, sac, starts, steps, key, epoch_key):
     draw = lambda key: jax.random.uniform(key)
     row = blank_transition(SPEC)._replace(reward=draw(epoch_key), obs=jnp.full(3, draw(key)))
     return ring.add(buffer, row)
 
   config = mopac.Config(
-    steps=60, init_steps=10, update_every=10, epoch_length=20, rollouts=5, agent=AGENT
+    steps=60, init_steps=10, update_every=10, epoch_length=20, rollout_batch_size=5, agent=AGENT
   )
   agent = make_agent(SPEC, AGENT)
   algorithm = mbpo.assemble(SPEC, config, agent, fake, rollouts)

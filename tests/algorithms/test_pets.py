@@ -241,7 +241,7 @@ def test_a_fit_follows_each_trial_before_the_next_begins(short):
 def test_predictions_begin_with_the_action_that_is_executed(short):
   """The model is one net without noise: its own step says what a prediction must be."""
   algorithm, _, history = short
-  step, checked = algorithm.insight.dynamics.step, set()
+  step, checked = algorithm.diagnostics.dynamics.step, set()
   for before, m in history:
     for t in np.flatnonzero(m["taken"] & (m["info"]["random"] == 0)):
       found, obs = m["info"]["prediction"][t], m["transition"].obs[t]
@@ -262,7 +262,7 @@ def test_predictions_begin_with_the_action_that_is_executed(short):
     ({"kind": "P", "propagation": "MM"}, {}),
     ({"kind": "DE", "propagation": "DS"}, {"name": "random_shooting"}),
     ({"kind": "PE", "propagation": "TS1"}, {"name": "icem", "iterations": 1}),
-    ({"kind": "GP", "propagation": "E", "inducing": 8}, {"replan_every": 2}),
+    ({"kind": "GP", "propagation": "E", "inducing_points": 8}, {"replan_every": 2}),
   ],
   ids=["D-E", "P-MM", "DE-DS-random", "PE-TS1-icem", "GP-E-repeat"],
 )

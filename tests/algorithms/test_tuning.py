@@ -10,19 +10,24 @@ from mbrl_jax.algorithms import default_config, init_state, make_algorithm, make
 from mbrl_jax.envs import make_env
 from mbrl_jax.planners import SEARCHES
 
-SIZES = {"world.holdout", "planner.keep", "planner.decay", "agent.updates_per_step"}
+SIZES = {
+  "world_model.holdout",
+  "planner.keep_fraction",
+  "planner.sample_decay",
+  "agent.updates_per_step",
+}
 """Floats that decide how large an array is, or how often a loop goes round."""
 SMALL = {
   "update_every": 5,
-  "rollouts": 10,
+  "rollout_batch_size": 10,
   "agent.hidden": (8,),
   "agent.batch_size": 8,
-  "world.hidden": (8,),
+  "world_model.hidden": (8,),
   "model.hidden": (8,),
-  "world.weight_decay": (1e-4,),
+  "world_model.weight_decay": (1e-4,),
   "model.weight_decay": (1e-4,),
-  "ratio": 0.5,
-  "copies": 4,
+  "real_ratio": 0.5,
+  "samples": 4,
   "lookahead.samples": 10,
   "lookahead.elites": 4,
   "planner.samples": 20,
@@ -90,7 +95,7 @@ def test_floats_of_every_planner_are_no_constants_of_pets(name):
 
 @pytest.mark.parametrize(
   ("algo", "changes"),
-  [("mbpo", {"world.holdout": 0.3}), ("sac", {"agent.updates_per_step": 0.5})],
+  [("mbpo", {"world_model.holdout": 0.3}), ("sac", {"agent.updates_per_step": 0.5})],
 )
 def test_sizes_are_told_apart(algo, changes):
   config = small(algo)

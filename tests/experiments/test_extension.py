@@ -16,8 +16,9 @@ PETS = (
 MBPO = (
   "--algo=mbpo --env=pendulum --env.episode_length=40 --envs=2 --eval_steps=40 "
   "--eval_episodes=2 --config.init_steps=40 --config.update_every=40 --config.epoch_length=40 "
-  "--config.rollouts=10 --config.world.members=3 --config.world.elites=2 "
-  "--config.world.hidden=(16,) --config.world.weight_decay=(1e-5,) --config.world.epochs=3 "
+  "--config.rollout_batch_size=10 --config.world_model.members=3 --config.world_model.elites=2 "
+  "--config.world_model.hidden=(16,) --config.world_model.weight_decay=(1e-5,) "
+  "--config.world_model.epochs=3 "
   "--config.agent.hidden=(16,) --config.agent.batch_size=16 --config.agent.updates_per_step=1"
 )
 

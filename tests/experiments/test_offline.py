@@ -37,8 +37,9 @@ def saved(folder, **changes):
 def make(path, **changes):
   config = {
     "dataset": path, "steps": 40, "update_every": 10, "agent.batch_size": 4,
-    "agent.updates_per_step": 1, "agent.hidden": (8,), "world.members": 2, "world.elites": 1,
-    "world.hidden": (8,), "world.epochs": 2, "lookahead.samples": 10, "lookahead.elites": 3,
+    "agent.updates_per_step": 1, "agent.hidden": (8,), "world_model.members": 2,
+    "world_model.elites": 1, "world_model.hidden": (8,), "world_model.epochs": 2,
+    "lookahead.samples": 10, "lookahead.elites": 3,
   }  # fmt: skip
   settings = job.make_settings(
     algo="loop", env="pendulum", preset="cpu", physics="auto", seed=0, seeds=1,
@@ -108,5 +109,5 @@ def test_refuses(tmp_path):
     load_dataset(saved(tmp_path, reward=np.full(12, np.nan)), SPEC)
   with pytest.raises(UsageError, match=r"set --config.capacity=12"):
     make(saved(tmp_path), capacity=5).init()
-  with pytest.raises(UsageError, match=r"needs --config.ratio=1"):
-    make(saved(tmp_path), ratio=0.5)
+  with pytest.raises(UsageError, match=r"needs --config.real_ratio=1"):
+    make(saved(tmp_path), real_ratio=0.5)

@@ -30,8 +30,9 @@ EXACT = {
   "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_disable_hlo_passes=fusion",
 }
 SMALL_WORLD = (
-  "world.members=3 world.elites=2 world.hidden=(16,16) world.weight_decay=(1e-5,) "
-  "world.epochs=3 world.batch_size=32"
+  "world_model.members=3 world_model.elites=2 world_model.hidden=(16,16) "
+  "world_model.weight_decay=(1e-5,) "
+  "world_model.epochs=3 world_model.batch_size=32"
 )
 AGENT = "agent.hidden=(16,16) agent.batch_size=16"
 LOOKAHEAD = (
@@ -39,7 +40,8 @@ LOOKAHEAD = (
 )
 STEPS = "steps=300 init_steps=100 update_every=50"
 IMAGINED = (
-  f"{STEPS} rollouts=20 epoch_length=100 {SMALL_WORLD} {AGENT} agent.updates_per_step=2"
+  f"{STEPS} rollout_batch_size=20 epoch_length=100 {SMALL_WORLD} {AGENT} "
+  "agent.updates_per_step=2"
 )
 PENDULUM = "--env=pendulum --env.episode_length=40 --eval_steps=100 --eval_episodes=2"
 PETS = (
@@ -59,15 +61,15 @@ RUNS = {
   "sac": "--algo=sac --env=inverted_pendulum --eval_steps=100 --eval_episodes=2 "
   + _flags(f"{STEPS} {AGENT}"),
   "mbpo": f"--algo=mbpo {PENDULUM} "
-  + _flags(f"{IMAGINED} ratio_schedule=(0,2,0.2,0.5) rollout_schedule=(0,2,1,3)"),
+  + _flags(f"{IMAGINED} real_ratio_schedule=(0,2,0.2,0.5) rollout_schedule=(0,2,1,3)"),
   "mopac": f"--algo=mopac {PENDULUM} "
-  + _flags(f"{IMAGINED} rollout_schedule=(0,2,2,3) copies=5"),
+  + _flags(f"{IMAGINED} rollout_schedule=(0,2,2,3) samples=5"),
   "mopac_as_released": f"--algo=mopac {PENDULUM} "
-  + _flags(f"{IMAGINED} rollout_schedule=(0,2,2,3) copies=5 as_released=true"),
+  + _flags(f"{IMAGINED} rollout_schedule=(0,2,2,3) samples=5 as_released=true"),
   "demorl": f"--algo=demorl {PENDULUM} "
-  + _flags(f"{STEPS} imagined=1000 {SMALL_WORLD} {AGENT} {LOOKAHEAD}"),
+  + _flags(f"{STEPS} model_buffer_size=1000 {SMALL_WORLD} {AGENT} {LOOKAHEAD}"),
   "loop": f"--algo=loop {PENDULUM} "
-  + _flags(f"{STEPS} imagined=1000 {SMALL_WORLD} {AGENT} {LOOKAHEAD}"),
+  + _flags(f"{STEPS} model_buffer_size=1000 {SMALL_WORLD} {AGENT} {LOOKAHEAD}"),
   "demo_layer": f"--algo=demo_layer {PENDULUM} "
   + _flags(f"{STEPS} directions=1 top=1 {SMALL_WORLD} {LOOKAHEAD} lookahead.horizon=4"),
 }

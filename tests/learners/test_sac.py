@@ -7,7 +7,7 @@ import optax
 import pytest
 from scipy import integrate, stats
 
-from mbrl_jax.learners import SACTuning, make_sac
+from mbrl_jax.learners import SACHyperparams, make_sac
 from mbrl_jax.learners.sac import _loss, _Nets  # the losses, one by one
 from mbrl_jax.networks.actor import from_bounds, gaussian, make_net, squash, to_bounds
 from mbrl_jax.types import Transition
@@ -58,8 +58,8 @@ def test_actions_scale_to_the_bounds_and_back():
 def test_losses_are_those_of_the_docstring():
   """Recomputed with numpy from the nets' outputs."""
   sac = make_sac(3, LOW, HIGH, hidden=(8,), value=True)
-  state = sac.init(jax.random.key(0), SACTuning(discount=0.9, target_entropy=-2.0))
-  other = sac.init(jax.random.key(9), SACTuning())
+  state = sac.init(jax.random.key(0), SACHyperparams(discount=0.9, target_entropy=-2.0))
+  other = sac.init(jax.random.key(9), SACHyperparams())
   state = state._replace(target_critics=other.nets.critics)
   state = state._replace(nets=state.nets._replace(log_alpha=jnp.log(0.3)))
   batch = batch_of(5)
@@ -93,7 +93,7 @@ def test_losses_are_those_of_the_docstring():
 
 def test_each_loss_moves_only_its_own_net():
   sac = make_sac(3, LOW, HIGH, hidden=(8,))
-  state = sac.init(jax.random.key(0), SACTuning())
+  state = sac.init(jax.random.key(0), SACHyperparams())
   nets = _Nets(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, False)
   noise = jnp.zeros((2, 4, 2))
   pull = lambda name: jax.grad(lambda n: _loss(nets, n, state, batch_of(4), noise)[1][name])
@@ -105,7 +105,7 @@ def test_each_loss_moves_only_its_own_net():
 
 def test_targets_follow_by_tau_and_rate_scales_the_step():
   sac = make_sac(3, LOW, HIGH, hidden=(8,))
-  state = sac.init(jax.random.key(0), SACTuning(tau=0.25, learning_rate=0.01))
+  state = sac.init(jax.random.key(0), SACHyperparams(tau=0.25, learning_rate=0.01))
   after, _ = jax.jit(sac.update)(state, batch_of(16), jax.random.key(1))
   want = jax.tree.map(lambda a, b: 0.75 * a + 0.25 * b, state.nets.critics, after.nets.critics)
   jax.tree.map(
@@ -120,7 +120,7 @@ def test_targets_follow_by_tau_and_rate_scales_the_step():
 def test_temperature_finds_the_target_entropy_and_the_policy_the_best_action():
   """A bandit: reward ``-(a - 0.5)^2`` in the first action, episodes of one step."""
   sac = make_sac(1, [-1.0], [1.0], hidden=(32, 32))
-  tuning = SACTuning(learning_rate=3e-3, tau=0.05, target_entropy=-1.0)
+  hyperparams = SACHyperparams(learning_rate=3e-3, tau=0.05, target_entropy=-1.0)
   rng = np.random.default_rng(0)
   actions = jnp.asarray(rng.uniform(-1, 1, (64, 256, 1)), jnp.float32)
   obs = jnp.zeros((256, 1))
@@ -132,7 +132,7 @@ def test_temperature_finds_the_target_entropy_and_the_policy_the_best_action():
     return sac.update(state, Transition(obs, action, reward, obs, flag, ~flag), key)
 
   run = jax.jit(lambda s, k: jax.lax.scan(body, s, (actions, jax.random.split(k, 64))))
-  state = sac.init(jax.random.key(0), tuning)
+  state = sac.init(jax.random.key(0), hyperparams)
   for i in range(30):
     state, metrics = run(state, jax.random.key(i))
   best = sac.act(state.nets.actor, jnp.zeros(1), jax.random.key(0), True)
@@ -151,7 +151,7 @@ def test_update_traces_once_and_vmaps_over_tuning():
     return sac.update(state, batch, key)
 
   rates = jnp.array([1e-3, 1e-2])
-  init = lambda rate: sac.init(jax.random.key(0), SACTuning(learning_rate=rate))
+  init = lambda rate: sac.init(jax.random.key(0), SACHyperparams(learning_rate=rate))
   states = jax.vmap(init)(rates)
   many, _ = jax.jit(jax.vmap(sac.update, (0, None, None)))(
     states, batch_of(4), jax.random.key(1)
@@ -172,7 +172,7 @@ def test_refuses_sizes():
 def test_what_follows_a_termination_reaches_no_net():
   """The losses of terminated rows with any next observation, and of V, are the same."""
   sac = make_sac(3, LOW, HIGH, hidden=(8,), value=True)
-  state = sac.init(jax.random.key(0), SACTuning(target_entropy=-2.0))
+  state = sac.init(jax.random.key(0), SACHyperparams(target_entropy=-2.0))
   update = jax.jit(sac.update)
   batch = batch_of(6)._replace(terminated=jnp.arange(6) < 2)
   want, _ = update(state, batch, jax.random.key(1))
@@ -186,7 +186,7 @@ def test_what_follows_a_termination_reaches_no_net():
 @pytest.mark.parametrize("name", ["obs", "action", "reward", "next_obs"])
 def test_a_row_that_is_not_finite_counts_as_the_first_one_that_is(name):
   sac = make_sac(3, LOW, HIGH, hidden=(8,))
-  state = sac.init(jax.random.key(0), SACTuning(target_entropy=-2.0))
+  state = sac.init(jax.random.key(0), SACHyperparams(target_entropy=-2.0))
   update = jax.jit(sac.update)
   batch = batch_of(6)
   twice = jax.tree.map(lambda x: x.at[jnp.array([0, 4])].set(x[1]), batch)
@@ -204,7 +204,7 @@ def test_a_row_that_is_not_finite_counts_as_the_first_one_that_is(name):
 @pytest.mark.parametrize("name", ["obs", "reward", "next_obs"])
 def test_a_step_whose_gradient_cannot_be_squared_is_not_taken(name):
   sac = make_sac(3, LOW, HIGH, hidden=(8,))
-  state = sac.init(jax.random.key(0), SACTuning())
+  state = sac.init(jax.random.key(0), SACHyperparams())
   update = jax.jit(sac.update)
   batch = batch_of(6)
   for size in (1e25, -3e38):

@@ -29,21 +29,28 @@ from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
 from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
 from mbrl_jax.algorithms.parts.planner_config import PlannerConfig
-from mbrl_jax.algorithms.parts.world_model import WorldConfig
+from mbrl_jax.algorithms.parts.world_model import WorldModelConfig
 from mbrl_jax.envs import env_dynamics, make_env
 from mbrl_jax.ops.key_stream import stream_key
 from mbrl_jax.planners import SEARCHES, evosax, make_evaluate, make_planner, policy_plans
 from mbrl_jax.types import Dynamics
 
 AGENT = AgentConfig(hidden=(4,), batch_size=4, updates_per_step=2)
-WORLD = WorldConfig(
+WORLD = WorldModelConfig(
   members=2, elites=2, hidden=(4,), weight_decay=(0.0,), epochs=2, batch_size=8
 )
 COMMON = {"steps": 12, "init_steps": 4, "update_every": 4}
-IMAGINED = {**COMMON, "agent": AGENT, "world": WORLD, "rollouts": 4, "epoch_length": 4}
+IMAGINED = {
+  **COMMON,
+  "agent": AGENT,
+  "world_model": WORLD,
+  "rollout_batch_size": 4,
+  "epoch_length": 4,
+}
 SIZES = {"horizon": 2, "samples": 6, "iterations": 2, "elites": 2}
 AHEAD = {
-  **COMMON, "world": WORLD, "lookahead": LookaheadConfig(**SIZES, policy_plans=2, particles=2)
+  **COMMON, "world_model": WORLD,
+  "lookahead": LookaheadConfig(**SIZES, policy_plans=2, particles=2),
 }  # fmt: skip
 PETS = pets.Config(
   trials=3,
@@ -54,14 +61,14 @@ PETS = pets.Config(
     horizon=2, iterations=2, particles=4, settings={"samples": 6, "elites": 2}
   ),
 )
-TWO = {"rollout_schedule": (0, 1, 2, 2), "copies": 3}
+TWO = {"rollout_schedule": (0, 1, 2, 2), "samples": 3}
 CONFIGS = {
   "sac": sac.Config(**COMMON, agent=AGENT),
   "pets": PETS,
   "mbpo": mbpo.Config(**IMAGINED, rollout_schedule=(0, 1, 1, 2)),
   "mopac": mopac.Config(**IMAGINED, **TWO),
   "mopac as released": mopac.Config(**IMAGINED, **TWO, as_released=True),
-  "demorl": demorl.Config(**AHEAD, agent=AGENT, imagined=50),
+  "demorl": demorl.Config(**AHEAD, agent=AGENT, model_buffer_size=50),
   "loop": demorl.LoopConfig(**AHEAD, agent=AGENT),
   "demo_layer": demo_layer.Config(**AHEAD, directions=1, top=1),
 }

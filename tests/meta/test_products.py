@@ -80,7 +80,7 @@ def test_products_of_a_task_have_all_digits(name):
     assert products(env.step, state, action, key)[0]
 
 
-GP = PETS.__class__(**{**vars(PETS), "model": ModelConfig("GP", "DS", inducing=4)})
+GP = PETS.__class__(**{**vars(PETS), "model": ModelConfig("GP", "DS", inducing_points=4)})
 LEARNING = {**CONFIGS, "pets with GP": GP}
 
 

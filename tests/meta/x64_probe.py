@@ -20,7 +20,7 @@ from mbrl_jax.algorithms import (
 )
 from mbrl_jax.buffers import ring
 from mbrl_jax.envs import list_envs, make_env
-from mbrl_jax.learners import SACTuning, make_ars, make_sac
+from mbrl_jax.learners import SACHyperparams, make_ars, make_sac
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble, make_optimizer
 from mbrl_jax.ops import gaussian, noise, risk
 from mbrl_jax.types import EnvState, Transition
@@ -93,7 +93,7 @@ def numbers():
   assert dreamt[0].dtype == jnp.asarray(x).dtype  # the state keeps its own width
   sac = make_sac(3, [-2.0], [2.0], hidden=(4,))
   ars = make_ars(3, [-1.0], [1.0], directions=2, top=1)
-  actor, search = sac.init(KEY, SACTuning()), ars.init(KEY)
+  actor, search = sac.init(KEY, SACHyperparams()), ars.init(KEY)
   moved = ars.update(ars.see(search, np.ones(3)), np.ones((2, 2)), KEY)
   buffer = ring.add(ring.init(4, jnp.zeros(2, jnp.float32)), jnp.ones(2, jnp.float32))
   env = make_env("pendulum", action_noise=0.1)

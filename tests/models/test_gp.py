@@ -21,9 +21,9 @@ def data(cap=CAP, seed=0):
   return jnp.asarray(x, jnp.float32), jnp.asarray(y, jnp.float32)
 
 
-def prepared(inducing, **options):
+def prepared(inducing_points, **options):
   """Returns a GP on padded data with hyper-parameters that are not the initial ones."""
-  ensemble = make_gp(inducing, **options)
+  ensemble = make_gp(inducing_points, **options)
   x, y = data()
   x, y = x.at[SIZE:].set(jnp.nan), y.at[SIZE:].set(1e3)
   params = ensemble.init(jax.random.key(0), x, y)
@@ -50,7 +50,7 @@ def dense(params, x, y):
 
 def bound(params, x, y, noise):
   """Returns Titsias' bound as he writes it: log N(y | 0, Q + s^2 I) - tr(K - Q) / 2 s^2."""
-  z = np.asarray(params.inducing, np.float64)[np.asarray(params.active) > 0]
+  z = np.asarray(params.inducing_points, np.float64)[np.asarray(params.active) > 0]
   gram = kernel(params, z, z) + 1e-4 * np.exp(float(params.log_variance)) * np.eye(len(z))
   cross = kernel(params, z, x)
   approximate = cross.T @ np.linalg.solve(gram, cross)
@@ -61,10 +61,10 @@ def bound(params, x, y, noise):
   return -0.5 * (OUT * log_det + quadratic + OUT * trace / noise)
 
 
-@pytest.mark.parametrize("inducing", [8, SIZE, 64])
-def test_loss_is_the_collapsed_bound(inducing):
-  ensemble, params, x, y = prepared(inducing)
-  assert params.active.sum() == min(inducing, SIZE)
+@pytest.mark.parametrize("inducing_points", [8, SIZE, 64])
+def test_loss_is_the_collapsed_bound(inducing_points):
+  ensemble, params, x, y = prepared(inducing_points)
+  assert params.active.sum() == min(inducing_points, SIZE)
   weights = (jnp.arange(CAP) < SIZE).astype(jnp.float32)
   loss, _ = jax.jit(ensemble.loss)(params, x[None], y[None], weights[None])
   inputs, outputs, noise = dense(params, x, y)
@@ -156,7 +156,7 @@ def test_badly_conditioned_data_stay_finite():
   assert all(jnp.isfinite(getattr(gradient, name)).all() for name in ensemble.trainable)
 
 
-@pytest.mark.parametrize("options", [{"inducing": 0}, {"jitter": 0.0}])
+@pytest.mark.parametrize("options", [{"inducing_points": 0}, {"jitter": 0.0}])
 def test_bad_arguments_are_refused(options):
   with pytest.raises(ValueError, match="must be positive"):
     make_gp(**options)

@@ -73,10 +73,10 @@ def test_nets_to_rounding(kind, batch_size, bootstrap, holdout):
   assert_padding_has_no_influence(assert_close, NETS[kind], (SIZE, 1000), **options)
 
 
-@pytest.mark.parametrize("inducing", [20, 200])
-def test_gp_to_rounding(inducing):
+@pytest.mark.parametrize("inducing_points", [20, 200])
+def test_gp_to_rounding(inducing_points):
   """Also where there are more inducing points than rows."""
-  gp = make_gp(inducing)
+  gp = make_gp(inducing_points)
   assert_padding_has_no_influence(assert_close, gp, (SIZE, 1000), batch_size=None)
 
 
@@ -99,10 +99,12 @@ def test_nets_on_all_rows(kind):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [SIZE, blocks.BLOCK + 30])
-@pytest.mark.parametrize("inducing", [20, 200])
-def test_gp(size, inducing):
+@pytest.mark.parametrize("inducing_points", [20, 200])
+def test_gp(size, inducing_points):
   caps = (size, 300, 1024)
-  assert_padding_has_no_influence(assert_same, make_gp(inducing), caps, size, batch_size=None)
+  assert_padding_has_no_influence(
+    assert_same, make_gp(inducing_points), caps, size, batch_size=None
+  )
 
 
 def test_a_large_batch_is_its_rows_whatever_stands_behind_them():

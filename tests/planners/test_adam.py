@@ -46,7 +46,7 @@ def test_the_best_scored_plan_is_executed_and_kept():
 
 
 def test_a_shift_restarts_the_others_around_the_best():
-  search = adam(500, spread=0.1)
+  search = adam(500, noise_scale=0.1)
   state = search.init(LOW, HIGH)
   plans, state = search.sample(state, jax.random.key(0), 500)
   state = search.shift(search.update(state, plans, *quadratic(plans)), 1)

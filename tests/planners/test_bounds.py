@@ -32,7 +32,7 @@ SETTINGS = {
   "dial": lambda: dial(100),
   "icem": lambda: icem(60, 8),
   "mirror_descent": lambda: mirror_descent(100),
-  "mppi": lambda: mppi(100, effective=0.05),
+  "mppi": lambda: mppi(100, ess_fraction=0.05),
   "pddm": lambda: pddm(100, kappa=100.0),
   "predictive_sampling": lambda: predictive_sampling(100),
   "random_shooting": lambda: random_shooting(400),

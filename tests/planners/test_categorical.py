@@ -65,7 +65,7 @@ def test_the_kl_step_is_linear_in_the_probabilities(step_size):
 
 @pytest.mark.parametrize("utility", ["exponential", "expected"])
 def test_the_euclidean_step_is_gradient_descent_in_logits(utility):
-  settings = {"utility": utility, "temperature": 0.8, "effective": 0.0, "step_size": 0.7}
+  settings = {"utility": utility, "temperature": 0.8, "ess_fraction": 0.0, "step_size": 0.7}
   search, state, plans, returns = problem(divergence="euclidean", **settings)
   logits, chosen = jnp.log(state.probabilities), jnp.asarray(onehots(plans))
 

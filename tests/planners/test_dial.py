@@ -8,7 +8,7 @@ import pytest
 from mbrl_jax.planners import dial
 
 LOW, HIGH = jnp.full((5, 2), -30.0), jnp.full((5, 2), 10.0)
-SETTINGS = {"spread": 0.2, "iteration_decay": 0.5, "horizon_decay": 0.3}
+SETTINGS = {"noise_scale": 0.2, "iteration_decay": 0.5, "horizon_decay": 0.3}
 
 
 def deviation(iteration):

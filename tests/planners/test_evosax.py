@@ -74,7 +74,7 @@ def test_asking_and_telling_is_what_evosax_does_by_itself(name):
 
   goal = jnp.zeros((2, 2))
   score = lambda plans: -jnp.sum(jnp.square(plans - goal), axis=(1, 2))
-  search = evosax(name, 32, spread=0.2)  # a box wide enough that nothing is clipped
+  search = evosax(name, 32, noise_scale=0.2)  # a box wide enough that nothing is clipped
   state = search.init(jnp.full((2, 2), -50.0), jnp.full((2, 2), 50.0))
   theirs = algorithms[name](population_size=32, solution=goal)
   params = theirs.default_params
@@ -97,7 +97,7 @@ def test_asking_and_telling_is_what_evosax_does_by_itself(name):
 
 @needs_evosax
 def test_the_best_plan_wins_whoever_made_it_and_the_next_replan_begins_there():
-  search = evosax("CMA_ES", 32, spread=0.01)
+  search = evosax("CMA_ES", 32, noise_scale=0.01)
   state = search.init(jnp.broadcast_to(LOW, (3, 2)), jnp.broadcast_to(HIGH, (3, 2)))
   plans, state = search.sample(state, jax.random.key(0), 32)
   proposal = jnp.asarray([[[0.1, -0.1], [0.2, -0.2], [0.3, -0.3]]])
@@ -124,7 +124,7 @@ def test_plans_without_a_return_are_told_to_be_the_worst():
 
 @needs_evosax
 def test_params_are_data_and_can_be_set():
-  search = evosax("CMA_ES", 2000, spread=0.1, params={"std_init": 0.5})
+  search = evosax("CMA_ES", 2000, noise_scale=0.1, params={"std_init": 0.5})
   state = search.init(jnp.full((1, 2), -4.0), jnp.full((1, 2), 4.0))
   deviation = lambda s: np.asarray(search.sample(s, jax.random.key(0), 2000)[0]).std(0)
   np.testing.assert_allclose(deviation(state), 0.1 * 4.0 * 0.5, rtol=0.1)

@@ -32,9 +32,9 @@ def noise(mean, std, i):
   return jnp.clip(plans, LOW, HIGH), jax.random.normal(return_key, (N,))
 
 
-@pytest.mark.parametrize("effective", [0.0, 0.1])
-def test_a_gamma_one_with_the_exponential_utility_is_mppi_bit_for_bit(effective):
-  settings = {"temperature": 0.7, "effective": effective}
+@pytest.mark.parametrize("ess_fraction", [0.0, 0.1])
+def test_a_gamma_one_with_the_exponential_utility_is_mppi_bit_for_bit(ess_fraction):
+  settings = {"temperature": 0.7, "ess_fraction": ess_fraction}
   ours, theirs = mirror_descent(N, **settings), mppi(N, **settings)
   mine, other = ours.init(LOW, HIGH), theirs.init(LOW, HIGH)
   np.testing.assert_array_equal(jnp.sqrt(mine.covariance), other.std)
@@ -79,16 +79,16 @@ def test_c_gamma_zero_leaves_a_learnt_covariance(covariance):
 
 
 def test_d_limits_of_the_temperature_are_the_best_plan_and_the_average():
-  search, state, plans, returns = problem(temperature=1e-6, effective=0.0)
+  search, state, plans, returns = problem(temperature=1e-6, ess_fraction=0.0)
   greedy = search.update(state, plans, returns).mean
   np.testing.assert_allclose(greedy, plans[jnp.argmax(returns)], atol=1e-6)
-  search, state, plans, returns = problem(temperature=1e6, effective=0.0)
+  search, state, plans, returns = problem(temperature=1e6, ess_fraction=0.0)
   average = search.update(state, plans, returns).mean
   np.testing.assert_allclose(average, plans.mean(0), atol=1e-5)
 
 
 def test_e_constants_do_not_move_the_exponential_utility():
-  search, state, plans, returns = problem(effective=0.2)
+  search, state, plans, returns = problem(ess_fraction=0.2)
   a, b = (search.update(state, plans, r).mean for r in (returns, returns + 64.0))
   np.testing.assert_allclose(a, b, atol=1e-3)
 
@@ -114,7 +114,7 @@ def test_f_the_covariance_stays_positive_semi_definite():
 
 def test_h_a_quadratic_return_has_the_tilted_gaussian_as_its_limit():
   """Tilting N(0, s^2) by exp(-(v - c)^2 / (2 T)) gives mean c s^2 / (s^2 + T), by shares g."""
-  scale = {"temperature": 0.5, "effective": 0.0, "spread": 0.1}
+  scale = {"temperature": 0.5, "ess_fraction": 0.0, "noise_scale": 0.1}
   search = mirror_descent(200_000, covariance="diagonal", step_size=0.6, **scale)
   state = search.init(jnp.full((1, 1), -10.0), jnp.full((1, 1), 10.0))
   plans, state = search.sample(state, jax.random.key(0), 200_000)
@@ -145,7 +145,7 @@ def test_i_expected_utility_with_the_euclidean_divergence_is_a_step_of_sgd():
 
 def test_i_other_utilities_with_the_euclidean_divergence_are_sgd_on_their_loss():
   """Of -log mean U(R) over plans drawn from the Gaussian, by importance weights."""
-  settings = {"temperature": 0.8, "effective": 0.0, "step_size": 0.05}
+  settings = {"temperature": 0.8, "ess_fraction": 0.0, "step_size": 0.05}
   search, state, plans, returns = problem(divergence="euclidean", **settings)
   density = lambda u: log_density(u, state.covariance, plans)
 
@@ -159,7 +159,7 @@ def test_i_other_utilities_with_the_euclidean_divergence_are_sgd_on_their_loss()
 
 def test_i_expected_utility_under_kl_is_the_natural_gradient():
   """On average the variance times the gradient of the expected return."""
-  search = mirror_descent(200_000, utility="expected", step_size=0.5, spread=0.05)
+  search = mirror_descent(200_000, utility="expected", step_size=0.5, noise_scale=0.05)
   start = search.init(jnp.full((1, 1), -10.0), jnp.full((1, 1), 10.0))
   plans, _ = search.sample(start, jax.random.key(0), 200_000)
   after = search.update(start, plans, 3.0 * plans[:, 0, 0])
@@ -190,7 +190,7 @@ def test_the_covariance_follows_from_the_second_moment(step_size):
 
 
 def test_full_covariance_is_what_samples_have():
-  search = mirror_descent(40_000, covariance="full", spread=0.05)
+  search = mirror_descent(40_000, covariance="full", noise_scale=0.05)
   state = search.init(LOW, HIGH)
   basis = jax.random.normal(jax.random.key(2), (H * A, H * A)) / 20
   state = state._replace(covariance=basis @ basis.T + 1e-3 * jnp.eye(H * A))

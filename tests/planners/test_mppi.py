@@ -15,16 +15,16 @@ def started(horizon=3, **settings):
   return search, search.init(low, high)
 
 
-@pytest.mark.parametrize("base", [0.0, 0.7])
-def test_update_follows_the_equations(base):
-  search, state = started(samples=50, temperature=0.8, base=base)
+@pytest.mark.parametrize("control_cost", [0.0, 0.7])
+def test_update_follows_the_equations(control_cost):
+  search, state = started(samples=50, temperature=0.8, control_cost=control_cost)
   plans, state = search.sample(state, jax.random.key(0), 50)
   returns = -jnp.sum(jnp.square(plans - 1.0), axis=(1, 2))
   mean = np.asarray(search.update(state, plans, returns).mean)
 
   v, cost, lam = np.asarray(plans, np.float64), -np.asarray(returns, np.float64), 0.8
   u, sigma = np.full((3, 2), 0.5), 0.5 * 1.5
-  total = cost + lam * base * (u / sigma**2 * v).sum((1, 2))
+  total = cost + lam * control_cost * (u / sigma**2 * v).sum((1, 2))
   weights = np.exp(-(total - total.min()) / lam)
   weights /= weights.sum()
   np.testing.assert_allclose(mean, (weights[:, None, None] * v).sum(0), rtol=1e-4, atol=1e-5)
@@ -62,7 +62,7 @@ def test_temperature_gives_the_wanted_effective_size_at_any_scale(scale, share):
 
 
 def test_equal_returns_weigh_equally():
-  search, state = started(effective=0.1)
+  search, state = started(ess_fraction=0.1)
   plans = jax.random.normal(jax.random.key(1), (30, 3, 2))
   after = search.update(state, plans, jnp.zeros(30))
   np.testing.assert_allclose(after.mean, plans.mean(0), atol=1e-5)
@@ -70,7 +70,7 @@ def test_equal_returns_weigh_equally():
 
 def test_a_quadratic_return_has_the_tilted_gaussian_as_its_limit():
   """Tilting N(u, s^2) by exp(-(v - g)^2 / (2 lam)) has the mean of two Gaussians' product."""
-  search = mppi(200_000, temperature=0.5, spread=0.1)
+  search = mppi(200_000, temperature=0.5, noise_scale=0.1)
   state = search.init(jnp.full((1, 1), -10.0), jnp.full((1, 1), 10.0))
   plans, state = search.sample(state, jax.random.key(0), 200_000)
   after = search.update(state, plans, -0.5 * jnp.square(plans[:, 0, 0] - 1.0))

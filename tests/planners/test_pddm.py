@@ -12,7 +12,7 @@ LOW, HIGH = jnp.full((5, 2), -3.0), jnp.full((5, 2), 5.0)
 
 @pytest.mark.parametrize("as_released", [False, True])
 def test_samples_are_filtered_as_stated(as_released):
-  search = pddm(20, beta=0.3, spread=0.2, as_released=as_released)
+  search = pddm(20, beta=0.3, noise_scale=0.2, as_released=as_released)
   mean = jax.random.normal(jax.random.key(1), (5, 2))
   state = search.init(LOW, HIGH)._replace(mean=mean, previous=jnp.array([0.5, -0.5]))
   plans = np.asarray(search.sample(state, jax.random.key(0), 20)[0])

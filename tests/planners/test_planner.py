@@ -31,7 +31,7 @@ def run(planner, steps=12):
 @pytest.mark.parametrize("kind", ["zero", "linear", "cubic"])
 def test_plans_over_knots_follow_a_moving_target(kind):
   knots = {"zero": 10, "linear": 8, "cubic": 6}[kind]
-  search = mppi(256, effective=0.05, spread=0.3)
+  search = mppi(256, ess_fraction=0.05, noise_scale=0.3)
   planner = make_planner(
     search, chase, horizon=20, iterations=8, knots=knots, interpolation=kind, **BOX
   )
@@ -72,7 +72,7 @@ def test_a_proposal_competes_through_its_knots():
   best = jnp.broadcast_to(jnp.float32(0.9), (1, 12, 1))
   far = lambda params, state, plans, key: -jnp.sum((plans - 0.9) ** 2, axis=(1, 2))
   planner = make_planner(
-    mppi(16, temperature=1e-4, spread=0.01),
+    mppi(16, temperature=1e-4, noise_scale=0.01),
     far,
     horizon=12,
     knots=4,

@@ -20,7 +20,7 @@ from mbrl_jax.types import Dynamics
 KEY = jax.random.key(0)
 BOX = {"action_low": [-1.0], "action_high": [1.0]}
 NAMED = {"categorical": {"elites": 4}, "cem": {"elites": 4}, "icem": {"elites": 4}}
-NAMED |= {"mirror_descent": {"elites": 4, "covariance": "full"}, "mppi": {"effective": 0.2}}
+NAMED |= {"mirror_descent": {"elites": 4, "covariance": "full"}, "mppi": {"ess_fraction": 0.2}}
 QUICK = ("cem", "mirror_descent")
 
 

@@ -10,7 +10,7 @@ LOW, HIGH = jnp.full((5, 2), -2.0), jnp.full((5, 2), 6.0)
 
 
 def test_samples_are_noisy_copies_of_the_plan_and_the_plan():
-  search = predictive_sampling(4000, spread=0.05)
+  search = predictive_sampling(4000, noise_scale=0.05)
   plan = jnp.arange(10.0).reshape(5, 2) / 5
   state = search.init(LOW, HIGH)._replace(plan=plan)
   plans, state = search.sample(state, jax.random.key(0), 4000)
@@ -32,8 +32,8 @@ def test_the_best_wins_and_noise_that_is_worse_does_not_move_the_plan():
 
 def test_noise_may_be_smooth():
   roughness = []
-  for exponent in (0.0, 2.0):
-    search = predictive_sampling(500, exponent=exponent)
+  for noise_exponent in (0.0, 2.0):
+    search = predictive_sampling(500, noise_exponent=noise_exponent)
     state = search.init(jnp.full((30, 1), -9.0), jnp.full((30, 1), 9.0))
     plans, state = search.sample(state, jax.random.key(0), 500)
     roughness.append(float(jnp.abs(jnp.diff(plans, axis=1)).mean()))

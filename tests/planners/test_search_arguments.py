@@ -88,8 +88,8 @@ def test_what_is_given_goes_before_the_callers_defaults_and_those_before_the_fac
 
 
 def test_a_temperature_that_is_given_holds():
-  known, own = settings_of(mppi), {"effective": 0.05}
-  assert complete(known, {}, own)["effective"] == 0.05
-  assert complete(known, {"temperature": 0.3}, own)["effective"] == 0.0
-  both = complete(known, {"temperature": 0.3, "effective": 0.2}, own)
-  assert (both["temperature"], both["effective"]) == (0.3, 0.2)
+  known, own = settings_of(mppi), {"ess_fraction": 0.05}
+  assert complete(known, {}, own)["ess_fraction"] == 0.05
+  assert complete(known, {"temperature": 0.3}, own)["ess_fraction"] == 0.0
+  both = complete(known, {"temperature": 0.3, "ess_fraction": 0.2}, own)
+  assert (both["temperature"], both["ess_fraction"]) == (0.3, 0.2)

@@ -29,9 +29,9 @@ from mbrl_jax.types import Dynamics
 SETTINGS = [
   ("random_shooting", lambda: random_shooting(200), 2),
   ("cem", lambda: cem(100, 10), 4),
-  ("icem", lambda: icem(60, 10, decay=1.0), 4),
-  ("mppi", lambda: mppi(100, effective=0.05), 4),
-  ("pddm", lambda: pddm(100, kappa=20.0, spread=0.5), 4),
+  ("icem", lambda: icem(60, 10, sample_decay=1.0), 4),
+  ("mppi", lambda: mppi(100, ess_fraction=0.05), 4),
+  ("pddm", lambda: pddm(100, kappa=20.0, noise_scale=0.5), 4),
   ("mirror_descent", lambda: mirror_descent(100, covariance="full", step_size=0.8), 4),
   ("categorical", lambda: categorical(100, step_size=0.5), 4),
   ("predictive_sampling", lambda: predictive_sampling(100), 4),
@@ -254,16 +254,16 @@ def test_replan_every_replays_the_plan(make, iterations):
   [
     (lambda: random_shooting(4000), 5, 0.03),
     (lambda: cem(200, 20), 12, 0.001),
-    (lambda: icem(100, 10, decay=1.0, exponent=0.5), 12, 0.01),
-    (lambda: mppi(200, effective=0.05, spread=0.2), 12, 0.01),
-    (lambda: pddm(200, kappa=20.0, beta=0.9, spread=0.2), 12, 0.01),
+    (lambda: icem(100, 10, sample_decay=1.0, noise_exponent=0.5), 12, 0.01),
+    (lambda: mppi(200, ess_fraction=0.05, noise_scale=0.2), 12, 0.01),
+    (lambda: pddm(200, kappa=20.0, beta=0.9, noise_scale=0.2), 12, 0.01),
     (
       lambda: mirror_descent(200, utility="threshold", elites=20, covariance="diagonal"),
       12,
       0.001,
     ),
     (lambda: categorical(200, categories=41, utility="threshold", elites=20), 12, 0.01),
-    (lambda: predictive_sampling(200, spread=0.2), 12, 0.02),
+    (lambda: predictive_sampling(200, noise_scale=0.2), 12, 0.02),
     (lambda: dial(200, iteration_decay=0.6), 12, 0.001),
     (lambda: adam(8, learning_rate=0.03), 60, 0.001),
   ],
@@ -304,7 +304,7 @@ def test_reaches_the_riccati_value(make, iterations, share):
     (lambda: cem(alpha=1.5), "alpha=1.5 must lie between 0.0 and 1.0"),
     (lambda: cem(samples=0), "samples=0 must be positive"),
     (lambda: icem(samples=10, elites=6), "elites=6"),
-    (lambda: icem(decay=0.5), "decay=0.5"),
+    (lambda: icem(sample_decay=0.5), "sample_decay=0.5"),
     (lambda: mppi(temperature=0.0), "temperature=0.0 must be positive"),
     (lambda: mirror_descent(utility="treshold"), "Did you mean 'threshold'"),
     (lambda: mirror_descent(covariance="ful"), "Did you mean 'full'"),
@@ -316,11 +316,11 @@ def test_reaches_the_riccati_value(make, iterations, share):
     (lambda: categorical(categories=1), "categories=1 must be at least 2"),
     (lambda: categorical(utility="expected"), "divergence='kl' must be 'euclidean' with"),
     (lambda: categorical(forget=1.0), "forget=1.0 must lie between 0.0 and 0.99"),
-    (lambda: predictive_sampling(spread=0.0), "spread=0.0 must be positive"),
+    (lambda: predictive_sampling(noise_scale=0.0), "noise_scale=0.0 must be positive"),
     (lambda: dial(iteration_decay=1.5), "iteration_decay=1.5 must lie between"),
     (lambda: adam(learning_rate=-0.1), "learning_rate=-0.1 must be positive"),
     (lambda: mirror_descent(step_size=1.5), "step_size=1.5 must lie between"),
-    (lambda: mppi(effective=2.0), "effective=2.0 must lie between 0.0 and 1.0"),
+    (lambda: mppi(ess_fraction=2.0), "ess_fraction=2.0 must lie between 0.0 and 1.0"),
     (lambda: bandit_planner(cem, 0), "iterations=0 must be positive"),
     (lambda: bandit_planner(cem, 1, replan_every=9), "replan_every=9 exceeds horizon=4"),
     (
@@ -339,18 +339,18 @@ def test_bad_arguments_are_named(make, message):
 
 
 def test_icem_population_decays_and_keeps_its_elites():
-  sizes, seen = icem(samples=40, elites=5, decay=2.0).sizes(4), []
+  sizes, seen = icem(samples=40, elites=5, sample_decay=2.0).sizes(4), []
   assert sizes == (40, 20, 10, 10)
 
   def evaluate(params, state, plans, key):
     seen.append(plans.shape[0])
     return bandit(params, state, plans, key)
 
-  planner = bandit_planner(lambda: icem(40, 5, decay=2.0), 4, evaluate)
+  planner = bandit_planner(lambda: icem(40, 5, sample_decay=2.0), 4, evaluate)
   jax.jit(planner.plan).lower(TARGET, None, planner.init(), jax.random.key(0))
   assert sorted(set(seen), reverse=True) == [40, 20, 10]
 
-  search = icem(40, 10, keep=0.3)
+  search = icem(40, 10, keep_fraction=0.3)
   state = search.init(jnp.zeros((4, 2)), jnp.ones((4, 2)))
   plans, state = search.sample(state, jax.random.key(0), 40)
   state = search.update(state, plans, jnp.arange(40.0))

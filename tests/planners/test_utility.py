@@ -81,17 +81,17 @@ def test_a_maximum_that_was_rounded_twice_makes_no_infinity():
   np.testing.assert_array_equal(softmax(jnp.asarray([-jnp.inf, 3e38])), [0.0, 1.0])
 
 
-@pytest.mark.parametrize("base", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize("control_cost", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize("share", [0.05, 0.3])
-def test_mppi_has_the_effective_size_that_was_asked_for_with_its_charge(base, share):
-  search = mppi(200, effective=share, base=base, spread=0.5)
+def test_mppi_has_the_effective_size_that_was_asked_for_with_its_charge(control_cost, share):
+  search = mppi(200, ess_fraction=share, control_cost=control_cost, noise_scale=0.5)
   state = search.init(jnp.full((5, 2), -1.0), jnp.full((5, 2), 1.0))
   state = state._replace(mean=0.1 * jax.random.normal(jax.random.key(1), (5, 2)))
   plans, state = search.sample(state, jax.random.key(0), 200)
   returns = -10 * jnp.sum(jnp.square(plans - 0.3), axis=(1, 2))
   after = search.update(state, plans, returns)
   pull = np.float64(state.mean) / np.square(np.float64(state.std))
-  charge = base * np.einsum("nha,ha->n", np.float64(plans), pull)
+  charge = control_cost * np.einsum("nha,ha->n", np.float64(plans), pull)
   weights = expected(returns, after.temperature, charge)
   np.testing.assert_allclose(1 / np.sum(np.square(weights)) / 200, share, rtol=0.02)
   np.testing.assert_allclose(after.ess / 200, share, rtol=0.02)
@@ -138,7 +138,7 @@ def test_magnitudes_are_powers_of_two_and_one_for_ordinary_numbers():
 def test_utilities_of_ones_own_may_overflow():
   plans = jnp.arange(4.0)[:, None, None]
   returns = jnp.asarray([1.0, 200.0, 300.0, -jnp.inf])
-  floats = {"elites": 2, "temperature": jnp.float32(1), "effective": jnp.float32(0)}
+  floats = {"elites": 2, "temperature": jnp.float32(1), "ess_fraction": jnp.float32(0)}
   _, weights, _ = weigh(jnp.exp, plans, returns, **floats)
   np.testing.assert_allclose(weights, [0.0, 0.5, 0.5, 0.0], atol=1e-6)
 

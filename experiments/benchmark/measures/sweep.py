@@ -15,7 +15,7 @@ from typing import Any
 import rich.console
 
 from experiments.benchmark import results
-from experiments.benchmark.grid import AXES, Cell
+from experiments.benchmark.grid import AXES, SweepCell
 from experiments.benchmark.measures.ceiling import Ceiling
 from experiments.benchmark.peers.sizes import Sizes
 from experiments.benchmark.peers.worker import (
@@ -59,7 +59,7 @@ class Sweep:
   """
 
   base: Sizes
-  cells: Sequence[Cell]
+  cells: Sequence[SweepCell]
   row_seconds: float
   out: str
 
@@ -105,7 +105,7 @@ def write(sweep: Sweep, rows: list[Row], device: dict[str, Any]) -> list[Path]:
   return results.write_both(sweep.out, rows, content)
 
 
-def _row(sweep: Sweep, cell: Cell, ceiling: Ceiling, stop: Callable[[], object]) -> Row:
+def _row(sweep: Sweep, cell: SweepCell, ceiling: Ceiling, stop: Callable[[], object]) -> Row:
   """Measures one row in a process of its own."""
   row = {**dataclasses.asdict(cell), "status": "ok", **dict.fromkeys(FIGURES)}
   sizes, end = cell.sizes(sweep.base), time.perf_counter() + sweep.row_seconds

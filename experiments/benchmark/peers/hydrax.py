@@ -1,6 +1,6 @@
 """Replans MuJoCo tasks with hydrax' MPPI (vincekurtz/hydrax) for the benchmark.
 
-Its public classes ``MPPI`` and ``Task`` over our two models and their costs. hydrax is
+Its public classes ``MPPI`` and ``MjcfTask`` over our two models and their costs. hydrax is
 installed from its sources; the package of that name on PyPI is something else. Run by
 ``experiments.benchmark --peer=hydrax``, in any Python that has it.
 """
@@ -19,14 +19,14 @@ from experiments.benchmark.peers.mjcf_tasks import TASKS
 INSTALL = "python -m venv peer && peer/bin/pip install git+https://github.com/vincekurtz/hydrax"
 
 
-def _controller(task: mjcf_tasks.Task) -> Any:
+def _controller(task: mjcf_tasks.MjcfTask) -> Any:
   """Builds hydrax' controller for a task."""
   import jax.numpy as jnp
   import mujoco
   from hydrax.algs.mppi import MPPI
-  from hydrax.task_base import Task
+  from hydrax.task_base import MjcfTask
 
-  class Ours(Task):
+  class Ours(MjcfTask):
     """Our model and cost as hydrax wants them."""
 
     def running_cost(self, state, control):

@@ -22,7 +22,7 @@ EPISODE = 4.0
 
 
 @dataclasses.dataclass(frozen=True)
-class Task:
+class MjcfTask:
   """A task; costs work on numpy and jax arrays alike.
 
   Attributes:
@@ -62,7 +62,7 @@ def _particle_cost(lib: Any, qpos: Any, qvel: Any) -> Any:
 
 
 TASKS = {
-  "pendulum": Task(
+  "pendulum": MjcfTask(
     name="pendulum",
     horizon=50,
     noise=0.2,
@@ -71,7 +71,7 @@ TASKS = {
     state_cost=_pendulum_cost,
     control_cost=lambda lib, ctrl: 0.001 * lib.sum(ctrl**2),
   ),
-  "particle": Task(
+  "particle": MjcfTask(
     name="particle",
     horizon=25,
     noise=0.3,
@@ -83,7 +83,7 @@ TASKS = {
 }
 
 
-def episode(task: Task, replan: Callable[[np.ndarray, np.ndarray, float], Any]) -> dict:
+def episode(task: MjcfTask, replan: Callable[[np.ndarray, np.ndarray, float], Any]) -> dict:
   """Replans at every step of an episode that MuJoCo's C engine simulates.
 
   Args:

@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 
 from experiments.benchmark.peers import mjcf_tasks, protocol
-from experiments.benchmark.peers.mjcf_tasks import TASKS, Task
+from experiments.benchmark.peers.mjcf_tasks import TASKS, MjcfTask
 
 
-def physics_step(task: Task, engine: str) -> Any:
+def physics_step(task: MjcfTask, engine: str) -> Any:
   """Returns ``(params, PhysicsState, ctrl) -> PhysicsState``, the params and a first state.
 
   Raises:
@@ -59,7 +59,7 @@ def _pendulum_step(params: dict[str, float], state: Any, ctrl: Any) -> Any:
   return state._replace(qpos=state.qpos + dt * speed, qvel=speed)
 
 
-def make_dynamics(task: Task, engine: str) -> tuple[Any, Any, Any]:
+def make_dynamics(task: MjcfTask, engine: str) -> tuple[Any, Any, Any]:
   """Returns the dynamics with the task's cost, their params and a first state."""
   import jax.numpy as jnp
   import mujoco
@@ -97,7 +97,7 @@ class Jobs:
 
     high = np.ones(len(task.start[0]), np.float32)  # as many motors as joints
     self.planner = mbrl_jax.make_planner(
-      mbrl_jax.mppi(mjcf_tasks.SAMPLES, temperature=task.temperature, spread=task.noise),
+      mbrl_jax.mppi(mjcf_tasks.SAMPLES, temperature=task.temperature, noise_scale=task.noise),
       mbrl_jax.make_evaluate(dynamics, terminal=terminal),
       horizon=task.horizon,
       action_low=-high,

@@ -39,8 +39,8 @@ class Jobs:
         samples,
         temperature=swingup.TEMPERATURE,
         # Of half the action range, which is the largest torque.
-        spread=math.sqrt(swingup.VARIANCE) / swingup.MAX_TORQUE,
-        base=1.0,
+        noise_scale=math.sqrt(swingup.VARIANCE) / swingup.MAX_TORQUE,
+        control_cost=1.0,
       ),
       mbrl_jax.make_evaluate(mbrl_jax.Dynamics(_step), unroll=True),
       horizon=horizon,

@@ -22,11 +22,11 @@ def _task():
   """Makes an environment that only has the sizes; it is never stepped."""
   import gymnasium
 
-  class Task(gymnasium.Env):
+  class MjcfTask(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (sac_sizes.OBS_DIM,))
     action_space = gymnasium.spaces.Box(-1, 1, (sac_sizes.ACTION_DIM,))
 
-  return Task()
+  return MjcfTask()
 
 
 class Jobs:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts.warm_up import one_less, uniform_action
-from mbrl_jax.learners import SAC, SACState, SACTuning, make_sac
+from mbrl_jax.learners import SAC, SACHyperparams, SACState, make_sac
 from mbrl_jax.ops.fraction import floor_share
 from mbrl_jax.ops.validate import between, positive, prefixed
 from mbrl_jax.types import Array, EnvSpec, Key, Metrics, Params, TrainState, Transition
@@ -103,11 +103,11 @@ def make_agent(spec: EnvSpec, config: AgentConfig, *, value: bool = False) -> Ag
   )
   entropy = config.target_entropy
   entropy = -float(spec.action_dim) if entropy is None else entropy
-  tuning = SACTuning(config.discount, config.tau, config.learning_rate, entropy)
+  hyperparams = SACHyperparams(config.discount, config.tau, config.learning_rate, entropy)
   return Agent(
     sac=sac,
     discount=config.discount,
-    init=lambda key: sac.init(key, tuning),
+    init=lambda key: sac.init(key, hyperparams),
     act=lambda params, left, obs, key: _act(spec, sac, params, left, obs, key),
     update=lambda *args: _update(spec, sac, config.updates_per_step, *args),
   )
@@ -133,7 +133,7 @@ def no_metrics(agent: Agent, state: SACState, example: Transition, batch_size: i
 
 
 def critic(spec: EnvSpec, agent: Agent) -> Callable[[TrainState, Array, Array], Array]:
-  """Returns the ``q`` of ``Insight`` for algorithms with ``learn.sac`` in their state."""
+  """Returns the ``q`` of ``Diagnostics`` for algorithms with ``learn.sac`` in their state."""
   return lambda state, obs, action: agent.sac.q(
     state.learn.sac.nets.critics, spec.encode(obs), action
   )

@@ -31,7 +31,7 @@ _GAP = 30.0
 """Temperatures between plans within the limit and those beyond: ``exp(-30) = 1e-13``."""
 
 
-class Guarded(NamedTuple):
+class CostState(NamedTuple):
   """A state with what reaching it has cost.
 
   Attributes:
@@ -45,13 +45,13 @@ class Guarded(NamedTuple):
   alive: Array
 
 
-def start(obs: State) -> Guarded:
+def start(obs: State) -> CostState:
   """Returns a state that has cost nothing yet."""
-  return Guarded(obs, jnp.zeros(()), jnp.ones((), bool))
+  return CostState(obs, jnp.zeros(()), jnp.ones((), bool))
 
 
 def add_costs(dynamics: Dynamics, spec: EnvSpec) -> Dynamics:
-  """Makes dynamics over ``Guarded`` states of dynamics over observations.
+  """Makes dynamics over ``CostState`` states of dynamics over observations.
 
   Raises:
     ValueError: the task has no cost.
@@ -65,16 +65,18 @@ def add_costs(dynamics: Dynamics, spec: EnvSpec) -> Dynamics:
       "(obs, action, next_obs) -> [], for example as make_task(..., cost=cost).",
     )
 
-  def step(params: Params, state: Guarded, action: Array, key: Key) -> tuple:
+  def step(params: Params, state: CostState, action: Array, key: Key) -> tuple:
     obs, reward, terminated = dynamics.step(params, state.obs, action, key)
     paid = jnp.where(state.alive, cost(state.obs, action, obs), 0.0)
-    after = Guarded(obs, state.cost + paid, state.alive & ~terminated)
+    after = CostState(obs, state.cost + paid, state.alive & ~terminated)
     return after, reward, terminated
 
   return dynamics._replace(step=step)
 
 
-def within(limit: float, over: str, temperature: float) -> Callable[[Array, Guarded], Array]:
+def rank_by_cost(
+  limit: float, over: str, temperature: float
+) -> Callable[[Array, CostState], Array]:
   """Makes the ``rank`` of ``make_evaluate``.
 
   Args:
@@ -83,7 +85,7 @@ def within(limit: float, over: str, temperature: float) -> Callable[[Array, Guar
     temperature: of the weights of plans, in units of return.
   """
 
-  def rank(returns: Array, ends: Guarded) -> Array:
+  def rank(returns: Array, ends: CostState) -> Array:
     cost = COSTS[over](ends.cost, axis=1)
     finite = jnp.isfinite(returns)
     least = jnp.min(returns, where=finite, initial=jnp.inf)

@@ -23,7 +23,7 @@ class ModelConfig:
     activation: swish, relu or tanh.
     weight_decay: one coefficient for each layer including the last, or one for all.
     precision: of the matrix products, float32 or bfloat16.
-    inducing: inducing points of the GP.
+    inducing_points: inducing points of the GP.
   """
 
   kind: str = "PE"
@@ -33,7 +33,7 @@ class ModelConfig:
   activation: str = "swish"
   weight_decay: tuple[float, ...] = (1e-4, 2.5e-4, 2.5e-4, 5e-4)
   precision: str = "float32"
-  inducing: int = 200
+  inducing_points: int = 200
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def make_model(config: ModelConfig) -> Ensemble:
   """
   choice("kind", config.kind, KINDS)
   if config.kind == "GP":
-    return make_gp(config.inducing)
+    return make_gp(config.inducing_points)
   decay = tuple(config.weight_decay)
   return make_ensemble(
     config.kind,

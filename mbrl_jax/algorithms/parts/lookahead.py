@@ -25,8 +25,8 @@ from typing import Any, NamedTuple
 import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts.actor_critic import Agent
-from mbrl_jax.algorithms.parts.cost_limit import COSTS, add_costs, start, within
-from mbrl_jax.algorithms.parts.world_model import World
+from mbrl_jax.algorithms.parts.cost_limit import COSTS, add_costs, rank_by_cost, start
+from mbrl_jax.algorithms.parts.world_model import WorldModel
 from mbrl_jax.ops.risk import mean_minus_std
 from mbrl_jax.ops.validate import between, choice, positive, prefixed
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent, policy_plans
@@ -44,12 +44,12 @@ class LookaheadConfig:
     samples: plans per iteration.
     policy_plans: rollouts of the policy that compete with them.
     iterations: mirror-descent steps per control step.
-    particles: samples of each plan's future, a multiple of world.elites.
+    particles: samples of each plan's future, a multiple of world_model.elites.
     utility: threshold (an elite fraction) or exponential.
     elites: plans that threshold keeps.
     kappa: weight of the returns of exponential, the inverse of its temperature.
     step_size: of mirror descent; what the old distribution keeps is the rest.
-    spread: initial deviation of the plans, as a share of half the action range.
+    noise_scale: initial deviation of the plans, as a share of half the action range.
     pessimism: how many deviations over the particles are taken from the mean return.
     cost_limit: sum of the task's cost over a plan beyond which it comes last; None: any cost.
     cost_over: which of the particles' costs counts, worst or mean.
@@ -64,13 +64,13 @@ class LookaheadConfig:
   elites: int = 20
   kappa: float = 1.0
   step_size: float = 0.9
-  spread: float = 0.5
+  noise_scale: float = 0.5
   pessimism: float = 0.0
   cost_limit: float | None = None
   cost_over: str = "worst"
 
 
-class LookaheadTuning(NamedTuple):
+class LookaheadHyperparams(NamedTuple):
   """Numbers that may be changed at any time.
 
   Attributes:
@@ -82,56 +82,56 @@ class LookaheadTuning(NamedTuple):
   pessimism: Array
 
 
-class Belief(NamedTuple):
+class PlannerParams(NamedTuple):
   """What is planned with.
 
   Attributes:
-    world: parameters of the elites, with their axis.
+    world_model: parameters of the elites, with their axis.
     actor: of the policy.
     critics: of the two critics.
-    tuning: see its class.
+    hyperparams: see its class.
   """
 
-  world: Params
+  world_model: Params
   actor: Params
   critics: Any
-  tuning: LookaheadTuning
+  hyperparams: LookaheadHyperparams
 
 
-def make_tuning(config: LookaheadConfig, discount: float = 1.0) -> LookaheadTuning:
+def make_hyperparams(config: LookaheadConfig, discount: float = 1.0) -> LookaheadHyperparams:
   """Returns the numbers of a configuration."""
-  return LookaheadTuning(jnp.float32(discount), jnp.float32(config.pessimism))
+  return LookaheadHyperparams(jnp.float32(discount), jnp.float32(config.pessimism))
 
 
 def make_lookahead(
-  spec: EnvSpec, config: LookaheadConfig, agent: Agent, world: World
+  spec: EnvSpec, config: LookaheadConfig, agent: Agent, world_model: WorldModel
 ) -> Planner:
   """Makes the planner of an actor-critic; see ``make_guided_planner``."""
 
-  def policy(params: Belief, obs: State, key: Key) -> Array:
+  def policy(params: PlannerParams, obs: State, key: Key) -> Array:
     return agent.sac.act(params.actor, spec.encode(obs), key, True)
 
-  def terminal(params: Belief, obs: State, key: Key) -> Array:
+  def terminal(params: PlannerParams, obs: State, key: Key) -> Array:
     return agent.sac.q(params.critics, spec.encode(obs), policy(params, obs, key))
 
-  return make_guided_planner(spec, config, world, policy, terminal=terminal)
+  return make_guided_planner(spec, config, world_model, policy, terminal=terminal)
 
 
 @prefixed("lookahead")
 def make_guided_planner(
   spec: EnvSpec,
   config: LookaheadConfig,
-  world: World,
+  world_model: WorldModel,
   policy: PolicyFn,
   *,
-  terminal: Callable[[Belief, State, Key], Array] | None = None,
+  terminal: Callable[[PlannerParams, State, Key], Array] | None = None,
 ) -> Planner:
-  """Makes the planner; its ``params`` are a ``Belief`` and its states observations.
+  """Makes the planner; its ``params`` are a ``PlannerParams`` and its states observations.
 
   Args:
     spec: the task.
     config: of the planner.
-    world: the ensemble that it plans over.
+    world_model: the ensemble that it plans over.
     policy: ``(belief, obs, key) -> action``, whose rollouts compete with the plans.
     terminal: value of the observation behind the horizon; ``None``: none.
 
@@ -142,25 +142,27 @@ def make_guided_planner(
   positive(policy_plans=config.policy_plans, kappa=config.kappa)
   between(0.0, float("inf"), pessimism=config.pessimism)
   choice("cost_over", config.cost_over, COSTS)
-  check_particles(world.dynamics, config.particles)
-  axes = Belief(world.dynamics.params_axes, None, None, None)
-  step = lambda params, obs, action, key: world.dynamics.step(params.world, obs, action, key)
-  dynamics = Dynamics(step, world.dynamics.slices, axes, world.dynamics.noise)
+  check_particles(world_model.dynamics, config.particles)
+  axes = PlannerParams(world_model.dynamics.params_axes, None, None, None)
+  step = lambda params, obs, action, key: world_model.dynamics.step(
+    params.world_model, obs, action, key
+  )
+  dynamics = Dynamics(step, world_model.dynamics.slices, axes, world_model.dynamics.noise)
 
   # plans go on from observations; what they have cost travels with them
   guarded, rank, before = dynamics, None, terminal
   if config.cost_limit is not None:
     guarded = add_costs(dynamics, spec)
-    rank = within(config.cost_limit, config.cost_over, 1 / config.kappa)
+    rank = rank_by_cost(config.cost_limit, config.cost_over, 1 / config.kappa)
     if terminal is not None:
       before = lambda params, state, key: terminal(params, state.obs, key)
 
-  def evaluate(params: Belief, obs: State, plans: Array, key: Key) -> Array:
+  def evaluate(params: PlannerParams, obs: State, plans: Array, key: Key) -> Array:
     score = make_evaluate(
       guarded,
-      discount=params.tuning.discount,
+      discount=params.hyperparams.discount,
       particles=config.particles,
-      risk=mean_minus_std(params.tuning.pessimism),
+      risk=mean_minus_std(params.hyperparams.pessimism),
       terminal=before,
       rank=rank,
     )
@@ -186,7 +188,7 @@ def _make_search(config: LookaheadConfig) -> Search:
     covariance="diagonal",
     step_size=config.step_size,
     temperature=1 / config.kappa,
-    effective=0.0,
+    ess_fraction=0.0,
     elites=config.elites,
-    spread=config.spread,
+    noise_scale=config.noise_scale,
   )

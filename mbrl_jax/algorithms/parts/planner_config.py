@@ -17,7 +17,7 @@ SAMPLES = 400
 DEFAULTS: dict[str, dict[str, Any]] = {
   "icem": {"elites": 40},
   "mirror_descent": {"step_size": 0.7},
-  "mppi": {"effective": 0.05},
+  "mppi": {"ess_fraction": 0.05},
 }
 """What else differs from the factories' own defaults, by search."""
 

@@ -17,13 +17,13 @@ import optax
 from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble, make_optimizer
 from mbrl_jax.models.ensemble import take_members
-from mbrl_jax.ops.missing import given
+from mbrl_jax.ops.missing import require_known
 from mbrl_jax.ops.validate import between, positive, prefixed
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Metrics, Params, Transition
 
 
 @dataclass(frozen=True)
-class WorldConfig:
+class WorldModelConfig:
   """The ensemble and its training.
 
   Attributes:
@@ -55,7 +55,7 @@ class WorldConfig:
   learning_rate: float = 1e-3
 
 
-class WorldState(NamedTuple):
+class WorldModelState(NamedTuple):
   """What the model is.
 
   Attributes:
@@ -69,34 +69,34 @@ class WorldState(NamedTuple):
   elites: Array
 
 
-class World(NamedTuple):
+class WorldModel(NamedTuple):
   """The learned model as pure functions.
 
   Attributes:
     dynamics: over the elites, one slice each, for ``elite_params``.
-    init: ``(key) -> WorldState``.
+    init: ``(key) -> WorldModelState``.
     fit: ``(WorldState, ring of transitions, key, epochs []) -> (WorldState, metrics)``; no
       epochs change nothing. Metrics are ``model_error``, the mean squared error of the elites
       on held-out data, and ``fit_epochs``.
   """
 
   dynamics: Dynamics
-  init: Callable[[Key], WorldState]
-  fit: Callable[..., tuple[WorldState, Metrics]]
+  init: Callable[[Key], WorldModelState]
+  fit: Callable[..., tuple[WorldModelState, Metrics]]
 
 
-def elite_params(state: WorldState) -> Params:
+def elite_params(state: WorldModelState) -> Params:
   """Returns the parameters of the elites."""
   return take_members(state.params, state.elites)
 
 
-def fitted(state: WorldState) -> Array:
+def fitted(state: WorldModelState) -> Array:
   """Tells whether the nets have been trained at all, ``[]`` bool."""
   return state.opt_state.count > 0
 
 
-@prefixed("world")
-def make_world(spec: EnvSpec, config: WorldConfig) -> World:
+@prefixed("world_model")
+def make_world_model(spec: EnvSpec, config: WorldModelConfig) -> WorldModel:
   """Makes the learned model of a task.
 
   Raises:
@@ -121,28 +121,28 @@ def make_world(spec: EnvSpec, config: WorldConfig) -> World:
   dynamics = as_dynamics(
     ensemble._replace(members=config.elites),
     reward=spec.reward,
-    terminated=given(spec.terminated),
+    terminated=require_known(spec.terminated),
     encode=spec.encode,
     decode=spec.decode,
     learn_reward=config.learn_reward,
     outputs=_outputs(spec, config),
   )
 
-  def init(key: Key) -> WorldState:
+  def init(key: Key) -> WorldModelState:
     obs, action = jnp.zeros(spec.obs_dim), jnp.zeros(spec.action_dim)
     inputs = jnp.concatenate([spec.encode(obs), action])
     params = ensemble.init(key, inputs, jnp.zeros(_outputs(spec, config)))
     opt_state = init_optimizer(ensemble, optimizer, params)
-    return WorldState(params, opt_state, jnp.arange(config.elites))
+    return WorldModelState(params, opt_state, jnp.arange(config.elites))
 
-  return World(
+  return WorldModel(
     dynamics=dynamics,
     init=init,
     fit=lambda *args: _fit(spec, config, ensemble, optimizer, *args),
   )
 
 
-def _outputs(spec: EnvSpec, config: WorldConfig) -> int:
+def _outputs(spec: EnvSpec, config: WorldModelConfig) -> int:
   """Returns how many numbers the nets predict."""
   obs = jnp.zeros(spec.obs_dim)
   (size,) = jax.eval_shape(spec.target, obs, obs).shape
@@ -151,14 +151,14 @@ def _outputs(spec: EnvSpec, config: WorldConfig) -> int:
 
 def _fit(
   spec: EnvSpec,
-  config: WorldConfig,
+  config: WorldModelConfig,
   ensemble: Any,
   optimizer: optax.GradientTransformation,
-  state: WorldState,
+  state: WorldModelState,
   buffer: ring.Ring,
   key: Key,
   epochs: Array,
-) -> tuple[WorldState, Metrics]:
+) -> tuple[WorldModelState, Metrics]:
   """Trains the nets and chooses the elites anew."""
   data: Transition = buffer.data
   inputs = jnp.concatenate([jax.vmap(spec.encode)(data.obs), data.action], axis=1)
@@ -186,4 +186,4 @@ def _fit(
     "model_error": jnp.mean(fitted.metrics["holdout_mse"][elites]),
     "fit_epochs": fitted.metrics["epochs"],
   }
-  return WorldState(fitted.params, fitted.opt_state, elites), report
+  return WorldModelState(fitted.params, fitted.opt_state, elites), report

@@ -5,17 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from mbrl_jax.envs.adapters.functional_env import FunctionalEnv, flatten, make_functional
-from mbrl_jax.envs.adapters.task_functions import Judge
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.extra import import_extra
-from mbrl_jax.types import Array
+from mbrl_jax.types import Array, RewardFn, TerminationFn
 
 
 def from_brax(
   env: Any,
   *,
-  reward: Judge | None = None,
-  terminated: Judge | None = None,
+  reward: RewardFn | None = None,
+  terminated: TerminationFn | None = None,
   episode_length: int = 1000,
   action_low: float = -1.0,
   action_high: float = 1.0,

@@ -17,10 +17,9 @@ import numpy as np
 
 from mbrl_jax.envs.adapters import task_functions
 from mbrl_jax.envs.adapters.host import spaces
-from mbrl_jax.envs.adapters.task_functions import Judge
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.env_failure import failed
-from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
+from mbrl_jax.types import Array, EnvSpec, EnvState, Key, RewardFn, TerminationFn, Transition
 
 _HIDING = ("AutoReset", "Vmap", "Episode", "Eval", "RslRl", "Gym")
 
@@ -43,8 +42,8 @@ class FunctionalEnv:
   env: Any
   positions: Callable[[Any], Array]
   parts: tuple[str, ...] | None = None
-  reward: Judge | None = None
-  terminated: Judge | None = None
+  reward: RewardFn | None = None
+  terminated: TerminationFn | None = None
   model: mujoco.MjModel | None = None
   repeat: int = 1
 
@@ -100,8 +99,8 @@ def make_functional(
   env: Any,
   name: str,
   *,
-  reward: Judge | None,
-  terminated: Judge | None,
+  reward: RewardFn | None,
+  terminated: TerminationFn | None,
   episode_length: int,
   action_low: Any,
   action_high: Any,

@@ -11,20 +11,19 @@ from typing import Any
 
 from mbrl_jax.envs.adapters import task_functions
 from mbrl_jax.envs.adapters.host.host_env import HostEnv
-from mbrl_jax.envs.adapters.host.vector_host import Hosts
+from mbrl_jax.envs.adapters.host.vector_host import VectorHost
 from mbrl_jax.envs.adapters.host.worker_process import pack
-from mbrl_jax.envs.adapters.task_functions import Judge
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.env_failure import EnvironmentFailed
 from mbrl_jax.ops.extra import import_extra
-from mbrl_jax.types import EnvSpec
+from mbrl_jax.types import EnvSpec, RewardFn, TerminationFn
 
 
 def from_gymnasium(
   source: Any,
   *,
-  reward: Judge | None = None,
-  terminated: Judge | None = None,
+  reward: RewardFn | None = None,
+  terminated: TerminationFn | None = None,
   episode_length: int | None = None,
   discrete: str = "one_hot",
   action_low: Any = None,
@@ -109,7 +108,7 @@ def from_gymnasium(
   }
   packed = _packed(source, make, workers)
   try:
-    hosts = Hosts(name, make, packed=packed, workers=workers, timeout=timeout, **settings)
+    hosts = VectorHost(name, make, packed=packed, workers=workers, timeout=timeout, **settings)
   except EnvironmentFailed as error:
     if isinstance(source, str) and isinstance(error.__cause__, _refusals()):
       raise ValueError(f"gymnasium.make({source!r}) fails: {error.__cause__}") from error

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
 
 from mbrl_jax.ops.missing import Missing, Unknown
-from mbrl_jax.types import Array
+from mbrl_jax.types import RewardFn, TerminationFn
 
-Judge = Callable[[Array, Array, Array], Array]
-"""``(obs [O], action [A], next_obs [O]) -> []``."""
 _FILE = "Programs take a Python file that does so: --env=file.py:name."
 
 
-def reward(given: Judge | None, example: str, obs_dim: int, action_dim: int) -> Judge:
+def reward(given: RewardFn | None, example: str, obs_dim: int, action_dim: int) -> RewardFn:
   """Returns the user's reward, or what tells to give one; ``example``: ``from_x(id``.
 
   Raises:
@@ -30,7 +27,9 @@ def reward(given: Judge | None, example: str, obs_dim: int, action_dim: int) -> 
   )
 
 
-def terminated(given: Judge | None, example: str, obs_dim: int, action_dim: int) -> Judge:
+def terminated(
+  given: TerminationFn | None, example: str, obs_dim: int, action_dim: int
+) -> TerminationFn:
   """Returns the user's termination, or what says never and whom to tell of it.
 
   Raises:
@@ -45,7 +44,7 @@ def terminated(given: Judge | None, example: str, obs_dim: int, action_dim: int)
   )
 
 
-def _checked(name: str, given: Judge, kind: type, obs_dim: int, action_dim: int) -> Judge:
+def _checked(name: str, given: RewardFn, kind: type, obs_dim: int, action_dim: int) -> RewardFn:
   obs, action = (jax.ShapeDtypeStruct((n,), np.float32) for n in (obs_dim, action_dim))
   found: Any = jax.eval_shape(given, obs, action, obs)
   shape, dtype = getattr(found, "shape", None), getattr(found, "dtype", np.void)

@@ -50,16 +50,14 @@ from mbrl_jax.envs.physics.sensors import find_sensors
 from mbrl_jax.envs.task import never
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.single import single
-from mbrl_jax.types import Array, Dynamics, Key
-
-Judge = Callable[[Array, Array, Array], Array]
+from mbrl_jax.types import Array, Dynamics, Key, RewardFn, TerminationFn
 
 
 def mjx_dynamics(
   model: Any,
   *,
-  reward: Judge,
-  terminated: Judge = never,
+  reward: RewardFn,
+  terminated: TerminationFn = never,
   observe: Callable[[PhysicsState], Array] = everything,
   substeps: int = 1,
   sensors: Sequence[str] = (),

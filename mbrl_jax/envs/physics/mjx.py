@@ -6,8 +6,8 @@ in ``mjx.Data`` is derived, so scanning over an episode keeps no kinematics aliv
 model is an argument of each step: data, of which another value never recompiles.
 
 On CPUs two things are done otherwise than by MJX itself. Barriers keep XLA from repeating
-the kinematics exponentially often (``fence``). And where the model leaves the choice to MJX
-(``jacobian="auto"``) the mass matrix is factorised sparse, as on TPUs: that takes no LAPACK
+the kinematics exponentially often (``add_barriers``). And where the model leaves the choice to
+MJX (``jacobian="auto"``) the mass matrix is factorised sparse, as on TPUs: that takes no LAPACK
 and is faster for small models. A large batch can wait for LAPACK for ever: jaxlib 0.10
 spreads it over the thread pool in which the caller itself blocks, so as many such calls at
 a time as there are threads dead-lock (two Choleskys of 1,024 matrices 9 x 9 do on two
@@ -36,7 +36,7 @@ import numpy as np
 from mbrl_jax.envs.physics.base import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.physics.mjx_support import find_unread, find_unsupported
 from mbrl_jax.envs.physics.sensors import sensor_addresses
-from mbrl_jax.envs.physics.xla_barriers import fence
+from mbrl_jax.envs.physics.xla_barriers import add_barriers
 from mbrl_jax.ops.single import single
 from mbrl_jax.types import Array
 
@@ -268,7 +268,7 @@ def _for_backend(model: Any) -> tuple[Any, Callable]:
   if int(model.opt.jacobian) == int(mujoco.mjtJacobian.mjJAC_AUTO):
     sparse = type(model.opt.jacobian)(mujoco.mjtJacobian.mjJAC_SPARSE)
     model = model.replace(opt=model.opt.replace(jacobian=sparse))
-  return model, fence
+  return model, add_barriers
 
 
 def fill_data(blank: Any, state: PhysicsState) -> Any:

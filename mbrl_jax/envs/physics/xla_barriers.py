@@ -21,7 +21,7 @@ _VECTORS = ("concatenate", "stack")
 _BODIES = ("jaxpr", "body_jaxpr", "branches")  # what loops and conditionals run
 
 
-def fence(function: Callable) -> Callable:
+def add_barriers(function: Callable) -> Callable:
   """Makes a function that does not fuse its concatenations with what they are used for.
 
   Args:

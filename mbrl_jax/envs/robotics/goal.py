@@ -14,7 +14,7 @@ from mbrl_jax.types import Array, Key
 _UPRIGHT = (1.0, 0.0, 0.0, 0.0)
 
 
-def kept(draw: Callable[[Key], Any]) -> Memory:
+def constant_memory(draw: Callable[[Key], Any]) -> Memory:
   """Returns the memory of what ``draw(key)`` gives at the reset."""
 
   def start(key: Key, physics: PhysicsState) -> Any:
@@ -28,7 +28,7 @@ def kept(draw: Callable[[Key], Any]) -> Memory:
   return Memory(start, update)
 
 
-def mark(position: Array, quaternion: Array | tuple[float, ...] = _UPRIGHT) -> Array:
+def mocap_pose(position: Array, quaternion: Array | tuple[float, ...] = _UPRIGHT) -> Array:
   """Places the only mocap body of a model, for ``Task.marks``.
 
   Args:
@@ -41,7 +41,7 @@ def mark(position: Array, quaternion: Array | tuple[float, ...] = _UPRIGHT) -> A
   return jnp.concatenate([position, jnp.asarray(quaternion)])
 
 
-def turned(angle: Array) -> Array:
+def yaw_quaternion(angle: Array) -> Array:
   """Returns the quaternion ``[4]`` of a turn by ``angle`` about z, radians."""
   return jnp.stack(
     [jnp.cos(angle / 2), jnp.zeros_like(angle), jnp.zeros_like(angle), jnp.sin(angle / 2)]

@@ -22,7 +22,7 @@ WORST = (0.55, 0.57, 0.62, 0.4)
 """Colours of the candidates with the highest and with the lowest return."""
 
 
-class Traces(NamedTuple):
+class PlanOverlay(NamedTuple):
   """What was about to be tried at each frame, and what was chosen.
 
   The first of the ``1 + N`` plans is the one that is executed.

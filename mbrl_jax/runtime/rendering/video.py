@@ -30,7 +30,7 @@ from mbrl_jax.runtime.rendering.plan_overlay import (
   BEST,
   PLAN,
   WORST,
-  Traces,
+  PlanOverlay,
   colours,
   model_point,
   segment_point,
@@ -54,7 +54,7 @@ def render(
   title: str | None = None,
   captions: Sequence[str] | None = None,
   camera: str | None = None,
-  traces: Traces | None = None,
+  traces: PlanOverlay | None = None,
 ) -> np.ndarray:
   """Renders poses of a task.
 
@@ -161,7 +161,7 @@ def _render_gl(
   width: int,
   height: int,
   camera: str | None,
-  traces: Traces | None,
+  traces: PlanOverlay | None,
 ) -> np.ndarray | None:
   if model is None:
     return None
@@ -170,14 +170,14 @@ def _render_gl(
   return _run_worker(backend, model, poses, width, height, camera, lines) if backend else None
 
 
-def _lines(point: Callable[[np.ndarray], np.ndarray], traces: Traces) -> drawing.Lines:
+def _lines(point: Callable[[np.ndarray], np.ndarray], traces: PlanOverlay) -> drawing.Lines:
   """Turns plans into the lines that draw them."""
   coloured = np.stack([colours(returns) for returns in traces.returns])
   return drawing.Lines(point(traces.poses), coloured, widths(traces.poses.shape[1]))
 
 
 def _draw_plane(
-  env: Any, poses: np.ndarray, width: int, height: int, traces: Traces | None
+  env: Any, poses: np.ndarray, width: int, height: int, traces: PlanOverlay | None
 ) -> np.ndarray:
   """Draws ``env`` without OpenGL; the path of a named point needs the model's own view."""
   check_drawable(env)
@@ -242,7 +242,7 @@ def _run_worker(
 
 
 def _annotate(
-  frame: np.ndarray, title: str, caption: str, traces: Traces | None = None
+  frame: np.ndarray, title: str, caption: str, traces: PlanOverlay | None = None
 ) -> np.ndarray:
   image = Image.fromarray(frame)
   pen = ImageDraw.Draw(image)

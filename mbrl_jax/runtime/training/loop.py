@@ -25,7 +25,7 @@ from mbrl_jax.runtime.storage.metrics import Tracker
 from mbrl_jax.runtime.storage.run_folder import RunFolder
 from mbrl_jax.runtime.training.interrupt import Interrupt
 from mbrl_jax.runtime.training.run import Diverged, EnvironmentStopped, Run, Schedule
-from mbrl_jax.runtime.training.run_group import Together
+from mbrl_jax.runtime.training.run_group import RunGroup
 from mbrl_jax.runtime.training.watchdog import Watchdog
 from mbrl_jax.types import Metrics, TrainState
 
@@ -145,7 +145,7 @@ def train_together(
       Run(state, folder, schedule, seeds, resume, None, console, envs)
       for state, folder, console in zip(states, folders, consoles, strict=True)
     ]
-    ended = _until_the_end(Together(runs), step, rest, evaluate)
+    ended = _until_the_end(RunGroup(runs), step, rest, evaluate)
   return [ended._replace(state=run.state, step=run.step, finished=run.finished) for run in runs]
 
 
@@ -160,7 +160,7 @@ def _check(schedule: Schedule, numbers: list[int] | None) -> None:
 
 
 def _until_the_end(
-  run: Run | Together, step: Step, rest: tuple[int, Step] | None, evaluate: Callable | None
+  run: Run | RunGroup, step: Step, rest: tuple[int, Step] | None, evaluate: Callable | None
 ) -> Outcome:
   try:
     with Interrupt() as interrupt:
@@ -170,7 +170,7 @@ def _until_the_end(
 
 
 def _loop(
-  run: Run | Together,
+  run: Run | RunGroup,
   step: Step,
   rest: tuple[int, Step] | None,
   evaluate: Callable | None,

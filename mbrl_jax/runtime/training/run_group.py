@@ -23,7 +23,7 @@ def join(states: Sequence[TrainState], seeds: list[int] | None) -> TrainState:
   return jax.tree.map(lambda *leaves: join(leaves), *states)
 
 
-class Together:
+class RunGroup:
   """Several runs as one; offers the loop what it asks of a ``Run``.
 
   Attributes:

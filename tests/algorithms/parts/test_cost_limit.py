@@ -9,7 +9,7 @@ import pytest
 
 from mbrl_jax.algorithms import make_algorithm
 from mbrl_jax.algorithms.demorl import LoopConfig
-from mbrl_jax.algorithms.parts.cost_limit import Guarded, add_costs, start, within
+from mbrl_jax.algorithms.parts.cost_limit import CostState, add_costs, rank_by_cost, start
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent
@@ -27,7 +27,7 @@ def push(params, obs, action, key):
 
 def scored(over, limit, plans, temperature=1.0):
   dynamics = add_costs(Dynamics(push, slices=2, params_axes=0), COSTLY)
-  evaluate = make_evaluate(dynamics, rank=within(limit, over, temperature))
+  evaluate = make_evaluate(dynamics, rank=rank_by_cost(limit, over, temperature))
   plans = jnp.float32(plans)[..., None]
   return evaluate(jnp.array([1.0, 4.0]), start(jnp.zeros(3)), plans, jax.random.key(0))
 
@@ -46,8 +46,8 @@ def test_the_worst_particle_or_the_mean_and_nothing_after_the_end():
 
 
 def test_plans_without_a_finite_return_or_cost_still_do_not_win():
-  ends = Guarded((), jnp.array([[0.0], [0.0], [jnp.nan]]), ())
-  found = within(1.0, "worst", 1.0)(jnp.array([1.0, -jnp.inf, 2.0]), ends)
+  ends = CostState((), jnp.array([[0.0], [0.0], [jnp.nan]]), ())
+  found = rank_by_cost(1.0, "worst", 1.0)(jnp.array([1.0, -jnp.inf, 2.0]), ends)
   assert found[0] == 1 and found[1] == -jnp.inf and not jnp.isfinite(found[2])
 
 
@@ -57,9 +57,11 @@ def test_a_planner_keeps_the_limit(utility):
   low, high = [-2.0], [2.0]
 
   def plan(limit):
-    score = make_evaluate(dynamics, rank=within(limit, "worst", 1.0))
+    score = make_evaluate(dynamics, rank=rank_by_cost(limit, "worst", 1.0))
     evaluate = lambda params, obs, plans, key: score(params, start(obs), plans, key)
-    search = mirror_descent(64, utility=utility, covariance="diagonal", elites=8, effective=0.0)
+    search = mirror_descent(
+      64, utility=utility, covariance="diagonal", elites=8, ess_fraction=0.0
+    )
     planner = make_planner(
       search, evaluate, horizon=2, action_low=low, action_high=high, iterations=6
     )

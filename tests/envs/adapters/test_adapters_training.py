@@ -13,7 +13,7 @@ from mbrl_jax import from_gymnasium, make_env, to_gymnasium
 from mbrl_jax.algorithms import make_algorithm
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.envs import ActionNoise
-from mbrl_jax.envs.adapters.host.host_thread import Late, Quit, Worker
+from mbrl_jax.envs.adapters.host.host_thread import HostThread, Late, Quit
 from mbrl_jax.envs.task import never
 from mbrl_jax.ops.env_failure import EnvironmentFailed, failure
 from mbrl_jax.runtime.storage import run_folder
@@ -158,7 +158,7 @@ def test_a_failure_does_not_break_later_calls():
 
 
 def test_a_worker_hands_on_results_and_errors():
-  worker = Worker(timeout=0.2)
+  worker = HostThread(timeout=0.2)
   assert worker.call(divmod, 7, 2) == (3, 1)
   with pytest.raises(ZeroDivisionError):
     worker.call(divmod, 7, 0)

@@ -10,7 +10,7 @@ import pytest
 
 from mbrl_jax.envs import mjx_model, mjx_state
 from mbrl_jax.envs.models import mjx_dynamics
-from mbrl_jax.envs.physics.xla_barriers import fence
+from mbrl_jax.envs.physics.xla_barriers import add_barriers
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -31,7 +31,7 @@ def pair(x, y):
 def test_values_and_derivatives_stay():
   x, y = {"a": jnp.array([0.5, 2.0])}, jnp.array(3.0)
   want = pair(x, y)
-  fenced = fence(pair)
+  fenced = add_barriers(pair)
   jax.tree.map(np.testing.assert_array_equal, fenced(x, y), want)
   jax.tree.map(np.testing.assert_allclose, jax.jit(fenced)(x, y), want)
   batch = {"a": jnp.stack([x["a"], -x["a"]])}
@@ -44,7 +44,7 @@ def test_values_and_derivatives_stay():
 
 
 def test_barriers_are_everywhere():
-  text = str(jax.make_jaxpr(fence(pair))({"a": jnp.ones(2)}, jnp.array(1.0)))
+  text = str(jax.make_jaxpr(add_barriers(pair))({"a": jnp.ones(2)}, jnp.array(1.0)))
   count = lambda name: text.count(f"= {name}")
   assert count("optimization_barrier") == count("concatenate") + count("stack") >= 4
 

@@ -139,13 +139,13 @@ def test_another_planner_drops_the_presets_settings_that_it_does_not_have():
     "replan_every": 1,
     "samples": 150,
     "temperature": 0.3,
-    "effective": 0.0,
-    "spread": 0.5,
+    "ess_fraction": 0.0,
+    "noise_scale": 0.5,
     "base": 0.0,
-    "exponent": 0.0,
+    "noise_exponent": 0.0,
   }
-  icem = planner(config_overrides={"planner.name": "icem", "planner.decay": "1.5"})
-  assert (icem["samples"], icem["elites"], icem["decay"]) == (150, 15, 1.5)
+  icem = planner(config_overrides={"planner.name": "icem", "planner.sample_decay": "1.5"})
+  assert (icem["samples"], icem["elites"], icem["sample_decay"]) == (150, 15, 1.5)
 
 
 def test_a_stored_config_holds_every_setting_and_builds_the_same_again():
@@ -198,7 +198,7 @@ def settings_of_run(**changed):
     ({"config_overrides": {"planner.particles": "7"}}, r"particles=7"),
     (
       {"config_overrides": {"planner.elites": "9", "planner.name": "mppi"}},
-      r"^--config\.planner\.elites is no setting of mppi.*: it has samples, .* exponent, ",
+      r"^--config\.planner\.elites is no setting of mppi.*: it has samples, .*_exponent, ",
     ),
     ({"config_overrides": {"planner.horizn": "9"}}, r"of cem \(did you mean horizon\?\)"),
     (

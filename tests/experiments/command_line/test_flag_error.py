@@ -22,7 +22,7 @@ ALL_MAY_BE = {
 }
 """Last parts of fields that take every value of their type, or are judged later."""
 OTHER_PLANNERS = {
-  "effective": "mppi",
+  "ess_fraction": "mppi",
   "step_size": "mirror_descent",
   "categories": "categorical",
   "learning_rate": "adam",
@@ -64,7 +64,7 @@ def test_every_field_that_is_refused_is_named_by_its_flag(algo, name, value):
   fields = {name: value}
   if group == "planner" and last in OTHER_PLANNERS:
     fields["planner.name"] = OTHER_PLANNERS[last]
-  if name == "model.inducing":
+  if name == "model.inducing_points":
     fields |= {"model.kind": "GP", "model.propagation": "E"}
   with pytest.raises(FlagError) as caught:
     job.build(settings(algo, **fields))
@@ -84,8 +84,8 @@ def test_every_field_that_is_refused_is_named_by_its_flag(algo, name, value):
     ),
     (
       "mbpo",
-      {"world.holdout": "2"},
-      "--config.world.holdout=2.0 must lie between 0.01 and 0.9.",
+      {"world_model.holdout": "2"},
+      "--config.world_model.holdout=2.0 must lie between 0.01 and 0.9.",
     ),
     ("loop", {"lookahead.kappa": "-1"}, "--config.lookahead.kappa=-1.0 must be positive."),
     ("pets", {"planner.samples": "0"}, "--config.planner.samples=0 must be positive."),
@@ -96,7 +96,11 @@ def test_every_field_that_is_refused_is_named_by_its_flag(algo, name, value):
       "--config.model.members=1 does not fit --config.model.kind='PE', an ensemble of at least "
       "2; the single net is --config.model.kind='P'.",
     ),
-    ("mbpo", {"world.members": "1"}, "--config.world.members=1 must be at least 2."),
+    (
+      "mbpo",
+      {"world_model.members": "1"},
+      "--config.world_model.members=1 must be at least 2.",
+    ),
     (
       "pets",
       {"planner.samples": "30", "planner.elites": "40"},
@@ -104,9 +108,9 @@ def test_every_field_that_is_refused_is_named_by_its_flag(algo, name, value):
     ),
     (
       "mbpo",
-      {"rollouts": "1001", "world.elites": "5"},
-      "--config.rollouts=1001 must be a multiple of --config.world.elites=5: each elite rolls "
-      "out as many as any other.",
+      {"rollout_batch_size": "1001", "world_model.elites": "5"},
+      "--config.rollout_batch_size=1001 must be a multiple of --config.world_model.elites=5: "
+      "each elite rolls out as many as any other.",
     ),
     (
       "sac",
@@ -120,9 +124,9 @@ def test_every_field_that_is_refused_is_named_by_its_flag(algo, name, value):
     ),
     (
       "demorl",
-      {"dataset": "there.npz", "ratio": "0.5"},
-      "--config.dataset='there.npz' needs --config.ratio=1, not --config.ratio=0.5: offline "
-      "nothing is planned in training, so there are no planned transitions.",
+      {"dataset": "there.npz", "real_ratio": "0.5"},
+      "--config.dataset='there.npz' needs --config.real_ratio=1, not --config.real_ratio=0.5: "
+      "offline nothing is planned in training, so there are no planned transitions.",
     ),
     ("mopac", {"rollout_schedule": "(0, 3)"}, "--config.rollout_schedule=(0.0, 3.0) must have"),
     ("sac", {"agent.batch": "3"}, "--config.agent.batch is not known. Did you mean"),

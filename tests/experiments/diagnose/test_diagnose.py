@@ -10,14 +10,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments.diagnose import diagnostics
+from experiments.diagnose import measurements
 from mbrl_jax import cem, dial, make_evaluate, make_planner, mirror_descent, mppi, pddm
 from mbrl_jax.types import (
   Algorithm,
+  Diagnostics,
   Dynamics,
   EnvSpec,
   EnvState,
-  Insight,
   TrainState,
   Transition,
 )
@@ -52,53 +52,53 @@ def episodes(count=30, length=20, seed=0, ends=None):
 
 def test_the_right_model_is_off_by_the_noise_that_adds_up_and_is_calibrated():
   seen = episodes()
-  predicted, truth = diagnostics.predict(walk(), None, seen, 9, 300, jax.random.key(0))
-  assert predicted.shape[1:] == (9, diagnostics.PARTICLES, 2) and truth.shape[1:] == (9, 2)
-  errors = diagnostics.model_errors(predicted, truth, np.ones(2))
+  predicted, truth = measurements.predict(walk(), None, seen, 9, 300, jax.random.key(0))
+  assert predicted.shape[1:] == (9, measurements.PARTICLES, 2) and truth.shape[1:] == (9, 2)
+  errors = measurements.model_errors(predicted, truth, np.ones(2))
   # the median of a root mean square over two dimensions is sqrt(log 2) deviations
   want = NOISE * np.sqrt(np.log(2) * np.arange(1, 10))
   np.testing.assert_allclose(errors.median, want, rtol=0.2)
   assert np.all(errors.upper > errors.median) and errors.starts == len(predicted)
-  covered = diagnostics.coverage(predicted[:, 0], truth[:, 0])
-  np.testing.assert_allclose(covered, diagnostics.LEVELS, atol=0.08)
+  covered = measurements.coverage(predicted[:, 0], truth[:, 0])
+  np.testing.assert_allclose(covered, measurements.LEVELS, atol=0.08)
 
 
 def test_a_wrong_model_is_off_by_what_it_adds_in_units_of_the_scale():
   seen = episodes()
-  predicted, truth = diagnostics.predict(
+  predicted, truth = measurements.predict(
     walk(offset=5.0), None, seen, 4, 100, jax.random.key(0)
   )
-  errors = diagnostics.model_errors(predicted, truth, np.array([2.0, 2.0]))
+  errors = measurements.model_errors(predicted, truth, np.array([2.0, 2.0]))
   np.testing.assert_allclose(errors.median, 2.5 * np.arange(1, 5), rtol=0.1)
 
 
 def test_a_model_too_sure_of_itself_covers_too_little():
   seen = episodes()
-  predicted, truth = diagnostics.predict(
+  predicted, truth = measurements.predict(
     walk(noise=NOISE / 4), None, seen, 1, 300, jax.random.key(0)
   )
-  covered = diagnostics.coverage(predicted[:, 0], truth[:, 0])
-  assert np.all(covered < diagnostics.LEVELS - 0.05)
+  covered = measurements.coverage(predicted[:, 0], truth[:, 0])
+  assert np.all(covered < measurements.LEVELS - 0.05)
 
 
 def test_predictions_never_run_past_the_end_of_an_episode():
   """Of 20 steps the sixth ends each: what comes after it is not of the episode."""
   seen = episodes(ends=5)
-  np.testing.assert_array_equal(diagnostics.lengths(seen), 6)
-  predicted, truth = diagnostics.predict(walk(), None, seen, 5, 1000, jax.random.key(0))
+  np.testing.assert_array_equal(measurements.lengths(seen), 6)
+  predicted, truth = measurements.predict(walk(), None, seen, 5, 1000, jax.random.key(0))
   assert len(predicted) == 30 * 2
   last = np.asarray(seen.next_obs)[:, 4:6].reshape(-1, 2)
   found = {tuple(x) for x in truth[:, -1].round(5)}
   assert found == {tuple(x) for x in last.round(5)}
   with pytest.raises(ValueError, match="horizon=7 is longer than every episode"):
-    diagnostics.predict(walk(), None, seen, 7, 10, jax.random.key(0))
+    measurements.predict(walk(), None, seen, 7, 10, jax.random.key(0))
 
 
 @pytest.mark.parametrize("ends", [None, 2])
 def test_a_critic_is_held_against_the_discounted_rewards(ends):
   seen = episodes(2, 4, ends=ends)
-  insight = Insight(q=lambda state, obs, action: state + obs[0], discount=0.5)
-  found = diagnostics.critic(insight, jnp.float32(7.0), seen)
+  diagnostics = Diagnostics(q=lambda state, obs, action: state + obs[0], discount=0.5)
+  found = measurements.critic(diagnostics, jnp.float32(7.0), seen)
   q, rewards = 7.0 + np.asarray(seen.obs)[..., 0], np.asarray(seen.reward)
   if ends is None:  # the last step goes on with the critic's own value and is not counted
     want = [
@@ -132,8 +132,12 @@ def test_the_program_draws_what_there_is(tmp_path):
       f"--logdir={run}",
       "--novideo",
     ),
-    *("--config.steps=100", "--config.init_steps=40", "--config.rollouts=10"),
-    *("--config.world.members=2", "--config.world.elites=2", "--config.world.hidden=(8,)"),
+    *("--config.steps=100", "--config.init_steps=40", "--config.rollout_batch_size=10"),
+    *(
+      "--config.world_model.members=2",
+      "--config.world_model.elites=2",
+      "--config.world_model.hidden=(8,)",
+    ),
     *("--config.agent.batch_size=8", "--config.agent.hidden=(8,)", "--seeds=2"),
   ]
   trained = call("experiments.train", *tiny)
@@ -205,7 +209,9 @@ def acting(act, planner, dynamics):
     update=None,
     budget=None,
     deploy=None,
-    insight=Insight(dynamics, lambda state: None, planned=lambda plan_state: plan_state),
+    diagnostics=Diagnostics(
+      dynamics, lambda state: None, planned=lambda plan_state: plan_state
+    ),
   )
   one_environment = jax.tree.map(lambda x: x[None], planner.init())
   return algorithm, TrainState(None, one_environment, None, None, None)
@@ -214,7 +220,7 @@ def acting(act, planner, dynamics):
 def planned(*arguments, starts=10, **options):
   algorithm, state = planning(*arguments, **options)
   asked = {"episodes": 3, "starts": starts, "key": jax.random.key(0)}
-  return diagnostics.plans(algorithm, Line(), state, **asked)
+  return measurements.plans(algorithm, Line(), state, **asked)
 
 
 def test_plans_of_the_right_model_are_worth_what_it_expects():
@@ -242,7 +248,7 @@ def test_random_actions_are_no_plans():
 
 
 @pytest.mark.parametrize(
-  "search", [mppi(8), pddm(8), dial(8), mirror_descent(8, elites=2, effective=0.0)]
+  "search", [mppi(8), pddm(8), dial(8), mirror_descent(8, elites=2, ess_fraction=0.0)]
 )
 def test_effective_sizes_lie_between_one_plan_and_all(search):
   low, high = -np.ones((3, 1), np.float32), np.ones((3, 1), np.float32)
@@ -267,4 +273,4 @@ def test_a_plan_that_is_replayed_is_no_new_plan():
 
   algorithm, state = acting(act, planner, dynamics)
   asked = {"episodes": 2, "starts": 100, "key": jax.random.key(0)}
-  assert len(diagnostics.plans(algorithm, Line(), state, **asked).true) == 2 * 3
+  assert len(measurements.plans(algorithm, Line(), state, **asked).true) == 2 * 3

@@ -67,7 +67,7 @@ def test_floats_that_the_program_holds_are_told_apart(tmp_path, monkeypatch):
   lowered = []
   program = programs._program
   monkeypatch.setattr(programs, "_program", lambda task: lowered.append(1) or program(task))
-  words = ["--sweep.world.holdout=0.1,0.4", "--sweep.agent.tau=0.1,0.2"]
+  words = ["--sweep.world_model.holdout=0.1,0.4", "--sweep.agent.tau=0.1,0.2"]
   found = grouped(tmp_path, *words, algo="mbpo", env="pendulum")
   assert found == [
     ["holdout=0.1_tau=0.1", "holdout=0.1_tau=0.2"],

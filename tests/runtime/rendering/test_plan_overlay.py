@@ -8,11 +8,11 @@ import pytest
 
 from mbrl_jax.envs import make_env
 from mbrl_jax.runtime.rendering import gl_worker, plan_overlay, video
-from mbrl_jax.runtime.rendering.plan_overlay import Traces
+from mbrl_jax.runtime.rendering.plan_overlay import PlanOverlay
 
 ARM = """
 <mujoco><worldbody>
-  <site name="world" pos="0 0 5"/>
+  <site name="world_model" pos="0 0 5"/>
   <body name="upper"><joint axis="0 -1 0"/>
     <geom type="capsule" fromto="0 0 0 1 0 0" size=".05" mass="1"/>
     <site name="elbow" pos="1 0 0"/>
@@ -54,7 +54,7 @@ def reddish(frame):
     (arm(tip=TIP + BEHIND), None, [1, 0, 1]),  # neither of what stands nor of a mark
     (arm(), "elbow", [1, 0, 0]),
     (arm(), "upper", [0.5, 0, 0]),
-    (arm(), "world", [0, 0, 5]),
+    (arm(), "world_model", [0, 0, 5]),
   ],
 )
 def test_a_point_of_a_model_is_followed(model, name, expected):
@@ -90,7 +90,7 @@ def test_traces_are_drawn_into_the_frames(name, monkeypatch):
   monkeypatch.setattr(video, "gl_backend", lambda: None)
   env = make_env("pendulum") if name is None else make_env("cartpole", "mujoco")
   poses = np.full((2, 1 if name is None else 2), 0.3)
-  drawn = Traces(fan(poses)[:, ::-1], np.zeros((2, 4)), name)
+  drawn = PlanOverlay(fan(poses)[:, ::-1], np.zeros((2, 4)), name)
   plain = video.render(env, poses, width=320, height=180)
   traced = video.render(env, poses, width=320, height=180, traces=drawn)
   assert reddish(plain[0]) == 0 and reddish(traced[0]) > 30
@@ -102,7 +102,7 @@ def test_traces_are_rendered_with_gl():
   if video.gl_backend() is None:
     pytest.skip("no OpenGL on this machine")
   env, poses = make_env("cartpole", "mujoco"), np.array([[0.0, 2.0]])
-  drawn = Traces(fan(poses)[:, ::-1], np.zeros((1, 4)))
+  drawn = PlanOverlay(fan(poses)[:, ::-1], np.zeros((1, 4)))
   plain = video.render(env, poses, width=160, height=90)
   traced = video.render(env, poses, width=160, height=90, traces=drawn)
   assert (np.abs(plain.astype(int) - traced).max(-1) > 30).sum() > 50

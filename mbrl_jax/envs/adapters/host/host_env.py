@@ -16,11 +16,10 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.adapters.host.vector_host import Hosts
-from mbrl_jax.envs.adapters.task_functions import Judge
+from mbrl_jax.envs.adapters.host.vector_host import VectorHost
 from mbrl_jax.envs.physics.host_call import host_call
 from mbrl_jax.ops.single import single
-from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
+from mbrl_jax.types import Array, EnvSpec, EnvState, Key, RewardFn, TerminationFn, Transition
 
 
 class HostState(NamedTuple):
@@ -62,9 +61,9 @@ class HostEnv:
   """
 
   spec: EnvSpec
-  hosts: Hosts
-  reward: Judge | None = None
-  terminated: Judge | None = None
+  hosts: VectorHost
+  reward: RewardFn | None = None
+  terminated: TerminationFn | None = None
   replay: bool = True
   model: mujoco.MjModel | None = None
 

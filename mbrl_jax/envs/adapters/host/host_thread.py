@@ -43,7 +43,7 @@ def call_here(what: str, function: Callable[[], Any]) -> Any:
     raise Quit from error
 
 
-class Worker:
+class HostThread:
   """Runs functions one after the other in its thread.
 
   Attributes:

@@ -9,7 +9,7 @@ import numpy as np
 from mbrl_jax.ops.env_failure import Malformed
 
 
-class Outcome(NamedTuple):
+class StepResult(NamedTuple):
   """What a step returns.
 
   Attributes:
@@ -34,7 +34,7 @@ def read_reset(returned: Any) -> Any:
   return obs
 
 
-def read_step(returned: Any) -> Outcome:
+def read_step(returned: Any) -> StepResult:
   """Checks what ``step`` returned; arrays of one element count as numbers.
 
   Raises:
@@ -47,7 +47,7 @@ def read_step(returned: Any) -> Outcome:
   for name, end in zip(("terminated", "truncated"), ends, strict=True):
     if _only(end) not in (0, 1):
       raise Malformed(end, "True or False", name)
-  return Outcome(obs, float(number), *(bool(_only(end)) for end in ends))
+  return StepResult(obs, float(number), *(bool(_only(end)) for end in ends))
 
 
 def _parts(returned: Any, names: tuple[str, ...]) -> Any:

@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 
 from mbrl_jax.envs.adapters.host.host import Host, Row, Stepped, blank, token_of
-from mbrl_jax.envs.adapters.host.host_thread import Worker, call_here
-from mbrl_jax.envs.adapters.host.worker_process import Process
-from mbrl_jax.envs.adapters.host.worker_server import GRACE, Setup, carry_out
+from mbrl_jax.envs.adapters.host.host_thread import HostThread, call_here
+from mbrl_jax.envs.adapters.host.worker_process import WorkerProcess
+from mbrl_jax.envs.adapters.host.worker_server import GRACE, WorkerSetup, carry_out
 from mbrl_jax.ops.env_failure import EnvironmentFailed, failed, marks_failure
 
 HERE = 0
@@ -30,7 +30,7 @@ _SHARE = 8  # rows that are worth a message: from 16 on, two processes gain wher
 _REMEMBERED = 4  # places to remember for each row of the largest batch
 
 
-class Hosts:
+class VectorHost:
   """Resets and steps rows.
 
   Attributes:
@@ -65,7 +65,7 @@ class Hosts:
       ValueError: a space that cannot be adapted.
       EnvironmentFailed: it cannot be made or reset.
     """
-    thread = Worker(timeout)
+    thread = HostThread(timeout)
     if timeout is None:
       self._in_thread, call = thread.call, call_here  # a whole job at once
     else:
@@ -74,8 +74,8 @@ class Hosts:
     self.max_rows = 1 if single else None
     self._workers = workers if packed is not None else 0
     own = {k: np.asarray(v) if hasattr(v, "__array__") else v for k, v in settings.items()}
-    self._setup = Setup(packed or b"", timeout, {"name": name, "single": False, **own})
-    self._processes: dict[int, Process] = {}
+    self._setup = WorkerSetup(packed or b"", timeout, {"name": name, "single": False, **own})
+    self._processes: dict[int, WorkerProcess] = {}
     self._places: OrderedDict[int, int] = OrderedDict()
     self._remembered = 0
     self._lock = threading.Lock()
@@ -200,7 +200,7 @@ class Hosts:
     failure, answers = None, {}
     try:
       for place in new:
-        self._processes[place] = Process(place, self._setup)
+        self._processes[place] = WorkerProcess(place, self._setup)
       self._answers(new)
       for place in others:
         self._processes[place].ask(job, *arguments[place])
@@ -268,7 +268,7 @@ def _cores() -> int:
   return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
-def _end(processes: dict[int, Process]) -> None:
+def _end(processes: dict[int, WorkerProcess]) -> None:
   """Ends processes, all at once."""
   for process in processes.values():
     process.dismiss()

@@ -20,13 +20,13 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from mbrl_jax.envs.adapters.host.worker_server import GRACE, MAKING, Setup, receive, send
+from mbrl_jax.envs.adapters.host.worker_server import GRACE, MAKING, WorkerSetup, receive, send
 from mbrl_jax.ops.env_failure import EnvironmentFailed, failed
 
 _PROGRAM = Path(__file__).with_name("worker_main.py")
 
 
-class Process:
+class WorkerProcess:
   """One worker process, started by the constructor.
 
   Attributes:
@@ -34,7 +34,7 @@ class Process:
     number: of the process, from 1 on.
   """
 
-  def __init__(self, number: int, setup: Setup):
+  def __init__(self, number: int, setup: WorkerSetup):
     """Starts it; the answer to be received first is that it is ready.
 
     Raises:

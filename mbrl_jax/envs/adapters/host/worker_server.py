@@ -28,7 +28,7 @@ GRACE = 5.0
 MAKING = "being made"
 
 
-class Setup(NamedTuple):
+class WorkerSetup(NamedTuple):
   """The first message.
 
   Attributes:
@@ -64,7 +64,7 @@ def serve(connection: Connection, life: Connection) -> None:
   """Serves until the parent has ended, or wants no more.
 
   Args:
-    connection: brings a ``Setup``, then ``(job, arguments)``; takes ``("done", result)``,
+    connection: brings a ``WorkerSetup``, then ``(job, arguments)``; takes ``("done", result)``,
       ``("failed", sentence)`` and, before these, ``("doing", what)`` where that is something
       else than the job.
     life: is closed by the parent.
@@ -73,7 +73,7 @@ def serve(connection: Connection, life: Connection) -> None:
     os.set_inheritable(end.fileno(), False)
   threading.Thread(target=_end_with_parent, args=(life, connection), daemon=True).start()
   with contextlib.suppress(EOFError, ConnectionError):
-    setup = Setup(*receive(connection))
+    setup = WorkerSetup(*receive(connection))
     call = _Caller(connection, setup.timeout)
     try:
       host = _make_host(setup, call)
@@ -123,7 +123,7 @@ class _Caller:
     signal.setitimer(signal.ITIMER_REAL, 0)
 
 
-def _make_host(setup: Setup, call: _Caller) -> Host:
+def _make_host(setup: WorkerSetup, call: _Caller) -> Host:
   try:
     make = pickle.loads(setup.make)
   except Exception as error:

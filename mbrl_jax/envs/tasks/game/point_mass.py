@@ -27,7 +27,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
-from mbrl_jax.envs.robotics.goal import kept, mark
+from mbrl_jax.envs.robotics.goal import constant_memory, mocap_pose
 from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.ops.norm import norm
 from mbrl_jax.types import Array, Key
@@ -51,7 +51,7 @@ def make_point_mass(physics: str = "auto") -> Task:
     reward=reward,
     initial=initial,
     observe=observe,
-    memory=kept(draw_goal),
+    memory=constant_memory(draw_goal),
     marks=marks,
   )
 
@@ -90,4 +90,4 @@ def observe(physics: PhysicsState) -> Array:
 
 def marks(physics: PhysicsState) -> Array:
   """Places the goal's mark."""
-  return mark(jnp.append(physics.memory, HEIGHT))
+  return mocap_pose(jnp.append(physics.memory, HEIGHT))

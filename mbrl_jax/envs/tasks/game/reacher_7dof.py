@@ -41,7 +41,7 @@ import numpy as np
 
 from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
-from mbrl_jax.envs.robotics.goal import kept, mark
+from mbrl_jax.envs.robotics.goal import constant_memory, mocap_pose
 from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.norm import norm
@@ -78,8 +78,8 @@ def make_reacher_7dof(physics: str = "auto", *, forearm: float = FOREARM) -> Tas
     initial=initial,
     observe=observe,
     sensors=("finger",),
-    memory=kept(draw_goal),
-    marks=lambda physics: mark(physics.memory),
+    memory=constant_memory(draw_goal),
+    marks=lambda physics: mocap_pose(physics.memory),
   )
 
 

@@ -41,7 +41,7 @@ from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics import reset_noise
 from mbrl_jax.envs.task import Task, never
-from mbrl_jax.envs.tasks.gym.locomotion import make_runner, speed
+from mbrl_jax.envs.tasks.gym.locomotion import make_locomotion, speed
 from mbrl_jax.types import Array
 
 DT = 0.05  # s
@@ -81,7 +81,7 @@ def _make(
   initial: reset_noise.Initial,
   encode: Callable[[Array], Array],
 ) -> Task:
-  return make_runner(
+  return make_locomotion(
     name,
     model,
     physics,

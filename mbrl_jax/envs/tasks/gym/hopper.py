@@ -37,7 +37,7 @@ from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics import reset_noise
 from mbrl_jax.envs.task import Task
-from mbrl_jax.envs.tasks.gym.locomotion import make_runner, speed
+from mbrl_jax.envs.tasks.gym.locomotion import make_locomotion, speed
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Array
 
@@ -56,7 +56,7 @@ def make_hopper(physics: str = "auto", *, version: int = 5) -> Task:
   """
   validate.choice("version", version, (4, 5))
   model = load_asset("hopper")
-  return make_runner(
+  return make_locomotion(
     "hopper",
     model,
     physics,

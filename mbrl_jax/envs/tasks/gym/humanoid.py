@@ -48,7 +48,7 @@ from mbrl_jax.envs.physics.backends import resolve_backend
 from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics import reset_noise
 from mbrl_jax.envs.task import Task
-from mbrl_jax.envs.tasks.gym.locomotion import make_runner, speed
+from mbrl_jax.envs.tasks.gym.locomotion import make_locomotion, speed
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Array
 
@@ -69,7 +69,7 @@ def make_humanoid(physics: str = "auto", *, version: int = 5) -> Task:
   model = load_asset("humanoid")
   if resolve_backend(physics) != "mujoco":
     model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
-  return make_runner(
+  return make_locomotion(
     "humanoid",
     model,
     physics,

@@ -21,19 +21,17 @@ import mujoco
 
 from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.task import Task, make_task
-from mbrl_jax.types import Array, Key
-
-Judge = Callable[[Array, Array, Array], Array]
+from mbrl_jax.types import Array, Key, RewardFn, TerminationFn
 
 
-def make_runner(
+def make_locomotion(
   name: str,
   model: mujoco.MjModel,
   physics: str,
   *,
   dt: float,
-  reward: Judge,
-  terminated: Judge,
+  reward: RewardFn,
+  terminated: TerminationFn,
   encode: Callable[[Array], Array],
   initial: Callable[[Key], tuple[Array, Array]],
   observe: Callable[[PhysicsState], Array],

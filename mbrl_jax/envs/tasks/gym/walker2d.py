@@ -38,7 +38,7 @@ from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics import reset_noise
 from mbrl_jax.envs.task import Task
-from mbrl_jax.envs.tasks.gym.locomotion import make_runner, speed
+from mbrl_jax.envs.tasks.gym.locomotion import make_locomotion, speed
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Array
 
@@ -59,7 +59,7 @@ def make_walker2d(physics: str = "auto", *, version: int = 5) -> Task:
   model = load_asset("walker2d")
   if version == 4:
     model.geom("right_foot").friction[0] = 0.9
-  return make_runner(
+  return make_locomotion(
     "walker2d",
     model,
     physics,

@@ -65,7 +65,7 @@ _NOISE = 0.02  # rad, of the start pose
 _PATIENCE = 450  # control steps during which nothing terminates
 
 
-class Loop(NamedTuple):
+class FootPath(NamedTuple):
   """What the task remembers.
 
   Attributes:
@@ -167,20 +167,20 @@ def initial(key: Key, *, shank: float) -> tuple[Array, Array]:
   return angles + noise, jnp.zeros(2)
 
 
-def start(key: Key, physics: PhysicsState) -> Loop:
+def start(key: Key, physics: PhysicsState) -> FootPath:
   """Begins the cycle with motors off."""
   del key, physics
-  return Loop(jnp.zeros(()), jnp.zeros(2), jnp.zeros(2), jnp.zeros(()))
+  return FootPath(jnp.zeros(()), jnp.zeros(2), jnp.zeros(2), jnp.zeros(()))
 
 
 def update(
   before: PhysicsState, action: Array, after: PhysicsState, *, frequency: float
-) -> Loop:
+) -> FootPath:
   """Moves the phase on by one control step."""
   del after
   loop = before.memory
   phase = jnp.mod(loop.phase + 2 * np.pi * frequency * DT, 2 * np.pi)
-  return Loop(phase, action, command(before, action), loop.steps + 1)
+  return FootPath(phase, action, command(before, action), loop.steps + 1)
 
 
 def command(before: PhysicsState, action: Array) -> Array:

@@ -52,7 +52,7 @@ from mbrl_jax.envs.tasks.mbmf import (
   swimmer,
   waypoints,
 )
-from mbrl_jax.envs.tasks.mbmf.path_following import Agent, make_follow
+from mbrl_jax.envs.tasks.mbmf.path_following import Walker, make_follow
 from mbrl_jax.envs.tasks.mbmf.waypoints import Path
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Array, Key
@@ -160,7 +160,7 @@ def _cheetah_cost(path: Path, segment: Array, body: Array, off: Array, gain: Arr
   return waypoints.halfcheetah_cost(path.weights, off, gain, body[6:9])
 
 
-_SWIMMER = Agent(
+_SWIMMER = Walker(
   name="swimmer_follow",
   load=swimmer.load,
   dt=swimmer.DT,
@@ -171,7 +171,7 @@ _SWIMMER = Agent(
   cost=_swimmer_cost,
   terminated=never,
 )
-_ANT = Agent(
+_ANT = Walker(
   name="ant_follow",
   load=ant_mbmf.load,
   dt=ant_mbmf.DT,
@@ -183,7 +183,7 @@ _ANT = Agent(
   terminated=ant_mbmf.terminated,
   encode=ant_mbmf.rllab_observation,
 )
-_HALFCHEETAH = Agent(
+_HALFCHEETAH = Walker(
   name="halfcheetah_follow",
   load=halfcheetah_mbmf.load,
   dt=halfcheetah_mbmf.DT,

@@ -28,7 +28,7 @@ ENOUGH = 5
 """A segment above this one ends an episode of the published form."""
 
 
-class Agent(NamedTuple):
+class Walker(NamedTuple):
   """A body that can follow a path.
 
   Attributes:
@@ -57,7 +57,7 @@ class Agent(NamedTuple):
 
 
 def make_follow(
-  agent: Agent, path: Path, initial: Initial, physics: str, as_released: bool
+  agent: Walker, path: Path, initial: Initial, physics: str, as_released: bool
 ) -> Task:
   """Builds a task of 1000 control steps; its arguments are those of the tasks."""
   follower = Follower(agent, path, as_released)
@@ -88,7 +88,7 @@ class Follower:
   published form whether a new segment has been reached since the real state, ``[4]``.
   """
 
-  agent: Agent
+  agent: Walker
   path: Path
   as_released: bool
 

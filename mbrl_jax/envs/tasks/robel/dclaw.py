@@ -58,7 +58,7 @@ import numpy as np
 
 from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
-from mbrl_jax.envs.robotics.goal import mark, turned
+from mbrl_jax.envs.robotics.goal import mocap_pose, yaw_quaternion
 from mbrl_jax.envs.robotics.servo import servo_command
 from mbrl_jax.envs.task import Memory, Task, make_task
 from mbrl_jax.envs.tasks.robel.random_dynamics import Ranges, with_random_dynamics
@@ -226,7 +226,7 @@ def observe(physics: PhysicsState) -> Array:
 
 def marks(physics: PhysicsState) -> Array:
   """Shows the target angle beside the valve."""
-  return mark(jnp.array([0, 0, HEIGHT]), turned(physics.memory.target))
+  return mocap_pose(jnp.array([0, 0, HEIGHT]), yaw_quaternion(physics.memory.target))
 
 
 def _within(key: Key, spread: float) -> Array:

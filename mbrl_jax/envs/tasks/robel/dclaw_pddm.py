@@ -38,7 +38,7 @@ import numpy as np
 
 from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
-from mbrl_jax.envs.robotics.goal import kept, mark, turned
+from mbrl_jax.envs.robotics.goal import constant_memory, mocap_pose, yaw_quaternion
 from mbrl_jax.envs.robotics.servo import servo_command
 from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.envs.tasks.robel.dclaw import HEIGHT
@@ -71,9 +71,9 @@ def make_dclaw_turn_pddm(physics: str = "auto", *, as_released: bool = False) ->
     observe=observe,
     action_low=np.full(9, -1),
     action_high=np.full(9, 1),
-    memory=kept(draw_target),
+    memory=constant_memory(draw_target),
     command=servo_command(-REACH, REACH, speed=SPEED, dt=DT),
-    marks=lambda physics: mark(jnp.array([0, 0, HEIGHT]), turned(physics.memory)),
+    marks=lambda physics: mocap_pose(jnp.array([0, 0, HEIGHT]), yaw_quaternion(physics.memory)),
   )
 
 

@@ -60,7 +60,7 @@ import numpy as np
 
 from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
-from mbrl_jax.envs.robotics.goal import mark, turned
+from mbrl_jax.envs.robotics.goal import mocap_pose, yaw_quaternion
 from mbrl_jax.envs.robotics.servo import servo_command
 from mbrl_jax.envs.robotics.terrain import BUMP, add_bumps
 from mbrl_jax.envs.task import Memory, Task, make_task
@@ -141,7 +141,7 @@ def make_dkitty_orient(
     action_high=np.full(12, 1),
     memory=Memory(begin, remember),
     command=servo_command(*RANGES.T, speed=SPEED, dt=DT, first=6),
-    marks=lambda physics: mark(jnp.zeros(3), turned(physics.memory.target)),
+    marks=lambda physics: mocap_pose(jnp.zeros(3), yaw_quaternion(physics.memory.target)),
     encode=robel_observation,
   )
   if not uneven:

@@ -17,10 +17,10 @@ from mbrl_jax.planners.evaluate import make_evaluate, make_predict
 from mbrl_jax.types import (
   Algorithm,
   Array,
+  Diagnostics,
   Dynamics,
   Env,
   EnvState,
-  Insight,
   Key,
   Params,
   TrainState,
@@ -177,7 +177,7 @@ def plans(
     raise ValueError("no plan was made: the run still takes random actions.")
   order = np.asarray(jax.random.permutation(draw_key, len(rows)))[:starts]
   chosen = jax.tree.map(lambda x: x[tuple(rows[order].T)], (seen, plans))
-  dynamics, params = algorithm.insight.dynamics, algorithm.insight.params(state)
+  dynamics, params = algorithm.diagnostics.dynamics, algorithm.diagnostics.params(state)
   particles = -(-PARTICLES // dynamics.slices) * dynamics.slices
   score = make_evaluate(dynamics, particles=particles)
 
@@ -198,9 +198,9 @@ def _planned_episode(algorithm: Algorithm, env: Env, state: TrainState) -> Calla
   def step(loop: tuple[EnvState, Any, Array], key: Key) -> tuple:
     seen, carry, over = loop
     act_key, step_key = jax.random.split(key)
-    new = algorithm.insight.planned(carry).age == 0  # otherwise an older plan goes on
+    new = algorithm.diagnostics.planned(carry).age == 0  # otherwise an older plan goes on
     action, carry, _ = algorithm.act(params, carry, seen.obs, act_key)
-    planned = algorithm.insight.planned(carry)
+    planned = algorithm.diagnostics.planned(carry)
     after, transition = env.step(seen, action, step_key)
     made = new & jnp.all(planned.plan[0] == action) & ~over
     over = over | transition.terminated | transition.truncated
@@ -229,9 +229,9 @@ def _carry_out(env: Env, start: EnvState, plan: Array, key: Key) -> Array:
   return jax.lax.scan(step, carry, (plan, jax.random.split(key, len(plan))))[1].sum()
 
 
-def critic(insight: Insight, state: TrainState, episodes: Transition) -> Critic:
+def critic(diagnostics: Diagnostics, state: TrainState, episodes: Transition) -> Critic:
   """Compares a critic with what followed."""
-  q = jax.jit(jax.vmap(jax.vmap(lambda obs, action: insight.q(state, obs, action))))
+  q = jax.jit(jax.vmap(jax.vmap(lambda obs, action: diagnostics.q(state, obs, action))))
   expected = np.asarray(q(episodes.obs, episodes.action), np.float64)
   rewards, terminated = np.asarray(episodes.reward), np.asarray(episodes.terminated)
   found: list[np.ndarray] = []
@@ -242,7 +242,7 @@ def critic(insight: Insight, state: TrainState, episodes: Transition) -> Critic:
     follows = np.empty(length)
     follows[last] = later
     for t in range(last - 1, -1, -1):
-      follows[t] = rewards[e, t] + insight.discount * follows[t + 1]
+      follows[t] = rewards[e, t] + diagnostics.discount * follows[t + 1]
     # the last step of an episode that goes on is the critic's own word
     found.append(np.stack([expected[e, :length], follows])[:, : length if end else last])
   both = np.concatenate(found, axis=1)
