@@ -10,7 +10,7 @@ HERE = pathlib.Path(__file__).parent
 
 setup(
   name="mbrl_jax",
-  version="0.1.0",
+  version="0.2.0",
   description="Model-based reinforcement learning and sampling-based MPC in JAX",
   long_description=(HERE / "README.md").read_text(encoding="utf-8"),
   long_description_content_type="text/markdown",

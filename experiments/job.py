@@ -14,6 +14,7 @@ from experiments.command_line import config_flags, env_reference
 from experiments.command_line.cli import UsageError
 from experiments.command_line.flag_checks import check_most
 from experiments.command_line.flag_error import flag_error
+from experiments.command_line.renamed import old_names
 from mbrl_jax.algorithms import default_config, list_algorithms, make_algorithm
 from mbrl_jax.algorithms.step import check_envs, init_state, make_evaluation, make_step
 from mbrl_jax.ops import validate
@@ -22,7 +23,7 @@ from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 from mbrl_jax.runtime.devices.memory import check_fits
 from mbrl_jax.runtime.devices.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
 from mbrl_jax.runtime.storage.dataset import load_dataset
-from mbrl_jax.runtime.storage.run_folder import RunFolder
+from mbrl_jax.runtime.storage.run_folder import RunFolder, flat
 from mbrl_jax.runtime.training import loop
 from mbrl_jax.types import Algorithm, Budget, Env, Key, TrainState
 
@@ -323,11 +324,27 @@ def config_of(settings: Settings) -> Any:
   """
   try:
     choice("--algo", settings["algo"], list_algorithms())
+    _refuse_old(settings["config"])
     return config_flags.from_dict(default_config(settings["algo"]), settings["config"])
   except ValueError as error:
     raise flag_error(error, "--config.") from error
   except KeyError as error:
     raise UsageError(f"config.json lacks {error}; is it of this version?") from error
+
+
+def _refuse_old(stored: Settings) -> None:
+  """Refuses a config whose fields have the names of version 0.1.
+
+  Raises:
+    UsageError: names the fields with their old and new names.
+  """
+  renamed = old_names(flat(stored))
+  if renamed:
+    names = ", ".join(f"{old} (now {new})" for old, new in renamed.items())
+    raise UsageError(
+      f"it is of version 0.1 of mbrl_jax, whose names for {names} and checkpoints this version "
+      "does not read: go on with version 0.1, or train anew."
+    )
 
 
 def build_run(folder: RunFolder) -> Job:

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from experiments.command_line.renamed import new_name
 from mbrl_jax.ops import docstrings, validate
 from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
 from mbrl_jax.planners.search_arguments import unknown, wrong_type
@@ -180,6 +181,9 @@ def _replace(config: Any, path: list[str], value: Any) -> Any:
 
 def _refuse_name(config: Any, name: str, known: dict[str, Field]) -> None:
   """Raises ``ValueError`` for a name that is no leaf; of a part, it names the part's own."""
+  new = new_name(name)
+  if new in known:
+    raise ArgumentError(name, NO_VALUE, f"is called {new} since version 0.2.")
   *heads, last = name.split(".")
   for head in heads:
     config = getattr(config, head, None)

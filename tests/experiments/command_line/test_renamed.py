@@ -1,0 +1,65 @@
+"""Configs of version 0.1 are told of their fields' new names."""
+
+import pytest
+
+from experiments import job
+from experiments.command_line import config_flags, renamed
+from experiments.command_line.cli import UsageError
+from mbrl_jax.algorithms import default_config, list_algorithms
+
+ENV = {"env": "pendulum", "physics": "auto", "seed": 0, "seeds": 1, "env_overrides": {}}
+
+
+def settings(algo, **overrides):
+  return job.make_settings(algo=algo, preset="cpu", config_overrides=overrides, **ENV)
+
+
+def every_field():
+  found = set()
+  for algo in list_algorithms():
+    found |= set(config_flags.fields(default_config(algo)))
+  for planner in ("cem", "icem", "mppi"):
+    config = config_flags.override(default_config("pets"), {"planner.name": planner})
+    found |= set(config_flags.fields(config))
+  return found
+
+
+def test_new_names_are_fields_and_old_names_are_none():
+  fields = every_field()
+  assert len(renamed.NAMES) == 15
+  for old, new in renamed.NAMES.items():
+    assert any(name == new or name.startswith(f"{new}.") for name in fields), new
+    assert not any(name == old or name.startswith(f"{old}.") for name in fields), old
+
+
+@pytest.mark.parametrize(
+  ("algo", "old", "new"),
+  [
+    ("mopac", "copies", "samples"),
+    ("mbpo", "world.members", "world_model.members"),
+    ("loop", "ratio", "real_ratio"),
+    ("pets", "model.inducing", "model.inducing_points"),
+  ],
+)
+def test_an_old_flag_is_told_its_new_name(algo, old, new):
+  with pytest.raises(
+    UsageError, match=rf"--config\.{old} is called {new} since version 0\.2\."
+  ):
+    settings(algo, **{old: "3"})
+
+
+def test_an_old_run_says_its_version_and_its_fields():
+  stored = settings("mbpo")
+  stored["config"]["world"] = stored["config"].pop("world_model")
+  stored["config"]["rollouts"] = stored["config"].pop("rollout_batch_size")
+  with pytest.raises(
+    UsageError, match=r"version 0\.1 .*world\.members \(now world_model\.members"
+  ):
+    job.config_of(stored)
+  with pytest.raises(UsageError, match=r"rollouts \(now rollout_batch_size\)"):
+    job.config_of(stored)
+
+
+def test_a_planner_of_pets_has_old_names_too():
+  with pytest.raises(UsageError, match=r"planner\.noise_scale"):
+    settings("pets", **{"planner.name": "mppi", "planner.spread": "0.3"})
