@@ -5,7 +5,7 @@ Each is a ``Proposal`` for ``make_planner(..., proposals=[...])``.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,14 +14,17 @@ from mbrl_jax.ops.validate import positive
 from mbrl_jax.planners.dynamics_contract import action_dtype, check_step
 from mbrl_jax.planners.rollout import slice_mapper, split_keys
 from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.types import PARTICLES, Array, Dynamics, Key, Params, PlanState, Proposal, State
-
-
-class PolicyFn(Protocol):
-  """A policy over the states of a ``Dynamics``."""
-
-  def __call__(self, params: Params, state: State, key: Key) -> Array:
-    """Returns an action ``[A]``; ``params`` are those of one slice."""
+from mbrl_jax.types import (
+  PARTICLES,
+  Array,
+  Dynamics,
+  Key,
+  Params,
+  PlanState,
+  Policy,
+  Proposal,
+  State,
+)
 
 
 def previous_plan(steps: int = 1) -> Proposal:
@@ -42,7 +45,7 @@ def previous_plan(steps: int = 1) -> Proposal:
 
 
 def policy_plans(
-  dynamics: Dynamics, policy: PolicyFn, *, horizon: int, count: int = 1
+  dynamics: Dynamics, policy: Policy, *, horizon: int, count: int = 1
 ) -> Proposal:
   """Proposes what a policy would do: rollouts of it through the dynamics.
 
@@ -51,7 +54,7 @@ def policy_plans(
 
   Args:
     dynamics: what is planned over. Its ``params`` must hold what the policy needs.
-    policy: see ``PolicyFn``.
+    policy: see ``types.Policy``.
     horizon: ``H`` of the planner.
     count: ``M``, rollouts.
 

@@ -30,7 +30,7 @@ from mbrl_jax.types.algorithms import (
   Preload,
   TrainState,
 )
-from mbrl_jax.types.arrays import Array, Key, Metrics, Params, State
+from mbrl_jax.types.arrays import Array, Key, KeyOrNoise, Metrics, Noise, Params, State
 from mbrl_jax.types.environments import (
   Env,
   EnvSpec,
@@ -47,6 +47,7 @@ from mbrl_jax.types.planning import (
   Planner,
   PlanOutput,
   PlanState,
+  Policy,
   Proposal,
   SampleFn,
   Search,
@@ -68,14 +69,17 @@ __all__ = [
   "EnvState",
   "EvaluateFn",
   "Key",
+  "KeyOrNoise",
   "LearnFn",
   "Metrics",
+  "Noise",
   "ObserveFn",
   "Params",
   "PlanFn",
   "PlanOutput",
   "PlanState",
   "Planner",
+  "Policy",
   "Preload",
   "Proposal",
   "RewardFn",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
-from mbrl_jax.types.arrays import Array, Key, Metrics, Params, State
+from mbrl_jax.types.arrays import Array, Key, KeyOrNoise, Metrics, Noise, Params, State
 
 PARTICLES = "particles"
 """Name of the ``vmap`` axis over the particles of one plan and one slice.
@@ -19,7 +19,7 @@ class StepFn(Protocol):
   """One transition of one system."""
 
   def __call__(
-    self, params: Params, state: State, action: Array, key: Any
+    self, params: Params, state: State, action: Array, key: KeyOrNoise
   ) -> tuple[State, Array, Array]:
     """Returns ``(next_state, reward [], terminated [] bool)``.
 
@@ -46,8 +46,15 @@ class Dynamics(NamedTuple):
   step: StepFn
   slices: int = 1
   params_axes: Any = None
-  noise: Callable[[Key, tuple[int, ...]], Any] | None = None
+  noise: Callable[[Key, tuple[int, ...]], Noise] | None = None
   shuffle: bool = False
+
+
+class Policy(Protocol):
+  """Acts on the states of a ``Dynamics``."""
+
+  def __call__(self, params: Params, state: State, key: Key) -> Array:
+    """Returns an action ``[A]``; ``params`` are those of one slice."""
 
 
 class EvaluateFn(Protocol):

@@ -30,9 +30,8 @@ from mbrl_jax.algorithms.parts.world_model import WorldModel
 from mbrl_jax.ops.risk import mean_minus_std
 from mbrl_jax.ops.validate import between, choice, positive, prefixed
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent, policy_plans
-from mbrl_jax.planners.proposals import PolicyFn
 from mbrl_jax.planners.rollout import check_particles
-from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, Planner, Search, State
+from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, Planner, Policy, Search, State
 
 
 @dataclass(frozen=True)
@@ -122,7 +121,7 @@ def make_guided_planner(
   spec: EnvSpec,
   config: LookaheadConfig,
   world_model: WorldModel,
-  policy: PolicyFn,
+  policy: Policy,
   *,
   terminal: Callable[[PlannerParams, State, Key], Array] | None = None,
 ) -> Planner:
