@@ -4,6 +4,10 @@ A part that is chosen by its name, such as a planner, may have settings of its o
 (``PlannerConfig``) then has, besides ``name``, the mapping ``settings``, a method ``options``
 that returns all of them with their values, and ``select``, which returns the config with
 another part. Options are named like fields: ``planner.elites``.
+
+``config_flags.DEFINE_config_dataclass`` of ml_collections 1.1 does not serve here: it assigns
+to fields, which a frozen dataclass refuses, reads neither ``none`` for an optional field nor
+fractions, and knows no options that depend on a name.
 """
 
 from __future__ import annotations

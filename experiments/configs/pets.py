@@ -8,11 +8,6 @@ range, so tasks whose bounds are not +-1 have another.
 
 from __future__ import annotations
 
-from ml_collections import ConfigDict
-
-from experiments.command_line import config_flags
-from mbrl_jax.algorithms import default_config
-
 EPSILON = {
   "cartpole": {"planner.epsilon": 1e-3 / 3**2},
   "pusher": {"planner.epsilon": 1e-3 / 2**2},
@@ -51,11 +46,3 @@ PRESETS = {
     },
   },
 }
-
-
-def get_config(names: str = "cartpole,cpu") -> ConfigDict:
-  """Returns the config of ``"task,preset"`` as other launchers want it."""
-  env, preset = names.split(",")
-  values = config_flags.preset_values("pets", preset, env)
-  config = config_flags.override(default_config("pets"), values)
-  return ConfigDict(config_flags.to_dict(config))

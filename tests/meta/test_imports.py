@@ -114,6 +114,76 @@ def test_the_rule_is_enforced(module, source, bad):
   assert violations(source, module) == bad
 
 
+def internal_imports():
+  """Returns the modules of mbrl_jax that each of them imports, lazy imports included."""
+  modules = {module_name(path): path for path in FILES if path.parts[-1] != "setup.py"}
+  modules = {name: path for name, path in modules.items() if name.startswith("mbrl_jax.")}
+  package_names = {name for name, path in modules.items() if path.name == "__init__.py"}
+  graph = {}
+  for name, path in modules.items():
+    tree, package = ast.parse(path.read_text(encoding="utf-8")), path.name == "__init__.py"
+    found = set()
+    for node in ast.walk(tree):
+      if isinstance(node, ast.ImportFrom):
+        parts = {f"{node.module}.{alias.name}" for alias in node.names} & modules.keys()
+        found |= parts if len(parts) == len(node.names) else {node.module, *parts}
+    found |= {n for n in imported_modules(tree, name, package) if n not in package_names}
+    graph[name] = sorted(other for other in found if other in modules and other != name)
+  return graph
+
+
+def cycle(graph):
+  """Returns one cycle of a graph as a list of its nodes, empty without one."""
+  done, path = set(), []
+
+  def visit(node):
+    if node in path:
+      return [*path[path.index(node) :], node]
+    if node in done:
+      return []
+    path.append(node)
+    for other in graph[node]:
+      if found := visit(other):
+        return found
+    done.add(path.pop())
+    return []
+
+  return next((found for node in graph if (found := visit(node))), [])
+
+
+def test_no_module_imports_itself_through_others():
+  assert cycle(internal_imports()) == []
+  assert cycle({"a": ["b"], "b": ["c"], "c": ["a"]}) == ["a", "b", "c", "a"]
+
+
+# Rooms of envs and runtime, from the first to the last: none imports a later one.
+ROOMS = {
+  "envs": ("physics", "", "robotics", "tasks", "models", "adapters", "registry"),
+  "runtime": ("devices", "storage", "", "rendering", "checks", "training"),
+}
+
+
+def room_of(module):
+  """Returns the index of a module's room, ``None`` outside of ``ROOMS`` and for packages."""
+  names = module.split(".")
+  if len(names) < 3 or names[1] not in ROOMS:
+    return None
+  rooms = ROOMS[names[1]]
+  return rooms.index(names[2] if names[2] in rooms else "")
+
+
+def test_rooms_do_not_import_later_rooms():
+  late = [
+    f"{name} imports {other}"
+    for name, others in internal_imports().items()
+    for other in others
+    if name.split(".")[1] == other.split(".")[1]
+    and None not in (room_of(name), room_of(other))
+    and room_of(name) < room_of(other)
+  ]
+  assert late == []
+
+
 def host_uses(source, may_read=False, may_start=False):
   """Returns what in ``source`` prints, blocks, times, reads flags or touches files."""
   tree, found = ast.parse(source), []
