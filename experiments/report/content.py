@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from experiments import job, plot
+from experiments import plot, run_settings
 from experiments.analysis import curves, run_summary
 from experiments.command_line.cli import UsageError
 from mbrl_jax.runtime.storage import audit
@@ -93,7 +93,7 @@ def differences(folder: RunFolder) -> list[Difference] | None:
   """
   config = folder.config()
   try:
-    preset = job.make_settings(
+    preset = run_settings.make_settings(
       **{name: config[name] for name in ("algo", "env", "preset", "physics")},
       seed=config["seed"],
       seeds=config["seeds"],

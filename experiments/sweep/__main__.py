@@ -38,9 +38,10 @@ import jax
 import rich.console
 from absl import flags
 
-from experiments import job, train
+from experiments import job
 from experiments.command_line import cli, outputs
 from experiments.sweep import grid, processes, programs, ray_tasks, results, schedule
+from experiments.train import options as train_options
 from mbrl_jax.runtime.storage import lock, run_folder
 from mbrl_jax.runtime.training.interrupt import Interrupt
 
@@ -54,10 +55,10 @@ OWN = ("logdir", "resume", "step")
 
 def define() -> None:
   """Defines the flags: those of ``experiments.train``, and how to run many."""
-  train.define()
+  train_options.define()
   for name in OWN:
     delattr(flags.FLAGS, name)
-  flags.adopt_module_key_flags(train)  # or --help would leave them out
+  flags.adopt_module_key_flags(train_options)  # or --help would leave them out
   flags.DEFINE_string("logdir", None, "Folder of the runs' folders (required).")
   flags.DEFINE_integer("jobs", 1, "Processes at a time. They share cores and accelerators.", 1)
   flags.DEFINE_integer(
@@ -133,7 +134,7 @@ def _folder(options: flags.FlagValues) -> Path:
 
 
 def _settings_flags(options: flags.FlagValues, dotted: cli.Dotted) -> dict[str, object]:
-  """Returns what all runs have in common of the arguments of ``job.make_settings``."""
+  """Returns what all runs have in common of the arguments of ``run_settings.make_settings``."""
   for name in grid.FLAGS:
     if name in dotted["sweep"] and options[name].present:
       raise cli.UsageError(f"--{name} and --sweep.{name} give the same; drop one.")
@@ -142,7 +143,7 @@ def _settings_flags(options: flags.FlagValues, dotted: cli.Dotted) -> dict[str, 
       f"--devices={options.devices} does not divide --seeds={options.seeds}: each device "
       "trains its share of the seeds."
     )
-  return {name: getattr(options, name) for name in train.STORED}
+  return {name: getattr(options, name) for name in train_options.STORED}
 
 
 def _place(folder: Path, cell: grid.Cell) -> run_folder.RunFolder:
@@ -155,7 +156,7 @@ def _task(folder: Path, cell: grid.Cell) -> job.Job:
   begun = (place.path / "config.json").exists()
   # A longer run is evaluated as often as the run that it extends.
   stored = place.config() if begun else {}
-  kept = {name: stored[name] for name in train.EVALUATION if name in stored}
+  kept = {name: stored[name] for name in train_options.EVALUATION if name in stored}
   # Sizes are the same whatever simulates, and this process may lack what the runs have.
   try:
     task = job.build({**kept, **cell.settings, "physics": "auto"})
@@ -234,7 +235,7 @@ def _typed(options: flags.FlagValues) -> list[str]:
   """Writes the flags that were typed, but for those that a run's settings hold."""
   return [
     flag.serialize()
-    for flag in options.get_flags_for_module(train.__name__)
+    for flag in options.get_flags_for_module(train_options.__name__)
     if flag.present and flag.name not in (*grid.FLAGS, "seed", "seeds", "envs")
   ]
 
@@ -257,4 +258,6 @@ def _report(
 
 
 if __name__ == "__main__":
-  cli.run(main, define, __doc__ or "", train.more_help, groups=("sweep", "config", "env"))
+  cli.run(
+    main, define, __doc__ or "", train_options.more_help, groups=("sweep", "config", "env")
+  )

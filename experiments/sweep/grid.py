@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from experiments import job
+from experiments import run_settings
 from experiments.command_line import env_reference
 from experiments.command_line.cli import Dotted, UsageError
 from experiments.command_line.flag_error import flag_error
@@ -26,14 +26,14 @@ class Cell(NamedTuple):
     values: the typed value of each name that is swept.
     flags: ``--algo`` and so on, with what is swept of them.
     dotted: overrides of config and task, with what is swept of them.
-    settings: what all of that leads to, see ``job.make_settings``.
+    settings: what all of that leads to, see ``run_settings.make_settings``.
   """
 
   name: str
   values: dict[str, str]
   flags: dict[str, Any]
   dotted: Dotted
-  settings: job.Settings
+  settings: run_settings.Settings
 
 
 def split_values(name: str, text: str) -> list[str]:
@@ -57,7 +57,7 @@ def cells(dotted: Dotted, flags: dict[str, Any]) -> list[Cell]:
 
   Args:
     dotted: overrides of ``config`` and ``env``, and the values to ``sweep``.
-    flags: the other arguments of ``job.make_settings``.
+    flags: the other arguments of ``run_settings.make_settings``.
 
   Raises:
     UsageError: nothing to sweep, a name that is given twice, or what ``make_settings`` says.
@@ -87,7 +87,7 @@ def _cell(values: dict[str, str], dotted: Dotted, flags: dict[str, Any]) -> Cell
     group, short = _place(name)
     (flags if group == "flags" else own[group])[short] = value
   try:
-    settings = job.make_settings(
+    settings = run_settings.make_settings(
       **flags, env_overrides=own["env"], config_overrides=own["config"]
     )
   except UsageError as error:
@@ -102,7 +102,7 @@ def _place(name: str) -> tuple[str, str]:
   return ("env", name[4:]) if name.startswith("env.") else ("config", name)
 
 
-def _name(values: dict[str, str], settings: job.Settings) -> str:
+def _name(values: dict[str, str], settings: run_settings.Settings) -> str:
   """Names a combination by its values as they are understood: 3e-4 and 0.0003 are one."""
   known = {
     "config": flat(settings["config"]),

@@ -14,9 +14,12 @@ import jax
 import rich.console
 from absl import flags
 
-from experiments import job, train
+from experiments import job
 from experiments.command_line import cli
 from experiments.sweep.schedule import log_of
+from experiments.train import options as train_options
+from experiments.train.opening import make_evaluator, make_schedule, saved_step
+from experiments.train.results import finish
 from mbrl_jax.runtime.devices.compilation import enable_compilation_cache
 from mbrl_jax.runtime.storage import lock, run_folder
 from mbrl_jax.runtime.training import loop
@@ -25,7 +28,7 @@ from mbrl_jax.runtime.training.run_group import join
 
 def define() -> None:
   """Defines the flags: those of ``experiments.train``, and which runs."""
-  train.define()
+  train_options.define()
   flags.DEFINE_multi_string("runs", [], "Folders of the runs.")
 
 
@@ -52,7 +55,7 @@ def _train(
   consoles: list[rich.console.Console],
 ) -> int:
   together = tasks[0]._replace(runs=len(tasks))
-  schedule = train.make_schedule(options, together)
+  schedule = make_schedule(options, together)
   states = [task.init() for task in tasks]
   joined = jax.eval_shape(lambda: join(states, together.seeds))
   outcomes = loop.train_together(
@@ -62,16 +65,14 @@ def _train(
     schedule,
     seeds=together.seeds,
     envs=together.envs,
-    rest=together.rest(train.saved_step(folders[0])),
-    evaluate=(
-      train.make_evaluator(together, joined, consoles[0]) if schedule.evaluates else None
-    ),
+    rest=together.rest(saved_step(folders[0])),
+    evaluate=(make_evaluator(together, joined, consoles[0]) if schedule.evaluates else None),
     resume=True,
     consoles=consoles,
   )
   for folder, task, outcome, console in zip(folders, tasks, outcomes, consoles, strict=True):
     if outcome.signal is not None or outcome.finished:
-      train.finish(folder, task, outcome, console, video=options.video)
+      finish(folder, task, outcome, console, video=options.video)
   stopped = outcomes[0].signal
   if stopped is not None:
     return 130 if stopped == signal.SIGINT else 0

@@ -3,7 +3,7 @@
 import jax
 import pytest
 
-from experiments import job
+from experiments import job, run_settings
 from mbrl_jax.algorithms import make_step
 from mbrl_jax.runtime.devices.compilation import compiler_options
 
@@ -12,7 +12,7 @@ from mbrl_jax.runtime.devices.compilation import compiler_options
 @pytest.mark.timeout(1200)
 def test_pets_swings_the_cart_pole_up_within_eight_trials():
   """The published curve of the original is at 176 after seven trials."""
-  settings = job.make_settings(
+  settings = run_settings.make_settings(
     algo="pets", env="cartpole", preset="cpu", physics="auto", seed=0, seeds=1,
     env_overrides={}, config_overrides={"trials": 8},
   )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from test_examples import BLOCKED, EXAMPLES
 
-from experiments import export, job
+from experiments import export, job, run_settings
 from experiments.command_line import cli
 from mbrl_jax.runtime.storage import portable, run_folder
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints
@@ -35,7 +35,7 @@ SMALL = {
 
 def saved(path, algo, seeds=1):
   """Makes the folder of a run that has learned nothing yet."""
-  settings = job.make_settings(
+  settings = run_settings.make_settings(
     algo=algo,
     env="pendulum",
     preset="cpu",

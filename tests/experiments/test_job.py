@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from experiments import job
+from experiments import job, run_settings
 from experiments.command_line.cli import UsageError
 from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError, flat
 
@@ -23,7 +23,7 @@ SETTINGS = {
 
 
 def built(folder, change):
-  settings = json.loads(json.dumps(job.make_settings(**SETTINGS)))
+  settings = json.loads(json.dumps(run_settings.make_settings(**SETTINGS)))
   change(settings)
   (folder / "config.json").write_text(json.dumps(settings))
   return job.build_run(RunFolder(folder))
@@ -79,7 +79,7 @@ def test_fields_that_a_run_can_not_have_are_named(tmp_path):
 
 
 def test_seeds_that_would_repeat_others_are_refused():
-  job.make_settings(**{**SETTINGS, "seed": 2**32 - 2, "seeds": 2})
+  run_settings.make_settings(**{**SETTINGS, "seed": 2**32 - 2, "seeds": 2})
   for seed, seeds in ((2**32, 1), (2**32 - 1, 2), (2**63, 1), (-1, 1)):
     with pytest.raises(UsageError, match=rf"--seed={seed},? .*a whole number"):
-      job.make_settings(**{**SETTINGS, "seed": seed, "seeds": seeds})
+      run_settings.make_settings(**{**SETTINGS, "seed": seed, "seeds": seeds})

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from experiments import job
+from experiments import job, run_settings
 from experiments.command_line.cli import UsageError
 from mbrl_jax.envs import make_env
 from mbrl_jax.runtime.storage.dataset import load_dataset
@@ -41,7 +41,7 @@ def make(path, **changes):
     "world_model.elites": 1, "world_model.hidden": (8,), "world_model.epochs": 2,
     "lookahead.samples": 10, "lookahead.elites": 3,
   }  # fmt: skip
-  settings = job.make_settings(
+  settings = run_settings.make_settings(
     algo="loop", env="pendulum", preset="cpu", physics="auto", seed=0, seeds=1,
     env_overrides={}, config_overrides={**config, **changes},
   )  # fmt: skip

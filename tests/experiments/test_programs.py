@@ -15,9 +15,10 @@ import scipy.io
 from absl import flags
 from PIL import Image
 
-from experiments import random_rollout, render, train
+from experiments import random_rollout, render
 from experiments.analysis import pictures
 from experiments.command_line import cli
+from experiments.train import results
 from mbrl_jax.envs import make_env
 from mbrl_jax.runtime.rendering import video
 from mbrl_jax.runtime.storage.run_folder import RunFolder
@@ -225,7 +226,7 @@ def test_seeds_evaluate_and_resume_alike(tmp_path):
 )
 def test_the_command_that_resumes_exactly_is_told(mesh, words, tmp_path, capsys):
   stopped, task = SimpleNamespace(signal=signal.SIGINT, step=9), SimpleNamespace(mesh=mesh)
-  train.finish(RunFolder(tmp_path), task, stopped, cli.console(), video=False)
+  results.finish(RunFolder(tmp_path), task, stopped, cli.console(), video=False)
   assert capsys.readouterr().out.splitlines() == [
     "stopped by SIGINT at step 9, saved.",
     f"resume:   python -m experiments.train --logdir={tmp_path} {words}",

@@ -7,8 +7,9 @@ import json
 
 import pytest
 
-from experiments import job, train
+from experiments import job, run_settings
 from experiments.command_line import cli, config_flags
+from experiments.train import options
 from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.envs.registry import list_envs
 from mbrl_jax.planners import SEARCHES
@@ -117,7 +118,7 @@ def test_every_field_of_pets_is_explained(planner):
   known = config_flags.fields(config)
   assert all(field.help for field in known.values())
   assert planner in known["planner.name"].help
-  shown = train.more_help(["train", "--help", f"--config.planner.name={planner}"])
+  shown = options.more_help(["train", "--help", f"--config.planner.name={planner}"])
   for name, setting in settings_of(SEARCHES[planner]).items():
     assert f"--config.planner.{name}: {setting.help}\n" in shown
 
@@ -179,7 +180,7 @@ def settings_of_run(**changed):
     "env_overrides": {},
     "config_overrides": {},
   }
-  return job.make_settings(**{**standard, **changed})
+  return run_settings.make_settings(**{**standard, **changed})
 
 
 @pytest.mark.parametrize(

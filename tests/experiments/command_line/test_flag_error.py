@@ -4,7 +4,7 @@ import pickle
 
 import pytest
 
-from experiments import job
+from experiments import job, run_settings
 from experiments.command_line import config_flags, env_reference
 from experiments.command_line.cli import UsageError
 from experiments.command_line.flag_error import FlagError, flag_error
@@ -33,7 +33,7 @@ OTHER_PLANNERS = {
 
 
 def settings(algo, **fields):
-  return job.make_settings(
+  return run_settings.make_settings(
     algo=algo,
     env="pendulum",
     preset=config_flags.presets(algo)[0],

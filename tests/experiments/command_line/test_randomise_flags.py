@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from experiments import job
+from experiments import job, run_settings
 from experiments.command_line import config_flags
 from experiments.command_line.cli import UsageError
 from mbrl_jax.runtime.storage.run_folder import flat
@@ -17,7 +17,7 @@ FLAGS = {
 
 
 def settings(overrides):
-  return job.make_settings(
+  return run_settings.make_settings(
     algo="pets",
     env="cartpole",
     preset="cpu",

@@ -2,7 +2,7 @@
 
 import pytest
 
-from experiments import job
+from experiments import run_settings
 from experiments.command_line import config_flags, renamed
 from experiments.command_line.cli import UsageError
 from mbrl_jax.algorithms import default_config, list_algorithms
@@ -11,7 +11,7 @@ ENV = {"env": "pendulum", "physics": "auto", "seed": 0, "seeds": 1, "env_overrid
 
 
 def settings(algo, **overrides):
-  return job.make_settings(algo=algo, preset="cpu", config_overrides=overrides, **ENV)
+  return run_settings.make_settings(algo=algo, preset="cpu", config_overrides=overrides, **ENV)
 
 
 def every_field():
@@ -55,9 +55,9 @@ def test_an_old_run_says_its_version_and_its_fields():
   with pytest.raises(
     UsageError, match=r"version 0\.1 .*world\.members \(now world_model\.members"
   ):
-    job.config_of(stored)
+    run_settings.config_of(stored)
   with pytest.raises(UsageError, match=r"rollouts \(now rollout_batch_size\)"):
-    job.config_of(stored)
+    run_settings.config_of(stored)
 
 
 def test_a_planner_of_pets_has_old_names_too():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_programs import ROOT, program
 
-from experiments import job, random_rollout
+from experiments import job, random_rollout, run_settings
 from experiments.command_line import cli, env_reference
 from mbrl_jax import check_env, load_task
 from mbrl_jax.runtime.checks import OK
@@ -38,7 +38,7 @@ def copy(tmp_path):
 
 
 def settings_of(env, **overrides):
-  return job.make_settings(
+  return run_settings.make_settings(
     algo="pets",
     env=env,
     preset="cpu",

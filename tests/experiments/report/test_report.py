@@ -10,7 +10,7 @@ import re
 import pytest
 from absl import flags
 
-from experiments import job
+from experiments import run_settings
 from experiments.command_line.cli import UsageError
 from experiments.report import __main__ as report
 from mbrl_jax.runtime.storage.run_folder import RunFolderError
@@ -48,7 +48,7 @@ class Reader(html.parser.HTMLParser):
 def make_run(folder, *, values=None, task="pendulum", name="mine", **config):
   """Writes what a finished run leaves."""
   (folder / "plots").mkdir(parents=True)
-  settings = job.make_settings(
+  settings = run_settings.make_settings(
     algo="sac",
     env=task,
     preset="cpu",

@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from experiments import train
 from experiments.command_line import cli
+from experiments.train import __main__ as train
 from mbrl_jax.runtime.storage import run_folder
 from mbrl_jax.runtime.storage.metrics import MetricsWriter
 from mbrl_jax.runtime.storage.wandb_tracker import STEP, WandbTracker

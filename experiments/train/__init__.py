@@ -1,0 +1,1 @@
+"""Trains an algorithm on a task into a run folder."""
