@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,6 +11,7 @@ import pytest
 import scipy.io
 from absl import flags
 from PIL import Image
+from programs import ROOT, TINY, program
 
 from experiments import random_rollout, render
 from experiments.analysis import pictures
@@ -22,19 +20,6 @@ from experiments.train import results
 from mbrl_jax.envs import make_env
 from mbrl_jax.runtime.rendering import video
 from mbrl_jax.runtime.storage.run_folder import RunFolder
-
-ROOT = Path(__file__).parents[2]
-TINY = [
-  "--env=linear_quadratic",
-  "--env.episode_length=10",
-  "--config.trials=2",
-  "--config.model.hidden=(8,)",
-  "--config.model.weight_decay=(1e-4,1e-4)",
-  "--config.planner.samples=10",
-  "--config.planner.elites=2",
-  "--config.planner.horizon=3",
-  "--config.planner.particles=5",
-]
 
 WRITTEN = [
   "config.json",
@@ -49,14 +34,6 @@ WRITTEN = [
   "plots/fan_trial002.png",
   "checkpoints/00000030",
 ]
-
-
-def program(name, *arguments, status=0):
-  command = [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
-  done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
-  assert done.returncode == status, done.stdout[-2000:] + done.stderr[-3000:]
-  assert "Traceback" not in done.stderr
-  return done.stdout if status == 0 else done.stderr
 
 
 def filmed(*arguments, fails=False):

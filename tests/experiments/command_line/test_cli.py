@@ -26,7 +26,7 @@ moment = sys.stdin.read()
 if moment == "importing":
   stop()
 import atexit, jax
-from experiments import command
+from experiments.command_line import cli
 
 def main(flags, dotted):
   print("begun", flush=True)
@@ -38,7 +38,7 @@ def main(flags, dotted):
     jax.jit(lambda x: stop() or x)(1.0)  # while it is traced
   return 0
 
-command.run(main, lambda: None, "")
+cli.run(main, lambda: None, "")
 """
 
 

@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 import pytest
+from programs import ROOT, TINY
 from refusals_probe import PROGRAMS
-from test_programs import ROOT, TINY
 
 OUT = {
   "compare": ("--out", ""),

@@ -7,7 +7,7 @@ import shutil
 import jax
 import numpy as np
 import pytest
-from test_programs import ROOT, program
+from programs import ROOT, program
 
 from experiments import job, random_rollout, run_settings
 from experiments.command_line import cli, env_reference

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 import rich.console
 
-import experiments.sweep
 from experiments.analysis import run_summary
 from experiments.command_line.cli import UsageError, split
+from experiments.sweep import __main__ as program
 from experiments.sweep import grid, processes, results, schedule
 from mbrl_jax.runtime.storage import run_folder
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints
@@ -187,12 +187,12 @@ def test_a_longer_sweep_extends_its_runs_but_changes_nothing_else_of_them(tmp_pa
   """By default they are evaluated twenty times; how often is as it was when they began."""
   swept = "--sweep.agent.tau=0.1"
   (short,), (long,) = (cells(swept, f"--config.steps={n}") for n in (20_000, 40_000))
-  run_folder.create(tmp_path / short.name, experiments.sweep._task(tmp_path, short).settings)
-  task = experiments.sweep._task(tmp_path, long)
+  run_folder.create(tmp_path / short.name, program._task(tmp_path, short).settings)
+  task = program._task(tmp_path, long)
   assert (task.total_steps, task.settings["eval_steps"]) == (40_000, 1000)
   (other,) = cells(swept, "--config.steps=40000", eval_steps=2000)
   with pytest.raises(run_folder.RunFolderError, match="eval_steps: the run has 1000, asked"):
-    experiments.sweep._task(tmp_path, other)
+    program._task(tmp_path, other)
 
 
 def test_a_run_that_fails_does_not_keep_the_others(tmp_path):

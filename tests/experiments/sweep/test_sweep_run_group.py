@@ -11,9 +11,9 @@ import rich.console
 from absl import flags
 from test_sweep import TINY, cells, sweep
 
-import experiments.sweep
 from experiments import job
 from experiments.command_line import cli
+from experiments.sweep import __main__ as program
 from experiments.sweep import programs, run_group, schedule
 from mbrl_jax.runtime.storage.csv_log import read_table
 from mbrl_jax.runtime.storage.run_folder import RunFolder
@@ -42,10 +42,10 @@ def test_numbers_of_the_state_share_a_program_and_sizes_do_not(tmp_path):
 
 def test_a_group_is_handed_its_runs_whatever_their_folder_is_called(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  monkeypatch.setattr(experiments.sweep, "_typed", lambda options: ["--keep=3"])
+  monkeypatch.setattr(program, "_typed", lambda options: ["--keep=3"])
   runs = [schedule.Run(name, RunFolder(Path("-s [1]") / name), 10) for name in "ab"]
   combinations = [SimpleNamespace(settings={"seed": 0})] * 2
-  group = experiments.sweep._joint(runs, combinations, None)
+  group = program._joint(runs, combinations, None)
   words = group.command[group.command.index("experiments.sweep.run_group") :]
   values = flags.FlagValues()
   flags.DEFINE_multi_string("runs", [], "", flag_values=values)

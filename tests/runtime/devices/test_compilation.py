@@ -24,7 +24,11 @@ from mbrl_jax.runtime.devices.mesh import (
 from mbrl_jax.runtime.storage.csv_log import read_table
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
-ENVIRON = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(ROOT)}
+PYTHONPATH = os.pathsep.join(map(str, (ROOT, ROOT / "tests/support")))
+ENVIRON = os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": PYTHONPATH}
+  "JAX_PLATFORMS": "cpu",
+  "PYTHONPATH": f"{ROOT}:{ROOT / 'tests/support'}",
+}
 
 
 def child(*command, flags="", status=0, timeout=280):

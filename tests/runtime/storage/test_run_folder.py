@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 KILL = """
 import os, sys
 from pathlib import Path
-from mbrl_jax.runtime import run_folder
+from mbrl_jax.runtime.storage import run_folder
 
 run_folder.versions = lambda: {"packages": {}}
 events = ("open", "os.mkdir", "os.rename", "os.remove", "os.truncate")

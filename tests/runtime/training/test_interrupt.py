@@ -38,9 +38,10 @@ def test_hanging_up_stays_ignored_under_nohup():
 
 
 HANG_UP = """
-import fcntl, sys, termios
+import fcntl, signal, sys, termios
 from pathlib import Path
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # it is this process' terminal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 from mbrl_jax.runtime.training.interrupt import Interrupt
 with Interrupt() as interrupt:
   print("ready", flush=True)
@@ -76,7 +77,7 @@ time.sleep(600)
 """
 CHILD = """
 import os, signal, sys, time
-from mbrl_jax.runtime import interrupt
+from mbrl_jax.runtime.training import interrupt
 signal.signal(signal.SIGTERM, lambda *_: (print("saved", flush=True), sys.exit(0)))
 interrupt.end_with_parent()
 assert interrupt.ENDS_WITH_STDIN not in os.environ

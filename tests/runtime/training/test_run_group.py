@@ -134,8 +134,8 @@ def test_one_that_diverges_ends_alone(tmp_path):
 def test_one_that_is_over_waits_for_the_others(tmp_path, monkeypatch):
   """Episodes end early: each run takes its own number of steps to the fourth."""
   algorithm = runtime_probe.probe_algorithm(episodes=4)
-  monkeypatch.setattr("test_together.ALGORITHM", algorithm)
-  monkeypatch.setattr("test_together.ENV", runtime_probe.ProbeEnv(limit=0.5))
+  monkeypatch.setattr("test_run_group.ALGORITHM", algorithm)
+  monkeypatch.setattr("test_run_group.ENV", runtime_probe.ProbeEnv(limit=0.5))
   states = [state_of(None, offset) for offset in KEYS]
   schedule = loop.Schedule(total_steps=99, total_episodes=4, eval_every=2)
   outcomes, folders, _ = together(tmp_path, states, schedule=schedule)
