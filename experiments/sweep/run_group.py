@@ -20,7 +20,7 @@ from experiments.sweep.schedule import log_of
 from mbrl_jax.runtime.devices.compilation import enable_compilation_cache
 from mbrl_jax.runtime.storage import lock, run_folder
 from mbrl_jax.runtime.training import loop
-from mbrl_jax.runtime.training.run_group import join
+from mbrl_jax.runtime.training.run_group import stack_states
 
 
 def define() -> None:
@@ -54,7 +54,7 @@ def _train(
   together = tasks[0]._replace(runs=len(tasks))
   schedule = train.make_schedule(options, together)
   states = [task.init() for task in tasks]
-  joined = jax.eval_shape(lambda: join(states, together.seeds))
+  joined = jax.eval_shape(lambda: stack_states(states, together.seeds))
   outcomes = loop.train_together(
     together.step(),
     states,
