@@ -82,8 +82,8 @@ def row_sharding(mesh: Mesh) -> NamedSharding:
   """Returns the sharding of a rollout's rows, for ``make_evaluate(sharding=...)``.
 
   Example:
-    >>> row_sharding(make_mesh(devices=jax.devices()[:1])).spec
-    PartitionSpec('slices', 'candidates', 'particles')
+    >>> tuple(row_sharding(make_mesh(devices=jax.devices()[:1])).spec)
+    ('slices', 'candidates', 'particles')
   """
   return NamedSharding(mesh, PartitionSpec("slices", "candidates", "particles"))
 
@@ -110,8 +110,8 @@ def shard_seeds(tree: Any, mesh: Mesh) -> Any:
 
   Example:
     >>> mesh = make_mesh(seeds=1, devices=jax.devices()[:1])
-    >>> shard_seeds({"w": jax.numpy.zeros((4, 2))}, mesh)["w"].sharding.spec
-    PartitionSpec('seeds',)
+    >>> tuple(shard_seeds({"w": jax.numpy.zeros((4, 2))}, mesh)["w"].sharding.spec)
+    ('seeds',)
   """
   count = mesh.shape["seeds"]
   for path, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]:

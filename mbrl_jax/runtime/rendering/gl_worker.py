@@ -1,4 +1,4 @@
-"""Renders poses of a MuJoCo model with OpenGL; ``video.py`` runs it as a program.
+"""Renders poses of a MuJoCo model with OpenGL; ``gl_process`` runs it as a program.
 
 It runs in a separate process because environment variables, which must not change in the
 caller, select the OpenGL driver, and because a broken driver may kill the process. It imports

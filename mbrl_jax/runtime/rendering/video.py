@@ -9,13 +9,8 @@ window is ever opened.
 from __future__ import annotations
 
 import errno
-import functools
-import logging
 import os
 import shutil
-import subprocess
-import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +21,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from mbrl_jax.ops import validate
 from mbrl_jax.runtime.rendering import drawing
+from mbrl_jax.runtime.rendering.gl_process import gl_backend, run_worker
 from mbrl_jax.runtime.rendering.plan_overlay import (
   BEST,
   PLAN,
@@ -40,7 +36,6 @@ from mbrl_jax.runtime.storage.files import write_atomic
 
 SUFFIXES = (".mp4", ".gif", ".mov", ".mkv", ".avi")
 """Suffixes of video files; without ffmpeg all become ``.gif``."""
-_BACKENDS = ("egl", "osmesa")
 _GIF_FPS = 20  # GIF delays are in 1/100 s, and every frame takes kilobytes
 _PALETTE_FRAMES = 8
 
@@ -74,6 +69,12 @@ def render(
   Raises:
     ValueError: poses that are not a matrix, captions or an overlay of another length, a size
       that is not positive, or a task that cannot be drawn or lacks the point of the overlay.
+
+  Example:
+    >>> from mbrl_jax.envs import make_env
+    >>> poses = np.linspace(0.0, 3.0, 4)[:, None]
+    >>> render(make_env("pendulum"), poses, width=64, height=48, title="swing").shape
+    (4, 48, 64, 3)
   """
   poses = np.asarray(poses, np.float64)
   if poses.ndim != 2:
@@ -119,6 +120,12 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float) ->
   Raises:
     ValueError: no frames, or ``fps`` is not positive.
     OSError: the file cannot be written; no partial file remains.
+
+  Example:
+    >>> import tempfile
+    >>> frames = np.zeros((10, 48, 64, 3), np.uint8)
+    >>> write_video(Path(tempfile.mkdtemp()) / "rollout.gif", frames, fps=20).name
+    'rollout.gif'
   """
   path = Path(path)
   validate.positive(fps=fps, frames=len(frames))
@@ -138,23 +145,6 @@ def write_video(path: str | os.PathLike[str], frames: np.ndarray, fps: float) ->
   return path
 
 
-@functools.cache
-def gl_backend() -> str | None:
-  """Returns the OpenGL backend that can render a test frame, ``None`` if none can.
-
-  ``MUJOCO_GL`` selects the backend if it names one that needs no window; a value that
-  disables rendering gives ``None``.
-  """
-  requested = os.environ.get("MUJOCO_GL", "").lower()
-  if requested in ("off", "disable", "disabled", "0", "false", "no"):
-    return None
-  model = mujoco.MjModel.from_xml_string("<mujoco/>")
-  for backend in (requested,) if requested in _BACKENDS else _BACKENDS:
-    if _run_worker(backend, model, np.zeros((1, 0)), 16, 16, None) is not None:
-      return backend
-  return None
-
-
 def _render_gl(
   model: mujoco.MjModel | None,
   poses: np.ndarray,
@@ -167,7 +157,7 @@ def _render_gl(
     return None
   lines = None if overlay is None else _lines(model_point(model, overlay.name), overlay)
   backend = gl_backend()
-  return _run_worker(backend, model, poses, width, height, camera, lines) if backend else None
+  return run_worker(backend, model, poses, width, height, camera, lines) if backend else None
 
 
 def _lines(point: Callable[[np.ndarray], np.ndarray], overlay: PlanOverlay) -> drawing.Lines:
@@ -190,56 +180,6 @@ def _draw_plane(
     point = lambda poses: model_point(model, name)(poses) @ view
   lines = None if overlay is None else _lines(point, overlay)
   return drawing.draw(segments, poses, width, height, lines)
-
-
-def _run_worker(
-  backend: str,
-  model: mujoco.MjModel,
-  poses: np.ndarray,
-  width: int,
-  height: int,
-  camera: str | None,
-  lines: drawing.Lines | None = None,
-) -> np.ndarray | None:
-  """Renders in a separate process; ``None`` if that fails for any reason."""
-  program = Path(__file__).with_name("gl_worker.py")
-  environment = {**os.environ, "MUJOCO_GL": backend, "PYOPENGL_PLATFORM": backend}
-  with tempfile.TemporaryDirectory() as folder:
-    files = [str(Path(folder) / name) for name in ("model.mjb", "poses.npy", "frames.npy")]
-    mujoco.mj_saveModel(model, files[0])
-    np.save(files[1], poses)
-    # -P: modules in the folder of this file must not shadow the standard library
-    command = [
-      sys.executable,
-      "-P",
-      str(program),
-      *files,
-      str(width),
-      str(height),
-      camera or "-",
-    ]
-    if lines is not None:
-      command.append(str(Path(folder) / "lines.npz"))
-      np.savez(command[-1], **lines._asdict())
-    read_end, write_end = os.pipe()
-    try:
-      subprocess.run(
-        command,
-        stdin=read_end,
-        env=environment,
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        timeout=60 + len(poses),
-      )
-      return np.load(files[2])
-    except (OSError, subprocess.SubprocessError) as error:
-      reason = (getattr(error, "stderr", None) or b"").decode(errors="replace").strip()
-      logging.getLogger(__name__).info("No rendering with %s: %s %s", backend, error, reason)
-      return None
-    finally:
-      os.close(read_end)
-      os.close(write_end)
 
 
 def _annotate(
