@@ -10,12 +10,12 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-from runtime_probe import ProbeEnv, probe_algorithm
 
 from mbrl_jax.algorithms.step import init_state, make_step
 from mbrl_jax.runtime.devices.mesh import make_mesh, over_seeds, shard_seeds
 from mbrl_jax.runtime.storage import pytree_io, run_folder
 from mbrl_jax.runtime.training import loop
+from tests.support.runtime_probe import ProbeEnv, probe_algorithm
 
 SEEDS = [3, 4, 5, 6]
 ENV, ALGORITHM, ENVS = ProbeEnv(), probe_algorithm(), 2
