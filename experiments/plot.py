@@ -120,7 +120,7 @@ def _several(
     columns = sorted({name for row in rows for name in row} - {"step", "seed"})
     _choose(folder, "--column", options.column, columns)
     name = label(folder, options.group)
-    points = plots.side_by_side(rows, options.column, folder.config().get("envs", 1))
+    points = plots.mean_over_envs(rows, options.column, folder.config().get("envs", 1))
     groups.setdefault(name, []).extend(plots.curves(points, options.column))
     returns.setdefault(name, []).extend(summary_table.trials(rows))
   rows = summary_table.summarise(returns, options.threshold)

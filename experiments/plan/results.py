@@ -79,7 +79,7 @@ def film(path: Path, env: Env, moments: Moment, title: str, trace: str | None) -
   if shown.trace_poses.shape[1] > 1:
     traces = PlanOverlay(shown.trace_poses, shown.trace_returns, trace)
   frames = video.render(
-    env, shown.pose, title=title, captions=captions[::stride], traces=traces
+    env, shown.pose, title=title, captions=captions[::stride], overlay=traces
   )
   return video.write_video(path, frames, 1.0 / (stride * dt))
 

@@ -23,7 +23,7 @@ from experiments.train.results import finish
 from mbrl_jax.runtime.devices.compilation import enable_compilation_cache
 from mbrl_jax.runtime.storage import lock, run_folder
 from mbrl_jax.runtime.training import loop
-from mbrl_jax.runtime.training.run_group import join
+from mbrl_jax.runtime.training.run_group import stack_states
 
 
 def define() -> None:
@@ -57,7 +57,7 @@ def _train(
   together = tasks[0]._replace(runs=len(tasks))
   schedule = make_schedule(options, together)
   states = [task.init() for task in tasks]
-  joined = jax.eval_shape(lambda: join(states, together.seeds))
+  joined = jax.eval_shape(lambda: stack_states(states, together.seeds))
   outcomes = loop.train_together(
     together.step(),
     states,

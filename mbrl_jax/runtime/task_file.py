@@ -1,7 +1,6 @@
-"""Loads a task of the user's from a Python file: ``path/to/file.py:name``.
+"""Loads a user's task from a Python file: ``path/to/file.py:name``.
 
-A run remembers the fingerprint of the file, so that a task that has changed since is not
-taken for the one that was trained on.
+A run stores the fingerprint of the file, so that a later change of the task is noticed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import inspect
 import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,60 +21,78 @@ from mbrl_jax.ops import validate
 from mbrl_jax.runtime import user_error
 from mbrl_jax.types import Env, EnvSpec
 
-_PARTS = ("spec", "reset", "step", "observe", "pose")
+_ATTRIBUTES = ("spec", "reset", "step", "observe", "pose")
 
 
 def load_task(reference: str, physics: str = "auto", **overrides: Any) -> Env:
   """Runs a Python file and returns the task that a function in it makes.
 
   Args:
-    reference: ``"file.py:name"``, the name of a function or of a task that the file
-      made itself; or ``"file.py"`` where the file has one function ``make_...``.
-    physics: handed to the function if it takes an argument of that name, or has one that
-      it cannot do without.
-    **overrides: keyword arguments of the function; besides, as in ``make_env``,
+    reference: ``"file.py:name"``, the name of a function or of a task in the file; or
+      ``"file.py"`` if the file has exactly one function ``make_...``.
+    physics: passed to the function's argument ``physics``, or else to its only required one.
+    **overrides: keyword arguments of the function; also, as in ``make_env``,
       ``action_noise``, ``episode_length`` and ``randomise``.
 
   Raises:
-    ValueError: no such file, name or override; the file or the function fails: on which
-      line; what the function returns is no ``types.Env``: what it lacks.
+    ValueError: no such file, name or override; the file or the function raised, with the
+      line; the result is no ``types.Env``, with what it lacks.
+
+  Example:
+    >>> import pathlib, tempfile
+    >>> file = pathlib.Path(tempfile.mkdtemp()) / "swing.py"
+    >>> _ = file.write_text('''
+    ... from mbrl_jax.envs import make_env
+    ...
+    ... def make_swing(physics="auto"):
+    ...   return make_env("pendulum", physics)
+    ... ''')
+    >>> load_task(f"{file}:make_swing", episode_length=50).spec.episode_length
+    50
   """
   file, name = _split(reference)
   module = _run(file)
-  name = name or _only_maker(module, file)
+  name = name or _only_factory(module, file)
   value = _find(module, file, name)
-  own, known = {}, ()
+  own: dict[str, Any] = {}
+  known: Iterable[str] = ()
   if callable(value) and not hasattr(value, "spec"):
-    known = inspect.signature(value).parameters
-    own = {k: overrides.pop(k) for k in list(overrides) if k in known}
+    parameters = inspect.signature(value).parameters
+    known = parameters
+    own = {k: overrides.pop(k) for k in list(overrides) if k in parameters}
     value = _call(value, physics, own, file)
-  lacking = [part for part in _PARTS if not hasattr(value, part)]
-  if lacking:
+  missing = [attribute for attribute in _ATTRIBUTES if not hasattr(value, attribute)]
+  if missing:
     raise ValueError(
-      f"{file}:{name} gives a {type(value).__name__} without {', '.join(lacking)}: it must "
-      "be an environment, see mbrl_jax.types.Env (mbrl_jax.envs.Task makes one)."
+      f"{file}:{name} returns a {type(value).__name__} without {', '.join(missing)}: it must "
+      "return an environment, see mbrl_jax.types.Env (mbrl_jax.envs.Task makes one)."
     )
   if not isinstance(value.spec, EnvSpec):
     kind = type(value.spec).__name__
-    raise ValueError(f"{file}:{name} gives a spec that is a {kind}, no mbrl_jax.types.EnvSpec.")
+    raise ValueError(f"{file}:{name}: its spec is a {kind}, not a mbrl_jax.types.EnvSpec.")
   for override in overrides:
     validate.known(override, sorted({*COMMON, *known} - {"physics"}))
   return adjust(value, **overrides)
 
 
 def is_task_file(reference: str) -> bool:
-  """Tells a file, as ``load_task`` takes it, from the name of a registered task."""
+  """Returns whether a reference names a file, as ``load_task`` takes it, not a registered task.
+
+  Example:
+    >>> is_task_file("mine.py:make_it"), is_task_file("cartpole")
+    (True, False)
+  """
   return bool(re.search(r"\.py(:\w*)?$", reference))
 
 
 def fingerprint(reference: str) -> str:
-  """Returns the SHA-256 of a task's file and of the XML files beside it that it names.
+  """Returns the SHA-256 of a task file and of the XML files in its folder that it names.
 
   Args:
     reference: as ``load_task`` takes it.
 
   Raises:
-    ValueError: there is no such file.
+    ValueError: no such file.
   """
   file, _ = _split(reference)
   if not file.is_file():
@@ -93,7 +110,7 @@ def _split(reference: str) -> tuple[Path, str]:
 
 
 def _run(file: Path) -> ModuleType:
-  """Imports a file under a name of its own."""
+  """Imports a file as a module with a unique name."""
   if not file.is_file():
     raise ValueError(f"There is no file {str(file)!r}.")
   name = f"{user_error.PREFIX}{abs(hash(file.resolve()))}"
@@ -101,7 +118,7 @@ def _run(file: Path) -> ModuleType:
   if spec is None or spec.loader is None:
     raise ValueError(f"{str(file)!r} is not a Python file (file.py or file.py:name).")
   module = importlib.util.module_from_spec(spec)
-  sys.modules[name] = module  # where pickling and dataclasses look for it
+  sys.modules[name] = module  # pickling and dataclasses look it up there
   folder = os.getcwd()
   try:
     spec.loader.exec_module(module)
@@ -110,37 +127,37 @@ def _run(file: Path) -> ModuleType:
     raise ValueError(_describe(error, file)) from error
   if os.getcwd() != folder:
     os.chdir(folder)
-    raise ValueError(f"{file} changes the working folder: other paths would mean other files.")
+    raise ValueError(f"{file} changes the working folder, which would break relative paths.")
   return module
 
 
 def _public(module: ModuleType) -> list[str]:
-  """Lists the functions and tasks that a module defines itself."""
-  mine = lambda value: getattr(value, "__module__", None) == module.__name__
+  """Lists the functions and tasks that a module defines."""
+  is_local = lambda value: getattr(value, "__module__", None) == module.__name__
   names = {k: v for k, v in vars(module).items() if not k.startswith("_")}
-  return [k for k, v in names.items() if (callable(v) and mine(v)) or hasattr(v, "spec")]
+  return [k for k, v in names.items() if (callable(v) and is_local(v)) or hasattr(v, "spec")]
 
 
-def _only_maker(module: ModuleType, file: Path) -> str:
-  """Returns the name of the one function ``make_...``."""
-  makers = [name for name in _public(module) if name.startswith("make_")]
-  if len(makers) == 1:
-    return makers[0]
-  found = f"has {', '.join(makers)}" if makers else "has no function make_..."
-  example = makers[0] if makers else "name"
-  raise ValueError(f"{file} {found}: say which to take, as in {file}:{example}.")
+def _only_factory(module: ModuleType, file: Path) -> str:
+  """Returns the name of the only function ``make_...``."""
+  factories = [name for name in _public(module) if name.startswith("make_")]
+  if len(factories) == 1:
+    return factories[0]
+  found = f"has {', '.join(factories)}" if factories else "has no function make_..."
+  example = factories[0] if factories else "name"
+  raise ValueError(f"{file} {found}: name one, as in {file}:{example}.")
 
 
 def _find(module: ModuleType, file: Path, name: str) -> Any:
-  """Returns what a module calls ``name``."""
+  """Returns the function or task ``name`` of a module."""
   if not hasattr(module, name):
     if not _public(module):
-      raise ValueError(f"{file} defines no function and no task, so no {name!r}.")
+      raise ValueError(f"{file} defines no function and no task, so there is no {name!r}.")
     validate.choice(f"{file}: name", name, _public(module))
   return getattr(module, name)
 
 
-def _call(make: Callable, physics: str, own: dict[str, Any], file: Path) -> Any:
+def _call(make: Callable[..., Any], physics: str, own: dict[str, Any], file: Path) -> Any:
   """Calls a factory, with ``physics`` if it takes it."""
   parameters = inspect.signature(make).parameters
   variadic = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
@@ -151,8 +168,8 @@ def _call(make: Callable, physics: str, own: dict[str, Any], file: Path) -> Any:
   ]
   if len(needed) > 1:
     raise ValueError(
-      f"{file}: {make.__name__} needs arguments ({', '.join(needed)}); it must work without "
-      "any, or with the physics alone."
+      f"{file}: {make.__name__} requires arguments ({', '.join(needed)}); it may require "
+      "none, or the physics alone."
     )
   target = "physics" if "physics" in parameters else next(iter(needed), None)
   if target is not None:
@@ -164,7 +181,7 @@ def _call(make: Callable, physics: str, own: dict[str, Any], file: Path) -> Any:
 
 
 def _describe(error: BaseException, file: Path) -> str:
-  """Says in one sentence what went wrong, and on which line of the file."""
+  """Describes an error in one sentence with the line of the file."""
   lines = [f.line for f in user_error.frames(error) if f.module.startswith(user_error.PREFIX)]
   if isinstance(error, SyntaxError) and error.lineno:
     if error.filename != str(file.absolute()):

@@ -1,4 +1,4 @@
-"""Says in one sentence what a file of the user's raised, and on which of its lines."""
+"""Describes errors raised by a user's task file in one sentence with the line number."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import traceback
 from typing import NamedTuple
 
 PREFIX = "task_file_"
-"""Begins the names of modules that are files of the user's."""
-LONGEST = 240
-"""Characters of another library's message at most."""
+"""Prefix of the names of modules loaded from task files."""
+MAX_LENGTH = 240
+"""Characters after which a message is cut."""
 RAISED = (BaseException,)
-"""What code that is not ours may raise: it must not end the program without a word."""
+"""What user code may raise, ``SystemExit`` included: all of it must be reported."""
 
 
 class Frame(NamedTuple):
-  """Where an error passed.
+  """A frame of an error's traceback.
 
   Attributes:
-    module: its name.
+    module: name of the module.
     file: path of its source.
-    line: number of the line.
+    line: line number.
   """
 
   module: str
@@ -30,35 +30,39 @@ class Frame(NamedTuple):
 
 
 def blame(error: BaseException) -> str | None:
-  """Returns a sentence on an error that a file of the user's raised, ``None`` of another one.
+  """Describes an error that a task file raised; ``None`` for any other error.
 
   Args:
-    error: as it was caught, perhaps by way of compiled code, whose error quotes the traceback
-      of what it called.
+    error: as it was caught; an error of compiled code quotes the traceback of its callback.
   """
-  passed = frames(error)
-  theirs = [frame for frame in passed if frame.module.startswith(PREFIX)]
-  if isinstance(error, KeyboardInterrupt) and passed[-1:] != theirs[-1:]:
-    return None  # somebody pressed Ctrl-C
-  if theirs:
-    return describe(error, f"{theirs[-1].file}, line {theirs[-1].line}")
+  all_frames = frames(error)
+  user_frames = [frame for frame in all_frames if frame.module.startswith(PREFIX)]
+  if isinstance(error, KeyboardInterrupt) and all_frames[-1:] != user_frames[-1:]:
+    return None  # Ctrl-C
+  if user_frames:
+    return describe(error, f"{user_frames[-1].file}, line {user_frames[-1].line}")
   return quoted(str(error))
 
 
 def describe(error: BaseException, where: str) -> str:
-  """Writes an error as a sentence: where, of which kind, what it says."""
+  """Formats an error as a sentence: location, type and message.
+
+  Example:
+    >>> describe(ValueError("no such joint"), "arm.py, line 3")
+    'arm.py, line 3: ValueError: no such joint'
+  """
   message = shorten(str(getattr(error, "msg", None) or error))
   return f"{where}: {type(error).__name__}{': ' * bool(message)}{message}"
 
 
 def shorten(message: str) -> str:
-  """Writes a message on one line and cuts it where it gets long."""
+  """Joins a message into one line and cuts it at ``MAX_LENGTH`` characters."""
   message = " ".join(message.split())
-  return message if len(message) <= LONGEST else message[:LONGEST] + "..."
+  return message if len(message) <= MAX_LENGTH else message[:MAX_LENGTH] + "..."
 
 
 def frames(error: BaseException) -> list[Frame]:
-  """Lists the frames that an error passed, the innermost last."""
+  """Lists the frames of an error's traceback, the innermost last."""
   return [
     Frame(frame.f_globals.get("__name__", ""), frame.f_code.co_filename, line)
     for frame, line in traceback.walk_tb(error.__traceback__)
@@ -66,12 +70,13 @@ def frames(error: BaseException) -> list[Frame]:
 
 
 def quoted(text: str) -> str | None:
-  """Returns a sentence on a file of the user's whose traceback an error of XLA's quotes."""
+  """Describes the error of a task file whose traceback an XLA error quotes."""
   for name, module in list(sys.modules.items()):
     if not name.startswith(PREFIX):
       continue
     lines = re.findall(rf'File "{re.escape(str(module.__file__))}", line (\d+)', text)
     if lines:
-      said = [line for line in text.splitlines() if re.match(r"[\w.]+(: |$)", line)]
-      return shorten(f"{module.__file__}, line {lines[-1]}: {said[-1] if said else text}")
+      errors = [line for line in text.splitlines() if re.match(r"[\w.]+(: |$)", line)]
+      message = errors[-1] if errors else text
+      return shorten(f"{module.__file__}, line {lines[-1]}: {message}")
   return None

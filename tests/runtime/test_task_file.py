@@ -1,4 +1,4 @@
-"""Tasks from files of the user's: what works, and what is said when it does not."""
+"""Loading tasks from files, and the errors where that fails."""
 
 import pytest
 
@@ -29,24 +29,24 @@ def write(tmp_path):
   return write
 
 
-def test_finds_the_only_maker(write):
+def test_the_only_factory_is_found(write):
   env = load_task(write(GOOD), "analytic")
   assert (env.spec.name, env.spec.episode_length) == ("analytic", 50)
 
 
 @pytest.mark.parametrize("name", ["make_swing", "plain", "ready"])
-def test_takes_a_named_function_or_task(write, name):
+def test_a_named_function_or_task_is_loaded(write, name):
   assert load_task(f"{write(GOOD)}:{name}").spec.action_dim == 1
 
 
-def test_overrides_go_to_the_function_first(write):
+def test_overrides_are_passed_to_the_function_first(write):
   file = write(GOOD)
   assert load_task(file, length=7).spec.episode_length == 7
   assert load_task(f"{file}:ready", episode_length=8).spec.episode_length == 8
   assert load_task(file, action_noise=0.5).std == 0.5
 
 
-def test_files_of_one_name_do_not_mix(tmp_path):
+def test_files_of_the_same_name_are_separate_modules(tmp_path):
   specs = []
   for folder, length in (("a", 3), ("b", 4)):
     (tmp_path / folder).mkdir()
@@ -64,20 +64,20 @@ def test_files_of_one_name_do_not_mix(tmp_path):
     (GOOD, "", {"episode_length": 0}, "episode_length=0 must be positive"),
     ("x = 1\n", ":make_it", {}, "defines no function and no task"),
     ("x = 1\n", "", {}, "has no function make_"),
-    ("def make_a(): pass\ndef make_b(): pass\n", "", {}, "has make_a, make_b: say which"),
+    ("def make_a(): pass\ndef make_b(): pass\n", "", {}, "has make_a, make_b: name one"),
     ("x = 1\n\nx =\n", "", {}, r"mine.py, line 3: SyntaxError"),
     ("x = 1\nimport nonesuch\n", "", {}, r"mine.py, line 2: ModuleNotFoundError.*nonesuch"),
     ("def make_a():\n  return 1 / 0\n", "", {}, r"line 2: ZeroDivisionError: division by zero"),
-    ("def make_a():\n  return 3\n", "", {}, "gives a int without spec, reset, step"),
-    ("def make_a(b, c): pass\n", "", {}, r"make_a needs arguments \(b, c\)"),
+    ("def make_a():\n  return 3\n", "", {}, "returns a int without spec, reset, step"),
+    ("def make_a(b, c): pass\n", "", {}, r"make_a requires arguments \(b, c\)"),
   ],
 )
-def test_says_what_is_wrong(write, text, name, overrides, message):
+def test_errors_name_the_cause_and_the_line(write, text, name, overrides, message):
   with pytest.raises(ValueError, match=message):
     load_task(write(text) + name, **overrides)
 
 
-def test_says_that_there_is_no_file(tmp_path):
+def test_a_missing_file_is_an_error(tmp_path):
   with pytest.raises(ValueError, match=r"There is no file .*none.py"):
     load_task(str(tmp_path / "none.py:make_it"))
   (tmp_path / "notes.txt").write_text("")
@@ -85,12 +85,12 @@ def test_says_that_there_is_no_file(tmp_path):
     load_task(str(tmp_path / "notes.txt"))
 
 
-def test_a_file_is_told_from_a_name():
+def test_files_and_registered_names_are_distinguished():
   assert all(map(is_task_file, ("mine.py", "a/mine.py:make_it", "a.b/mine.py:")))
   assert not any(map(is_task_file, ("cartpole", "mine.python", "py")))
 
 
-def test_a_fingerprint_changes_with_the_file_and_the_xml_that_it_names(tmp_path):
+def test_the_fingerprint_changes_with_the_file_and_the_xml_it_names(tmp_path):
   file, model, other = (tmp_path / name for name in ("mine.py", "arm.xml", "leg.xml"))
   file.write_text("MODEL = 'arm.xml'")
   model.write_text("<mujoco/>")
@@ -114,6 +114,6 @@ def make_varied(physics="auto"):
 """
 
 
-def test_a_model_is_randomised_like_any_other(write):
+def test_the_model_of_a_task_file_can_be_randomised(write):
   env = load_task(write(RANDOM), "mujoco", randomise={"count": 3, "masses": (0.5, 2.0)})
   assert env.physics.variants == 3

@@ -1,4 +1,4 @@
-"""What is said of errors that a file of the user's raises, wherever they come out."""
+"""Descriptions of errors that a task file raises, directly or in compiled code."""
 
 import sys
 
@@ -35,16 +35,15 @@ def make_it():
 
 
 @pytest.fixture
-def theirs(tmp_path):
-  """The module of a file of the user's."""
+def module(tmp_path):
+  """The module of a loaded task file."""
   path = tmp_path / "mine.py"
   path.write_text(FILE)
   load_task(f"{path}:make_it")
-
   return next(m for m in sys.modules.values() if getattr(m, "__file__", "") == str(path))
 
 
-def said(function):
+def blamed(function):
   with pytest.raises(user_error.RAISED) as caught:
     function(jnp.ones(()))
   return user_error.blame(caught.value)
@@ -59,28 +58,31 @@ def said(function):
     ("cancels", 15, "GeneratorExit"),
   ],
 )
-def test_an_error_is_told_with_its_line_however_it_was_called(theirs, name, line, text):
-  function = getattr(theirs, name)
-  expected = f"{theirs.__file__}, line {line}: {text}"
+def test_an_error_is_reported_with_its_line_under_jit_and_vmap_too(module, name, line, text):
+  function = getattr(module, name)
+  expected = f"{module.__file__}, line {line}: {text}"
   assert (
-    said(function) == said(jax.jit(jax.vmap(function, axis_size=1, in_axes=None))) == expected
+    blamed(function)
+    == blamed(jax.jit(jax.vmap(function, axis_size=1, in_axes=None)))
+    == expected
   )
 
 
-def test_an_error_in_a_callback_is_found_in_the_one_of_the_compiled_program(theirs):
+def test_an_error_in_a_callback_is_found_in_the_error_of_compiled_code(module):
   assert (
-    said(jax.jit(theirs.called_back)) == f"{theirs.__file__}, line 6: ValueError: as it should"
+    blamed(jax.jit(module.called_back))
+    == f"{module.__file__}, line 6: ValueError: as it should"
   )
 
 
-def test_other_errors_are_not_the_files_fault(theirs):
-  assert said(lambda x: 1 / 0) is None
+def test_other_errors_are_not_blamed_on_the_file(module):
+  assert blamed(lambda x: 1 / 0) is None
   with pytest.raises(KeyboardInterrupt) as pressed:
     raise KeyboardInterrupt
   assert user_error.blame(pressed.value) is None
 
 
-def test_long_messages_are_one_short_line():
+def test_long_messages_become_one_short_line():
   error = RuntimeError("a b\n" * 1000)
   text = user_error.describe(error, "here")
   assert "\n" not in text and text.startswith("here: RuntimeError: a b a b") and len(text) < 280

@@ -1,4 +1,4 @@
-"""A tiny task and algorithm for tests of the host loop; also a program, to run it alone."""
+"""A small task and algorithm for tests of the training loop; also a training program."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LENGTH = 6
 
 
 class ProbeEnv:
-  """A noisy walk; ends early above a limit, so that episodes differ in length."""
+  """Random walk that terminates above a limit, so that episodes differ in length."""
 
   def __init__(self, limit: float = 2.0):
     self.spec = EnvSpec(
@@ -63,7 +63,7 @@ class Learn(NamedTuple):
 
 
 class BrokenEnd(ProbeEnv):
-  """Observes NaN where an episode ends early."""
+  """Observes NaN where an episode terminates."""
 
   def step(self, state: EnvState, action: Any, key: Any) -> tuple[EnvState, Transition]:
     after, row = super().step(state, action, key)
@@ -71,12 +71,12 @@ class BrokenEnd(ProbeEnv):
 
 
 def probe_algorithm(poison: int = -1, predict: bool = False, episodes: int = 0) -> Algorithm:
-  """Acts at random with a drifting parameter.
+  """Makes an algorithm that acts at random with a drifting parameter.
 
   Args:
-    poison: the step that breaks it.
-    predict: whether it reports predictions.
-    episodes: after so many the run is over, and each waits for the update after the last.
+    poison: step after which the parameter becomes NaN; -1: never.
+    predict: whether ``act`` reports predictions.
+    episodes: number of episodes of a run; each starts after the update of the last one.
   """
 
   def init(key: Any, envs: int = 1) -> TrainState:

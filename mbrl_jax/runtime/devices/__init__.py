@@ -1,1 +1,1 @@
-"""Compilation, memory and meshes of devices."""
+"""Compilation, memory, device meshes and multi-host setup."""

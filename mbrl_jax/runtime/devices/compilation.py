@@ -1,4 +1,4 @@
-"""Finds what the present machine compiles best with, and compiles ahead of time."""
+"""Chooses compiler options for the machine, and compiles ahead of time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from mbrl_jax.runtime.devices import memory
 
 
 def has_avx512() -> bool:
-  """Tells whether every core has AVX-512; false where the system does not say."""
+  """Returns whether the CPU has AVX-512; false if the system does not report it."""
   if platform.machine().lower() not in ("x86_64", "amd64"):
     return False
   try:
@@ -24,14 +24,14 @@ def has_avx512() -> bool:
 
 
 def check_platform() -> None:
-  """Starts the backend that ``JAX_PLATFORMS`` names, if it names any but the CPU.
+  """Starts the backend that ``JAX_PLATFORMS`` names, unless it is the CPU.
 
-  That one is always there, and how many devices it is may still have to be said.
+  The CPU is always available, and its number of devices may still be set later.
 
   Raises:
-    ValueError: jax finds no such device; says what to install.
+    ValueError: jax finds no such device; names the package to install.
   """
-  chosen = jax.config.jax_platforms
+  chosen = jax.config.jax_platforms  # type: ignore[attr-defined]  # jax adds it at run time
   if not chosen or chosen == "cpu":
     return
   try:
@@ -48,11 +48,15 @@ def check_platform() -> None:
 def compiler_options(backend: str | None = None) -> dict[str, Any]:
   """Returns XLA options for ``jax.jit(..., compiler_options=...)`` on a backend.
 
-  On CPUs the scheduler that minimises memory, and all 512 bits of AVX-512, which XLA
-  does not prefer by itself, make planning a little faster.
+  On CPUs the scheduler that minimises memory, and 512-bit AVX-512 vectors, which are not
+  XLA's default, make planning a little faster.
 
   Args:
     backend: name of a jax backend; ``None`` is the default one.
+
+  Example:
+    >>> compiler_options("tpu")
+    {}
   """
   if (backend or jax.default_backend()) != "cpu":
     return {}
@@ -65,34 +69,42 @@ def compiler_options(backend: str | None = None) -> dict[str, Any]:
 
 
 def enable_compilation_cache(folder: Path | str) -> None:
-  """Lets jax keep compiled programs in ``folder``, so the next start compiles nothing."""
+  """Caches compiled programs in ``folder``, so that the next start need not compile them."""
   folder = Path(folder).absolute()
   folder.mkdir(parents=True, exist_ok=True)
   jax.config.update("jax_compilation_cache_dir", str(folder))
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def compile_ahead(function: Callable, *arguments: Any) -> tuple[Callable, float]:
+def compile_ahead(
+  function: Callable[..., Any], *arguments: Any
+) -> tuple[Callable[..., Any], float]:
   """Compiles a jitted function for the shapes of ``arguments`` without running it.
 
   Returns:
     The compiled function, which raises ``TypeError`` on other shapes instead of
-    compiling again, and the seconds it took.
+    recompiling, and the seconds that compiling took.
 
   Raises:
     MemoryError: it needs more memory than its device has; XLA would end the process.
+
+  Example:
+    >>> double, seconds = compile_ahead(jax.jit(lambda x: 2 * x), 1.5)
+    >>> float(double(4.0))
+    8.0
   """
   start = time.perf_counter()
-  compiled = function.lower(*arguments).compile()
+  jitted: Any = function  # jax has no public type for it
+  compiled = jitted.lower(*arguments).compile()
   seconds = time.perf_counter() - start
   needed = compiled.memory_analysis()
   if needed is not None:
     parts = needed.temp_size_in_bytes, needed.output_size_in_bytes
-    memory.check_fits(sum(parts), "the compiled program", _memory_of_device())
+    memory.check_fits(sum(parts), "the compiled program", _device_memory())
   return compiled, seconds
 
 
-def _memory_of_device() -> float | None:
-  """Returns the bytes of the default device, ``None`` where it shares the machine's."""
+def _device_memory() -> float | None:
+  """Returns the bytes of the default device, ``None`` if it uses the machine's memory."""
   statistics = jax.local_devices()[0].memory_stats() or {}
   return statistics.get("bytes_limit")

@@ -1,12 +1,12 @@
-"""Joins several processes, on one host or many, to one set of devices.
+"""Joins several processes, on one host or many, into one set of devices.
 
 Every process runs the same program and calls ``initialize`` first; then ``jax.devices()``
-lists the devices of all, and a mesh over them (``runtime.mesh``) spreads a planner over all
-hosts. Arguments and results that are ``replicated`` over the mesh are equal everywhere, so
-each host can act on what it gets.
+lists the devices of all processes, and a mesh over them (``runtime.devices.mesh``) shards a
+planner over all hosts. Arguments and results that are ``replicated`` over the mesh are equal
+on all hosts, so each host can apply the action that it gets.
 
-Training several seeds needs none of this: start the program on each host with a ``--seed`` of
-its own.
+Training several seeds needs none of this: start the program on each host with a different
+``--seed``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ import jax
 
 from mbrl_jax.ops.validate import ArgumentError
 
+_USAGE = (
+  "pass coordinator='address:port' of process 0, processes=their number and index=the index "
+  "of this process, from 0"
+)
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 
@@ -25,28 +29,27 @@ def initialize(
   *,
   timeout: int = 120,
 ) -> None:
-  """Joins this process to the others; must come before anything computes.
+  """Connects this process to the others; call it before any jax computation.
 
-  With no arguments, jax asks the cluster's scheduler (Slurm, MPI, cloud TPUs).
+  Without arguments, jax asks the cluster's scheduler (Slurm, MPI, cloud TPUs).
 
   Args:
     coordinator: ``"address:port"`` of process 0, the same for all.
-    processes: how many there are.
-    index: which of them this is, from 0.
+    processes: number of processes.
+    index: index of this process, from 0.
     timeout: seconds to wait for the others.
 
   Raises:
-    ValueError: arguments that are missing or do not fit; says which and what they are.
-    RuntimeError: another process did not come in time.
+    ValueError: missing or invalid arguments; names them and their meaning.
+    RuntimeError: another process did not connect in time.
   """
-  given = {"coordinator": coordinator, "processes": processes, "index": index}
-  if any(value is not None for value in given.values()):
-    host = _check(given)
+  if coordinator is not None or processes is not None or index is not None:
+    host = _coordinator_host(coordinator, processes, index)
     jax.distributed.initialize(
       coordinator,
       processes,
       index,
-      # By itself jax listens on all interfaces, also where nobody else is to come.
+      # By default jax listens on all interfaces, even if all processes are on this host.
       coordinator_bind_address=coordinator if host in _LOOPBACK else None,
       cluster_detection_method="deactivate",
       initialization_timeout=timeout,
@@ -56,27 +59,21 @@ def initialize(
     jax.distributed.initialize(initialization_timeout=timeout)
   except ValueError as error:
     raise ValueError(
-      "No cluster was found that says which process this is: give "
-      "coordinator='address:port' of process 0, processes=how many there are and index=which "
-      f"of them this is, from 0 ({error})."
+      f"No cluster was found to ask for the processes: {_USAGE} ({error})."
     ) from error
 
 
 def is_first() -> bool:
-  """Tells whether this process is the one that writes files, process 0."""
+  """Returns whether this is process 0, the one that writes files."""
   return jax.process_index() == 0
 
 
-def _check(given: dict[str, str | int | None]) -> str:
-  """Returns the coordinator's host."""
-  missing = [name for name, value in given.items() if value is None]
-  if missing:
-    raise ValueError(
-      f"initialize: {' and '.join(missing)} missing; several processes need coordinator="
-      "'address:port' of process 0, processes=how many there are and index=which of them "
-      f"this is, from 0. Got {given}."
-    )
-  coordinator, processes, index = given.values()
+def _coordinator_host(coordinator: str | None, processes: int | None, index: int | None) -> str:
+  """Checks the arguments of ``initialize`` and returns the coordinator's host."""
+  arguments = {"coordinator": coordinator, "processes": processes, "index": index}
+  if coordinator is None or processes is None or index is None:
+    missing = [name for name, value in arguments.items() if value is None]
+    raise ValueError(f"initialize: {' and '.join(missing)} missing; {_USAGE}. Got {arguments}.")
   host, colon, port = str(coordinator).rpartition(":")
   if not colon or not port.isdigit():
     raise ArgumentError("coordinator", coordinator, "must be 'address:port' of process 0.")

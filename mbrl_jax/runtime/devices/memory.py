@@ -1,4 +1,4 @@
-"""Tells how much memory there is, and refuses what can never fit into it.
+"""Reports the memory limit, and rejects what exceeds it.
 
 Only the standard library is imported: workers of the benchmark may run without jax.
 """
@@ -9,35 +9,42 @@ import contextlib
 import os
 from pathlib import Path
 
-GROUP = Path("/sys/fs/cgroup")
-"""Where Linux says what the process' control group may take."""
+CGROUP = Path("/sys/fs/cgroup")
+"""Folder with the limits of the process' Linux control group."""
 
 
 def total_bytes() -> float:
-  """Returns the memory that a process may take at most; infinite where nothing says."""
-  found = [float("inf")]
+  """Returns the memory limit of this process; infinite if the system reports none."""
+  limits = [float("inf")]
   with contextlib.suppress(AttributeError, OSError, ValueError):
-    found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+    limits.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
   with contextlib.suppress(OSError, ValueError):
-    found.append(int((GROUP / "memory.max").read_text()))
-  return min(found)
+    limits.append(int((CGROUP / "memory.max").read_text()))
+  return min(limits)
 
 
-def check_fits(needed: float, what: str, there_are: float | None = None) -> None:
-  """Refuses what needs more memory than there is.
+def check_fits(needed: float, what: str, available: float | None = None) -> None:
+  """Checks that an allocation is within the memory limit.
 
   Args:
     needed: bytes.
-    what: needs them, for the message.
-    there_are: bytes of an accelerator; ``None``: the machine's.
+    what: name of the allocation, for the message.
+    available: bytes of an accelerator; ``None``: of the machine.
 
   Raises:
-    MemoryError: it does not fit, however much of the memory is free.
+    MemoryError: it exceeds the total memory, free or not.
+
+  Example:
+    >>> check_fits(2e10, "the buffer", available=8e9)
+    Traceback (most recent call last):
+    MemoryError: the buffer needs 20 GB, but the limit is 8.00 GB
   """
-  most = total_bytes() if there_are is None else there_are
-  if needed > most:
-    raise MemoryError(f"{what} needs {_say(needed)} and there are {_say(most)}")
+  limit = total_bytes() if available is None else available
+  if needed > limit:
+    raise MemoryError(
+      f"{what} needs {_format_bytes(needed)}, but the limit is {_format_bytes(limit)}"
+    )
 
 
-def _say(count: float) -> str:
+def _format_bytes(count: float) -> str:
   return f"{count / 1e9:,.{0 if count > 1e10 else 2}f} GB"

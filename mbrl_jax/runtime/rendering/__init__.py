@@ -1,1 +1,1 @@
-"""Videos, plots, the viewer and the panel."""
+"""Videos, plots, the interactive viewer and the slider panel."""

@@ -1,4 +1,4 @@
-"""Draws tasks as plain figures in the plane, where there is no OpenGL.
+"""Draws tasks as line figures in the plane, for machines without OpenGL.
 
 Uses matplotlib's Agg canvas directly: no pyplot, no windows, no global state.
 """
@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 import mujoco
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.figure import Figure
@@ -18,16 +19,16 @@ from mbrl_jax.runtime.rendering import gl_worker
 
 _COLOURS = ("#8a8f98", "#29568f", "#d9732b", "#33a05c", "#7a4fa3", "#b03a48")
 _BACKGROUND = "#f3f5f8"
-_MARGIN = 0.12  # share of the drawing left free on every side
-_GROUPS = 3  # MuJoCo shows the groups below
+_MARGIN = 0.12  # fraction of the drawing left free on every side
+_GROUPS = 3  # MuJoCo shows geom and site groups below this one
 
 
 class Lines(NamedTuple):
   """Paths to draw over every frame.
 
   Attributes:
-    points: ``[T, N, K, D]`` in metres, ``D`` 2 in a drawing and 3 in a model's world; a
-      path ends where they are not finite.
+    points: ``[T, N, K, D]`` in metres, ``D`` 2 in a drawing and 3 in world coordinates; a
+      path ends at the first point that is not finite.
     colours: red, green, blue and alpha, 0 to 1, ``[T, N, 4]``.
     widths: pixels, ``[N]``.
   """
@@ -44,15 +45,16 @@ def draw(
   height: int,
   lines: Lines | None = None,
 ) -> np.ndarray:
-  """Draws line segments for every pose, on axes that hold all of them.
+  """Draws line segments for every pose, on axes that contain all of them.
 
   Args:
-    segments: ``(pose [Q]) -> [S, 2, 2]`` end points in metres; a point becomes a dot.
-    poses: ``[T, Q]``; a pose that is not finite leaves its frame empty.
+    segments: ``(pose [Q]) -> [S, 2, 2]`` end points in metres; a segment of length 0
+      becomes a dot.
+    poses: ``[T, Q]``; a pose that is not finite gives an empty frame.
     width: pixels.
     height: pixels.
     lines: paths to draw over each pose, each with a dot at its end, the first on top;
-      what lies beyond the axes is cut off.
+      clipped to the axes.
 
   Returns:
     Frames ``[T, height, width, 3]`` (uint8).
@@ -74,7 +76,7 @@ def draw(
   dots = axes.scatter([], [], zorder=paths.get_zorder(), linewidths=0)
   frames = np.empty((len(poses), height, width, 3), np.uint8)
   for i, (shape, frame) in enumerate(zip(shapes, frames, strict=True)):
-    collection.set_segments([] if shape is None else list(_long_enough(shape, pixel)))
+    collection.set_segments([] if shape is None else list(_widen_short(shape, pixel)))
     if shape is not None:
       collection.set_color([_COLOURS[k % len(_COLOURS)] for k in range(len(shape))])
     if lines is not None:
@@ -84,8 +86,8 @@ def draw(
   return frames
 
 
-def _long_enough(segments: np.ndarray, pixel: float) -> np.ndarray:
-  """Makes dots of ``segments [S, 2, 2]`` that are too short to be drawn, such as points."""
+def _widen_short(segments: np.ndarray, pixel: float) -> np.ndarray:
+  """Replaces ``segments [S, 2, 2]`` shorter than a pixel by segments of one pixel."""
   short = np.linalg.norm(segments[:, 1] - segments[:, 0], axis=-1) < pixel
   dots = segments.mean(1, keepdims=True) + pixel * np.array([[-0.5, 0.0], [0.5, 0.0]])
   return np.where(short[:, None, None], dots, segments)
@@ -98,17 +100,17 @@ def _set_paths(
   colours: np.ndarray,
   widths: np.ndarray,
 ) -> None:
-  """Draws ``points [N, K, 2]`` as paths, and their last ones as dots."""
+  """Sets ``points [N, K, 2]`` as paths, and the last point of each as a dot."""
   points, colours, widths = points[::-1], colours[::-1], 0.72 * widths[::-1]  # 1/72 inch
   paths.set_segments(list(points))
   paths.set(color=colours, linewidths=widths)
   dots.set_offsets(points[:, -1])
-  dots.set_facecolor(np.clip(colours * (1, 1, 1, 10), 0, 1))
+  dots.set(facecolor=np.clip(colours * (1, 1, 1, 10), 0, 1))
   dots.set_sizes((3 + 2 * widths) ** 2)
 
 
-def _set_limits(axes, lines: Sequence[np.ndarray], aspect: float) -> None:
-  """Fits the axes around all lines, metres being as long across as up."""
+def _set_limits(axes: Axes, lines: Sequence[np.ndarray], aspect: float) -> None:
+  """Fits the axes around all lines, with equal scales."""
   points = np.concatenate([line.reshape(-1, 2) for line in lines] or [np.zeros((1, 2))])
   low, high = points.min(0), points.max(0)
   centre = (low + high) / 2
@@ -119,35 +121,34 @@ def _set_limits(axes, lines: Sequence[np.ndarray], aspect: float) -> None:
 
 
 def model_segments(model: mujoco.MjModel) -> Callable[[np.ndarray], np.ndarray]:
-  """Makes a drawing function for any MuJoCo model.
+  """Makes the ``segments`` function of a MuJoCo model, for ``draw``.
 
-  Every geom but planes becomes its longest axis and every site a dot, if MuJoCo would
-  show it, seen from the model's first camera, or from the side (x to the right, z up)
-  where it has none.
+  Every visible geom except planes becomes its longest axis and every visible site a dot,
+  seen from the model's first camera, or from the side (x to the right, z up) if it has none.
   """
   data = mujoco.MjData(model)
   view = side_view(model)
   planes = model.geom_type == int(mujoco.mjtGeom.mjGEOM_PLANE)
-  drawn = np.flatnonzero(
-    ~planes & _shown(model, model.geom_group, model.geom_rgba, model.geom_matid)
+  geoms = np.flatnonzero(
+    ~planes & _visible(model, model.geom_group, model.geom_rgba, model.geom_matid)
   )
-  sites = np.flatnonzero(_shown(model, model.site_group, model.site_rgba, model.site_matid))
+  sites = np.flatnonzero(_visible(model, model.site_group, model.site_rgba, model.site_matid))
 
   def segments(pose: np.ndarray) -> np.ndarray:
-    gl_worker.place(model, data, pose)
+    gl_worker.set_pose(model, data, pose)
     mujoco.mj_kinematics(model, data)
-    half = np.array([_half_axis(model, data, geom) for geom in drawn]).reshape(-1, 3)
-    centre = data.geom_xpos[drawn]
-    geoms = np.stack([centre - half, centre + half], 1)
-    return np.concatenate([geoms, data.site_xpos[sites][:, None].repeat(2, 1)]) @ view
+    half = np.array([_half_axis(model, data, int(geom)) for geom in geoms]).reshape(-1, 3)
+    centre = data.geom_xpos[geoms]
+    axes = np.stack([centre - half, centre + half], 1)
+    return np.concatenate([axes, data.site_xpos[sites][:, None].repeat(2, 1)]) @ view
 
   return segments
 
 
-def _shown(
+def _visible(
   model: mujoco.MjModel, groups: np.ndarray, colours: np.ndarray, materials: np.ndarray
 ) -> np.ndarray:
-  """Says which geoms, or sites, are neither transparent nor of a hidden group."""
+  """Returns which geoms, or sites, are neither transparent nor in a hidden group."""
   opaque = colours[:, 3] > 0
   if model.nmat:
     opaque &= (materials < 0) | (model.mat_rgba[materials, 3] > 0)
@@ -155,7 +156,7 @@ def _shown(
 
 
 def side_view(model: mujoco.MjModel) -> np.ndarray:
-  """Returns the matrix ``[3, 2]`` that takes world coordinates to those of the drawing."""
+  """Returns the projection ``[3, 2]`` from world coordinates to the drawing."""
   if not model.ncam:
     return np.eye(3)[:, [0, 2]]
   data = mujoco.MjData(model)
@@ -164,7 +165,7 @@ def side_view(model: mujoco.MjModel) -> np.ndarray:
 
 
 def _half_axis(model: mujoco.MjModel, data: mujoco.MjData, geom: int) -> np.ndarray:
-  """Returns half of a geom's longest axis in world coordinates ``[3]``."""
+  """Returns half of a geom's longest axis in world coordinates, ``[3]``."""
   size = model.geom_size[geom]
   kind = mujoco.mjtGeom(model.geom_type[geom])
   if kind in (mujoco.mjtGeom.mjGEOM_CAPSULE, mujoco.mjtGeom.mjGEOM_CYLINDER):

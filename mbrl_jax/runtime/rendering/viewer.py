@@ -1,7 +1,7 @@
 """Shows a running task in MuJoCo's interactive window, with lines drawn into it.
 
-The window only shows what it is told: the task is simulated elsewhere. Space pauses
-and resumes, backspace asks for a fresh start.
+The window only displays poses; the task is simulated elsewhere. Space pauses and resumes,
+backspace requests a reset.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from mbrl_jax.runtime.rendering import gl_worker
 from mbrl_jax.runtime.rendering.drawing import Lines
 
 SPACE, BACKSPACE = 32, 259
-CLOSING = 5.0
-"""Seconds that a window may take to close."""
+CLOSE_TIMEOUT = 5.0
+"""Seconds to wait for a window to close."""
 _PROBE = """
 import warnings, glfw
 warnings.simplefilter("ignore")
@@ -31,12 +31,12 @@ assert glfw.create_window(64, 64, "probe", None, None)
 
 
 def check_screen() -> None:
-  """Opens a hidden window in a process of its own, where a broken driver can do no harm.
+  """Checks in a separate process that a window can be opened; a broken driver may crash it.
 
   Raises:
-    RuntimeError: there is no screen, or no window can be opened on it.
+    RuntimeError: no screen, or no window can be opened on it.
   """
-  advice = "leave --view away for a video"
+  advice = "omit --view to get a video"
   unix = sys.platform not in ("darwin", "win32")
   if unix and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
     raise RuntimeError(f"no screen: {advice}")
@@ -48,14 +48,14 @@ def check_screen() -> None:
 
 
 class Viewer:
-  """A window on one MuJoCo model."""
+  """Interactive window of one MuJoCo model."""
 
   def __init__(self, model: mujoco.MjModel):
     """Opens the window.
 
     Raises:
-      RuntimeError: MuJoCo can not, as on macOS where ``mjpython`` has to be used. Where
-        ``check_screen`` raises, this may wait for ever instead.
+      RuntimeError: MuJoCo cannot, as on macOS, which needs ``mjpython``. Where
+        ``check_screen`` raises, this may hang instead.
     """
     import mujoco.viewer  # loads GLFW
 
@@ -69,8 +69,8 @@ class Viewer:
     self._threads = set(threading.enumerate()) - before
     if model.ncam == 0:
       return
-    with self._handle.lock():  # the first camera's view, from where the mouse moves on
-      _look_as(self._handle.cam, model, self._data)
+    with self._handle.lock():  # start from the first camera's view
+      _match_first_camera(self._handle.cam, model, self._data)
 
   @property
   def running(self) -> bool:
@@ -78,16 +78,16 @@ class Viewer:
     return self._handle.is_running()
 
   def take_reset(self) -> bool:
-    """Tells whether a fresh start was asked for since the last call."""
-    wanted, self._reset = self._reset, False
-    return wanted
+    """Returns whether a reset was requested since the last call."""
+    requested, self._reset = self._reset, False
+    return requested
 
   def show(self, pose: np.ndarray, lines: Lines | None, text: str = "") -> None:
     """Shows a pose ``[Q]``, the lines of one frame (``[N, K, 3]``) and a text."""
     if not self.running:
       return
     with self._handle.lock():
-      gl_worker.place(self._model, self._data, pose)
+      gl_worker.set_pose(self._model, self._data, pose)
       mujoco.mj_forward(self._model, self._data)
       self._handle.user_scn.ngeom = 0
       if lines is not None:
@@ -97,10 +97,10 @@ class Viewer:
     self._handle.sync()
 
   def close(self) -> None:
-    """Closes the window and waits for it: a process must not end while it is drawn."""
+    """Closes the window and waits for its threads, which must end before the process."""
     self._handle.close()
     for thread in self._threads:
-      thread.join(CLOSING)
+      thread.join(CLOSE_TIMEOUT)
 
   def __enter__(self) -> Self:
     return self
@@ -115,8 +115,8 @@ class Viewer:
       self._reset = True
 
 
-def _look_as(view: Any, model: mujoco.MjModel, data: mujoco.MjData) -> None:
-  """Puts the free camera where the model's first camera is."""
+def _match_first_camera(view: Any, model: mujoco.MjModel, data: mujoco.MjData) -> None:
+  """Sets the free camera to the view of the model's first camera."""
   forward = -data.cam_xmat[0].reshape(3, 3)[:, 2]
   distance = float(np.linalg.norm(model.stat.center - data.cam_xpos[0]))
   view.type = mujoco.mjtCamera.mjCAMERA_FREE

@@ -1,1 +1,1 @@
-"""The loop around a compiled step."""
+"""The host's training loop around a compiled step."""

@@ -1,9 +1,9 @@
-"""Drives a compiled training step from the host until the run is over or a signal.
+"""Drives a compiled training step from the host until the run ends or a signal arrives.
 
-The loop owns no learning: all of that is in the state and the compiled step. Between
-two chunks a ``Run`` cuts out the episodes that ended, writes their rows, evaluates where
-that is due, and saves a checkpoint. Running 2N steps, and running N, saving, restoring in a
-new process and running N more, leave the same state, metrics and rollouts, bit for bit.
+All learning is in the state and the compiled step. Between two chunks a ``Run`` splits off
+the episodes that ended, writes their rows, evaluates if due, and saves a checkpoint. Running
+2N steps, and running N, saving, restoring in a new process and running N more, give the same
+state, metrics and rollouts, bit for bit.
 
 Several runs may share one step, see ``train_together``: each keeps its own folder.
 """
@@ -15,7 +15,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
-import numpy as np
 import rich.console
 
 from mbrl_jax.ops import validate
@@ -24,14 +23,15 @@ from mbrl_jax.runtime.storage import lock
 from mbrl_jax.runtime.storage.metrics import Tracker
 from mbrl_jax.runtime.storage.run_folder import RunFolder
 from mbrl_jax.runtime.training.interrupt import Interrupt
-from mbrl_jax.runtime.training.run import Diverged, EnvironmentStopped, Run, Schedule
+from mbrl_jax.runtime.training.run import Diverged, EnvironmentStopped, Evaluator, Run
 from mbrl_jax.runtime.training.run_group import RunGroup
+from mbrl_jax.runtime.training.schedule import Schedule
 from mbrl_jax.runtime.training.watchdog import Watchdog
 from mbrl_jax.types import Metrics, TrainState
 
 __all__ = ["Diverged", "EnvironmentStopped", "Outcome", "Schedule", "train", "train_together"]
 
-Step = Callable[[TrainState], tuple[TrainState, Metrics]]
+TrainStep = Callable[[TrainState], tuple[TrainState, Metrics]]
 
 
 class Outcome(NamedTuple):
@@ -40,9 +40,9 @@ class Outcome(NamedTuple):
   Attributes:
     state: the training state.
     step: environment steps taken.
-    signal: the signal that asked to stop, ``None`` if the run is complete.
-    compile_seconds: time spent compiling.
-    finished: whether the run has come to its end.
+    signal: the signal that stopped the run, ``None`` without one.
+    compile_seconds: seconds spent compiling.
+    finished: whether the run has reached the end of its schedule.
   """
 
   state: TrainState
@@ -53,91 +53,92 @@ class Outcome(NamedTuple):
 
 
 def train(
-  step: Step,
+  step: TrainStep,
   state: TrainState,
   folder: RunFolder,
   schedule: Schedule,
   *,
   seeds: list[int] | None = None,
   envs: int = 1,
-  rest: tuple[int, Step] | None = None,
-  evaluate: Callable[[TrainState, int], np.ndarray] | None = None,
+  rest: tuple[int, TrainStep] | None = None,
+  evaluate: Evaluator | None = None,
   resume: int | str | bool = False,
   console: rich.console.Console | None = None,
   tracker: Tracker | None = None,
 ) -> Outcome:
-  """Trains until the end that ``schedule`` sets, or until SIGTERM, SIGINT or SIGHUP.
+  """Trains to the end of ``schedule``, or until SIGTERM, SIGINT or SIGHUP.
 
   Args:
     step: from ``algorithms.make_step``; must not donate its argument.
     state: from ``algorithms.init_state``; on resuming, the template.
     folder: from ``run_folder.create`` or ``open_run``.
-    schedule: when what happens.
-    seeds: their numbers, all different, where leaves have a leading seed axis ``[S]``.
+    schedule: length of the run and intervals of evaluations and checkpoints.
+    seeds: distinct seed numbers, if leaves have a leading seed axis ``[S]``.
     envs: environments that each learner acts in, as in ``step``.
-    rest: how many steps are left for a last call where ``schedule.total_steps`` is no
-      multiple of those of ``step``, and the step that takes as many; ``None``: it is one.
+    rest: number of steps of a shorter last call, and the step that takes them, if
+      ``schedule.total_steps`` is no multiple of the steps of ``step``.
     evaluate: ``(state, step) -> returns [S, episodes]`` (``[episodes]`` without ``seeds``).
-    resume: ``True`` continues from the newest checkpoint, or from the beginning
-      where there is none yet, a number from that step; what came after it is dropped.
+    resume: ``True`` resumes from the newest checkpoint, or starts over if there is none;
+      a number resumes from that step and ``"best"`` from the best checkpoint; everything
+      later is dropped.
     console: where to report; ``None`` is standard output.
-    tracker: who is told of all metrics besides the files; closed at the end.
+    tracker: receives all metrics in addition to the files; closed at the end.
 
   Raises:
-    Diverged: a reward, an observation, a metric of the learning or a parameter
-      is not finite. The last finite state has been saved.
+    Diverged: a reward, an observation, an update metric or a parameter is not finite. The
+      last finite state has been saved.
     EnvironmentStopped: an environment on the host raised or hung. The state before the
       chunk has been saved.
-    CheckpointError: no such step or a damaged checkpoint, or the disk is full.
-    RunFolderError: another process writes to the folder, or what is to be continued in it is
-      damaged.
-    ValueError: the schedule makes no sense, or the seeds do not, or episodes end early with
-      several seeds and several steps in a call.
+    CheckpointError: no such step, a damaged checkpoint, or a full disk.
+    RunFolderError: another process writes to the folder, or files to resume from are damaged.
+    ValueError: an invalid schedule or invalid seeds, or episodes end early with several seeds
+      and several steps in a call.
   """
   _check(schedule, seeds)
   with lock.writing(folder.path):
     run = Run(state, folder, schedule, seeds, resume, tracker, console, envs)
-    return _until_the_end(run, step, rest, evaluate)
+    return _run_loop(run, step, rest, evaluate)
 
 
 def train_together(
-  step: Step,
+  step: TrainStep,
   states: Sequence[TrainState],
   folders: Sequence[RunFolder],
   schedule: Schedule,
   *,
   seeds: list[int] | None = None,
   envs: int = 1,
-  rest: tuple[int, Step] | None = None,
-  evaluate: Callable[[TrainState, int], np.ndarray] | None = None,
+  rest: tuple[int, TrainStep] | None = None,
+  evaluate: Evaluator | None = None,
   resume: bool = False,
   consoles: Sequence[rich.console.Console],
 ) -> list[Outcome]:
-  """Trains runs whose program is the same as one, each into its own folder.
+  """Trains several runs with one compiled step, each into its own folder.
 
-  What is saved of a run is what ``train`` would save of it: it can be resumed alone.
+  The files of a run are those that ``train`` would write: it can be resumed alone.
 
   Args:
     step: of ``runs * seeds`` at once, ``make_step(..., seeds=runs * max(seeds, 1))``.
-    states: of each run, as ``train`` takes it.
-    folders: of each.
-    schedule: of all.
-    seeds: the numbers of the seeds that each run has, see ``train``.
+    states: one for each run, as in ``train``.
+    folders: one for each run.
+    schedule: of all runs.
+    seeds: seed numbers of each run, see ``train``.
     envs: see ``train``.
-    rest: see ``train``, of all at once.
+    rest: see ``train``, of all runs at once.
     evaluate: ``(state, step) -> returns [runs * seeds, episodes]`` of all runs' states.
-    resume: continue from the newest checkpoints, which must be of the same step.
-    consoles: where each reports. A run that diverges says so there and ends, the others go
-      on without it.
+    resume: resume from the newest checkpoints, which must be of the same step.
+    consoles: one for each run. A run that diverges reports it there and ends; the others
+      continue.
 
   Returns:
-    How it ended, in the order of ``states``; a run that diverged is where it was then.
+    The outcome of each run, in the order of ``states``; for a run that diverged, with its
+    last finite state.
 
   Raises:
-    Diverged: all did; the message is that of the last.
+    Diverged: all runs did; the message is that of the last.
     EnvironmentStopped: see ``train``.
     CheckpointError, RunFolderError: see ``train``.
-    ValueError: the schedule makes no sense, or the seeds, or the runs are not equally far.
+    ValueError: an invalid schedule or invalid seeds, or runs at different steps.
   """
   _check(schedule, seeds)
   with lock.writing(*(folder.path for folder in folders)):
@@ -145,7 +146,7 @@ def train_together(
       Run(state, folder, schedule, seeds, resume, None, console, envs)
       for state, folder, console in zip(states, folders, consoles, strict=True)
     ]
-    ended = _until_the_end(RunGroup(runs), step, rest, evaluate)
+    ended = _run_loop(RunGroup(runs), step, rest, evaluate)
   return [ended._replace(state=run.state, step=run.step, finished=run.finished) for run in runs]
 
 
@@ -156,11 +157,14 @@ def _check(schedule: Schedule, numbers: list[int] | None) -> None:
   for number in numbers or ():
     validate.seeds(number)
   if len({*(numbers or ())}) < len(numbers or ()):
-    raise validate.ArgumentError("seeds", numbers, "has one twice.")
+    raise validate.ArgumentError("seeds", numbers, "must be distinct.")
 
 
-def _until_the_end(
-  run: Run | RunGroup, step: Step, rest: tuple[int, Step] | None, evaluate: Callable | None
+def _run_loop(
+  run: Run | RunGroup,
+  step: TrainStep,
+  rest: tuple[int, TrainStep] | None,
+  evaluate: Evaluator | None,
 ) -> Outcome:
   try:
     with Interrupt() as interrupt:
@@ -171,14 +175,15 @@ def _until_the_end(
 
 def _loop(
   run: Run | RunGroup,
-  step: Step,
-  rest: tuple[int, Step] | None,
-  evaluate: Callable | None,
-  stop: Interrupt,
+  step: TrainStep,
+  rest: tuple[int, TrainStep] | None,
+  evaluate: Evaluator | None,
+  interrupt: Interrupt,
 ) -> Outcome:
-  compile_seconds, compiled = 0.0, {}
+  compile_seconds = 0.0
+  compiled: dict[bool, TrainStep] = {}
   watchdog = Watchdog(run.note)
-  while not run.finished and not stop:
+  while not run.finished and not interrupt:
     last = rest is not None and run.schedule.total_steps - run.step == rest[0]
     if last not in compiled:
       compiled[last], seconds = compile_ahead(rest[1] if rest and last else step, run.state)
@@ -192,6 +197,6 @@ def _loop(
     except Exception as error:
       run.check_environment(error)
       raise
-    run.take(state, metrics, time.perf_counter() - start, evaluate)
-  run.save_what_is_not()
-  return Outcome(run.state, run.step, stop.signal, compile_seconds, run.finished)
+    run.add_chunk(state, metrics, time.perf_counter() - start, evaluate)
+  run.save_if_unsaved()
+  return Outcome(run.state, run.step, interrupt.signal, compile_seconds, run.finished)

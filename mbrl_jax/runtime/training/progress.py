@@ -1,6 +1,6 @@
-"""Shows how a run is going: a live bar on a terminal, and a plain line for each trial.
+"""Shows the progress of a run: a live bar on a terminal, and a line for each trial.
 
-Many trials that end in one compiled call, of environments side by side, share a line.
+Trials of one compiled call share a line if there are more than ``MAX_LINES``.
 """
 
 from __future__ import annotations
@@ -14,21 +14,26 @@ import rich.progress
 
 from mbrl_jax.runtime.storage.csv_log import Row
 
-MANY = 8
-"""Trials of a seed in one compiled call that have a line each, at most."""
+MAX_LINES = 8
+"""Largest number of trials of a seed in one compiled call that get a line each."""
 RECENT = 3
-"""Trials, or compiled calls with several, that the estimated time of arrival is based on."""
+"""Latest trials, or compiled calls with several, that the ETA is estimated from."""
 
 
 def duration(seconds: float) -> str:
-  """Writes a duration as people say it, such as ``1:05`` or ``2:00:00``."""
+  """Formats a duration as minutes and seconds, with hours if there are any.
+
+  Example:
+    >>> duration(65), duration(7200)
+    ('1:05', '2:00:00')
+  """
   minutes, rest = divmod(round(max(seconds, 0.0)), 60)
   hours, minutes = divmod(minutes, 60)
   return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
 class Progress:
-  """The progress of one run."""
+  """Progress display of one run."""
 
   def __init__(self, total: int, start: int = 0, console: rich.console.Console | None = None):
     """Starts the display.
@@ -51,16 +56,16 @@ class Progress:
       self._bar.start()
 
   def note(self, text: str) -> None:
-    """Writes a line of its own, such as the time it took to compile."""
+    """Prints a line."""
     self._console.print(text, markup=False)
 
   def compiled(self, what: str, seconds: float) -> None:
-    """Says how long a compilation took and leaves it out of the estimate."""
+    """Reports the time of a compilation and excludes it from the ETA."""
     self.note(f"compiled {what} in {seconds:.1f} s")
     self._marks[-1] = (self._marks[-1][0], time.perf_counter())
 
-  def expect(self, total: int) -> None:
-    """Sets how many steps the whole run is now expected to take."""
+  def set_total(self, total: int) -> None:
+    """Sets the expected steps of the whole run."""
     self._total = total
     if self._bar:
       self._bar.update(self._task, total=total)
@@ -77,26 +82,26 @@ class Progress:
     """Reports the trials of one seed that a compiled call finished.
 
     Args:
-      steps: environment steps taken when each ended.
+      steps: environment steps at the end of each.
       rows: their metrics: ``trial``, ``random``, ``return`` and perhaps ``best``.
       timing: ``seconds`` and perhaps ``plans_per_second`` of the call.
-      error: error of the model, where there is one.
+      error: model error, if there is a model.
     """
-    if len(rows) > MANY:
+    if len(rows) > MAX_LINES:
       self._report(steps[-1], rows, timing, error)
       return
     for step, row in zip(steps, rows, strict=True):
       self._report(step, [row], timing, error)
 
   def _report(self, step: int, rows: Sequence[Row], timing: Row, error: float | None) -> None:
-    """Writes one line, and moves the bar."""
+    """Prints a line and moves the bar."""
     row = rows[-1]
     if step > self._reached[0]:
       self._reached = step, time.perf_counter()
     if row["random"]:
-      # Random actions take no time: they tell nothing about the trials to come.
+      # Random actions need no planning: their speed predicts nothing about later trials.
       self._marks = [self._reached]
-    elif self._reached[0] > self._marks[-1][0]:  # once for all trials of a compiled call
+    elif self._reached[0] > self._marks[-1][0]:  # once for each compiled call
       self._marks = [*self._marks, self._reached][-RECENT - 1 :]
     line = _line(step, rows, timing, error, self._eta())
     self._console.print(line, markup=False)
@@ -106,7 +111,7 @@ class Progress:
   def evaluation(self, step: int, row: Row) -> None:
     """Reports an evaluation that belongs to no trial."""
     mean, std = row["eval/return"], row["eval/return_std"]
-    self.note(f"{_seed(row)}eval      | steps {step:>7} | return {mean:9.2f} ± {std:.2f}")
+    self.note(f"{_seed_label(row)}eval      | steps {step:>7} | return {mean:9.2f} ± {std:.2f}")
 
   def close(self) -> None:
     """Ends the live display."""
@@ -114,6 +119,7 @@ class Progress:
       self._bar.stop()
 
   def _eta(self) -> float | None:
+    """Returns the estimated seconds left, ``None`` without a recent trial."""
     (first, begun), (last, ended) = self._marks[0], self._marks[-1]
     if last == first:
       return None
@@ -135,9 +141,14 @@ def _make_bar(console: rich.console.Console) -> rich.progress.Progress:
 def _line(
   step: int, rows: Sequence[Row], timing: Row, error: float | None, eta: float | None
 ) -> str:
+  """Formats the line of one trial, or of several with their mean and range."""
   row, returns = rows[-1], [row["return"] for row in rows]
   name = "random " if row["random"] else f"trial {row['trial']:>3.0f}"
-  parts = [f"{_seed(row)}{name}", f"steps {step:>7}", f"return {statistics.mean(returns):9.2f}"]
+  parts = [
+    f"{_seed_label(row)}{name}",
+    f"steps {step:>7}",
+    f"return {statistics.mean(returns):9.2f}",
+  ]
   if len(rows) > 1:
     parts[-1] += f" in {len(rows)} episodes, {min(returns):.2f} to {max(returns):.2f}"
   if "eval/return" in row:
@@ -154,5 +165,5 @@ def _line(
   return " | ".join(parts)
 
 
-def _seed(row: Row) -> str:
+def _seed_label(row: Row) -> str:
   return f"seed {row['seed']:.0f} " if "seed" in row else ""

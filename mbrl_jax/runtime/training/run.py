@@ -1,10 +1,9 @@
-"""Books one run: its state, what is written about it, and when it is evaluated and saved."""
+"""Tracks one run: logging, evaluation, checkpoints."""
 
 from __future__ import annotations
 
 import collections
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -14,64 +13,38 @@ from mbrl_jax.ops.env_failure import failure
 from mbrl_jax.runtime.storage import audit, predictions
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints
 from mbrl_jax.runtime.storage.csv_log import Row
-from mbrl_jax.runtime.storage.episodes import Arrays, Episode, series
+from mbrl_jax.runtime.storage.episodes import Arrays
 from mbrl_jax.runtime.storage.metrics import MetricsWriter, Tracker
 from mbrl_jax.runtime.storage.rollouts import Rollouts
 from mbrl_jax.runtime.storage.run_folder import CONFIG_CRC, CONFIG_GROWS, RunFolder
-from mbrl_jax.runtime.training import nonfinite
+from mbrl_jax.runtime.training import chunk, nonfinite
+from mbrl_jax.runtime.training.counters import EndedEpisode, SeedCounters, strip_prefix
 from mbrl_jax.runtime.training.progress import RECENT, Progress
-from mbrl_jax.runtime.training.records import Record, below, scalars
-from mbrl_jax.runtime.training.timing import Clock
+from mbrl_jax.runtime.training.schedule import Schedule
+from mbrl_jax.runtime.training.timing import Timer
 from mbrl_jax.types import Metrics, TrainState
+
+Evaluator = Callable[[TrainState, int], np.ndarray]
+"""``(state, step) -> returns``: ``[S, episodes]`` of S seeds, or ``[episodes]`` of one."""
+WARNINGS = {
+  "planner/nonfinite": "plans had no finite return and were ignored",
+  "planner/masked_actions": "actions were not finite and were replaced by the middle of the "
+  "bounds",
+  "planner/nonfinite_transitions": "transitions were not finite and were not stored",
+}
+"""Metrics of an episode that count faults, and how they are reported."""
 
 
 class Diverged(RuntimeError):
-  """Training met a number that is not finite; the message names it and what to load."""
+  """A value became non-finite; the message names it and the checkpoint to load."""
 
 
 class EnvironmentStopped(RuntimeError):
-  """The environment failed; the message says of what, and where the run was saved."""
-
-
-class Schedule(NamedTuple):
-  """When what happens.
-
-  Attributes:
-    total_steps: environment steps of the whole run (of each seed).
-    total_episodes: finished episodes of the whole run (of each seed) instead; the step must
-      stand still after them, and ``total_steps`` is how many steps they take at most. 0:
-      ``total_steps`` counts.
-    eval_every: trials between separate evaluations of a seed; 0: none, the training
-      rollouts are the evaluation, as in the original PETS program.
-    eval_steps: environment steps between them instead, after the compiled call that
-      reaches them; 0: ``eval_every`` counts.
-    checkpoint_every: finished episodes (of any seed) between checkpoints.
-    checkpoint_steps: environment steps between them instead, after the compiled call that
-      reaches them; 0: ``checkpoint_every`` counts.
-    keep: newest checkpoints to keep besides the best.
-    keep_rollouts: write ``logs.npz`` and ``logs.mat``.
-    grows: field of ``config.json`` that says how long the run is, such as ``config.steps``; a
-      checkpoint goes with any value of it.
-  """
-
-  total_steps: int
-  eval_every: int = 0
-  eval_steps: int = 0
-  checkpoint_every: int = 1
-  checkpoint_steps: int = 0
-  keep: int = 2
-  keep_rollouts: bool = True
-  total_episodes: int = 0
-  grows: str = ""
-
-  @property
-  def evaluates(self) -> bool:
-    """Whether there are evaluations at all."""
-    return self.eval_every > 0 or self.eval_steps > 0
+  """The environment failed; the message holds the reason and the newest checkpoint."""
 
 
 class Run:
-  """The state of a run with everything that is written about it."""
+  """The training state of a run with its counters, files and display."""
 
   def __init__(
     self,
@@ -88,8 +61,9 @@ class Run:
     self.folder, self.schedule, self.seeds = folder, schedule, seeds
     self.checkpoints = Checkpoints(folder.checkpoints, schedule.keep)
     self._config_crc = folder.config_crc(schedule.grows)
-    self.born_nan = set(nonfinite.nan_leaves(state))
-    self.state, self.step, host = state, 0, {}
+    self.initial_nan = set(nonfinite.nan_leaves(state))
+    host: Arrays = {}
+    self.state, self.step = state, 0
     # A run that was killed before its first checkpoint starts over.
     if resume is not False and (resume is not True or self.checkpoints.steps()):
       chosen = None if resume is True else resume
@@ -97,68 +71,74 @@ class Run:
       folder.check_config_of(host)
     dropped = resume is True and not self.step and folder.metrics.exists()
     self.saved = self.step if self.step else None
-    self.logs = [folder.logs(name) for name in seeds or [None]]
-    self.records = [Record(below(f"{i}/", host), envs) for i in range(len(self.logs))]
+    self.logs = [folder.logs(seed) for seed in seeds] if seeds else [folder.logs()]
+    self.counters = [
+      SeedCounters(strip_prefix(f"{i}/", host), envs) for i in range(len(self.logs))
+    ]
     seals = audit.from_host(host)
     self.rollouts = [Rollouts.load(p, self.step, seals.get(f"{p.name}.npz")) for p in self.logs]
     after = self.step if resume is not False else None
     tags = "seed{seed:.0f}/" if seeds else ""
-    # Seeds whose episodes end early are over before the others, and stand still then.
+    # Seeds whose episodes end early finish before the others and then take no more steps.
     self.steps = [int(n) for n in np.atleast_1d(jax.device_get(self.state.steps))]
-    self.recent = [collections.deque(maxlen=RECENT) for _ in self.records]
+    self.recent_lengths: list[collections.deque[int]] = [
+      collections.deque(maxlen=RECENT) for _ in self.counters
+    ]
     self.writer = MetricsWriter(folder.path, after, tags, tracker, seals)
-    # Only now that everything to continue from is known to be there.
+    # Files change only after everything to resume from has been read.
     self.checkpoints.discard_after(self.step)
     self.writer.start()
-    self.clock = Clock()
+    self.timer = Timer()
     self.progress = Progress(schedule.total_steps, self.step, console)
     if dropped:
       self.note(f"{folder.path} has no checkpoint: the run starts over and drops its rows")
 
   @property
   def finished(self) -> bool:
-    """Whether the run has come to its end."""
-    return all(self._over(i) for i in range(len(self.records)))
+    """Whether all seeds have reached the end of the schedule."""
+    return all(self._finished(i) for i in range(len(self.counters)))
 
   def note(self, text: str) -> None:
-    """Says something."""
+    """Prints a line."""
     self.progress.note(text)
 
   def compiled(self, what: str, seconds: float) -> None:
-    """Says how long a compilation took; the clock starts after it."""
+    """Reports the time of a compilation and restarts the timer."""
     self.progress.compiled(what, seconds)
-    self.clock = Clock()
+    self.timer = Timer()
 
-  def take(
-    self, state: TrainState, metrics: Metrics, seconds: float, evaluate: Callable | None
+  def add_chunk(
+    self, state: TrainState, metrics: Metrics, seconds: float, evaluate: Evaluator | None
   ) -> None:
-    """Books one chunk: checks it, logs the episodes that ended, saves where due."""
-    steps, done, returns = _taken(metrics, self.seeds)
-    update = [scalars(u) for u in _by_seed(metrics["update"], self.seeds)]
-    self._check(state, steps, [u for u in update if u])
-    self.clock.add(seconds, steps, learned=any(update))
-    ended: list[tuple[int, Episode, Row]] = []
-    for i, record in enumerate(self.records):
-      ended += [(i, *e) for e in record.feed(self.steps[i], steps[i], done[i], returns[i])]
+    """Checks a chunk, logs the episodes that ended in it, and evaluates and saves if due."""
+    steps, done, returns = chunk.steps_of_seeds(metrics, self.seeds)
+    updates = chunk.updates_of_seeds(metrics, self.seeds)
+    self._check_finite(state, steps, [update for update in updates if update])
+    self.timer.add(seconds, steps, learned=any(updates))
+    ended: list[EndedEpisode] = []
+    for i, counters in enumerate(self.counters):
+      found = counters.feed(self.steps[i], steps[i], done[i], returns[i])
+      ended += [EndedEpisode(i, episode, row) for episode, row in found]
       self.steps[i] += len(done[i])
-      if update[i]:
-        record.learned(update[i])
-    timing = self.clock.lap() if ended else {}
+      if updates[i]:
+        counters.learned(updates[i])
+    timing = self.timer.lap() if ended else {}
     before, self.step, self.state = self.step, max(self.steps), state
-    self._check_abreast()
+    self._check_same_step()
     if ended and self.schedule.total_episodes:
-      self.progress.expect(self._expected(ended))
+      self.progress.set_total(self._expected_steps(ended))
     self.progress.advance(self.step)
-    # Before any row is written: if it fails, resuming must take this chunk once more.
+    # Before any row is written: if it fails, resuming must repeat this chunk.
     evaluated = self._evaluate(before, ended, evaluate)
     self._log(ended, timing, {} if self.schedule.eval_steps else evaluated)
     if self.schedule.eval_steps:
       self._log_evaluations(evaluated)
-    if self._checkpoint_due(before, ended) or self.finished:
+    episodes = [counters.episodes for counters in self.counters]
+    if self.schedule.checkpoint_due(before, self.step, ended, episodes) or self.finished:
       self.save(self._score(ended, evaluated))
 
   def save(self, score: float | None = None) -> None:
-    """Writes rollouts and rows first, then the checkpoint: what it counts on is on the disk."""
+    """Writes rollouts and rows, then the checkpoint, which relies on them."""
     if self.schedule.keep_rollouts:
       for path, rollouts in zip(self.logs, self.rollouts, strict=True):
         if len(rollouts):
@@ -166,15 +146,17 @@ class Run:
     seals = self.writer.sync()
     seals |= {f"{p.name}.npz": r.seal for p, r in zip(self.logs, self.rollouts, strict=True)}
     host = {
-      f"{i}/{k}": v for i, record in enumerate(self.records) for k, v in record.arrays().items()
+      f"{i}/{k}": v
+      for i, counters in enumerate(self.counters)
+      for k, v in counters.arrays().items()
     }
-    host[CONFIG_CRC] = np.int64(self._config_crc)
+    host[CONFIG_CRC] = np.asarray(self._config_crc, np.int64)
     host[CONFIG_GROWS] = np.asarray(self.schedule.grows)
     host |= audit.to_host(seals)
     self.checkpoints.save(self.step, self.state, host, score)
     self.saved = self.step
 
-  def save_what_is_not(self) -> None:
+  def save_if_unsaved(self) -> None:
     """Saves unless the newest checkpoint is of this step."""
     if self.saved != self.step:
       self.save()
@@ -185,90 +167,89 @@ class Run:
     self.writer.close()
 
   def check_environment(self, error: Exception, save: bool = True) -> None:
-    """Saves and stops if ``error`` says that the environment failed."""
+    """Stops the run if ``error`` is a failure of the environment.
+
+    Args:
+      error: as it was caught from the compiled step.
+      save: save the state first.
+
+    Raises:
+      EnvironmentStopped: it is one.
+    """
     reason = failure(error)
     if reason is None:
       return
     if save:
-      self.save_what_is_not()
+      self.save_if_unsaved()
     raise EnvironmentStopped(
       f"Training stopped after step {self.step}: {reason.rstrip('.')}. The newest checkpoint "
       f"in {self.folder.checkpoints} is {'none' if self.saved is None else self.saved}."
     ) from error
 
-  def _over(self, i: int) -> bool:
-    """Tells whether a seed has come to its end."""
+  def _finished(self, i: int) -> bool:
+    """Returns whether a seed has reached the end of the schedule."""
     if self.schedule.total_episodes:
-      return self.records[i].episodes >= self.schedule.total_episodes
+      return self.counters[i].episodes >= self.schedule.total_episodes
     return self.steps[i] >= self.schedule.total_steps
 
-  def _check_abreast(self) -> None:
-    """Refuses what a checkpoint, which is of one step, could not be resumed from."""
-    going = {steps for i, steps in enumerate(self.steps) if not self._over(i)}
-    if len(going) > 1:
+  def _check_same_step(self) -> None:
+    """Raises ``ValueError`` unless unfinished seeds are at one step, as a checkpoint needs."""
+    unfinished = {steps for i, steps in enumerate(self.steps) if not self._finished(i)}
+    if len(unfinished) > 1:
       raise ValueError(
-        f"The seeds have fallen behind each other, after steps {sorted(going)}: where episodes "
-        "end early and the algorithm learns after each, several seeds need make_step(steps=1)."
+        f"The seeds are at different steps, {sorted(unfinished)}: where episodes end early and "
+        "the algorithm learns after each, several seeds need make_step(steps=1)."
       )
 
-  def _expected(self, ended: list[tuple[int, Episode, Row]]) -> int:
-    """Estimates the steps of the whole run: episodes to come are as long as the last ones."""
+  def _expected_steps(self, ended: Sequence[EndedEpisode]) -> int:
+    """Estimates the steps of the whole run from the lengths of the latest episodes."""
     for i, episode, _ in ended:
-      self.recent[i].append(episode.length)
+      self.recent_lengths[i].append(episode.length)
     total, longest = self.schedule.total_episodes, self.schedule.total_steps
-    left = [max(total - record.episodes, 0) for record in self.records]
-    length = [np.mean(recent) if recent else longest / total for recent in self.recent]
+    left = [max(total - counters.episodes, 0) for counters in self.counters]
+    length = [np.mean(recent) if recent else longest / total for recent in self.recent_lengths]
     return round(max(n + k * t for n, k, t in zip(self.steps, left, length, strict=True)))
 
-  def _check(self, state: TrainState, steps: list[Arrays], updates: list[Row]) -> None:
-    """Stops before a non-finite number is stored, leaving the state before it."""
+  def _check_finite(
+    self, state: TrainState, steps: Sequence[Arrays], updates: Sequence[Row]
+  ) -> None:
+    """Saves the previous state and raises ``Diverged`` if the chunk is not finite."""
     found = [nonfinite.first_nonfinite(arrays, {}) for arrays in steps]
     found += [nonfinite.first_nonfinite({}, update) for update in updates]
-    found += [f"parameter {p}" for p in nonfinite.nan_leaves(state) if p not in self.born_nan]
+    new_nan = [p for p in nonfinite.nan_leaves(state) if p not in self.initial_nan]
+    found += [f"parameter {path}" for path in new_nan]
     broken = next((name for name in found if name), None)
     if broken is None:
       return
-    self.save_what_is_not()
+    self.save_if_unsaved()
     raise Diverged(
       f"Training stopped: {broken} is not finite after step {self.step}. The last finite "
       f"state is checkpoint {self.step} in {self.folder.checkpoints}."
     )
 
-  def _log(
-    self, ended: list[tuple[int, Episode, Row]], timing: Row, evaluated: dict[int, Row]
-  ) -> None:
-    """Writes down the episodes that a chunk ended, evaluations with the last of each seed."""
+  def _log(self, ended: Sequence[EndedEpisode], timing: Row, evaluated: dict[int, Row]) -> None:
+    """Logs the episodes that ended, with evaluations in the last row of each seed."""
     last = {i: episode.step for i, episode, _ in ended}
     shown: dict[int, list[Row]] = {i: [] for i in last}
-    for i, episode, row in sorted(ended, key=lambda e: (e[1].step, e[0])):
-      learned = {f"model/{k}": v for k, v in self.records[i].update.items()}
+    for i, episode, row in sorted(ended, key=lambda e: (e.episode.step, e.seed)):
+      learned = {f"model/{k}": v for k, v in self.counters[i].update.items()}
       found = evaluated.get(i, {}) if episode.step == last[i] else {}
       row = {**self._seed(i), **row, **learned, **found}
       self.writer.write(episode.step, row, {**self._seed(i), **timing})
       shown[i].append({**row, "step": episode.step})
-      if row.get("planner/nonfinite"):
-        self.progress.note(
-          f"warning: {row['planner/nonfinite']:.0f} plans had no finite return and were ignored"
-        )
-      if row.get("planner/masked_actions"):
-        self.progress.note(
-          f"warning: {row['planner/masked_actions']:.0f} actions were not finite; the middle "
-          "of the bounds was taken"
-        )
-      if row.get("planner/nonfinite_transitions"):
-        self.progress.note(
-          f"warning: {row['planner/nonfinite_transitions']:.0f} transitions were not finite "
-          "and were not stored"
-        )
+      for name, fault in WARNINGS.items():
+        if row.get(name):
+          self.progress.note(f"warning: {row[name]:.0f} {fault}")
       if self.schedule.keep_rollouts:
         self.rollouts[i].add(episode)
-      predictions.save(self.folder, self.seeds and self.seeds[i], row, episode)
+      seed = self.seeds[i] if self.seeds else None
+      predictions.save(self.folder, seed, row, episode)
     for i, rows in shown.items():
       steps = [int(row["step"]) for row in rows]
-      self.progress.trials(steps, rows, timing, self.records[i].error())
+      self.progress.trials(steps, rows, timing, self.counters[i].error())
 
   def _log_evaluations(self, evaluated: dict[int, Row]) -> None:
-    """Writes down evaluations that belong to no episode."""
+    """Logs evaluations that belong to no episode."""
     for i, found in evaluated.items():
       row = {**self._seed(i), **found}
       self.writer.evaluation(self.step, row)
@@ -278,10 +259,10 @@ class Run:
     return {"seed": self.seeds[i]} if self.seeds else {}
 
   def _evaluate(
-    self, before: int, ended: list[tuple[int, Episode, Row]], evaluate: Callable | None
+    self, before: int, ended: Sequence[EndedEpisode], evaluate: Evaluator | None
   ) -> dict[int, Row]:
-    """Returns the evaluations of the seeds for which one is due."""
-    due = self._evaluations_due(before, ended)
+    """Evaluates the seeds for which it is due, and returns a row of each by index."""
+    due = self.schedule.seeds_to_evaluate(before, self.step, ended, len(self.counters))
     if evaluate is None or not due:
       return {}
     try:
@@ -295,47 +276,10 @@ class Run:
       if i in due
     }
 
-  def _evaluations_due(self, before: int, ended: list[tuple[int, Episode, Row]]) -> set[int]:
-    """Returns the seeds whose trials reach the next evaluation, or all if the steps do."""
-    every, steps = self.schedule.eval_every, self.schedule.eval_steps
-    if steps:
-      due = self.step // steps > before // steps
-      return set(range(len(self.records))) if due else set()
-    trials = [(i, int(row["trial"])) for i, _, row in ended if every and not row["random"]]
-    return {i for i, trial in trials if trial % every == 0}
-
-  def _checkpoint_due(self, before: int, ended: list[tuple[int, Episode, Row]]) -> bool:
-    """Tells whether the steps, or an episode of some seed, reach the next checkpoint."""
-    every, steps = self.schedule.checkpoint_every, self.schedule.checkpoint_steps
-    if steps:
-      return self.step // steps > before // steps
-    new = collections.Counter(i for i, *_ in ended)
-    counts = ((record.episodes, new[i]) for i, record in enumerate(self.records))
-    return any(count // every > (count - more) // every for count, more in counts)
-
-  def _score(
-    self, ended: list[tuple[int, Episode, Row]], evaluated: dict[int, Row]
-  ) -> float | None:
-    """Returns what decides the best checkpoint: the mean over seeds of the latest return."""
+  def _score(self, ended: Sequence[EndedEpisode], evaluated: dict[int, Row]) -> float | None:
+    """Returns the score that selects the best checkpoint: the mean of the latest returns."""
     if self.schedule.evaluates:
       values = [row["eval/return"] for row in evaluated.values()]
     else:
       values = [row["return"] for _, _, row in ended if not row["random"]]
     return float(np.mean(values)) if values else None
-
-
-def _by_seed(arrays: Arrays, seeds: list[int] | None) -> list[Arrays]:
-  """Splits the leading seed axis, where there is one, into a list."""
-  if seeds is None:
-    return [arrays]
-  return [{k: np.asarray(v)[i] for k, v in arrays.items()} for i in range(len(seeds))]
-
-
-def _taken(metrics: Metrics, seeds: list[int] | None) -> tuple[list, list, list]:
-  """Returns per-step arrays, ``done`` and returns of each seed, as far as it moved."""
-  taken = np.atleast_2d(metrics["taken"])
-  arrays = _by_seed(series(metrics), seeds)
-  steps = [{k: v[t] for k, v in a.items()} for a, t in zip(arrays, taken, strict=True)]
-  flags = (np.atleast_2d(metrics[name]) for name in ("done", "episode_return"))
-  done, returns = ([x[t] for x, t in zip(rows, taken, strict=True)] for rows in flags)
-  return steps, done, returns

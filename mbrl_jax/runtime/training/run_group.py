@@ -1,4 +1,4 @@
-"""Runs that share one compiled step: states side by side, each booked in its own folder."""
+"""Trains several runs with one compiled step; each logs and saves to its own folder."""
 
 from __future__ import annotations
 
@@ -10,95 +10,96 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.ops.env_failure import failure
-from mbrl_jax.runtime.training.run import Diverged, Run
+from mbrl_jax.runtime.training.run import Diverged, Evaluator, Run
+from mbrl_jax.runtime.training.schedule import Schedule
 from mbrl_jax.types import Metrics, TrainState
 
-Part = int | slice
-"""Where a run lies on the leading axis: with several seeds it is a slice."""
+RunIndex = int | slice
+"""Index of a run on the leading axis: a slice if it has several seeds."""
 
 
-def join(states: Sequence[TrainState], seeds: list[int] | None) -> TrainState:
-  """Lays states side by side, leaves ``[runs * seeds, ...]``."""
-  join = jnp.stack if seeds is None else jnp.concatenate
-  return jax.tree.map(lambda *leaves: join(leaves), *states)
+def stack_states(states: Sequence[TrainState], seeds: list[int] | None) -> TrainState:
+  """Stacks the states of runs, leaves ``[runs * seeds, ...]``."""
+  stack = jnp.stack if seeds is None else jnp.concatenate
+  return jax.tree.map(lambda *leaves: stack(leaves), *states)
 
 
 class RunGroup:
-  """Several runs as one; offers the loop what it asks of a ``Run``.
+  """Several runs with the interface of one ``Run``.
 
   Attributes:
-    schedule: of all.
+    schedule: of all runs.
     state: leaves ``[runs * seeds, ...]``.
   """
 
   def __init__(self, runs: Sequence[Run]):
-    """Takes runs with the same seeds and schedule.
+    """Groups runs with the same seeds and schedule.
 
     Raises:
-      ValueError: they are not equally far.
+      ValueError: they are not at the same step.
     """
     steps = sorted({run.step for run in runs})
     if len(steps) > 1:
-      raise ValueError(f"Runs that are trained together are equally far, got steps {steps}.")
-    self.schedule = runs[0].schedule
-    self._runs, self._going = runs, list(range(len(runs)))
-    self._parts = _parts(len(runs), runs[0].seeds)
-    self._split = jax.jit(lambda tree: [_cut(tree, part) for part in self._parts])
-    self.state = join([run.state for run in runs], runs[0].seeds)
+      raise ValueError(f"The runs of a group must be at the same step, got steps {steps}.")
+    self.schedule: Schedule = runs[0].schedule
+    self._runs, self._active = runs, list(range(len(runs)))
+    self._indices = _run_indices(len(runs), runs[0].seeds)
+    self._split = jax.jit(lambda tree: [_select(tree, index) for index in self._indices])
+    self.state = stack_states([run.state for run in runs], runs[0].seeds)
 
   @property
   def step(self) -> int:
-    """Environment steps taken by the run of those that go on which is furthest."""
-    return max(self._runs[i].step for i in self._going)
+    """Environment steps of the active run that has taken most."""
+    return max(self._runs[i].step for i in self._active)
 
   @property
   def finished(self) -> bool:
-    """Whether all that go on have come to their end."""
-    return all(self._runs[i].finished for i in self._going)
+    """Whether all active runs have finished."""
+    return all(self._runs[i].finished for i in self._active)
 
   def note(self, text: str) -> None:
-    """Says something to all."""
+    """Prints a line to the console of each run."""
     for run in self._runs:
       run.note(text)
 
   def compiled(self, what: str, seconds: float) -> None:
-    """Says how long a compilation took; the clocks start after it."""
+    """Reports the time of a compilation and restarts the timers."""
     for run in self._runs:
       run.compiled(what, seconds)
 
-  def take(
-    self, state: TrainState, metrics: Metrics, seconds: float, evaluate: Callable | None
+  def add_chunk(
+    self, state: TrainState, metrics: Metrics, seconds: float, evaluate: Evaluator | None
   ) -> None:
-    """Books one chunk of each run; one that diverges says why and is then left alone.
+    """Adds a chunk to each active run; a run that diverges prints why and becomes inactive.
 
     Raises:
-      Diverged: all did.
+      Diverged: all runs did.
     """
     self.state, states = state, self._split(state)
-    returns = evaluate and _once(evaluate, state)
-    for i in list(self._going):
-      run, part = self._runs[i], self._parts[i]
-      if run.finished:  # it stands still until the others are
+    returns = None if evaluate is None else _evaluate_once(evaluate, state)
+    for i in list(self._active):
+      run, index = self._runs[i], self._indices[i]
+      if run.finished:  # it takes no steps until the others have finished
         continue
-      own = returns and (lambda state, step, part=part: returns(step)[part])
+      own = None if returns is None else _evaluator_of_run(returns, index)
       try:
-        run.take(states[i], _cut(metrics, part), seconds, own)
+        run.add_chunk(states[i], _select(metrics, index), seconds, own)
       except Diverged as error:
         run.note(str(error))
-        self._going.remove(i)
-        if not self._going:
+        self._active.remove(i)
+        if not self._active:
           raise
 
-  def save_what_is_not(self) -> None:
+  def save_if_unsaved(self) -> None:
     """Saves each run unless its newest checkpoint is of its step."""
     for run in self._runs:
-      run.save_what_is_not()
+      run.save_if_unsaved()
 
   def check_environment(self, error: Exception) -> None:
-    """Saves all and stops if ``error`` says that the environment failed."""
+    """Saves all runs and raises ``EnvironmentStopped`` if the environment failed."""
     if failure(error) is not None:
-      self.save_what_is_not()
-      self._runs[self._going[0]].check_environment(error)
+      self.save_if_unsaved()
+      self._runs[self._active[0]].check_environment(error)
 
   def close(self) -> None:
     """Ends the displays and closes the files."""
@@ -106,26 +107,29 @@ class RunGroup:
       run.close()
 
 
-def _parts(runs: int, seeds: list[int] | None) -> list[Part]:
+def _run_indices(runs: int, seeds: list[int] | None) -> list[RunIndex]:
   if seeds is None:
     return list(range(runs))
   width = len(seeds)
   return [slice(i * width, (i + 1) * width) for i in range(runs)]
 
 
-def _cut(tree: Any, part: Part) -> Any:
-  return jax.tree.map(lambda leaf: leaf[part], tree)
+def _select(tree: Any, index: RunIndex) -> Any:
+  return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-def _once(
-  evaluate: Callable[[TrainState, int], np.ndarray], state: TrainState
-) -> Callable[[int], np.ndarray]:
-  """Evaluates all runs when the first asks at its step."""
-  found: dict[int, np.ndarray] = {}
+def _evaluate_once(evaluate: Evaluator, state: TrainState) -> Callable[[int], np.ndarray]:
+  """Returns a function that evaluates all runs at the first call for a step."""
+  cached: dict[int, np.ndarray] = {}
 
   def returns(step: int) -> np.ndarray:
-    if step not in found:
-      found[step] = np.asarray(evaluate(state, step))
-    return found[step]
+    if step not in cached:
+      cached[step] = np.asarray(evaluate(state, step))
+    return cached[step]
 
   return returns
+
+
+def _evaluator_of_run(returns: Callable[[int], np.ndarray], index: RunIndex) -> Evaluator:
+  """Returns the evaluation of one run out of that of all runs."""
+  return lambda state, step: returns(step)[index]

@@ -1,4 +1,4 @@
-"""Says so when a compiled call takes so long that it may hang."""
+"""Warns when a compiled call takes so long that it may hang."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from mbrl_jax.runtime.training.progress import duration
 
 
 class Watchdog:
-  """Watches calls that should take about as long as those before them.
+  """Warns of calls that take much longer than the calls before them.
 
-  It does not end a call: what hangs in compiled code can not be ended from within.
+  It does not end a call: code that hangs in a compiled program cannot be interrupted.
   """
 
-  def __init__(self, say: Callable[[str], None], patience: float = 600.0, times: float = 20.0):
-    """Watches nothing yet.
+  def __init__(
+    self, warn: Callable[[str], None], patience: float = 600.0, factor: float = 20.0
+  ):
+    """Sets the limits.
 
     Args:
-      say: called, from a thread of its own, with what there is to say.
+      warn: called with the message, from another thread.
       patience: seconds that any call may take.
-      times: how many times as long as the longest before a call may take.
+      factor: multiple of the longest earlier call that a call may take.
     """
-    self._say, self._patience, self._times = say, patience, times
+    self._warn, self._patience, self._factor = warn, patience, factor
     self._longest = 0.0
 
   @contextlib.contextmanager
   def watch(self) -> Iterator[None]:
-    """Watches what happens inside; says once that it takes too long."""
-    limit = max(self._patience, self._times * self._longest)
-    timer = threading.Timer(limit, self._bark, (limit,))
+    """Warns once if the body takes too long."""
+    limit = max(self._patience, self._factor * self._longest)
+    timer = threading.Timer(limit, self._expire, (limit,))
     timer.daemon = True
     start = time.perf_counter()
     timer.start()
@@ -41,9 +43,9 @@ class Watchdog:
       timer.cancel()
     self._longest = max(self._longest, time.perf_counter() - start)
 
-  def _bark(self, limit: float) -> None:
+  def _expire(self, limit: float) -> None:
     before = f"; the longest before it took {duration(self._longest)}" * (self._longest > 0)
-    self._say(
+    self._warn(
       f"warning: a compiled call has been running for {duration(limit)}{before}. If it hangs, "
       "end the process with SIGKILL and resume from the newest checkpoint."
     )

@@ -334,7 +334,7 @@ def test_a_missing_screen_is_said_at_once(monkeypatch):
   for name in ("DISPLAY", "WAYLAND_DISPLAY"):
     monkeypatch.delenv(name, raising=False)
   monkeypatch.setattr("sys.platform", "linux")
-  with pytest.raises(cli.UsageError, match="no screen: leave --view away for a video"):
+  with pytest.raises(cli.UsageError, match="no screen: omit --view to get a video"):
     call("--env=cartpole", "--view")
 
 

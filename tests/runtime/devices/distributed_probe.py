@@ -1,4 +1,4 @@
-"""One of several processes that plan together; prints what it got, as JSON."""
+"""One of several processes that plan on shared devices; prints its actions as JSON."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mbrl_jax.runtime.devices.mesh import make_mesh, replicated, row_sharding
 
 
 def make(sharding=None):
-  """Returns a planner and its model's parameters."""
+  """Makes a planner and its model's parameters."""
   ensemble = make_ensemble("PE", 4, (16, 16))
   dynamics = as_dynamics(
     ensemble,
@@ -31,35 +31,35 @@ def make(sharding=None):
 
 
 def episode(planner, params, layout=None):
-  """Plans three times from where the last plan led; returns actions and late compilations."""
+  """Plans three consecutive actions; returns them and the number of recompilations."""
   plan, state = jax.jit(planner.plan), planner.init()
   if layout is not None:
     plan = jax.jit(planner.plan, in_shardings=layout, out_shardings=layout)
     params, state = jax.device_put((params, state), layout)
-  obs, actions, late = np.zeros(3, np.float32), [], []
+  obs, actions, recompiled = np.zeros(3, np.float32), [], []
   for step in range(3):
     if step == 1:
       jax.monitoring.register_event_duration_secs_listener(
-        lambda name, *_, **__: late.append(name) if "backend_compile" in name else None
+        lambda name, *_, **__: recompiled.append(name) if "backend_compile" in name else None
       )
     output, state = plan(params, obs, state, jax.random.key(step))
     actions.append(float(output.action[0]))
     obs = obs + np.float32(actions[-1])
   jax.monitoring.clear_event_listeners()
-  return {"actions": actions, "compiled": len(late)}
+  return {"actions": actions, "compiled": len(recompiled)}
 
 
 def main(coordinator, processes, index):
   distributed.initialize(coordinator, processes, index, timeout=60)
   mesh = make_mesh(candidates=-1)
   planner, params = make(row_sharding(mesh))
-  together = episode(planner, params, replicated(mesh))
+  sharded = episode(planner, params, replicated(mesh))
   planner, params = make()
   return {
     "devices": jax.device_count(),
     "local": jax.local_device_count(),
     "first": distributed.is_first(),
-    "together": together,
+    "sharded": sharded,
     "alone": episode(planner, params),
   }
 

@@ -32,24 +32,24 @@ def start(port, index):
 
 @pytest.mark.slow
 @pytest.mark.timeout(150)
-def test_two_processes_plan_together_as_one_does_alone():
+def test_two_processes_plan_the_same_actions_as_one():
   port = free_port()
   children = [start(port, index) for index in range(2)]
   try:
-    said = [child.communicate(timeout=120) for child in children]
+    outputs = [child.communicate(timeout=120) for child in children]
   finally:
     for child in children:
       child.kill()
-  for child, (_, errors) in zip(children, said, strict=True):
+  for child, (_, errors) in zip(children, outputs, strict=True):
     assert child.returncode == 0, errors[-3000:]
-  first, second = (json.loads(out.splitlines()[-1]) for out, _ in said)
+  first, second = (json.loads(out.splitlines()[-1]) for out, _ in outputs)
   for answer in (first, second):
     assert (answer["devices"], answer["local"]) == (4, 2)
-    together, alone = (answer[name]["actions"] for name in ("together", "alone"))
-    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
-    # The plan that comes back lies as the one that went in: nothing compiles again.
-    assert answer["together"]["compiled"] == answer["alone"]["compiled"] == 0
-  assert first["together"] == second["together"]
+    sharded, alone = (answer[name]["actions"] for name in ("sharded", "alone"))
+    np.testing.assert_allclose(sharded, alone, rtol=1e-4, atol=1e-5)
+    # The returned plan has the sharding of the plan passed in: nothing compiles again.
+    assert answer["sharded"]["compiled"] == answer["alone"]["compiled"] == 0
+  assert first["sharded"] == second["sharded"]
   assert (first["first"], second["first"]) == (True, False)
 
 
@@ -67,14 +67,14 @@ def test_two_processes_plan_together_as_one_does_alone():
     ({"coordinator": "a:1", "processes": 0, "index": 0}, "with processes=0"),
   ],
 )
-def test_what_is_missing_is_named(arguments, message):
+def test_missing_and_invalid_arguments_are_named(arguments, message):
   with pytest.raises(ValueError, match=message):
     distributed.initialize(**arguments)
 
 
 @pytest.mark.timeout(120)
-def test_without_a_cluster_the_message_says_what_to_give():
-  """In a process of its own, because jax asks for a cluster only before it computes."""
+def test_without_a_cluster_the_message_names_the_arguments():
+  """In a separate process, because jax looks for a cluster only before it computes."""
   clusters = ("JAX_COORDINATOR_ADDRESS", "SLURM_JOB_ID", "OMPI_MCA_orte_hnp_uri")
   environ = {name: value for name, value in os.environ.items() if name not in clusters}
   command = "from mbrl_jax.runtime.devices.distributed import initialize; initialize()"

@@ -1,4 +1,4 @@
-"""The panel's floats, its page, and whom it answers."""
+"""The panel's settings, its page, and the requests that it answers."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ def panel():
     yield panel
 
 
-def ask(panel, method, path, body=None, **headers):
-  """Returns status and body of one request, with the headers a browser would send."""
+def request(panel, method, path, body=None, **headers):
+  """Sends a request with the headers of a browser; returns status and body."""
   connection = http.client.HTTPConnection("127.0.0.1", panel.port, timeout=10)
   headers = {"Content-Type": "application/json"} | {
     name.replace("_", "-"): value for name, value in headers.items()
   }
   connection.request(method, path, body, headers)
-  answer = connection.getresponse()
-  text = answer.read().decode()
+  response = connection.getresponse()
+  text = response.read().decode()
   connection.close()
-  kind = answer.getheader("Content-Type", "")
-  return answer.status, json.loads(text) if kind == "application/json" else text
+  kind = response.getheader("Content-Type", "")
+  return response.status, json.loads(text) if kind == "application/json" else text
 
 
 def change(panel, **values):
-  return ask(panel, "POST", "/values", json.dumps(values))
+  return request(panel, "POST", "/values", json.dumps(values))
 
 
-def test_it_listens_on_this_machine_only(panel):
+def test_the_server_listens_on_the_loopback_interface_only(panel):
   assert panel._server.server_address[0] == "127.0.0.1"
   with urllib.request.urlopen(panel.url, timeout=10) as answer:
     assert b"<html" in answer.read()
@@ -49,20 +49,20 @@ def test_it_listens_on_this_machine_only(panel):
     assert "frame-ancestors 'none'" in answer.headers["Content-Security-Policy"]
 
 
-def test_a_changed_value_is_taken_once(panel):
+def test_a_change_is_returned_once(panel):
   status, state = change(panel, temperature=2, share=0.25)
   assert (status, state["values"]) == (200, {"temperature": 2.0, "share": 0.25})
   assert panel.take() == {"temperature": 2.0, "share": 0.25}
   assert panel.take() == {}
 
 
-def test_the_page_shows_what_the_program_uses(panel):
+def test_the_page_shows_the_values_that_the_program_uses(panel):
   change(panel, temperature=3.0)
   panel.refresh({"temperature": 9.0, "share": 0.4}, {"reward": -1.5, "value": float("-inf")})
-  status, state = ask(panel, "GET", "/state")
+  status, state = request(panel, "GET", "/state")
   assert status == 200 and state["title"] == "a <task>"
   assert state["values"] == {"temperature": 3.0, "share": 0.4}, (
-    "a change not yet taken was lost"
+    "a change that was not taken yet was lost"
   )
   assert state["status"] == {"reward": -1.5, "value": None}
   panel.take()
@@ -71,11 +71,11 @@ def test_the_page_shows_what_the_program_uses(panel):
 
 
 def test_pause_resume_and_reset(panel):
-  for wish, paused in (("pause", True), ("resume", False)):
-    status, state = ask(panel, "POST", "/command", json.dumps({"do": wish}))
+  for command, paused in (("pause", True), ("resume", False)):
+    status, state = request(panel, "POST", "/command", json.dumps({"do": command}))
     assert (status, state["paused"], panel.paused) == (200, paused, paused)
   assert not panel.take_reset()
-  ask(panel, "POST", "/command", '{"do": "reset"}')
+  request(panel, "POST", "/command", '{"do": "reset"}')
   assert panel.take_reset() and not panel.take_reset()
 
 
@@ -97,19 +97,19 @@ def test_pause_resume_and_reset(panel):
     ("/command", "3", "Valid choices: 'pause'"),
   ],
 )
-def test_what_can_not_be_done_is_said(panel, path, body, message):
-  status, answer = ask(panel, "POST", path, body)
+def test_invalid_requests_get_an_error_message(panel, path, body, message):
+  status, answer = request(panel, "POST", path, body)
   assert status == 400 and message in answer["error"]
   assert panel.take() == {}
   assert panel.state()["values"] == {"temperature": 0.5, "share": 0.1}
 
 
-def test_bodies_are_json_and_short(panel):
-  assert ask(panel, "POST", "/values", '{"share": 0}', Content_Type="text/plain")[0] == 400
-  assert ask(panel, "POST", "/values", '{"share": 0}', Content_Length="1000000")[0] == 400
-  assert ask(panel, "POST", "/values", '{"share": 0}', Content_Length="-1")[0] == 400
-  assert ask(panel, "POST", "/state", "{}")[0] == 404
-  assert ask(panel, "GET", "/etc/passwd")[0] == 404
+def test_bodies_must_be_json_and_short(panel):
+  assert request(panel, "POST", "/values", '{"share": 0}', Content_Type="text/plain")[0] == 400
+  assert request(panel, "POST", "/values", '{"share": 0}', Content_Length="1000000")[0] == 400
+  assert request(panel, "POST", "/values", '{"share": 0}', Content_Length="-1")[0] == 400
+  assert request(panel, "POST", "/state", "{}")[0] == 404
+  assert request(panel, "GET", "/etc/passwd")[0] == 404
   assert panel.take() == {}
 
 
@@ -123,25 +123,25 @@ def test_bodies_are_json_and_short(panel):
     {"Sec_Fetch_Site": "cross-site"},
   ],
 )
-def test_other_sites_get_nothing(panel, headers):
+def test_requests_from_other_sites_are_refused(panel, headers):
   for method, path in (("GET", "/"), ("GET", "/state"), ("POST", "/values")):
-    status, answer = ask(panel, method, path, '{"share": 0.9}', **headers)
+    status, answer = request(panel, method, path, '{"share": 0.9}', **headers)
     assert status == 403 and "only its own page" in answer["error"]
   assert panel.take() == {}
 
 
-def test_its_own_page_is_answered(panel):
+def test_requests_from_its_own_page_are_answered(panel):
   for host in ("127.0.0.1", "localhost"):
     own = {"Host": f"{host}:{panel.port}", "Origin": f"http://{host}:{panel.port}"}
-    assert ask(panel, "POST", "/values", '{"share": 0.9}', **own)[0] == 200
+    assert request(panel, "POST", "/values", '{"share": 0.9}', **own)[0] == 200
 
 
 def test_other_methods_are_refused(panel):
-  assert ask(panel, "OPTIONS", "/values")[0] == 501
-  assert ask(panel, "DELETE", "/values")[0] == 501
+  assert request(panel, "OPTIONS", "/values")[0] == 501
+  assert request(panel, "DELETE", "/values")[0] == 501
 
 
-def test_sliders_cover_what_the_program_takes():
+def test_slider_ranges_cover_the_valid_values():
   anything = lambda name, value: None
   assert slider_range("temperature", 0.5, anything) == (0.005, 50.0, True)
   assert slider_range("share", 0.1, not_above_one) == (0.0, 1.0, False)
@@ -150,8 +150,8 @@ def test_sliders_cover_what_the_program_takes():
   assert low == 0 < high and not logarithmic
 
 
-def test_a_port_that_is_taken_is_refused(panel):
-  with pytest.raises(ValueError, match=f"port={panel.port} cannot be listened on"):
+def test_an_unavailable_or_invalid_port_is_refused(panel):
+  with pytest.raises(ValueError, match=f"port={panel.port} is not available"):
     Panel({}, port=panel.port)
   with pytest.raises(ValueError, match="port=70000 must lie between"):
     Panel({}, port=70_000)

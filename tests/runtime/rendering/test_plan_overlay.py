@@ -1,4 +1,4 @@
-"""Paths of candidate plans: which point, which colour, and in the frames."""
+"""Paths of candidate plans: reference point, colours, and drawing into frames."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ ARM = """
     </body>
   </body>
 </worldbody></mujoco>"""
-RED = np.array([211, 18, 89])  # PLAN on paper
+RED = np.array([211, 18, 89])  # PLAN in 8 bits
 
 
 TIP = '<site name="tip" pos="1 0 0"/>'
-BEHIND = """</body></body>
+AFTER_TIP = """</body></body>
   <body name="wall" pos="3 0 0"><site pos="0 0 1"/></body>
-  <body name="mark" mocap="true"><site pos="0 1 0"/><body><site pos="0 2 0"/>"""
+  <body name="target" mocap="true"><site pos="0 1 0"/><body><site pos="0 2 0"/>"""
 
 
 def arm(tip=TIP):
@@ -36,7 +36,7 @@ def arm(tip=TIP):
 
 
 def fan(poses, count=4):
-  """Candidates that turn ever further away from each pose, the first not at all."""
+  """Makes candidates that turn away from each pose by increasing angles, from zero."""
   angle = np.linspace(0, 1, count)[:, None] * np.linspace(0, 1, 6)
   step = np.ones(poses.shape[-1])
   return poses[:, None, None] + angle[None, :, :, None] * step
@@ -51,13 +51,13 @@ def reddish(frame):
   [
     (arm(), None, [1, 0, 1]),
     (arm(tip=""), None, [1, 0, 0.5]),  # centre of mass of the last body
-    (arm(tip=TIP + BEHIND), None, [1, 0, 1]),  # neither of what stands nor of a mark
+    (arm(tip=TIP + AFTER_TIP), None, [1, 0, 1]),  # neither a fixed nor a mocap body
     (arm(), "elbow", [1, 0, 0]),
     (arm(), "upper", [0.5, 0, 0]),
     (arm(), "world_model", [0, 0, 5]),
   ],
 )
-def test_a_point_of_a_model_is_followed(model, name, expected):
+def test_a_point_of_a_model_is_tracked(model, name, expected):
   point = plan_overlay.model_point(model, name)
   poses = np.array([[[0.0, np.pi / 2]], [[np.nan, 0.0]]])
   points = point(poses)
@@ -71,7 +71,7 @@ def test_an_unknown_point_is_refused():
     plan_overlay.model_point(arm(), "tipp")
 
 
-def test_the_end_of_the_last_segment_is_followed():
+def test_the_end_of_the_last_segment_is_tracked():
   point = plan_overlay.segment_point(make_env("pendulum").segments)
   np.testing.assert_allclose(point(np.array([[0.0], [np.pi]])), [[0, 1], [0, -1]], atol=1e-6)
 
@@ -86,29 +86,29 @@ def test_better_candidates_are_greener():
 
 
 @pytest.mark.parametrize("name", [None, "tip"])
-def test_traces_are_drawn_into_the_frames(name, monkeypatch):
+def test_an_overlay_is_drawn_into_the_frames(name, monkeypatch):
   monkeypatch.setattr(video, "gl_backend", lambda: None)
   env = make_env("pendulum") if name is None else make_env("cartpole", "mujoco")
   poses = np.full((2, 1 if name is None else 2), 0.3)
-  drawn = PlanOverlay(fan(poses)[:, ::-1], np.zeros((2, 4)), name)
+  overlay = PlanOverlay(fan(poses)[:, ::-1], np.zeros((2, 4)), name)
   plain = video.render(env, poses, width=320, height=180)
-  traced = video.render(env, poses, width=320, height=180, traces=drawn)
-  assert reddish(plain[0]) == 0 and reddish(traced[0]) > 30
-  with pytest.raises(ValueError, match="traces must be 1, one for each pose, got 2"):
-    video.render(env, poses[:1], traces=drawn)
+  overlaid = video.render(env, poses, width=320, height=180, overlay=overlay)
+  assert reddish(plain[0]) == 0 and reddish(overlaid[0]) > 30
+  with pytest.raises(ValueError, match="overlay must have 1 frames, one for each pose, got 2"):
+    video.render(env, poses[:1], overlay=overlay)
 
 
-def test_traces_are_rendered_with_gl():
+def test_an_overlay_is_rendered_with_gl():
   if video.gl_backend() is None:
     pytest.skip("no OpenGL on this machine")
   env, poses = make_env("cartpole", "mujoco"), np.array([[0.0, 2.0]])
-  drawn = PlanOverlay(fan(poses)[:, ::-1], np.zeros((1, 4)))
+  overlay = PlanOverlay(fan(poses)[:, ::-1], np.zeros((1, 4)))
   plain = video.render(env, poses, width=160, height=90)
-  traced = video.render(env, poses, width=160, height=90, traces=drawn)
-  assert (np.abs(plain.astype(int) - traced).max(-1) > 30).sum() > 50
+  overlaid = video.render(env, poses, width=160, height=90, overlay=overlay)
+  assert (np.abs(plain.astype(int) - overlaid).max(-1) > 30).sum() > 50
 
 
-def test_a_scene_takes_the_lines_it_has_room_for():
+def test_lines_are_added_up_to_the_maximum_of_a_scene():
   model = arm()
   scene = mujoco.MjvScene(model, maxgeom=5)
   points = np.zeros((2, 4, 3))

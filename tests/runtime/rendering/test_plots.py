@@ -1,4 +1,4 @@
-"""Plots: files with something in them, and no trace on pyplot."""
+"""Plots: files that are not blank, and no import of pyplot."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mbrl_jax.runtime.rendering import plots
+from mbrl_jax.runtime.rendering import figures, plots
 
 
 def rows(seeds=(None,), count=8):
@@ -28,8 +28,8 @@ def rows(seeds=(None,), count=8):
   return table
 
 
-def colours(path):
-  """How many pixels of the drawing are neither white nor grey."""
+def coloured_pixels(path):
+  """Counts the pixels that are neither white nor grey."""
   pixels = np.asarray(Image.open(path).convert("RGB")).astype(int)
   return int(np.sum(np.ptp(pixels, axis=-1) > 30))
 
@@ -54,22 +54,22 @@ DRAWN = {
 
 
 @pytest.mark.parametrize("name", DRAWN)
-def test_pictures_are_not_blank(tmp_path, name):
+def test_plots_are_not_blank(tmp_path, name):
   path = tmp_path / "plots" / f"{name}.png"
   DRAWN[name](path)
   assert Image.open(path).size[0] >= 600
-  assert colours(path) > 300
+  assert coloured_pixels(path) > 300
 
 
-def test_mean_of_seeds_ignores_where_a_seed_has_no_data(tmp_path):
+def test_the_mean_of_seeds_ignores_seeds_without_data(tmp_path):
   long = (np.array([0.0, 10.0, 20.0]), np.array([1.0, 1.0, 7.0]))
   short = (np.array([0.0, 10.0]), np.array([3.0, 3.0]))
-  _, axes = plots._figure("", "x", "y")
-  plots._draw(axes, [long, short], "both", "red", "-")
+  _, axes = figures.make_figure("", "x", "y")
+  plots._draw_curves(axes, [long, short], "both", "red", "-")
   np.testing.assert_allclose(axes.lines[0].get_xydata(), [[0, 2], [10, 2], [20, 7]])
 
 
-def test_nothing_to_draw_is_no_error(tmp_path):
+def test_empty_tables_are_no_error(tmp_path):
   plots.learning_curve(tmp_path / "empty.png", [])
   plots.model_error(tmp_path / "none.png", [{"step": 1.0, "return": 1.0}])
 
@@ -80,9 +80,9 @@ def test_pyplot_is_never_imported():
   subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[3])
 
 
-def test_trials_of_environments_side_by_side_are_one_point():
+def test_trials_that_end_together_in_parallel_envs_are_averaged():
   rows = [{"step": step, "return": float(step)} for step in (97, 98, 100, 101, 108)]
-  found = plots.side_by_side(rows, "return", 4)
+  found = plots.mean_over_envs(rows, "return", 4)
   assert [row["step"] for row in found] == [100, 104, 108]
   np.testing.assert_allclose([row["return"] for row in found], [295 / 3, 101.0, 108.0])
-  assert plots.side_by_side(rows, "return", 1) == rows
+  assert plots.mean_over_envs(rows, "return", 1) == rows

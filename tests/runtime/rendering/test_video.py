@@ -1,4 +1,4 @@
-"""Frames and files, with OpenGL where it works and without."""
+"""Frames and video files, with and without OpenGL."""
 
 import itertools
 import os
@@ -6,19 +6,12 @@ import subprocess
 import sys
 
 import jax
-import mujoco
 import numpy as np
 import pytest
 from PIL import Image
 
 from mbrl_jax.envs import make_env
-from mbrl_jax.runtime.rendering import drawing, video
-
-ARM = """
-<mujoco><worldbody>
-  <geom type="plane" size="1 1 .1"/>
-  <body><joint axis="0 -1 0"/><geom type="capsule" fromto="1 0 0 0 0 0" size=".05"/></body>
-</worldbody></mujoco>"""
+from mbrl_jax.runtime.rendering import video
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +33,7 @@ def gif_frames(path):
     return image.n_frames, image.info["duration"], image.size
 
 
-def test_gl_shows_the_moving_cart(cartpole):
+def test_gl_renders_the_moving_cart(cartpole):
   if video.gl_backend() is None:
     pytest.skip("no OpenGL on this machine")
   frames = video.render(cartpole, poses(3), width=160, height=90)
@@ -51,14 +44,14 @@ def test_gl_shows_the_moving_cart(cartpole):
   assert (np.diff(column) > 10).all(), column  # the cart goes from left to right
 
 
-def test_drawing_takes_over_without_gl(cartpole, no_gl):
+def test_frames_are_drawn_without_gl(cartpole, no_gl):
   frames = video.render(cartpole, poses(4), width=160, height=90)
   assert (frames.shape, frames.dtype) == ((4, 90, 160, 3), np.uint8)
   assert all((a != b).any() for a, b in itertools.pairwise(frames))
 
 
-def test_a_broken_driver_is_survived(cartpole, monkeypatch):
-  """A program that dies of a signal stands in for a driver that crashes."""
+def test_a_broken_driver_falls_back_to_drawing(cartpole, monkeypatch):
+  """A program that exits with an error stands in for a driver that crashes."""
   monkeypatch.setattr(sys, "executable", "/bin/false")
   monkeypatch.delenv("MUJOCO_GL", raising=False)
   video.gl_backend.cache_clear()
@@ -69,14 +62,14 @@ def test_a_broken_driver_is_survived(cartpole, monkeypatch):
     video.gl_backend.cache_clear()
 
 
-def test_rendering_may_be_switched_off(monkeypatch):
+def test_rendering_can_be_disabled(monkeypatch):
   monkeypatch.setenv("MUJOCO_GL", "disable")
   video.gl_backend.cache_clear()
   assert video.gl_backend() is None
   video.gl_backend.cache_clear()
 
 
-def test_environment_stays_as_it_was(cartpole):
+def test_environment_variables_do_not_change(cartpole):
   before = dict(os.environ)
   video.render(cartpole, poses(1), width=64, height=48)
   assert dict(os.environ) == before
@@ -100,38 +93,11 @@ def test_title_and_captions_are_written(cartpole, no_gl):
   assert (titled[1][-40:] != plain[1][-40:]).any()
 
 
-def test_any_model_can_be_drawn():
-  model = mujoco.MjModel.from_xml_string(ARM)
-  segments = drawing.model_segments(model)
-  np.testing.assert_allclose(segments([0.0]), [[[0, 0], [1, 0]]], atol=1e-6)
-  np.testing.assert_allclose(segments([np.pi / 2]), [[[0, 0], [0, 1]]], atol=1e-6)
-
-
-def test_balls_and_sites_are_dots_and_what_is_hidden_is_not_drawn():
-  model = mujoco.MjModel.from_xml_string("""
-    <mujoco><asset><material name="glass" rgba="1 1 1 0"/></asset><worldbody>
-      <geom pos="1 0 2" size=".3"/>
-      <geom pos="7 0 0" size=".3" group="3"/> <geom pos="8 0 0" size=".3" rgba="0 0 0 0"/>
-      <geom pos="9 0 0" size=".3" material="glass"/>
-      <site pos="-1 0 1"/> <site pos="9 0 0" rgba="0 0 0 0"/>
-    </worldbody></mujoco>""")
-  dots = drawing.model_segments(model)(np.zeros(0))
-  np.testing.assert_allclose(dots.mean(1), [[1, 2], [-1, 1]], atol=1e-6)
-  frames = drawing.draw(lambda pose: dots, np.zeros((1, 0)), 90, 60)
-  assert len(np.unique(frames[0].reshape(-1, 3), axis=0)) > 2
-
-
-def test_a_pose_that_is_not_finite_leaves_its_frame_empty(cartpole):
-  frames = drawing.draw(cartpole.segments, np.array([[0, 0], [np.nan, 0.0]]), 64, 48)
-  assert len(np.unique(frames[0].reshape(-1, 3), axis=0)) > 1
-  assert len(np.unique(frames[1].reshape(-1, 3), axis=0)) == 1
-
-
 @pytest.mark.parametrize(
   ("arguments", "message"),
   [
     ({"poses": np.zeros(2)}, r"\[T, Q\].*\(2,\)"),
-    ({"captions": ["one"]}, "captions must be 6"),
+    ({"captions": ["one"]}, "6 poses need as many captions, got 1"),
     ({"width": 0}, "width=0 must be positive"),
   ],
 )
@@ -140,18 +106,18 @@ def test_render_refuses(cartpole, arguments, message):
     video.render(cartpole, **{"poses": poses(), **arguments})
 
 
-def test_gif_where_there_is_no_ffmpeg(tmp_path, monkeypatch):
+def test_a_gif_is_written_without_ffmpeg(tmp_path, monkeypatch):
   monkeypatch.setattr(video.shutil, "which", lambda name: None)
   frames = np.random.default_rng(0).integers(0, 255, (50, 24, 32, 3)).astype(np.uint8)
   path = video.write_video(tmp_path / "new" / "rollout.mp4", frames, fps=50)
   assert path == tmp_path / "new" / "rollout.gif"
   count, duration, size = gif_frames(path)
   assert size == (32, 24)
-  assert count * duration == pytest.approx(1000, rel=0.1)  # plays as long as it lasted
+  assert count * duration == pytest.approx(1000, rel=0.1)  # plays in real time
   assert count < len(frames)
 
 
-def test_mp4_where_there_is_ffmpeg(tmp_path, monkeypatch):
+def test_an_mp4_is_written_with_ffmpeg(tmp_path, monkeypatch):
   written = []
   monkeypatch.setattr(video.shutil, "which", lambda name: "/somewhere/ffmpeg")
   monkeypatch.setattr(
@@ -162,9 +128,7 @@ def test_mp4_where_there_is_ffmpeg(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["-i.mp4", "gs:x/a.mp4", "concat:a.mp4"])
-def test_ffmpeg_is_given_no_name_that_it_could_take_for_something_else(
-  name, tmp_path, monkeypatch
-):
+def test_ffmpeg_gets_absolute_paths(name, tmp_path, monkeypatch):
   written = []
   monkeypatch.chdir(tmp_path)
   monkeypatch.setattr(video.shutil, "which", lambda name: "/somewhere/ffmpeg")
@@ -173,7 +137,7 @@ def test_ffmpeg_is_given_no_name_that_it_could_take_for_something_else(
   assert written == [str(tmp_path / name)]
 
 
-def test_write_video_refuses_nothing_to_write(tmp_path):
+def test_write_video_refuses_no_frames(tmp_path):
   with pytest.raises(ValueError, match="frames=0 must be positive"):
     video.write_video(tmp_path / "a.gif", np.zeros((0, 8, 8, 3), np.uint8), fps=20)
 

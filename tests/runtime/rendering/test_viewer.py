@@ -1,4 +1,4 @@
-"""The interactive window, on a screen that only exists in memory."""
+"""The interactive window, on a virtual screen."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ print("shown")
 
 @contextlib.contextmanager
 def screen():
-  """Starts Xvfb on a display that it chooses itself."""
+  """Starts Xvfb on a free display and yields its name."""
   if shutil.which("Xvfb") is None:
     pytest.skip("no Xvfb on this machine")
   read, write = os.pipe()
@@ -71,9 +71,9 @@ def test_a_window_shows_poses_and_lines():
 
 @pytest.mark.parametrize(
   ("display", "message"),
-  [(None, "no screen: leave --view away"), (":987", "no window can be opened")],
+  [(None, "no screen: omit --view"), (":987", "no window can be opened")],
 )
-def test_no_screen_is_an_error_and_not_a_wait(display, message, monkeypatch):
+def test_no_screen_is_an_error_and_does_not_hang(display, message, monkeypatch):
   monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
   monkeypatch.delenv("DISPLAY", raising=False)
   monkeypatch.setattr("sys.platform", "linux")

@@ -1,4 +1,4 @@
-"""Signals that ask a run to stop, and children that end with their parent."""
+"""Signals that stop a run, and children that end with their parent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
-def test_the_first_signal_is_noted_and_the_handlers_come_back(number):
+def test_the_first_signal_is_stored_and_the_handlers_are_restored(number):
   before = signal.getsignal(number)
   with Interrupt() as interrupt:
     assert not interrupt
@@ -27,7 +27,7 @@ def test_the_first_signal_is_noted_and_the_handlers_come_back(number):
   assert signal.getsignal(number) == before
 
 
-def test_hanging_up_stays_ignored_under_nohup():
+def test_sighup_stays_ignored_under_nohup():
   before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
   try:
     with Interrupt() as interrupt:
@@ -40,29 +40,29 @@ def test_hanging_up_stays_ignored_under_nohup():
 HANG_UP = """
 import fcntl, signal, sys, termios
 from pathlib import Path
-fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # it is this process' terminal
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)  # becomes the controlling terminal
 signal.signal(signal.SIGHUP, signal.SIG_DFL)  # the tests may run under nohup
 from mbrl_jax.runtime.training.interrupt import Interrupt
 with Interrupt() as interrupt:
   print("ready", flush=True)
   while not interrupt:
     pass
-  print("a terminal that is gone", flush=True)
-  print("and its errors", file=sys.stderr, flush=True)
+  print("output to a closed terminal", flush=True)
+  print("errors to a closed terminal", file=sys.stderr, flush=True)
   Path(sys.argv[1]).write_text(interrupt.signal.name)
 """
 
 
-def test_who_loses_the_terminal_goes_on_to_save(tmp_path):
-  terminal, theirs = os.openpty()
-  command = [sys.executable, "-c", HANG_UP, tmp_path / "said"]
-  streams = dict.fromkeys(("stdin", "stdout", "stderr"), theirs)
+def test_a_run_that_loses_its_terminal_still_saves(tmp_path):
+  terminal, child_end = os.openpty()
+  command = [sys.executable, "-c", HANG_UP, tmp_path / "signal"]
+  streams = dict.fromkeys(("stdin", "stdout", "stderr"), child_end)
   child = subprocess.Popen(command, **streams, start_new_session=True, cwd=ROOT)
-  os.close(theirs)
+  os.close(child_end)
   assert b"ready" in os.read(terminal, 100)
   os.close(terminal)
   assert child.wait() == 0
-  assert (tmp_path / "said").read_text() == "SIGHUP"
+  assert (tmp_path / "signal").read_text() == "SIGHUP"
 
 
 PARENT = """
@@ -86,7 +86,7 @@ time.sleep(600)
 """
 
 
-def test_the_runs_of_a_sweep_end_when_it_is_killed(tmp_path):
+def test_the_runs_of_a_sweep_end_when_the_sweep_is_killed(tmp_path):
   log = tmp_path / "log"
   command = [sys.executable, "-c", PARENT, log, CHILD]
   parent = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT)

@@ -1,4 +1,4 @@
-"""The host loop: exact resume, clean stops, the watchdog, and what it writes."""
+"""The training loop: exact resume, stops by signal and by divergence, and the files."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from mbrl_jax.runtime.training import loop
 
 WRITTEN = ("metrics.csv", "metrics.jsonl")
 PROGRAM = Path(runtime_probe.__file__)
-ROOT = PROGRAM.parents[3]
+ROOT = PROGRAM.parents[2]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 
 
@@ -34,8 +34,8 @@ def program(*arguments) -> str:
   return done.stdout
 
 
-def newest(path: Path) -> dict:
-  """The newest checkpoint's manifest: with its checksums, the state bit for bit."""
+def newest_manifest(path: Path) -> dict:
+  """Returns the newest checkpoint's manifest, whose checksums stand for the state's bits."""
   checkpoint = max((path / "checkpoints").iterdir())
   manifest = json.loads((checkpoint / "manifest.json").read_text())
   with np.load(checkpoint / "host.npz") as host:
@@ -43,7 +43,7 @@ def newest(path: Path) -> dict:
 
 
 def assert_same_runs(a: Path, b: Path) -> None:
-  assert newest(a) == newest(b)
+  assert newest_manifest(a) == newest_manifest(b)
   logs = sorted(p.name for p in a.glob("logs*"))
   assert logs and logs == sorted(p.name for p in b.glob("logs*"))
   for name in [*WRITTEN, *(n for n in logs if n.endswith("mat"))]:
@@ -57,14 +57,14 @@ def assert_same_runs(a: Path, b: Path) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory) -> Path:
-  """A run of 48 steps that nothing disturbed."""
+  """A run of 48 steps without interruption."""
   path = tmp_path_factory.mktemp("runs") / "whole"
   runtime_probe.run(path, 48)
   return path
 
 
-def test_twice_n_equals_n_restore_n(tmp_path, whole):
-  """The break at 26 of 48 steps lies inside an episode."""
+def test_2n_steps_equal_n_steps_restored_for_n_more(tmp_path, whole):
+  """The interruption at 26 of 48 steps is inside an episode."""
   runtime_probe.run(tmp_path / "parts", 26)
   program(tmp_path / "parts", 48, "resume")
   assert_same_runs(whole, tmp_path / "parts")
@@ -73,7 +73,7 @@ def test_twice_n_equals_n_restore_n(tmp_path, whole):
 
 @pytest.mark.parametrize("seeds", [None, [3, 4]])
 def test_eight_environments_resume_exactly(tmp_path, seeds):
-  """All eight have an episode open at the break."""
+  """All eight have an open episode at the interruption."""
   several = {"envs": 8, "steps": 16, "seeds": seeds, "when": {"eval_steps": 32}}
   runtime_probe.run(tmp_path / "whole", 192, **several)
   runtime_probe.run(tmp_path / "parts", 80, **several)
@@ -104,8 +104,8 @@ def test_seeds_resume_exactly_with_their_evaluations(tmp_path):
   assert len({row["return"] for row in rows}) == len(rows)
 
 
-def test_evaluations_counted_in_steps_have_their_own_table_and_resume(tmp_path):
-  """Chunks have 2 steps and episodes at most 6: the table waits for none of them."""
+def test_evaluations_by_steps_have_their_own_table_and_resume(tmp_path):
+  """Chunks have 2 steps and episodes at most 6: evaluations do not wait for their end."""
   when = {"eval_steps": 10, "checkpoint_steps": 8}
   runtime_probe.run(tmp_path / "whole", 28, when=when)
   rows = evaluations(tmp_path / "whole")
@@ -119,7 +119,7 @@ def test_evaluations_counted_in_steps_have_their_own_table_and_resume(tmp_path):
   assert [c.name for c in sorted((tmp_path / "whole/checkpoints").iterdir())][-1] == "00000028"
 
 
-def test_seeds_are_all_evaluated_whoever_ended_an_episode(tmp_path):
+def test_all_seeds_are_evaluated_whichever_ended_an_episode(tmp_path):
   runtime_probe.run(tmp_path / "a", 8, seeds=[3, 4], when={"eval_steps": 2})
   rows = evaluations(tmp_path / "a")
   assert [(row["step"], row["seed"]) for row in rows] == [
@@ -127,7 +127,7 @@ def test_seeds_are_all_evaluated_whoever_ended_an_episode(tmp_path):
   ]
 
 
-def test_resuming_an_older_checkpoint_drops_what_came_later(tmp_path, whole):
+def test_resuming_an_older_checkpoint_drops_later_files(tmp_path, whole):
   again = shutil.copytree(whole, tmp_path / "again")
   steps = Checkpoints(again / "checkpoints").steps()
   assert len(steps) >= 2
@@ -136,7 +136,7 @@ def test_resuming_an_older_checkpoint_drops_what_came_later(tmp_path, whole):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_signal_saves_and_resumes_exactly(tmp_path, whole, number):
+def test_a_signal_saves_and_the_run_resumes_exactly(tmp_path, whole, number):
   folder = tmp_path / "stopped"
   command = [sys.executable, PROGRAM, folder, "48", "slow"]
   child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT)
@@ -149,7 +149,7 @@ def test_signal_saves_and_resumes_exactly(tmp_path, whole, number):
   assert max(Checkpoints(folder / "checkpoints").steps()) == step
   if number == signal.SIGTERM:
     runtime_probe.run(folder, 48, resume=True)
-    assert newest(folder)["leaves"] == newest(whole)["leaves"]
+    assert newest_manifest(folder)["leaves"] == newest_manifest(whole)["leaves"]
     rows = (folder / "metrics.csv", whole / "metrics.csv")
     returns = [[row["return"] for row in read_table(path)] for path in rows]
     assert returns[0] == returns[1]
@@ -183,7 +183,7 @@ def test_logs_have_the_original_keys_and_shapes(whole):
     np.testing.assert_allclose(mat["rewards"][i, :length].sum(), row["return"], rtol=1e-4)
 
 
-def test_rows_say_what_happened(tmp_path):
+def test_rows_hold_the_metrics_of_each_episode(tmp_path):
   runtime_probe.run(tmp_path / "run", 30, when={"eval_every": 2})
   rows = read_table(tmp_path / "run" / "metrics.csv")
   assert rows[0]["random"] == 1 and "best" not in rows[0] and rows[0]["trial"] == 0
@@ -200,7 +200,7 @@ def test_rows_say_what_happened(tmp_path):
   assert len(timing) == len(rows) and all(row["seconds"] > 0 for row in timing)
 
 
-def test_predictions_are_written_beside_what_happened(tmp_path):
+def test_predictions_are_written_with_the_observations(tmp_path):
   runtime_probe.run(tmp_path / "run", 18, predict=True)
   paths = sorted((tmp_path / "run" / "predictions").iterdir())
   assert paths and paths[0].name == "trial001.npz"
@@ -210,7 +210,7 @@ def test_predictions_are_written_beside_what_happened(tmp_path):
     assert file["observations"].shape == (steps + 1, 2)
 
 
-def test_folders_are_refused_with_reasons(tmp_path):
+def test_unusable_folders_are_refused_with_reasons(tmp_path):
   runtime_probe.run(tmp_path / "run", 6)
   before = {p: p.read_bytes() for p in (tmp_path / "run").rglob("*") if p.is_file()}
   with pytest.raises(run_folder.RunFolderError, match=r"holds a run[\s\S]*--resume"):
@@ -243,7 +243,7 @@ def test_a_run_killed_before_its_first_checkpoint_starts_over(tmp_path):
     assert (tmp_path / "killed" / name).read_bytes() == whole
 
 
-def test_versions_tell_nothing_of_the_host():
+def test_versions_do_not_identify_the_host():
   import getpass
   import socket
 

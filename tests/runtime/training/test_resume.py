@@ -1,4 +1,4 @@
-"""Runs that are continued: from what their checkpoint counts on, or not at all."""
+"""Resuming a run: from the files that its checkpoint relies on, or not at all."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from mbrl_jax.runtime.storage import files
 from mbrl_jax.runtime.storage.checkpoint import CheckpointError, Checkpoints
 from mbrl_jax.runtime.storage.files import RunFolderError
 from mbrl_jax.runtime.storage.run_folder import RunFolder
-from mbrl_jax.runtime.training import run
+from mbrl_jax.runtime.training.run import Run
+from mbrl_jax.runtime.training.schedule import Schedule
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +29,10 @@ def whole(tmp_path_factory):
   return path, init_state(algorithm, env, jax.random.key(0))
 
 
-def resume(folder, state, step=True, said=None):
-  schedule = run.Schedule(total_steps=24, eval_steps=8)
-  console = rich.console.Console(file=said or io.StringIO(), width=999)
-  opened = run.Run(state, RunFolder(folder), schedule, None, step, None, console)
+def resume(folder, state, step=True, output=None):
+  schedule = Schedule(total_steps=24, eval_steps=8)
+  console = rich.console.Console(file=output or io.StringIO(), width=999)
+  opened = Run(state, RunFolder(folder), schedule, None, step, None, console)
   opened.close()
   return opened
 
@@ -58,7 +59,7 @@ def change_array(name, change):
   return damage
 
 
-def cut(path):
+def truncate(path):
   path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
@@ -70,7 +71,7 @@ def empty(path):
   path.write_bytes(b"")
 
 
-def garble(path):
+def flip(path):
   data = bytearray(path.read_bytes())
   data[len(data) // 2] ^= 0x55
   path.write_bytes(data)
@@ -85,9 +86,11 @@ TABLES = ("metrics.csv", "metrics.jsonl", "evaluations.csv")
 OTHERS = ("timing.csv", "logs.npz")
 DAMAGE = [
   *(
-    (name, how) for name in (*TABLES, "timing.csv", "logs.npz") for how in (remove, empty, cut)
+    (name, how)
+    for name in (*TABLES, "timing.csv", "logs.npz")
+    for how in (remove, empty, truncate)
   ),
-  *((name, how) for name in (*TABLES, "logs.npz") for how in (garble, drop_line(2), add_row)),
+  *((name, how) for name in (*TABLES, "logs.npz") for how in (flip, drop_line(2), add_row)),
   ("metrics.csv", replace(b"return", b"retain")),
   ("metrics.csv", replace(b".", b".1")),
   ("metrics.csv", replace(b",", b",,")),
@@ -110,7 +113,7 @@ def contents(folder):
   return {p: p.read_bytes() for p in found if "tensorboard" not in p.parts}
 
 
-def test_damage_is_named_and_nothing_else_is_touched(tmp_path, whole):
+def test_damaged_files_are_named_and_nothing_is_changed(tmp_path, whole):
   path, state = whole
   steps = Checkpoints(path / "checkpoints").steps()
   assert resume(shutil.copytree(path, tmp_path / "good"), state).step == 24
@@ -126,7 +129,7 @@ def test_damage_is_named_and_nothing_else_is_touched(tmp_path, whole):
 
 
 @pytest.mark.parametrize("name", [*TABLES, "timing.csv"])
-def test_what_a_power_cut_leaves_behind_the_checkpoint_is_dropped(tmp_path, whole, name):
+def test_partial_rows_after_the_checkpoint_are_dropped(tmp_path, whole, name):
   path, state = whole
   folder = shutil.copytree(path, tmp_path / "run")
   with open(folder / name, "ab") as file:
@@ -135,7 +138,7 @@ def test_what_a_power_cut_leaves_behind_the_checkpoint_is_dropped(tmp_path, whol
   assert (folder / name).read_bytes() == (path / name).read_bytes()
 
 
-def test_an_earlier_checkpoint_counts_on_earlier_rows(tmp_path, whole):
+def test_an_earlier_checkpoint_relies_only_on_earlier_rows(tmp_path, whole):
   path, state = whole
   folder = shutil.copytree(path, tmp_path / "run")
   first = Checkpoints(folder / "checkpoints").steps()[0]
@@ -160,42 +163,42 @@ def test_a_checkpoint_of_another_step_or_host_is_refused(tmp_path, whole):
     resume(tmp_path / "mixed", state)
 
 
-def test_what_a_checkpoint_counts_on_is_on_the_disk_before_it(tmp_path, monkeypatch):
+def test_rows_are_synced_to_disk_before_their_checkpoint(tmp_path, monkeypatch):
   synced, at_rename = set(), []
   sync, commit = files.sync, Checkpoints._commit
   monkeypatch.setattr(files, "sync", lambda path: (synced.add(str(path)), sync(path)))
 
-  def note(self, *arguments):
+  def record(self, *arguments):
     at_rename.append({name for name in TABLES if str(tmp_path / "run" / name) in synced})
     assert str(tmp_path / "run") in synced
     synced.clear()
     commit(self, *arguments)
 
-  monkeypatch.setattr(Checkpoints, "_commit", note)
+  monkeypatch.setattr(Checkpoints, "_commit", record)
   runtime_probe.run(tmp_path / "run", 12, when={"eval_steps": 6, "checkpoint_steps": 6})
   assert at_rename == [set(TABLES)] * 2
 
 
-def test_a_file_that_is_damaged_after_a_step_of_zero_starts_over(tmp_path, whole):
-  """A run that was killed before its first checkpoint: nothing of it counts."""
+def test_without_a_checkpoint_damaged_files_are_dropped(tmp_path, whole):
+  """A run that was killed before its first checkpoint starts over."""
   path, state = whole
   folder = shutil.copytree(path, tmp_path / "run")
   shutil.rmtree(folder / "checkpoints")
-  for name in (*TABLES, "timing.csv", "logs.npz"):
+  for name in (*TABLES, *OTHERS):
     (folder / name).write_bytes(b"\0\xff,\n")
   assert resume(folder, state).step == 0
   assert not any((folder / name).exists() for name in TABLES)
 
 
-def test_a_run_without_a_checkpoint_says_that_it_starts_over(whole, tmp_path):
+def test_a_run_without_a_checkpoint_reports_that_it_starts_over(whole, tmp_path):
   path, state = whole
-  folder, said = tmp_path / "run", io.StringIO()
+  folder, output = tmp_path / "run", io.StringIO()
   shutil.copytree(path, folder)
-  resume(folder, state, said=said)
-  assert said.getvalue() == ""
+  resume(folder, state, output=output)
+  assert output.getvalue() == ""
   shutil.rmtree(folder / "checkpoints")
-  opened = resume(folder, state, said=said)
+  opened = resume(folder, state, output=output)
   assert (
-    f"{folder} has no checkpoint: the run starts over and drops its rows" in said.getvalue()
+    f"{folder} has no checkpoint: the run starts over and drops its rows" in output.getvalue()
   )
   assert opened.step == 0 and not RunFolder(folder).metrics.exists()

@@ -1,4 +1,4 @@
-"""When a run is over, what is booked of seeds that end apart, and what may not be finite."""
+"""The end of a run, of seeds that end at different steps, and of runs counted in episodes."""
 
 import numpy as np
 import pytest
@@ -6,20 +6,19 @@ import runtime_probe
 from test_loop import assert_same_runs
 
 from mbrl_jax.runtime.storage.csv_log import evaluations, read_table
-from mbrl_jax.runtime.training import nonfinite
 
 EPISODES = 5
 
 
-def trials(path, *, until=EPISODES, steps=1, **options):
+def run_episodes(path, *, until=EPISODES, steps=1, **options):
   when = {"total_episodes": until, **options.pop("when", {})}
   options["env"] = runtime_probe.ProbeEnv(limit=0.5)
   return runtime_probe.run(path, 99, steps=steps, when=when, episodes=EPISODES, **options)
 
 
-def test_a_run_ends_with_its_last_episode_and_waits_for_what_follows_each(tmp_path):
-  """Calls have four steps and episodes at most six: they end inside of calls."""
-  done = trials(tmp_path / "run", steps=4)
+def test_a_run_ends_with_its_last_episode_and_the_update_after_it(tmp_path):
+  """Calls have four steps and episodes at most six: episodes end inside calls."""
+  done = run_episodes(tmp_path / "run", steps=4)
   rows = read_table(tmp_path / "run" / "metrics.csv")
   lengths = [row["length"] for row in rows]
   assert done.finished and len(rows) == EPISODES and min(lengths) < runtime_probe.LENGTH
@@ -29,16 +28,16 @@ def test_a_run_ends_with_its_last_episode_and_waits_for_what_follows_each(tmp_pa
   np.testing.assert_allclose(losses, np.cumsum([row["return"] for row in rows]), rtol=1e-4)
   with np.load(tmp_path / "run" / "logs.npz") as logs:
     assert len(logs["steps"]) == EPISODES
-  again = trials(tmp_path / "run", steps=4, resume=True)
+  again = run_episodes(tmp_path / "run", steps=4, resume=True)
   assert again.finished and again.step == done.step and again.compile_seconds == 0
-  trials(tmp_path / "parts", steps=4, until=2)
-  trials(tmp_path / "parts", steps=4, resume=True)
+  run_episodes(tmp_path / "parts", steps=4, until=2)
+  run_episodes(tmp_path / "parts", steps=4, resume=True)
   assert_same_runs(tmp_path / "run", tmp_path / "parts")
 
 
-def test_seeds_that_are_over_stand_still_until_the_others_are(tmp_path):
+def test_finished_seeds_take_no_steps_until_the_others_finish(tmp_path):
   seeds = [3, 4, 5]
-  done = trials(tmp_path / "run", seeds=seeds, when={"eval_every": 2})
+  done = run_episodes(tmp_path / "run", seeds=seeds, when={"eval_every": 2})
   rows = read_table(tmp_path / "run" / "metrics.csv")
   steps = []
   for seed in seeds:
@@ -53,17 +52,17 @@ def test_seeds_that_are_over_stand_still_until_the_others_are(tmp_path):
   np.testing.assert_array_equal(done.state.steps, steps)
   np.testing.assert_array_equal(done.state.learn.count, steps)
   assert done.step == max(steps)
-  trials(tmp_path / "parts", seeds=seeds, when={"eval_every": 2}, until=3)
-  trials(tmp_path / "parts", seeds=seeds, when={"eval_every": 2}, resume=True)
+  run_episodes(tmp_path / "parts", seeds=seeds, when={"eval_every": 2}, until=3)
+  run_episodes(tmp_path / "parts", seeds=seeds, when={"eval_every": 2}, resume=True)
   assert_same_runs(tmp_path / "run", tmp_path / "parts")
 
 
-def test_seeds_that_would_fall_behind_each_other_are_refused(tmp_path):
-  with pytest.raises(ValueError, match=r"fallen behind each other.*steps=1"):
-    trials(tmp_path / "run", seeds=[3, 4, 5], steps=4)
+def test_seeds_that_reach_different_steps_are_refused(tmp_path):
+  with pytest.raises(ValueError, match=r"at different steps.*steps=1"):
+    run_episodes(tmp_path / "run", seeds=[3, 4, 5], steps=4)
 
 
-def test_a_total_that_is_no_multiple_of_a_call_is_taken_exactly(tmp_path):
+def test_total_steps_that_are_no_multiple_of_a_call_are_taken_exactly(tmp_path):
   done = runtime_probe.run(tmp_path / "run", 13, steps=4, rest=1, when={"eval_steps": 13})
   assert done.finished and done.step == done.state.learn.count == 13
   assert [row["step"] for row in evaluations(tmp_path / "run")] == [13]
@@ -73,29 +72,13 @@ def test_a_total_that_is_no_multiple_of_a_call_is_taken_exactly(tmp_path):
   assert_same_runs(tmp_path / "run", tmp_path / "parts")
 
 
-def test_a_run_outlives_what_is_observed_behind_a_termination(tmp_path):
+def test_a_nonfinite_observation_after_a_termination_is_harmless(tmp_path):
   done = runtime_probe.run(tmp_path / "run", 30, env=runtime_probe.BrokenEnd(limit=0.5))
   rows = read_table(tmp_path / "run" / "metrics.csv")
   with np.load(tmp_path / "run" / "logs.npz") as logs:
     early = logs["terminated"]
     ends = logs["observations"][np.arange(len(early)), logs["lengths"]]
   np.testing.assert_array_equal([row["planner/nonfinite_transitions"] for row in rows], early)
-  np.testing.assert_array_equal(np.isnan(ends).all(1), early)  # the logs say what was
+  np.testing.assert_array_equal(np.isnan(ends).all(1), early)  # the logs keep the NaN
   assert done.step == 30 and 0 < early.sum() < len(early)
   assert all(np.isfinite(row["return"]) for row in rows)
-
-
-@pytest.mark.parametrize(
-  ("name", "terminated", "found"),
-  [
-    ("next_obs", True, None),
-    ("next_obs", False, "transition next_obs"),
-    ("reward", True, "transition reward"),
-    ("obs", True, "transition obs"),
-  ],
-)
-def test_what_must_be_finite_of_a_transition(name, terminated, found):
-  rows = {"obs": np.zeros((3, 2)), "next_obs": np.zeros((3, 2)), "reward": np.zeros(3)}
-  rows[name][1] = np.nan
-  rows["terminated"] = np.array([False, terminated, False])
-  assert nonfinite.first_nonfinite(rows, {}) == found

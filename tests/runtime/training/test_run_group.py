@@ -1,4 +1,4 @@
-"""Runs that share a step: each is what it would be alone, one that diverges ends alone."""
+"""Runs trained with one step: equal to separate runs, and independent of one that diverges."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ ENV, ALGORITHM = runtime_probe.ProbeEnv(), runtime_probe.probe_algorithm()
 ROLLOUT = make_evaluation(ALGORITHM, ENV, episodes=2)
 KEYS = [7, 8, 9]
 SCHEDULE = loop.Schedule(total_steps=24, eval_steps=8)
-made = jax.jit(lambda key: init_state(ALGORITHM, ENV, key))
+init = jax.jit(lambda key: init_state(ALGORITHM, ENV, key))
 
 
 def state_of(seeds, offset):
   if seeds is None:
-    return made(jax.random.key(offset))
-  return jax.vmap(made)(jax.vmap(jax.random.key)(jnp.array(seeds) + 10 * offset))
+    return init(jax.random.key(offset))
+  return jax.vmap(init)(jax.vmap(jax.random.key)(jnp.array(seeds) + 10 * offset))
 
 
 def evaluator(width):
-  """Evaluates a run alone, or with ``width`` several lanes at once."""
+  """Makes the evaluation of one run, or of ``width`` seeds at once."""
 
   def evaluate(state, step):
     key = jax.random.key(step)
@@ -43,7 +43,7 @@ def evaluator(width):
   return evaluate
 
 
-def together(path, states, seeds=None, resume=False, schedule=SCHEDULE):
+def train_group(path, states, seeds=None, resume=False, schedule=SCHEDULE):
   width = len(states) * len(seeds or [0])
   logs = [io.StringIO() for _ in states]
   folders = [
@@ -63,11 +63,11 @@ def together(path, states, seeds=None, resume=False, schedule=SCHEDULE):
   return outcomes, folders, [log.getvalue() for log in logs]
 
 
-@pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
+@pytest.mark.slow  # exact only in programs that XLA optimises, not in QUICK ones
 @pytest.mark.parametrize("seeds", [None, [0, 1]])
-def test_each_is_what_it_would_be_alone(tmp_path, seeds):
+def test_each_run_equals_a_separate_run(tmp_path, seeds):
   states = [state_of(seeds, offset) for offset in KEYS]
-  outcomes, folders, logs = together(tmp_path, states, seeds)
+  outcomes, folders, logs = train_group(tmp_path, states, seeds)
   for i, (state, outcome, folder) in enumerate(zip(states, outcomes, folders, strict=True)):
     width = seeds and len(seeds)
     alone = run_folder.create(tmp_path / f"alone{i}", {})
@@ -93,10 +93,10 @@ def test_each_is_what_it_would_be_alone(tmp_path, seeds):
   assert returns[0] != returns[1], "all runs are the same"
 
 
-def test_a_run_is_resumed_alone_from_what_was_saved_of_it(tmp_path):
+def test_a_run_of_a_group_can_be_resumed_alone(tmp_path):
   states = [state_of(None, offset) for offset in KEYS]
-  whole, _, _ = together(tmp_path / "whole", states)
-  together(tmp_path / "half", states, schedule=SCHEDULE._replace(total_steps=12))
+  whole, _, _ = train_group(tmp_path / "whole", states)
+  train_group(tmp_path / "half", states, schedule=SCHEDULE._replace(total_steps=12))
   outcome = loop.train(
     make_step(ALGORITHM, ENV, steps=2),
     states[1],
@@ -107,38 +107,38 @@ def test_a_run_is_resumed_alone_from_what_was_saved_of_it(tmp_path):
   np.testing.assert_allclose(outcome.state.learn.w, whole[1].state.learn.w, rtol=1e-5)
 
 
-def test_they_resume_together_exactly(tmp_path):
+def test_a_group_resumes_exactly(tmp_path):
   states = [state_of([0, 1], offset) for offset in KEYS]
-  together(tmp_path / "whole", states, [0, 1])
-  together(tmp_path / "two", states, [0, 1], schedule=SCHEDULE._replace(total_steps=12))
-  together(tmp_path / "two", states, [0, 1], resume=True)
+  train_group(tmp_path / "whole", states, [0, 1])
+  train_group(tmp_path / "two", states, [0, 1], schedule=SCHEDULE._replace(total_steps=12))
+  train_group(tmp_path / "two", states, [0, 1], resume=True)
   for i in range(len(KEYS)):
     for name in ("metrics.csv", "evaluations.csv"):
       whole, two = (tmp_path / kind / str(i) / name for kind in ("whole", "two"))
       assert whole.read_bytes() == two.read_bytes()
 
 
-def test_one_that_diverges_ends_alone(tmp_path):
+def test_a_run_that_diverges_ends_alone(tmp_path):
   states = [state_of(None, offset) for offset in KEYS]
   bad = states[1].learn._replace(total=jnp.float32(jnp.inf))
   states[1] = states[1]._replace(learn=bad)
-  outcomes, folders, logs = together(tmp_path, states)
+  outcomes, folders, logs = train_group(tmp_path, states)
   assert [outcome.step for outcome in outcomes] == [24, 4, 24]
   assert "Training stopped: update loss is not finite after step 4" in logs[1]
   assert "Training stopped" not in logs[0] + logs[2]
   assert Checkpoints(folders[1].checkpoints).steps() == [4]
   with pytest.raises(loop.Diverged, match="update loss"):
-    together(tmp_path / "all", [states[1], states[1]])
+    train_group(tmp_path / "all", [states[1], states[1]])
 
 
-def test_one_that_is_over_waits_for_the_others(tmp_path, monkeypatch):
-  """Episodes end early: each run takes its own number of steps to the fourth."""
+def test_a_finished_run_waits_for_the_others(tmp_path, monkeypatch):
+  """Episodes end early: each run needs a different number of steps for four."""
   algorithm = runtime_probe.probe_algorithm(episodes=4)
   monkeypatch.setattr("test_run_group.ALGORITHM", algorithm)
   monkeypatch.setattr("test_run_group.ENV", runtime_probe.ProbeEnv(limit=0.5))
   states = [state_of(None, offset) for offset in KEYS]
   schedule = loop.Schedule(total_steps=99, total_episodes=4, eval_every=2)
-  outcomes, folders, _ = together(tmp_path, states, schedule=schedule)
+  outcomes, folders, _ = train_group(tmp_path, states, schedule=schedule)
   for outcome, folder in zip(outcomes, folders, strict=True):
     rows = read_table(folder.metrics)
     assert [row["episode"] for row in rows] == [1, 2, 3, 4]
@@ -148,9 +148,9 @@ def test_one_that_is_over_waits_for_the_others(tmp_path, monkeypatch):
   assert len({outcome.step for outcome in outcomes}) > 1, "all runs end together"
 
 
-def test_those_that_are_not_equally_far_are_refused(tmp_path):
+def test_runs_at_different_steps_are_refused(tmp_path):
   states = [state_of(None, offset) for offset in KEYS]
-  together(tmp_path, states, schedule=SCHEDULE._replace(total_steps=12))
+  train_group(tmp_path, states, schedule=SCHEDULE._replace(total_steps=12))
   loop.train(
     make_step(ALGORITHM, ENV, steps=2),
     states[0],
@@ -158,5 +158,5 @@ def test_those_that_are_not_equally_far_are_refused(tmp_path):
     SCHEDULE._replace(total_steps=18),
     resume=True,
   )
-  with pytest.raises(ValueError, match=r"equally far, got steps \[12, 18\]"):
-    together(tmp_path, states, resume=True)
+  with pytest.raises(ValueError, match=r"at the same step, got steps \[12, 18\]"):
+    train_group(tmp_path, states, resume=True)

@@ -1,8 +1,8 @@
-"""What the host knows of a run between chunks, and how a checkpoint carries it."""
+"""Counts the episodes of one seed, and saves the counts with a checkpoint."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
@@ -10,32 +10,46 @@ from mbrl_jax.runtime.storage.csv_log import Row
 from mbrl_jax.runtime.storage.episodes import Arrays, Cutter, Episode
 
 ERRORS = ("model_error", "mse", "loss")
-"""Names of update metrics that progress may show as the model's error, best first."""
+"""Update metrics that progress may show as the model error, in order of preference."""
 COUNTS = ("info/nonfinite", "info/masked_actions", "info/nonfinite_transitions")
-"""Infos that an episode adds up."""
+"""Infos that are summed over an episode; all others are averaged."""
 
 
-class Record:
-  """The running account of one seed: open episodes, counts, best return."""
+class EndedEpisode(NamedTuple):
+  """An episode that ended in a chunk.
+
+  Attributes:
+    seed: index of its seed.
+    episode: its steps.
+    row: its metrics.
+  """
+
+  seed: int
+  episode: Episode
+  row: Row
+
+
+class SeedCounters:
+  """Open episodes, episode counts, best return and latest update metrics of one seed."""
 
   def __init__(self, saved: Arrays | None = None, envs: int = 1):
-    """Starts anew, or from what ``arrays`` returned.
+    """Starts at zero, or from what ``arrays`` returned.
 
     Args:
-      saved: arrays of an earlier record.
+      saved: arrays of earlier counters.
       envs: environments that the learner acts in.
     """
     saved = saved or {}
-    self._cutters = [Cutter(below(f"open/{i}/", saved), i, envs) for i in range(envs)]
+    self._cutters = [Cutter(strip_prefix(f"open/{i}/", saved), i, envs) for i in range(envs)]
     self.episodes = int(saved.get("episodes", 0))
     self.trials = int(saved.get("trials", 0))
     self.best = float(saved.get("best", -np.inf))
-    self.update = {k: float(v) for k, v in below("update/", saved).items()}
+    self.update = {k: float(v) for k, v in strip_prefix("update/", saved).items()}
 
   def feed(
     self, step: int, arrays: Arrays, done: np.ndarray, returns: np.ndarray
   ) -> list[tuple[Episode, Row]]:
-    """Takes a chunk and returns its episodes with their rows, in the order of their ends.
+    """Adds a chunk and returns the episodes that ended in it with their rows, oldest first.
 
     Args:
       step: environment steps taken before the chunk.
@@ -47,11 +61,11 @@ class Record:
     return [(e, self._row(e)) for e in sorted(found, key=lambda e: e.step)]
 
   def learned(self, update: Row) -> None:
-    """Remembers the metrics of the latest learning."""
+    """Stores the metrics of the latest update."""
     self.update = update
 
   def error(self) -> float | None:
-    """Returns the model's error of the latest learning, ``None`` without one."""
+    """Returns the model error of the latest update, ``None`` without one."""
     return next((self.update[name] for name in ERRORS if name in self.update), None)
 
   def arrays(self) -> Arrays:
@@ -66,6 +80,7 @@ class Record:
     return {k: np.asarray(v) for k, v in {**counts, **open_steps, **update}.items()}
 
   def _row(self, episode: Episode) -> Row:
+    """Counts an episode and returns its metrics."""
     self.episodes += 1
     row = {"episode": self.episodes, "random": float(episode.random)}
     if not episode.random:
@@ -74,26 +89,19 @@ class Record:
     row |= {"trial": self.trials, "return": episode.total, "length": episode.length}
     if self.trials:
       row["best"] = self.best
-    return row | _means(episode)
+    return row | _info_metrics(episode)
 
 
-def scalars(update: Arrays) -> Row:
-  """Averages the metrics of one update to scalars; ``{}`` if it did not take place."""
-  if not float(np.min(update.get("ran", 1.0))):
-    return {}
-  return {k: float(np.mean(v, dtype=np.float64)) for k, v in update.items() if k != "ran"}
-
-
-def _means(episode: Episode) -> Row:
-  """Averages an episode's scalar infos over its steps; counts are added up."""
-  means = {}
+def _info_metrics(episode: Episode) -> Row:
+  """Averages an episode's scalar infos over its steps; counts are summed."""
+  metrics = {}
   for name, values in episode.arrays.items():
     if name.startswith("info/") and values.ndim == 1 and name != "info/random":
       reduce = np.sum if name in COUNTS else np.mean
-      means[name.replace("info/", "planner/")] = float(reduce(values, dtype=np.float64))
-  return means
+      metrics[name.replace("info/", "planner/")] = float(reduce(values, dtype=np.float64))
+  return metrics
 
 
-def below(prefix: str, arrays: dict[str, Any]) -> dict[str, Any]:
-  """Returns the arrays whose names begin with ``prefix``, without it."""
+def strip_prefix(prefix: str, arrays: Arrays) -> Arrays:
+  """Returns the arrays whose names begin with ``prefix``, with the prefix removed."""
   return {k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)}
