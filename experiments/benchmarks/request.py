@@ -17,6 +17,7 @@ PEERS = {
   "pytorch_mppi": ("experiments.peers.pytorch_mppi", ("mppi",)),
   "hydrax": ("experiments.peers.hydrax", ("mjx",)),
   "sb3": ("experiments.peers.sb3", ("sac", "train")),
+  "sbx": ("experiments.peers.sbx", ("sac", "train")),
 }
 """Modules of the peers' workers, and what they take part in."""
 PATIENCE = 120.0
