@@ -1,10 +1,10 @@
 """Measures speed and memory, beside other libraries where they are installed.
 
   python -m experiments.benchmark --what=peak,plan,fit,memory,env
-  python -m experiments.benchmark --what=peak,plan,fit --peer=mbrl --peer_python=peer/bin/python
-  python -m experiments.benchmark --what=mppi --peer=pytorch_mppi --peer_python=peer/bin/python
-  python -m experiments.benchmark --what=mjx --peer=hydrax --peer_python=peer/bin/python
-  python -m experiments.benchmark --what=sac,train --peer=sb3 --peer_python=peer/bin/python
+  python -m experiments.benchmark --what=peak,plan,fit --peer=mbrl --peer_python=PYTHON
+  python -m experiments.benchmark --what=mppi --peer=pytorch_mppi --peer_python=PYTHON
+  python -m experiments.benchmark --what=mjx --peer=hydrax --peer_python=PYTHON
+  python -m experiments.benchmark --what=sac,train --peer=sb3 --peer_python=PYTHON   # or sbx
   python -m experiments.benchmark --what=envs --envs=hopper,ant --engines=mujoco,mjx
   python -m experiments.benchmark --what=sweep --plans=500,1000,2000 --nets=5x200x4,5x500x3
   python -m experiments.benchmark --what=sweep --setting=halfcheetah --devices=1
@@ -33,6 +33,9 @@ go to --out_sweep.json, .csv and .png as they come; Ctrl-C keeps those that are 
 Libraries run in processes of their own and take turns, round by round, so that the ratios
 come from one run: machines are noisy, only such ratios count. The table, and every single
 round, go to --out.json and --out.csv. Smaller jobs: --plans=100 --hidden=200,200.
+
+python -m experiments.benchmark.peers.install installs the other libraries and prints the
+--peer_python of each.
 """
 
 from __future__ import annotations

@@ -17,6 +17,7 @@ PEERS = {
   "pytorch_mppi": ("experiments.benchmark.peers.pytorch_mppi", ("mppi",)),
   "hydrax": ("experiments.benchmark.peers.hydrax", ("mjx",)),
   "sb3": ("experiments.benchmark.peers.sb3", ("sac", "train")),
+  "sbx": ("experiments.benchmark.peers.sbx", ("sac", "train")),
 }
 """Modules of the peers' workers, and what they take part in."""
 PATIENCE = 120.0

@@ -1,7 +1,7 @@
 """Environment steps a second of soft actor-critic in many environments, everybody in turns.
 
 One gradient step, of equal nets and batches, follows each ``PER_UPDATE`` environment steps:
-ours takes them in 64 environments of one program, Stable-Baselines3 in 8 processes.
+ours takes them in 64 environments of one program, Stable-Baselines3 and sbx in 8 processes.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ import numpy as np
 from experiments.benchmark.peers import mjcf_tasks, protocol
 from experiments.benchmark.peers.mjcf_tasks import TASKS
 
-INSTALL = "python -m venv peer && peer/bin/pip install git+https://github.com/vincekurtz/hydrax"
+INSTALL = "python -m experiments.benchmark.peers.install hydrax"
 
 
 def _controller(task: mjcf_tasks.MjcfTask) -> Any:
@@ -73,7 +73,7 @@ class Jobs:
 
   def _begin(self) -> None:
     self.rounds += 1
-    self.params = self.controller.init_params(self.rounds)
+    self.params = self.controller.init_params(seed=self.rounds)
 
   def _replan(self, qpos: np.ndarray, qvel: np.ndarray, seconds: float) -> np.ndarray:
     data = self.data.replace(qpos=qpos, qvel=qvel, time=np.float32(seconds))
@@ -92,7 +92,7 @@ class Jobs:
     except ImportError as error:
       raise ImportError(
         f"{error}. Install hydrax with\n  {INSTALL}\n"
-        "and pass --peer_python=peer/bin/python to the benchmark."
+        "and pass --peer_python=peers/hydrax/bin/python to the benchmark."
       ) from error
     return {"name": "hydrax"}
 

@@ -17,11 +17,7 @@ import numpy as np
 from experiments.benchmark.peers import protocol
 from experiments.benchmark.peers.sizes import Sizes, first_obs, transitions
 
-# mbrl 0.2.0 pins a hydra-core that Python 3.11 cannot load; a newer one, put in after, works.
-INSTALL = (
-  "python -m venv peer && peer/bin/pip install mbrl==0.2.0 torch"
-  " && peer/bin/pip install --upgrade hydra-core"
-)
+INSTALL = "python -m experiments.benchmark.peers.install mbrl_lib"
 
 
 def _model(sizes: Sizes):
@@ -177,7 +173,7 @@ class Jobs:
     except PackageNotFoundError as error:
       raise ImportError(
         f"{error}. Install mbrl-lib with\n  {INSTALL}\n"
-        "and pass --peer_python=peer/bin/python to the benchmark."
+        "and pass --peer_python=peers/mbrl_lib/bin/python to the benchmark."
       ) from error
     return {"name": "mbrl-lib", **versions}
 

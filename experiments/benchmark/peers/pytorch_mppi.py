@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.benchmark.peers import protocol, swingup
 
-INSTALL = "python -m venv peer && peer/bin/pip install pytorch-mppi==0.9.1"
+INSTALL = "python -m experiments.benchmark.peers.install pytorch_mppi"
 
 
 def _dynamics(state, action):
@@ -79,7 +79,7 @@ class Jobs:
     except PackageNotFoundError as error:
       raise ImportError(
         f"{error}. Install pytorch_mppi with\n  {INSTALL}\n"
-        "and pass --peer_python=peer/bin/python to the benchmark."
+        "and pass --peer_python=peers/pytorch_mppi/bin/python to the benchmark."
       ) from error
     return {"name": "pytorch_mppi", **versions}
 

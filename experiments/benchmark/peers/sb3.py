@@ -12,7 +12,7 @@ import numpy as np
 
 from experiments.benchmark.peers import protocol, sac_sizes
 
-INSTALL = "python -m venv peer && peer/bin/pip install stable-baselines3 'gymnasium[mujoco]'"
+INSTALL = "python -m experiments.benchmark.peers.install sb3"
 ENVS = 8
 """Processes with an environment each."""
 JOBS = ("setup_sac", "learn", "setup_train", "train", "info")
@@ -32,14 +32,21 @@ def _task():
 class Jobs:
   """What this worker holds between requests."""
 
+  name, packages = "stable-baselines3", ("stable-baselines3", "torch")
+
+  def sac(self):
+    """Returns the class that is measured."""
+    import stable_baselines3
+
+    return stable_baselines3.SAC
+
   def setup_sac(self, seeds: int, steps: int) -> dict:
     """Fills the buffer and takes the first steps."""
-    import stable_baselines3
     from stable_baselines3.common.logger import Logger
 
     if seeds != 1:
-      raise ValueError(f"Stable-Baselines3 has one seed in a process, got {seeds}.")
-    model = stable_baselines3.SAC(
+      raise ValueError(f"{self.name} has one seed in a process, got {seeds}.")
+    model = self.sac()(
       "MlpPolicy",
       _task(),
       batch_size=sac_sizes.BATCH,
@@ -75,12 +82,11 @@ class Jobs:
       steps: environment steps of a turn.
       per_update: environment steps for each gradient step.
     """
-    import stable_baselines3
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.logger import Logger
     from stable_baselines3.common.vec_env import SubprocVecEnv
 
-    self.model = stable_baselines3.SAC(
+    self.model = self.sac()(
       "MlpPolicy",
       make_vec_env(task, ENVS, seed=0, vec_env_cls=SubprocVecEnv),
       batch_size=sac_sizes.BATCH,
@@ -106,17 +112,17 @@ class Jobs:
     return {"seconds": seconds, "finite": bool(np.isfinite(loss))}
 
   def info(self) -> dict:
-    """Reports versions, and so whether Stable-Baselines3 is there at all."""
+    """Reports versions, and so whether the library is there at all."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
-      versions = {name: version(name) for name in ("stable-baselines3", "torch")}
+      versions = {name: version(name) for name in self.packages}
     except PackageNotFoundError as error:
       raise ImportError(
-        f"{error}. Install Stable-Baselines3 with\n  {INSTALL}\n"
-        "and pass --peer_python=peer/bin/python to the benchmark."
+        f"{error}. Install {self.name} with\n  {INSTALL}\n"
+        "and pass --peer_python=peers/sb3/bin/python to the benchmark."
       ) from error
-    return {"name": "stable-baselines3", **versions}
+    return {"name": self.name, **versions}
 
 
 if __name__ == "__main__":
