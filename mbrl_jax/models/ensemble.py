@@ -38,7 +38,7 @@ from mbrl_jax.ops.normalize import (
   identity_normalizer,
   normalize,
 )
-from mbrl_jax.ops.single import single
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.validate import ArgumentError, choice, positive
 from mbrl_jax.types import Array, Key, Metrics, Params
 

@@ -27,7 +27,7 @@ from mbrl_jax.models.blocks import padded_length
 from mbrl_jax.models.data_split import Split, draw_rows, finite_rows, shuffle, split_rows
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.holdout import Best, holdout_error, keep_best
-from mbrl_jax.ops.single import single
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.validate import ArgumentError, between, positive
 from mbrl_jax.types import Array, Key, Metrics, Params
 

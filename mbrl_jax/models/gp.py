@@ -43,7 +43,7 @@ from mbrl_jax.models.data_split import finite_rows
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.ops.matmul import matmul
 from mbrl_jax.ops.normalize import Normalizer, fit_normalizer, identity_normalizer, normalize
-from mbrl_jax.ops.single import single
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.types import Array
 

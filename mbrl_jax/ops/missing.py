@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from mbrl_jax.types import Array
 
 
-class Missing:
+class MissingReward:
   """A reward function that is not known; to call it is an error that says what to do.
 
   Attributes:
@@ -28,7 +28,7 @@ class Missing:
     raise ValueError(self.message)
 
 
-class Unknown:
+class MissingTermination:
   """A termination function that is not known: it says that no transition terminates.
 
   A planner goes on behind the end of an episode then; who learns from what a model imagines
@@ -51,8 +51,8 @@ def require_known(function: Any) -> Any:
   """Returns a reward or termination, checked at construction instead of at the first step.
 
   Raises:
-    ValueError: it is ``Missing`` or ``Unknown``; says how to give one.
+    ValueError: it is ``MissingReward`` or ``MissingTermination``; says how to give one.
   """
-  if isinstance(function, (Missing, Unknown)):
+  if isinstance(function, (MissingReward, MissingTermination)):
     raise ValueError(function.message)
   return function

@@ -107,7 +107,7 @@ def test_shares_of_a_batch_are_those_of_fractions():
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 def test_what_is_not_finite_is_never_stored_and_counted_where_asked(bad):
   blank = {"x": jnp.zeros(2), "n": jnp.zeros((), jnp.int32)}
-  buffer = ring.init(5, blank, counted=True)
+  buffer = ring.init(5, blank, count_dropped=True)
   rows = [[1.0, 1.0], [bad, 2.0], [3.0, 3.0], [4.0, bad]]
   for n, row in enumerate(rows):
     buffer = ring.add(buffer, {"x": jnp.array(row), "n": jnp.int32(n)})
@@ -133,7 +133,7 @@ def test_a_buffer_that_grows_keeps_what_it_holds_and_forgets_the_oldest_first(ad
   small = ring.init(4, items[0])
   for item in items[:added]:
     small = ring.add(small, item)
-  large = ring.grown(small, 6)
+  large = ring.grow(small, 6)
   assert large.capacity == 6 and int(large.size) == min(added, 4)
   for item in items[added : added + 3]:
     large = ring.add(large, item)
@@ -144,7 +144,7 @@ def test_a_buffer_that_grows_keeps_what_it_holds_and_forgets_the_oldest_first(ad
 
 def test_a_buffer_does_not_shrink():
   with pytest.raises(ValueError, match="capacity=3 is below 4: buffers only grow"):
-    ring.grown(ring.init(4, jnp.int32(0)), 3)
+    ring.grow(ring.init(4, jnp.int32(0)), 3)
 
 
 @pytest.mark.parametrize("count", [1, 3])
