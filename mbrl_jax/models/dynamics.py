@@ -10,8 +10,8 @@ import numpy as np
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.propagate import TRAJECTORY_SAMPLING, draws, make_sampler
 from mbrl_jax.ops import missing
-from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.float32 import single
+from mbrl_jax.ops.noise import normal
 from mbrl_jax.types import Array, Dynamics, EnvSpec
 
 _DEFAULTS = EnvSpec._field_defaults

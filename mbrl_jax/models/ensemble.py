@@ -27,6 +27,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.models.blocks import BLOCK, in_blocks, over_blocks
 from mbrl_jax.networks.mlp import ACTIVATIONS, MLP, PRECISIONS
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.gaussian import bounded_variance, gaussian_nll, soft_bound
 from mbrl_jax.ops.normalize import (
   KINDS as SCALINGS,
@@ -38,7 +39,6 @@ from mbrl_jax.ops.normalize import (
   identity_normalizer,
   normalize,
 )
-from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.validate import ArgumentError, choice, positive
 from mbrl_jax.types import Array, Key, Metrics, Params
 

@@ -41,9 +41,9 @@ from jax.scipy.linalg import solve_triangular
 from mbrl_jax.models.blocks import in_blocks, over_blocks
 from mbrl_jax.models.data_split import finite_rows
 from mbrl_jax.models.ensemble import Ensemble
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.matmul import matmul
 from mbrl_jax.ops.normalize import Normalizer, fit_normalizer, identity_normalizer, normalize
-from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.validate import positive
 from mbrl_jax.types import Array
 
