@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl_jax.models.ensemble import make_ensemble, take_members
+from mbrl_jax.models.ensemble import make_ensemble
+from mbrl_jax.models.ensemble_nets import take_members
 
 HIDDEN = (7, 5)
 IN, OUT, B = 3, 2, 6

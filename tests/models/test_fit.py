@@ -7,7 +7,8 @@ import optax
 import pytest
 
 from mbrl_jax.models.ensemble import make_ensemble
-from mbrl_jax.models.fit import fit, init_optimizer, trainable_params
+from mbrl_jax.models.fit import fit
+from mbrl_jax.models.optimizer import init_optimizer, trainable_params
 
 CAP, IN, OUT = 256, 3, 2
 WEIGHTS = np.array([[1.0, -2.0], [0.5, 0.0], [0.0, 3.0]], np.float32)

@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from mbrl_jax.models.fit import fit, init_optimizer
+from mbrl_jax.models.fit import fit
 from mbrl_jax.models.gp import make_gp
+from mbrl_jax.models.optimizer import init_optimizer
 
 CAP, SIZE, IN, OUT = 48, 30, 2, 3
 ADAM = optax.adam(0.05)

@@ -9,9 +9,10 @@ import pytest
 from mbrl_jax.models import blocks
 from mbrl_jax.models.data_split import draw_rows, shuffle, split_rows
 from mbrl_jax.models.ensemble import make_ensemble
-from mbrl_jax.models.fit import fit, init_optimizer
+from mbrl_jax.models.fit import fit
 from mbrl_jax.models.gp import make_gp
 from mbrl_jax.models.holdout import holdout_error
+from mbrl_jax.models.optimizer import init_optimizer
 from mbrl_jax.ops.normalize import fit_normalizer
 
 SIZE, ROWS = 130, 1300
