@@ -48,6 +48,14 @@ def take_members(params: EnsembleParams, indices: Array) -> EnsembleParams:
   """Selects the parameters of the members ``indices [K]``, such as elites.
 
   The matching model is ``ensemble._replace(members=K)``.
+
+  Example:
+    >>> from mbrl_jax.models import make_ensemble
+    >>> ensemble = make_ensemble("DE", members=3, hidden=(8,))
+    >>> params = ensemble.init(jax.random.key(0), jnp.zeros(4), jnp.zeros(2))
+    >>> elites = take_members(params, jnp.array([2, 0]))
+    >>> elites.network["layer_0"]["kernel"].shape
+    (2, 4, 8)
   """
   return params._replace(network=jax.tree.map(lambda leaf: leaf[indices], params.network))
 

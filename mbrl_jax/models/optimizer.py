@@ -17,7 +17,14 @@ def trainable_params(ensemble: Ensemble, params: Params) -> dict[str, Any]:
 
 
 def make_optimizer(learning_rate: float) -> optax.GradientTransformation:
-  """Returns Adam with the rate as a number in its state, ``hyperparams["learning_rate"]``."""
+  """Returns Adam with the rate as a number in its state, ``hyperparams["learning_rate"]``.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> state = make_optimizer(1e-3).init(jnp.zeros(2))
+    >>> round(float(state.hyperparams["learning_rate"]), 6)
+    0.001
+  """
   # The others stay constants: traced, 1 - b1 would round differently and change runs.
   constants = ("b1", "b2", "eps", "eps_root")
   return optax.inject_hyperparams(optax.adam, static_args=constants)(learning_rate)
@@ -35,7 +42,7 @@ def init_optimizer(
     >>> ensemble = make_ensemble("PE", members=2, hidden=(8,))
     >>> params = ensemble.init(jax.random.key(0), jnp.zeros(3), jnp.zeros(2))
     >>> state = init_optimizer(ensemble, make_optimizer(1e-3), params)
-    >>> round(float(state.hyperparams["learning_rate"]), 6)
-    0.001
+    >>> int(state.count)
+    0
   """
   return optimizer.init(trainable_params(ensemble, params))

@@ -41,6 +41,15 @@ class Dynamics(NamedTuple):
       place of a key. ``None``: ``step`` gets keys.
     shuffle: re-assign every plan's particles to slices at random at each step
       (trajectory sampling TS1) instead of once per plan (TSinf).
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> def step(params, state, action, key):  # a point mass with a gain
+    ...   state = state + params["gain"] * action
+    ...   return state, -jnp.sum(state**2), jnp.array(False)
+    >>> dynamics = Dynamics(step)
+    >>> dynamics.step({"gain": 0.5}, jnp.zeros(1), jnp.ones(1), None)[0].tolist()
+    [0.5]
   """
 
   step: StepFn
