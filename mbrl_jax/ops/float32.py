@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import jax
 import jax.numpy as jnp
@@ -45,7 +45,7 @@ def single(function: _Function) -> _Function:
     with jax.enable_x64(False):
       return narrow(function(*args, **kwargs))
 
-  return call  # type: ignore[return-value]  # same signature, which mypy cannot see
+  return cast(_Function, call)  # functools.wraps does not carry the type
 
 
 def narrow(tree: Any) -> Any:
