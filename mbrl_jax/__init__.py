@@ -1,9 +1,9 @@
 """Model-based reinforcement learning and sampling-based MPC in JAX.
 
 A planner is a pure function over any dynamics: the same compiled planner runs on
-a learned ensemble, on a simulator and on an analytic model. Everything a user
-needs has a name here; a name's module is imported when the name is first used, so
-``import mbrl_jax`` itself is instant and has no side effects.
+a learned ensemble, on a simulator and on an analytic model. The public API is
+importable from here; modules are loaded lazily, so ``import mbrl_jax`` itself is
+instant and has no side effects.
 
 Example:
   >>> from mbrl_jax import cem, env_dynamics, make_env, make_evaluate, make_planner
@@ -98,7 +98,7 @@ __all__ = sorted(_HOME)
 
 
 def __getattr__(name: str) -> Any:
-  """Imports the module that a public name lives in, on first use."""
+  """Imports a public name from its module on first use."""
   if name not in _HOME:
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
   value = getattr(importlib.import_module(_HOME[name]), name)
@@ -107,5 +107,5 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-  """Lists the public names too, for completion."""
+  """Includes the public names, for tab completion."""
   return sorted({*globals(), *__all__})

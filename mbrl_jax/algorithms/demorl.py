@@ -258,7 +258,7 @@ def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
     sac=sac,
     world_model=world_model,
     real=replay.empty(config, spec),
-    planned=ring.init(config.model_buffer_size, blank, counted=True),
+    planned=ring.init(config.model_buffer_size, blank, count_dropped=True),
     waiting=ring.init(max(envs, spec.episode_length) if config.real_ratio < 1 else 1, plan),
     real_ratio=jnp.asarray(config.real_ratio, jnp.float32),
     hyperparams=make_hyperparams(config.lookahead, config.agent.discount),

@@ -245,7 +245,9 @@ def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
   sac_key, world_key, key, run_key = jax.random.split(key, 4)
   sac, blank = parts.agent.init(sac_key), replay.blank_transition(spec)
   calls = -(-config.retain_epochs * config.epoch_length // config.update_every)
-  model = ring.init(calls * longest(config) * config.rollout_batch_size, blank, counted=True)
+  model = ring.init(
+    calls * longest(config) * config.rollout_batch_size, blank, count_dropped=True
+  )
   metrics = no_metrics(parts.agent, sac, blank, config.agent.batch_size)
   world_model, hyperparams = (
     parts.world_model.init(world_key),

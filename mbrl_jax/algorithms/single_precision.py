@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 
-from mbrl_jax.ops.single import single
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.types import Algorithm, EnvSpec, TrainState
 
 

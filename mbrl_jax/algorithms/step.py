@@ -20,7 +20,7 @@ import numpy as np
 
 from mbrl_jax.buffers import ring
 from mbrl_jax.envs.restart import choose_rows, restart_rows
-from mbrl_jax.ops.single import narrow
+from mbrl_jax.ops.float32 import narrow
 from mbrl_jax.ops.validate import ArgumentError, positive
 from mbrl_jax.types import (
   Algorithm,
@@ -204,7 +204,7 @@ def _move(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainState
   total = rollout.episode_return + transition.reward
   counts = {
     "masked_actions": masked,
-    "nonfinite_transitions": jnp.int32(~jax.vmap(ring.storable)(transition)),
+    "nonfinite_transitions": jnp.int32(~jax.vmap(ring.is_finite)(transition)),
   }
   metrics = {
     "taken": jnp.ones(envs, bool),

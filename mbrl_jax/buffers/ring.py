@@ -1,7 +1,15 @@
-"""A ring buffer of transitions as pure functions over a pytree of arrays.
+"""Ring buffer of transitions as pure functions over a pytree of arrays.
 
-What is not finite is never stored: one NaN would be drawn again and again, and each time reach
-every net that learns from the batch.
+Non-finite items are never stored: a single NaN would be sampled again and again and spoil
+every net trained on the batch.
+
+Example:
+  >>> import jax, jax.numpy as jnp
+  >>> from mbrl_jax.buffers import ring
+  >>> buffer = ring.init(3, {"obs": jnp.zeros(2)})
+  >>> buffer = ring.add(buffer, {"obs": jnp.ones(2)})
+  >>> ring.sample(buffer, jax.random.key(0), 2)["obs"].tolist()
+  [[1.0, 1.0], [1.0, 1.0]]
 """
 
 from __future__ import annotations
@@ -21,9 +29,9 @@ class Ring(NamedTuple):
 
   Attributes:
     data: items, leaves ``[capacity, ...]``; the first ``size`` rows are valid.
-    cursor: row that is written next, ``[]`` int32.
+    cursor: next row to write, ``[]`` int32.
     size: number of valid rows, ``[]`` int32.
-    dropped: items that were to be added and were not finite, ``[]`` int32; None: not counted.
+    dropped: number of non-finite items rejected so far, ``[]`` int32; None: not counted.
   """
 
   data: Any
@@ -33,68 +41,68 @@ class Ring(NamedTuple):
 
   @property
   def capacity(self) -> int:
-    """Rows in all."""
+    """Total number of rows."""
     return jax.tree.leaves(self.data)[0].shape[0]
 
 
-def init(capacity: int, example: Any, *, counted: bool = False) -> Ring:
+def init(capacity: int, example: Any, *, count_dropped: bool = False) -> Ring:
   """Makes an empty buffer for items shaped like ``example`` (arrays or shapes).
 
   Args:
-    capacity: rows.
+    capacity: number of rows.
     example: one item.
-    counted: count the items that are not stored because they are not finite.
+    count_dropped: count the items that are rejected because they are not finite.
 
   Raises:
     ValueError: a capacity that is not positive.
   """
   positive(capacity=capacity)
   data = jax.tree.map(lambda x: jnp.zeros((capacity, *x.shape), x.dtype), example)
-  none = lambda: jnp.zeros((), jnp.int32)  # leaves that share a buffer could not be donated
-  return Ring(data, none(), none(), none() if counted else None)
+  zero = lambda: jnp.zeros((), jnp.int32)  # leaves that share a buffer cannot be donated
+  return Ring(data, zero(), zero(), zero() if count_dropped else None)
 
 
-def storable(item: Any) -> Array:
-  """Tells whether all numbers of one item are finite, ``[]`` bool."""
-  found = jnp.ones((), bool)
+def is_finite(item: Any) -> Array:
+  """Tests whether all numbers of one item are finite, ``[]`` bool."""
+  finite = jnp.ones((), bool)
   for x in jax.tree.leaves(item):
     if jnp.issubdtype(jnp.result_type(x), jnp.inexact):
-      found &= jnp.isfinite(x).all()
-  return found
+      finite &= jnp.isfinite(x).all()
+  return finite
 
 
 def add(ring: Ring, item: Any) -> Ring:
-  """Writes one item, over the oldest once the buffer is full, if it is ``storable``."""
-  count = jnp.int32(storable(item))
-  row = jnp.where(count, ring.cursor, ring.capacity)  # beyond the end: dropped
+  """Writes one item if it is finite; a full buffer overwrites the oldest."""
+  count = jnp.int32(is_finite(item))
+  row = jnp.where(count, ring.cursor, ring.capacity)  # out of range: dropped
   data = jax.tree.map(lambda rows, x: rows.at[row].set(x, mode="drop"), ring.data, item)
-  return _moved(ring, data, count, 1 - count)
+  return _advance(ring, data, count, 1 - count)
 
 
 def add_many(ring: Ring, items: Any, keep: Array) -> Ring:
-  """Writes the items of a batch that are to be kept and ``storable``, in their order.
+  """Writes the finite items of a batch that ``keep`` selects, in order.
 
-  Of more than the buffer has rows the last ones stay, as if they had come one by one.
+  If they exceed the capacity, the last ones remain, as if added one by one.
 
   Args:
     ring: the buffer.
     items: leaves ``[n, ...]``.
-    keep: which of them, ``[n]`` bool.
+    keep: mask of the items to write, ``[n]`` bool.
   """
-  wanted, keep = keep, keep & jax.vmap(storable)(items)
+  requested, keep = keep, keep & jax.vmap(is_finite)(items)
   order, count = jnp.cumsum(keep), jnp.sum(keep, dtype=jnp.int32)
-  if len(keep) > ring.capacity:  # no row is written twice: which one stays would be open
+  if len(keep) > ring.capacity:  # write no row twice: the order of writes is undefined
     keep &= order > count - ring.capacity
-  place = (ring.cursor + order - 1) % ring.capacity
-  rows = jnp.where(keep, place, ring.capacity)  # beyond the end: dropped
+  position = (ring.cursor + order - 1) % ring.capacity
+  rows = jnp.where(keep, position, ring.capacity)  # out of range: dropped
   data = jax.tree.map(lambda old, x: old.at[rows].set(x, mode="drop"), ring.data, items)
-  return _moved(ring, data, count, jnp.sum(wanted, dtype=jnp.int32) - count)
+  return _advance(ring, data, count, jnp.sum(requested, dtype=jnp.int32) - count)
 
 
 def add_batch(ring: Ring, items: Any) -> Ring:
-  """Writes all ``storable`` items of a batch, leaves ``[n, ...]``, in their order.
+  """Writes all finite items of a batch, leaves ``[n, ...]``, in order.
 
-  A single one is written in its place; several are scattered, see ``add_many``.
+  A single item updates one row in place; several are scattered, see ``add_many``.
   """
   count = len(jax.tree.leaves(items)[0])
   if count == 1:
@@ -102,8 +110,8 @@ def add_batch(ring: Ring, items: Any) -> Ring:
   return add_many(ring, items, jnp.ones(count, bool))
 
 
-def grown(ring: Ring, capacity: int) -> Ring:
-  """Returns the buffer with room for more; one that has gone round is laid out in order first.
+def grow(ring: Ring, capacity: int) -> Ring:
+  """Enlarges the buffer; a full one is unrolled to chronological order first.
 
   Raises:
     ValueError: a capacity below the present one.
@@ -122,8 +130,8 @@ def grown(ring: Ring, capacity: int) -> Ring:
   return ring._replace(data=data, cursor=cursor)
 
 
-def _moved(ring: Ring, data: Any, count: Array, dropped: Array) -> Ring:
-  """Returns the buffer after ``count`` items were written to ``data``, and others were not."""
+def _advance(ring: Ring, data: Any, count: Array, dropped: Array) -> Ring:
+  """Returns the buffer after writing ``count`` items to ``data`` and dropping others."""
   return Ring(
     data,
     (ring.cursor + count) % ring.capacity,
@@ -133,21 +141,21 @@ def _moved(ring: Ring, data: Any, count: Array, dropped: Array) -> Ring:
 
 
 def sample(ring: Ring, key: Key, size: int, newest: Array | None = None) -> Any:
-  """Draws ``size`` valid items uniformly with replacement, leaves ``[size, ...]``.
+  """Samples ``size`` valid items uniformly with replacement, leaves ``[size, ...]``.
 
-  Of an empty buffer all items are zeros.
+  Samples of an empty buffer are zeros.
 
   Args:
     ring: the buffer.
     key: typed key.
-    size: how many.
-    newest: draw only from so many items that were added last, ``[]``; None: from all.
+    size: number of samples.
+    newest: sample only the ``newest`` items added last, ``[]``; None: all.
   """
   if newest is None:
     rows = jax.random.randint(key, (size,), 0, jnp.maximum(ring.size, 1), jnp.int32)
   else:
-    among = jnp.clip(newest, 1, jnp.maximum(ring.size, 1))
-    age = jax.random.randint(key, (size,), 0, among, jnp.int32)
+    eligible = jnp.clip(newest, 1, jnp.maximum(ring.size, 1))
+    age = jax.random.randint(key, (size,), 0, eligible, jnp.int32)
     rows = (ring.cursor - 1 - age) % ring.capacity
   return jax.tree.map(lambda x: x[rows], ring.data)
 
@@ -160,21 +168,21 @@ def sample_two(
   share: Array,
   newest: Array | None = None,
 ) -> Any:
-  """Draws a batch of which ``floor(size * share)`` items come from ``first``.
+  """Samples a batch of which ``floor(size * share)`` items come from ``first``.
 
-  What is taken of one that is empty are zeros.
+  Samples of an empty buffer are zeros.
 
   Args:
-    first, second: buffers of items alike.
+    first, second: buffers of items of one structure.
     key: typed key.
-    size: of the batch.
-    share: 0 to 1, ``[]``; data, so that schedules do not recompile.
-    newest: of ``second``, see ``sample``.
+    size: batch size.
+    share: fraction from ``first``, 0 to 1, ``[]``; traced, so schedules do not recompile.
+    newest: for ``second``, see ``sample``.
   """
   keys = jax.random.split(key)
   a, b = sample(first, keys[0], size), sample(second, keys[1], size, newest)
-  # a margin of rounding, because 0.7 of 10 falls short of 7 in float32
+  # A rounding margin: 0.7 * 10 falls short of 7 in float32.
   count = jnp.floor(size * jnp.asarray(share, jnp.float32) * np.float32(1 + 2**-22))
-  own = jnp.arange(size) < count
-  choose = lambda x, y: jnp.where(own.reshape(-1, *(1,) * (x.ndim - 1)), x, y)
+  from_first = jnp.arange(size) < count
+  choose = lambda x, y: jnp.where(from_first.reshape(-1, *(1,) * (x.ndim - 1)), x, y)
   return jax.tree.map(choose, a, b)

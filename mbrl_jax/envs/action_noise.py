@@ -21,7 +21,7 @@ import numpy as np
 
 from mbrl_jax.envs.restart import restart
 from mbrl_jax.ops import validate
-from mbrl_jax.ops.missing import Missing
+from mbrl_jax.ops.missing import MissingReward
 from mbrl_jax.types import Array, Env, EnvSpec, EnvState, Key, Transition
 
 
@@ -86,7 +86,7 @@ class ActionNoise:
     )
     noisy = jnp.clip(noisy, self.spec.action_low, self.spec.action_high)
     state, transition = self.env.step(state, noisy, step_key)
-    if not isinstance(self.spec.reward, Missing):
+    if not isinstance(self.spec.reward, MissingReward):
       reward = self.spec.reward(transition.obs, action, transition.next_obs)
       transition = transition._replace(reward=reward)
     return state, transition._replace(action=action)

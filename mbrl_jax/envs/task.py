@@ -16,7 +16,7 @@ from mbrl_jax.envs.physics.action_bounds import action_bounds
 from mbrl_jax.envs.physics.backends import make_physics, resolve_backend
 from mbrl_jax.envs.physics.base import Physics, PhysicsState
 from mbrl_jax.envs.physics.sensors import find_sensors
-from mbrl_jax.ops.single import single
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
 

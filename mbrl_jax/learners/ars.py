@@ -29,10 +29,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.networks.actor import to_bounds
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.matmul import einsum, matmul
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.normalize import Normalizer, identity_normalizer, normalize
-from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners.utility import magnitude
 from mbrl_jax.types import Array, Key, Metrics

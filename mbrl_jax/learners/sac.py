@@ -36,8 +36,8 @@ import optax
 
 from mbrl_jax.networks.actor import from_bounds, gaussian, make_net, squash, to_bounds
 from mbrl_jax.networks.mlp import MLP, PRECISIONS
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.noise import normal
-from mbrl_jax.ops.single import single
 from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.types import Array, Key, Metrics, Params, Transition
 

@@ -1,8 +1,7 @@
-"""Walks over the rows of a padded data set in blocks of one size.
+"""Sums over the rows of a padded data set in blocks of a fixed size.
 
-How a compiled sum or product of ``n`` rows is rounded depends on ``n``. In blocks the same rows
-give the same bits however many empty rows stand behind them, and blocks without any row that
-counts are passed over.
+The rounding of a compiled sum or product over ``n`` rows depends on ``n``. In blocks the same
+rows give the same bits whatever the padding, and blocks without valid rows are skipped.
 """
 
 from __future__ import annotations
@@ -19,16 +18,16 @@ BLOCK = 256
 
 
 def padded_length(rows: int) -> int:
-  """Returns how many rows the blocks have that hold ``rows`` rows.
+  """Returns the length of ``rows`` rows padded to whole blocks.
 
-  There are two blocks and a row of padding at least: XLA simplifies what is there in vain, and
-  then fuses, and so rounds, other operations differently.
+  At least two blocks and a row of padding: XLA removes redundant operations, and then fuses,
+  and so rounds, other operations differently.
   """
   return BLOCK * max(2, rows // BLOCK + 1)
 
 
 def in_blocks(x: Array, axis: int = 0) -> Array:
-  """Cuts ``axis`` into blocks, ``[blocks, ..., BLOCK, ...]``, zeros behind the last row."""
+  """Splits ``axis`` into zero-padded blocks, ``[blocks, ..., BLOCK, ...]``."""
   length = padded_length(x.shape[axis])
   widths = [(0, 0)] * x.ndim
   widths[axis] = (0, length - x.shape[axis])
@@ -43,21 +42,21 @@ def over_blocks(
 
   Args:
     function: ``(*block) -> (sums, rows)``.
-    used: ``[blocks]`` bool, which of them count.
+    used: ``[blocks]`` bool, the blocks to compute.
     *blocks: ``[blocks, ...]`` each.
 
   Returns:
-    The sums over the blocks, and what was returned as ``rows`` for each, ``[blocks, ...]``;
-    0 where a block does not count.
+    The sums over the blocks, and ``rows`` of each block, ``[blocks, ...]``; 0 for a skipped
+    block.
   """
   zeros = jax.tree.map(
     lambda leaf: jnp.zeros(leaf.shape, leaf.dtype),
     jax.eval_shape(function, *(x[0] for x in blocks)),
   )
 
-  def body(total: Any, block: tuple) -> tuple[Any, Any]:
+  def body(total: Any, block: tuple[Array, ...]) -> tuple[Any, Any]:
     sums, rows = jax.lax.cond(block[0], function, lambda *_: zeros, *block[1:])
     return jax.tree.map(jnp.add, total, sums), rows
 
-  # Without it a gradient keeps what each block computed, and zeros for those passed over.
+  # Without it a gradient stores the intermediates of each block, and zeros for skipped ones.
   return jax.lax.scan(jax.checkpoint(body), zeros[0], (used, *blocks))

@@ -1,7 +1,7 @@
-"""Which rows of a padded data set are trained on, and in which order.
+"""Hold-out split, bootstrap and shuffling of the rows of a padded data set.
 
-The draws do not depend on how long the data set is padded: with the first axis of its shape a
-draw of jax only grows longer (threefry, partitionable, as is jax's default).
+Draws do not depend on the padding: with a longer first axis a draw of JAX only gains rows at
+the end (threefry, partitionable, JAX's default).
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from mbrl_jax.types import Array, Key
 
 
 class Split(NamedTuple):
-  """The valid rows, parted into held-out and training rows.
+  """Split of the valid rows into held-out and training rows.
 
   Attributes:
-    order: ``[cap]``, row numbers: the held-out ones, then the training ones, then invalid ones.
+    order: ``[cap]``, row indices: first held-out, then training, then invalid rows.
     held: ``[]``, number of held-out rows.
     train: ``[]``, number of training rows.
   """
@@ -32,8 +32,8 @@ class Split(NamedTuple):
 def split_rows(key: Key, cap: int, size: Array, holdout: float, max_holdout: int) -> Split:
   """Holds out a random fraction of the first ``size`` of ``cap`` rows.
 
-  A fraction above zero holds out at least one row, at most ``max_holdout`` rows, and never the
-  last one to train on.
+  A fraction above zero holds out at least one row and at most ``max_holdout`` rows, but always
+  leaves one to train on.
   """
   order = jnp.arange(cap, dtype=jnp.int32)
   if not holdout:
@@ -46,9 +46,9 @@ def split_rows(key: Key, cap: int, size: Array, holdout: float, max_holdout: int
 def draw_rows(key: Key, members: int, columns: int, split: Split, bootstrap: bool) -> Array:
   """Draws each member's training rows, ``[members, columns]``.
 
-  With ``bootstrap`` with replacement; otherwise each member gets every row once. Only the
-  first ``split.train`` columns count; the others hold training rows, too, because what stands
-  in invalid rows may be NaN, and a weight of 0 does not keep that out of a gradient.
+  With ``bootstrap`` they are drawn with replacement; otherwise each member gets every row
+  once. Only the first ``split.train`` columns are used; the others hold training rows, too,
+  because invalid rows may be NaN, and a weight of 0 does not keep NaN out of a gradient.
   """
   if bootstrap:
     picks = jax.random.randint(key, (columns, members), 0, jnp.maximum(split.train, 1)).T
@@ -59,9 +59,9 @@ def draw_rows(key: Key, members: int, columns: int, split: Split, bootstrap: boo
 
 
 def shuffle(key: Key, rows: Array, count: Array) -> Array:
-  """Permutes the first ``count`` entries of the last axis at random; the rest stays behind.
+  """Permutes the first ``count`` entries of the last axis at random; the rest stay in place.
 
-  Every row of ``rows [..., n]`` gets a permutation of its own.
+  Every row of ``rows [..., n]`` gets its own permutation.
   """
   *lead, length = rows.shape
   order = jnp.moveaxis(jax.random.bits(key, (length, *lead), jnp.uint32) >> 1, 0, -1)
@@ -70,5 +70,5 @@ def shuffle(key: Key, rows: Array, count: Array) -> Array:
 
 
 def finite_rows(inputs: Array, targets: Array) -> Array:
-  """Tells which rows have finite entries only, ``[N]``."""
+  """Returns a mask of the rows whose entries are all finite, ``[N]`` bool."""
   return jnp.isfinite(inputs).all(-1) & jnp.isfinite(targets).all(-1)

@@ -1,4 +1,4 @@
-"""A learned model with a reward and a termination rule, as something to plan over."""
+"""Dynamics from a learned model, a reward and a termination function."""
 
 from __future__ import annotations
 
@@ -8,11 +8,25 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.models.ensemble import Ensemble
-from mbrl_jax.models.propagate import TRAJECTORY_SAMPLING, draws, make_sampler
-from mbrl_jax.ops import missing
+from mbrl_jax.models.propagate import (
+  TRAJECTORY_SAMPLING,
+  make_sampler,
+  normals_per_output,
+)
+from mbrl_jax.ops.float32 import single
+from mbrl_jax.ops.missing import require_known
 from mbrl_jax.ops.noise import normal
-from mbrl_jax.ops.single import single
-from mbrl_jax.types import Array, Dynamics, EnvSpec
+from mbrl_jax.types import (
+  Array,
+  Dynamics,
+  EnvSpec,
+  Key,
+  KeyOrNoise,
+  Params,
+  RewardFn,
+  StepFn,
+  TerminationFn,
+)
 
 _DEFAULTS = EnvSpec._field_defaults
 
@@ -20,17 +34,17 @@ _DEFAULTS = EnvSpec._field_defaults
 def as_dynamics(
   ensemble: Ensemble,
   *,
-  reward: Callable[[Array, Array, Array], Array],
-  terminated: Callable[[Array, Array, Array], Array],
+  reward: RewardFn,
+  terminated: TerminationFn,
   encode: Callable[[Array], Array] = _DEFAULTS["encode"],
   decode: Callable[[Array, Array], Array] = _DEFAULTS["decode"],
   propagation: str = "TSinf",
   learn_reward: bool = False,
   outputs: int | None = None,
 ) -> Dynamics:
-  """Makes a ``Dynamics`` of a learned model.
+  """Makes a ``Dynamics`` from a learned model.
 
-  One step: ``x = encode(obs) ++ action``; a prediction ``y`` sampled as ``propagation`` says;
+  One step: ``x = encode(obs) ++ action``; a prediction ``y`` sampled by ``propagation``;
   ``next_obs = decode(obs, y)``; reward and termination of ``(obs, action, next_obs)``.
 
   ``params`` are those of ``ensemble.init`` and ``fit``. With TSinf and TS1 the slices are the
@@ -42,34 +56,31 @@ def as_dynamics(
     reward, terminated: ``(obs, action, next_obs) -> []``, see ``EnvSpec``.
     encode, decode: see ``EnvSpec``.
     propagation: ``"TSinf"``, ``"TS1"``, ``"DS"``, ``"MM"`` or ``"E"``.
-    learn_reward: the last output of the model is the reward, in place of ``reward``.
-    outputs: of the model, how many. If given, noise is drawn for a whole batch in one call
-      (``Dynamics.noise``), otherwise by a key for each step.
+    learn_reward: use the last output of the model as the reward, in place of ``reward``.
+    outputs: number of outputs of the model. If given, noise is drawn for a whole batch in one
+      call (``Dynamics.noise``), otherwise from a key at each step.
 
   Raises:
-    ValueError: if ``propagation`` is unknown or the kind of model does not allow it, or the
-      reward is not known as a function.
+    ValueError: if ``propagation`` is unknown or the kind of model does not support it, or the
+      reward function is missing.
+
+  Example:
+    >>> import jax
+    >>> from mbrl_jax.models import make_ensemble
+    >>> model = make_ensemble("DE", members=2, hidden=(8,))
+    >>> dynamics = as_dynamics(
+    ...   model, reward=lambda s, a, t: -t @ t, terminated=lambda s, a, t: jnp.array(False)
+    ... )
+    >>> dynamics.slices
+    2
   """
   if not learn_reward:
-    missing.require_known(reward)
-  sample = make_sampler(ensemble, propagation)
-  count = draws(ensemble, propagation)
+    require_known(reward)
+  step = _make_step(ensemble, propagation, reward, terminated, encode, decode, learn_reward)
+  count = normals_per_output(ensemble, propagation)
 
-  @single
-  def move(params, obs, action, key):
-    y = sample(params, jnp.concatenate([encode(obs), action]), key)
-    y, gain = (y[:-1], y[-1]) if learn_reward else (y, None)
-    next_obs = decode(obs, y)
-    gain = gain if learn_reward else reward(obs, action, next_obs)
-    return next_obs, gain, terminated(obs, action, next_obs)
-
-  def step(params, obs, action, key):
-    next_obs, gain, ended = move(params, obs, action, key)
-    wide = jnp.result_type(obs) == np.float64  # a state of the user's stays as wide as it is
-    return next_obs.astype(np.float64) if wide else next_obs, gain, ended
-
-  def noise(key, shape):
-    return normal(key, (*shape, count, outputs if count else 0))
+  def noise(key: Key, shape: tuple[int, ...]) -> Array:
+    return normal(key, (*shape, count, outputs if count and outputs else 0))
 
   batched = outputs is not None or not count
   by_slice = propagation in TRAJECTORY_SAMPLING
@@ -80,3 +91,35 @@ def as_dynamics(
     noise=noise if batched else None,
     shuffle=propagation == "TS1",
   )
+
+
+def _make_step(
+  ensemble: Ensemble,
+  propagation: str,
+  reward: RewardFn,
+  terminated: TerminationFn,
+  encode: Callable[[Array], Array],
+  decode: Callable[[Array, Array], Array],
+  learn_reward: bool,
+) -> StepFn:
+  """Makes ``Dynamics.step``; see ``as_dynamics``."""
+  sample = make_sampler(ensemble, propagation)
+
+  @single
+  def predict(
+    params: Params, obs: Array, action: Array, key: KeyOrNoise
+  ) -> tuple[Array, Array, Array]:
+    y = sample(params, jnp.concatenate([encode(obs), action]), key)
+    y, learnt = (y[:-1], y[-1]) if learn_reward else (y, None)
+    next_obs = decode(obs, y)
+    gain = reward(obs, action, next_obs) if learnt is None else learnt
+    return next_obs, gain, terminated(obs, action, next_obs)
+
+  def step(
+    params: Params, state: Array, action: Array, key: KeyOrNoise
+  ) -> tuple[Array, Array, Array]:
+    next_obs, gain, ended = predict(params, state, action, key)
+    wide = jnp.result_type(state) == np.float64  # the user's state keeps its width
+    return next_obs.astype(np.float64) if wide else next_obs, gain, ended
+
+  return step

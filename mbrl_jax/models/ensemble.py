@@ -1,9 +1,8 @@
-"""Ensembles of neural networks that predict a target from an input (PETS).
+"""Ensembles of neural networks for supervised dynamics models (PETS).
 
-Kinds (Chua et al. 2018): ``D`` one deterministic net, ``P`` one
-probabilistic net, ``DE`` and ``PE`` ensembles of them. A probabilistic net has two
-outputs per target, mean and log-variance; the latter is softly bounded by two learnt
-vectors that all members share.
+Kinds (Chua et al. 2018): ``D`` one deterministic net, ``P`` one probabilistic net, ``DE`` and
+``PE`` ensembles of them. A probabilistic net has two outputs per target, mean and
+log-variance; two learnt vectors, shared by all members, softly bound the latter.
 
 With target ``y``, predicted mean ``m`` and log-variance ``l`` of member ``e``, example ``b``
 and output ``d`` the loss is
@@ -13,8 +12,8 @@ and output ``d`` the loss is
   + sum_layers decay / 2 |W|^2                       (weights of all members, no biases)
   + 0.01 sum_d max_log_var - 0.01 sum_d min_log_var  (P, PE)
 
-*Deviations* from the original program: statistics of the normalisation are float32, so a
-dimension counts as constant below a deviation of 1e-5 and not 1e-12.
+*Deviations* from the original program: normalisation statistics are float32, so a dimension
+counts as constant below a deviation of 1e-5 instead of 1e-12.
 """
 
 from __future__ import annotations
@@ -22,34 +21,20 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
-
-from mbrl_jax.models.blocks import BLOCK, in_blocks, over_blocks
-from mbrl_jax.networks.mlp import ACTIVATIONS, MLP, PRECISIONS
-from mbrl_jax.ops.gaussian import bounded_variance, gaussian_nll, soft_bound
-from mbrl_jax.ops.normalize import (
-  KINDS as SCALINGS,
-)
-from mbrl_jax.ops.normalize import (
-  Normalizer,
-  denormalize,
-  fit_normalizer,
-  identity_normalizer,
-  normalize,
-)
-from mbrl_jax.ops.single import single
+from mbrl_jax.models.ensemble_nets import MEMBER_AXES, EnsembleNets
+from mbrl_jax.networks.mlp import ACTIVATIONS, PRECISIONS
+from mbrl_jax.ops.float32 import single
+from mbrl_jax.ops.normalize import KINDS as SCALINGS
 from mbrl_jax.ops.validate import ArgumentError, choice, positive
 from mbrl_jax.types import Array, Key, Metrics, Params
 
 NET_KINDS = ("D", "P", "DE", "PE")
-_BOUND_WEIGHT = 0.01
 
 
 class Ensemble(NamedTuple):
   """A learned model as pure functions.
 
-  Everything is static and hashable, so it may be a static argument of ``jax.jit``.
+  It is hashable, so it may be a static argument of ``jax.jit``.
 
   Attributes:
     init: ``(key, inputs, targets) -> params``, from shapes alone: arrays or
@@ -57,16 +42,16 @@ class Ensemble(NamedTuple):
     apply: ``(member_params, x [I]) -> (mean [O], variance [O])`` of one member, in target
       units. Kinds without a variance return zeros.
     loss: ``(params, inputs [E, B, I], targets [E, B, O], weights [E, B]) -> (loss [],
-      metrics)``; rows of weight 0 do not count, and blocks of them behind the others change
-      nothing (see ``blocks``). ``metrics["mse"] [E]`` is in target units.
+      metrics)``; rows of weight 0 are ignored, and trailing blocks of them change no bit (see
+      ``blocks``). ``metrics["mse"] [E]`` is in target units.
     prepare: ``(params, inputs [cap, I], targets [cap, O], size [], key) -> params``, called
       by ``fit`` before training on the first ``size`` rows.
     finish: ``(params, inputs, targets, size) -> params``, called by ``fit`` after training.
     kind: ``"D"``, ``"P"``, ``"DE"``, ``"PE"`` or ``"GP"``.
     members: ``E``.
-    params_axes: ``vmap`` ``in_axes`` prefix of the member axis in ``params``; ``None`` where
-      there is no such axis.
-    trainable: names of the fields of ``params`` that gradients change.
+    params_axes: ``vmap`` ``in_axes`` prefix of the member axis in ``params``; ``None``: no
+      such axis.
+    trainable: names of the fields of ``params`` that are optimised.
   """
 
   init: Callable[[Key, Any, Any], Params]
@@ -81,37 +66,8 @@ class Ensemble(NamedTuple):
 
   @property
   def probabilistic(self) -> bool:
-    """Whether a single member predicts a variance."""
+    """Whether each member predicts a variance."""
     return self.kind in ("P", "PE", "GP")
-
-
-class EnsembleParams(NamedTuple):
-  """Parameters of an ensemble of nets.
-
-  Attributes:
-    network: weights and biases, leaves ``[E, ...]`` (one member's: ``[...]``).
-    max_log_var, min_log_var: ``[O]`` bounds of the log-variance in the units in which the nets
-      predict; shared by all members, unused by ``D`` and ``DE``.
-    inputs, targets: normalisers of ``[I]`` and ``[O]``, shared by all members.
-  """
-
-  network: Params
-  max_log_var: Array
-  min_log_var: Array
-  inputs: Normalizer
-  targets: Normalizer
-
-
-MEMBER_AXES = EnsembleParams(0, None, None, None, None)
-"""``vmap`` axes of the member axis in ``EnsembleParams``."""
-
-
-def take_members(params: EnsembleParams, indices: Array) -> EnsembleParams:
-  """Returns the parameters of the members ``indices [K]``, elites for instance.
-
-  The matching model is ``ensemble._replace(members=K)``.
-  """
-  return params._replace(network=jax.tree.map(lambda leaf: leaf[indices], params.network))
 
 
 def make_ensemble(
@@ -135,14 +91,22 @@ def make_ensemble(
     activation: ``"swish"``, ``"relu"`` or ``"tanh"``.
     weight_decay: one coefficient, or one for each layer including the last.
     normalize_targets: train on normalised targets. PETS does not; nets that predict
-      residuals of very different sizes with a plain squared error need it.
-    scaling: ``"std"`` or ``"mad"``, what the normalisation divides by.
+      residuals of very different scales with a plain squared error need it.
+    scaling: scale of the normalisation, ``"std"`` or ``"mad"``.
     log_var_init: initial bounds of the log-variance.
     precision: of matrix products, ``"float32"`` or ``"bfloat16"``.
 
   Raises:
     ValueError: if an argument is not among its choices, ``members`` does not fit the
       kind, or ``weight_decay`` does not have one entry for each layer.
+
+  Example:
+    >>> import jax, jax.numpy as jnp
+    >>> ensemble = make_ensemble("PE", members=3, hidden=(16,))
+    >>> params = ensemble.init(jax.random.key(0), jnp.zeros(4), jnp.zeros(2))
+    >>> predict = jax.vmap(ensemble.apply, (ensemble.params_axes, None))
+    >>> [x.shape for x in predict(params, jnp.ones(4))]
+    [(3, 2), (3, 2)]
   """
   choice("kind", kind, NET_KINDS)
   choice("activation", activation, ACTIVATIONS)
@@ -150,83 +114,38 @@ def make_ensemble(
   choice("precision", precision, PRECISIONS)
   _check_members(kind, members)
   positive(hidden=tuple(hidden))
-  decay = _layer_decay(weight_decay, len(hidden) + 1)
-  probabilistic = kind in ("P", "PE")
+  nets = EnsembleNets(
+    probabilistic=kind in ("P", "PE"),
+    members=members,
+    hidden=tuple(hidden),
+    activation=activation,
+    weight_decay=_layer_decay(weight_decay, len(hidden) + 1),
+    normalize_targets=normalize_targets,
+    scaling=scaling,
+    log_var_init=log_var_init,
+    precision=precision,
+  )
+  return _from_nets(nets, kind)
 
-  def network(outputs):
-    width = 2 * outputs if probabilistic else outputs
-    return MLP((*hidden, width), activation, precision)
 
-  def init(key, inputs, targets):
-    size, outputs = inputs.shape[-1], targets.shape[-1]
-    net, x = network(outputs), jnp.zeros(size)
-    weights = jax.vmap(lambda k: net.init(k, x)["params"])(jax.random.split(key, members))
-    low, high = (jnp.full(outputs, bound, jnp.float32) for bound in log_var_init)
-    normalizers = identity_normalizer(size), identity_normalizer(outputs)
-    return EnsembleParams(weights, high, low, *normalizers)
-
-  def predict(params, x):
-    """Returns mean and unbounded log-variance in the units in which the nets are trained."""
-    outputs = params.max_log_var.shape[-1]
-    out = network(outputs).apply({"params": params.network}, normalize(params.inputs, x))
-    return jnp.split(out, 2, -1) if probabilistic else (out, jnp.zeros_like(out))
-
-  def apply(params, x):
-    mean, log_var = predict(params, x)
-    variance = log_var
-    if probabilistic:
-      variance = bounded_variance(log_var, params.min_log_var, params.max_log_var)
-    if not normalize_targets:
-      return mean, variance
-    return denormalize(params.targets, mean), variance * jnp.square(params.targets.scale)
-
-  def row_sums(params, inputs, targets, weights):
-    """Returns the members' sums of the error and of the squares in target units, ``[E]``."""
-    mean, log_var = jax.vmap(predict, (MEMBER_AXES, 0))(params, inputs)
-    wanted = normalize(params.targets, targets) if normalize_targets else targets
-    squares = jnp.square(mean - wanted)
-    if probabilistic:
-      log_var = soft_bound(log_var, params.min_log_var, params.max_log_var)
-      error = gaussian_nll(mean, log_var, wanted)
-    else:
-      error = squares / 2
-    scale = jnp.square(params.targets.scale) if normalize_targets else 1.0
-    return _row_sum(error, weights), _row_sum(squares * scale, weights)
-
-  def loss(params, inputs, targets, weights):
-    batch, count = (inputs, targets, weights), jnp.maximum(weights.sum(-1), 1e-6)
-    if inputs.shape[1] <= BLOCK:
-      error, squares = row_sums(params, *batch)
-    else:
-      blocks = [in_blocks(x, 1) for x in batch]
-      one = lambda *block: (row_sums(params, *block), ())
-      (error, squares), _ = over_blocks(one, (blocks[2] > 0).any((1, 2)), *blocks)
-    fit = error / count
-    total = fit.sum() + _decay_loss(params.network, decay)
-    if probabilistic:
-      total += _BOUND_WEIGHT * (params.max_log_var.sum() - params.min_log_var.sum())
-    return total, {"fit": fit, "mse": squares / count}
-
-  def prepare(params, inputs, targets, size, key):
-    del key
-    mask = jnp.arange(inputs.shape[0]) < size
-    params = params._replace(inputs=fit_normalizer(inputs, mask, scaling))
-    if normalize_targets:
-      params = params._replace(targets=fit_normalizer(targets, mask, scaling))
-    return params
-
-  def finish(params, inputs, targets, size):
-    del inputs, targets, size
-    return params
-
-  bounds = ("max_log_var", "min_log_var") if probabilistic else ()
-  trainable = ("network", *bounds)
-  functions = map(single, (init, apply, loss, prepare, finish))
-  return Ensemble(*functions, kind, members, MEMBER_AXES, trainable)
+def _from_nets(nets: EnsembleNets, kind: str) -> Ensemble:
+  """Bundles the functions of the nets."""
+  bounds = ("max_log_var", "min_log_var") if nets.probabilistic else ()
+  return Ensemble(
+    init=single(nets.init),
+    apply=single(nets.apply),
+    loss=single(nets.loss),
+    prepare=single(nets.prepare),
+    finish=single(nets.finish),
+    kind=kind,
+    members=nets.members,
+    params_axes=MEMBER_AXES,
+    trainable=("network", *bounds),
+  )
 
 
 def _check_members(kind: str, members: int) -> None:
-  """Raises ``ValueError`` unless ``kind`` may have that many members."""
+  """Raises ``ValueError`` unless ``members`` fits ``kind``."""
   if kind in ("D", "P") and members != 1:
     raise ArgumentError(
       "members",
@@ -260,15 +179,3 @@ def _layer_decay(weight_decay: float | Sequence[float], layers: int) -> tuple[fl
   if min(weight_decay) < 0:
     raise ArgumentError("weight_decay", tuple(weight_decay), "must not be negative.")
   return tuple(float(value) for value in weight_decay)
-
-
-def _decay_loss(network: Params, decay: tuple[float, ...]) -> Array:
-  """Returns ``sum_layers decay / 2 |W|^2``."""
-  kernels = [network[f"layer_{i}"]["kernel"] for i in range(len(decay))]
-  terms = [d / 2 * jnp.square(w).sum() for d, w in zip(decay, kernels, strict=True) if d]
-  return sum(terms, jnp.zeros(()))
-
-
-def _row_sum(values: Array, weights: Array) -> Array:
-  """Averages ``values [E, B, O]`` over outputs and sums weighted rows, ``[E]``."""
-  return jnp.where(weights > 0, values.mean(-1) * weights, 0.0).sum(-1)

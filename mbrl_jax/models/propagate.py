@@ -1,25 +1,24 @@
-"""How uncertainty of a learned model is carried through a plan (PETS, Chua et al. 2018).
+"""Propagates the uncertainty of a learned model through a plan (PETS, Chua et al. 2018).
 
 ======== =====================================================================
 mode     one step of a particle
 ======== =====================================================================
-TSinf    samples from the net that it was assigned to for the whole plan
-TS1      the same, but particles are dealt to the nets anew at each step
+TSinf    samples from the net assigned to it for the whole plan
+TS1      the same, but particles are re-assigned to nets at each step
 DS       samples from the moment-matched mixture of all nets
 MM       as DS; then all particles of a candidate are replaced by samples from
          the Gaussian with mean and population variance of their predictions
 E        follows the mean of all nets
 ======== =====================================================================
 
-Deterministic nets have no variance of their own: with TS each particle follows its net, with
-DS and MM the spread of the nets is the variance. MM matches the moments of what the model
-predicts, not of the next observations.
+Deterministic nets predict no variance: with TS each particle follows its net, with DS and MM
+the variance is that between the nets. MM matches the moments of the model's predictions, not
+of the next observations.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -28,20 +27,20 @@ from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.ops.gaussian import mixture_moments, positive_sqrt
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import ArgumentError, choice
-from mbrl_jax.types import PARTICLES, Array, Key, Params
+from mbrl_jax.types import PARTICLES, Array, KeyOrNoise, Params
 
 MODES = ("TSinf", "TS1", "DS", "MM", "E")
 TRAJECTORY_SAMPLING = ("TSinf", "TS1")
 _POOLED = ("E", "DS", "MM")
 VALID = {"D": ("E",), "P": _POOLED, "GP": _POOLED, "DE": MODES, "PE": MODES}
-"""Modes that each kind of model allows."""
+"""Modes supported by each kind of model."""
 
 
 def check_propagation(kind: str, propagation: str) -> None:
-  """Checks that a kind of model allows a mode.
+  """Checks that a kind of model supports a mode.
 
   Raises:
-    ValueError: if the mode is unknown, or needs what the kind does not have.
+    ValueError: if the mode is unknown, or the kind does not support it.
   """
   choice("propagation", propagation, MODES)
   if propagation in VALID[kind]:
@@ -55,8 +54,8 @@ def check_propagation(kind: str, propagation: str) -> None:
   raise ArgumentError("propagation", propagation, f"{why}; valid for {kind!r}: {valid}.")
 
 
-def draws(ensemble: Ensemble, propagation: str) -> int:
-  """Returns how many standard normals for each output a step needs: 0, 1 or 2."""
+def normals_per_output(ensemble: Ensemble, propagation: str) -> int:
+  """Returns the number of standard normals per output that a step needs: 0, 1 or 2."""
   if propagation == "MM":
     return 2
   if propagation == "DS":
@@ -64,20 +63,22 @@ def draws(ensemble: Ensemble, propagation: str) -> int:
   return int(propagation in TRAJECTORY_SAMPLING and ensemble.probabilistic)
 
 
-def make_sampler(ensemble: Ensemble, propagation: str) -> Callable[[Params, Array, Any], Array]:
+def make_sampler(
+  ensemble: Ensemble, propagation: str
+) -> Callable[[Params, Array, KeyOrNoise], Array]:
   """Makes ``(params, x [I], noise) -> prediction [O]``.
 
-  ``noise`` is a typed key or standard normals ``[draws, O]``. ``params`` are one
-  member's for trajectory sampling and the whole ensemble's otherwise. ``MM`` must
-  run inside a ``vmap`` with ``axis_name=types.PARTICLES``.
+  ``noise`` is a typed key or standard normals ``[normals_per_output, O]``. ``params`` are one
+  member's for trajectory sampling and the whole ensemble's otherwise. ``MM`` must run inside
+  a ``vmap`` with ``axis_name=types.PARTICLES``.
   """
   check_propagation(ensemble.kind, propagation)
-  count = draws(ensemble, propagation)
+  count = normals_per_output(ensemble, propagation)
   moments = pooled_moments
   if propagation in TRAJECTORY_SAMPLING:
     moments = _member_moments
 
-  def sample(params, x, noise):
+  def sample(params: Params, x: Array, noise: KeyOrNoise) -> Array:
     mean, std = moments(ensemble, params, x)
     if not count:
       return mean
@@ -93,8 +94,8 @@ def make_sampler(ensemble: Ensemble, propagation: str) -> Callable[[Params, Arra
   return sample
 
 
-def is_key(noise: Array | Key) -> bool:
-  """Tells typed keys from numbers."""
+def is_key(noise: KeyOrNoise) -> bool:
+  """Tests whether ``noise`` is a typed key instead of numbers."""
   return jnp.issubdtype(noise.dtype, jax.dtypes.prng_key)
 
 

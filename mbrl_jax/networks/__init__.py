@@ -1,1 +1,1 @@
-"""Neural networks, used only through init and apply."""
+"""Neural networks as flax.linen modules."""

@@ -1,4 +1,4 @@
-"""A multi-layer perceptron."""
+"""Multi-layer perceptron with optional bfloat16 matrix products."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ PRECISIONS = ("float32", "bfloat16")
 
 
 def truncated_normal_init(key: Key, shape: tuple[int, ...], dtype: Any = jnp.float32) -> Array:
-  """Draws weights from a normal of std ``1 / (2 sqrt(fan_in))``, cut off at two std.
+  """Draws weights from a normal of std ``1 / (2 sqrt(fan_in))``, truncated at two std.
 
-  The std is that of the normal before the cut (PETS, Chua et al. 2018).
+  The std is that of the normal before truncation (PETS, Chua et al. 2018).
   """
   std = 0.5 * shape[-2] ** -0.5
   return std * jax.random.truncated_normal(key, -2.0, 2.0, shape, dtype)
 
 
 def _bfloat16_dot_general(x: Array, kernel: Array, dims: Any, precision: Any = None) -> Array:
-  """Multiplies ``x [..., I]`` and ``kernel [I, O]``; what ``nn.Dense`` calls."""
+  """Multiplies ``x [..., I]`` and ``kernel [I, O]``, as ``nn.Dense`` calls it."""
   del dims, precision
   return _bfloat16_product(x, kernel)
 
 
 @jax.custom_vjp
 def _bfloat16_product(x: Array, kernel: Array) -> Array:
-  """Multiplies in bfloat16 and accumulates in float32, also where it is differentiated."""
+  """Multiplies in bfloat16 and accumulates in float32, also in its derivative."""
   return _product("...i,io->...o", _round(x), _round(kernel))
 
 
@@ -45,13 +45,14 @@ def _product_forward(x: Array, kernel: Array) -> tuple[Array, tuple[Array, Array
   return _product("...i,io->...o", _round(x), rounded), (x, rounded)
 
 
-def _product_backward(factors: tuple[Array, Array], change: Array) -> tuple[Array, Array]:
+def _product_backward(factors: tuple[Array, Array], cotangent: Array) -> tuple[Array, Array]:
   x, kernel = factors
-  # jax' own rule would multiply the float32 change by the bfloat16 kernel, which is slow. The
-  # other product stays in float32: XLA's CPU backend has no bfloat16 one of this layout.
+  # JAX's default rule would multiply the float32 cotangent by the bfloat16 kernel, which is
+  # slow. The other product stays in float32: XLA's CPU backend has no bfloat16 product of this
+  # layout.
   flat = lambda rows: rows.reshape(-1, rows.shape[-1])
-  to_kernel = _product("ni,no->io", flat(x), flat(change))
-  return _product("...o,io->...i", _round(change), kernel), to_kernel
+  to_kernel = _product("ni,no->io", flat(x), flat(cotangent))
+  return _product("...o,io->...i", _round(cotangent), kernel), to_kernel
 
 
 _bfloat16_product.defvjp(_product_forward, _product_backward)
@@ -71,11 +72,17 @@ class MLP(nn.Module):
   Layers are named ``layer_0``, ``layer_1``, ... with ``kernel [in, out]`` and ``bias [out]``.
 
   Attributes:
-    features: widths of all layers, the output's last.
+    features: widths of all layers, the output layer last.
     activation: a key of ``ACTIVATIONS``.
-    precision: ``"float32"``, or ``"bfloat16"`` to round both factors of the matrix
-      products to bfloat16; sums, weights and activations stay float32.
+    precision: ``"float32"``, or ``"bfloat16"`` to round both factors of matrix products to
+      bfloat16; sums, weights and activations stay float32.
     kernel_init: ``(key, shape [in, out], dtype) -> kernel``; biases start at 0.
+
+  Example:
+    >>> net = MLP((16, 2))
+    >>> variables = net.init(jax.random.key(0), jnp.zeros(3))
+    >>> net.apply(variables, jnp.ones((5, 3))).shape
+    (5, 2)
   """
 
   features: tuple[int, ...]

@@ -1,1 +1,1 @@
-"""Small mathematics that all rings share, and checks of arguments."""
+"""Shared mathematics and argument checks."""

@@ -12,7 +12,7 @@ from mbrl_jax.types import Array
 def arctan2(y: Array, x: Array) -> Array:
   """Returns the angle of ``(x, y)`` in radians, -pi to pi; 0 at the origin.
 
-  ``jnp.arctan2`` calls a library function for each number on CPUs, while this reduction to
+  ``jnp.arctan2`` calls a library function for each number on CPUs; this reduction to
   ``arctan`` between 0 and 1 is vectorised there (measured: 13 times as fast).
   """
   wide, tall = jnp.abs(x), jnp.abs(y)
@@ -24,13 +24,15 @@ def arctan2(y: Array, x: Array) -> Array:
 
 
 @arctan2.defjvp
-def _arctan2_jvp(primals: tuple, tangents: tuple) -> tuple[Array, Array]:
+def _arctan2_jvp(
+  primals: tuple[Array, Array], tangents: tuple[Array, Array]
+) -> tuple[Array, Array]:
   (y, x), (dy, dx) = primals, tangents
-  # By hand, because the absolute values above have no slope on the axes.
+  # Written out, because the absolute values above have no derivative on the axes.
   square = x**2 + y**2
   return arctan2(y, x), (x * dy - y * dx) / jnp.where(square > 0, square, 1.0)
 
 
 def wrap(angle: Array) -> Array:
-  """Returns the same direction within ``[-pi, pi)``, radians."""
+  """Wraps an angle in radians to ``[-pi, pi)``."""
   return jnp.mod(angle + jnp.pi, 2 * jnp.pi) - jnp.pi

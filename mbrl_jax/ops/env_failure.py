@@ -1,7 +1,7 @@
-"""Tells that somebody else's environment failed, through compiled code if need be.
+"""Reports failures of external environments, also from within compiled code.
 
-An exception in a callback ends the compiled program, and XLA raises an error of its own
-whose text quotes the traceback. ``failure`` finds the environment's in it.
+An exception in a callback aborts the compiled program, and XLA raises its own error whose
+text quotes the traceback. ``failure`` extracts the environment's message from it.
 """
 
 from __future__ import annotations
@@ -17,36 +17,37 @@ _LONGEST = 1000  # characters of a message
 
 
 class EnvironmentFailed(RuntimeError):
-  """An environment on the host raised, returned nonsense or did not answer in time."""
+  """An environment on the host raised, returned an invalid value or timed out."""
 
 
 class Malformed(Exception):
-  """An environment returned something else than its protocol or its spaces say."""
+  """An environment returned a value that violates its protocol or its spaces."""
 
   def __init__(self, value: Any, expected: str, role: str = ""):
-    """Describes what was returned (as ``role``) and what should have been."""
+    """Describes the returned value (its ``role``) and the expected one."""
     super().__init__(_describe(value) + (f" as {role}" if role else ""), expected)
 
 
 def failed(message: str) -> EnvironmentFailed:
-  """Returns an error whose message is one line of bearable length that XLA can quote.
+  """Makes an error whose message is one short line that XLA can quote.
 
-  XLA ends the process at characters that UTF-8 has not, and the message at a null.
+  XLA aborts the process on characters that UTF-8 cannot encode, and cuts the message at a
+  null character.
   """
   message = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
   return EnvironmentFailed(message if len(message) <= _LONGEST else message[:_LONGEST] + "...")
 
 
 def text_of(error: BaseException) -> str:
-  """Returns the text of somebody else's error, ``""`` where even that fails."""
+  """Returns the text of an external error, or ``""`` if converting it to text fails."""
   try:
     return str(error)
   except Exception:
     return ""
 
 
-def marks_failure(function: Callable) -> Callable:
-  """Makes a callback's failures ones that ``failure`` recognises in the text of XLA's error."""
+def marks_failure(function: Callable[..., Any]) -> Callable[..., Any]:
+  """Marks failures of a callback so that ``failure`` finds them in XLA's error text."""
 
   @functools.wraps(function)
   def marking(*arguments: Any) -> Any:
@@ -59,7 +60,7 @@ def marks_failure(function: Callable) -> Callable:
 
 
 def failure(error: BaseException) -> str | None:
-  """Returns what an environment failed of, or ``None`` if ``error`` is another one."""
+  """Returns the failure message of an environment, or ``None`` for any other error."""
   found = re.search(f"{re.escape(_OPEN)}(.*?){re.escape(_CLOSE)}", str(error), re.DOTALL)
   if found is not None:
     return found[1]
@@ -67,7 +68,7 @@ def failure(error: BaseException) -> str | None:
 
 
 def _describe(value: Any) -> str:
-  """Describes a value in a few words."""
+  """Describes a value briefly."""
   if isinstance(value, (tuple, list)):
     return f"a {type(value).__name__} of {len(value)}"
   shape = getattr(value, "shape", ())

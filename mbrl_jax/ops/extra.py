@@ -1,4 +1,4 @@
-"""Imports what an extra of setup.py installs, or says how to install it."""
+"""Imports optional dependencies."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from types import ModuleType
 
 
 def import_extra(module: str, extra: str | None = None) -> ModuleType:
-  """Imports ``module`` without what it prints.
+  """Imports an optional dependency, without its output.
 
   Args:
-    module: its full name.
-    extra: the extra that installs it; by default named like the module.
+    module: full name of the module.
+    extra: extra of the package that installs it; by default named like the module.
 
   Raises:
-    ImportError: it is not installed, or does not load; says how to install it.
+    ImportError: the module is not installed or fails to load; explains how to install it.
   """
   try:
     with contextlib.redirect_stdout(io.StringIO()):

@@ -1,4 +1,4 @@
-"""Diagonal Gaussians as probabilistic ensembles need them."""
+"""Diagonal Gaussians for probabilistic ensembles."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from mbrl_jax.types import Array
 
 
 def soft_bound(x: Array, low: Array, high: Array) -> Array:
-  """Squeezes ``x`` smoothly between two bounds, which get gradients too.
+  """Clips ``x`` smoothly to two bounds, which also receive gradients.
 
   First ``x <- high - softplus(high - x)``, then ``x <- low + softplus(x - low)``
   (PETS, Chua et al. 2018, and its released nets). The result may exceed ``high`` by
@@ -22,25 +22,25 @@ def soft_bound(x: Array, low: Array, high: Array) -> Array:
 def bounded_variance(log_var: Array, low: Array, high: Array) -> Array:
   """Returns ``exp(soft_bound(log_var, low, high))`` with one exponential of ``log_var``.
 
-  Inserting the definitions leaves ``exp(low) + exp(high) sigmoid(log_var - high)``. Planning
-  evaluates it for every output of every particle, so one transcendental function in
-  place of five counts.
+  Inserting the definitions gives ``exp(low) + exp(high) sigmoid(log_var - high)``. Planning
+  evaluates it for every output of every particle, so one transcendental function instead of
+  five matters.
   """
   return jnp.exp(low) + jnp.exp(high) * jax.nn.sigmoid(log_var - high)
 
 
 def gaussian_nll(mean: Array, log_var: Array, target: Array) -> Array:
-  """Returns the negative log-likelihood element by element, doubled and unshifted.
+  """Returns the elementwise negative log-likelihood, times two, without the constant.
 
-  ``(mean - target)^2 exp(-log_var) + log_var``: without the factor 1/2 and the
-  constant log(2 pi), as PETS has it, which sets the weight of everything that is
-  added to it (weight decay, bound regularisers).
+  ``(mean - target)^2 exp(-log_var) + log_var``: without the factor 1/2 and the constant
+  log(2 pi), as in PETS; the weights of weight decay and bound regularisers are relative to
+  it.
   """
   return jnp.square(mean - target) * jnp.exp(-log_var) + log_var
 
 
 def mixture_moments(means: Array, variances: Array) -> tuple[Array, Array]:
-  """Returns mean and variance of an equal mixture of ``E`` Gaussians.
+  """Returns mean and variance of a uniform mixture of ``E`` Gaussians.
 
   Args:
     means: ``[E, ...]``.

@@ -1,7 +1,7 @@
-"""Products of matrices with all digits.
+"""Matrix products in full float32 precision.
 
-Accelerators multiply float32 with the few bits of bfloat16 or tf32 by default. Nets are told by
-their configuration whether they may; actions, states, returns and statistics must not.
+Accelerators multiply float32 in bfloat16 or tf32 by default. The configuration decides for
+nets; actions, states, returns and statistics need full precision.
 """
 
 from __future__ import annotations

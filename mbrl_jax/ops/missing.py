@@ -1,26 +1,28 @@
-"""Stands in for rewards and terminations that nobody has given as functions."""
+"""Placeholders for missing reward and termination functions."""
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import jax.numpy as jnp
 
 from mbrl_jax.types import Array
 
+_Function = TypeVar("_Function")
 
-class Missing:
-  """A reward function that is not known; to call it is an error that says what to do.
+
+class MissingReward:
+  """Placeholder for a reward function that is not available; raises when called.
 
   Attributes:
-    message: what to tell whoever needs it.
+    message: error text that explains how to supply the function.
   """
 
   def __init__(self, message: str):
     self.message = message
 
   def __call__(self, obs: Any, action: Any, next_obs: Any) -> NoReturn:
-    """Refuses.
+    """Raises the error.
 
     Raises:
       ValueError: always.
@@ -28,14 +30,14 @@ class Missing:
     raise ValueError(self.message)
 
 
-class Unknown:
-  """A termination function that is not known: it says that no transition terminates.
+class MissingTermination:
+  """Placeholder for a termination function that is not available; never terminates.
 
-  A planner goes on behind the end of an episode then; who learns from what a model imagines
-  must not, see ``require_known``.
+  A planner may plan past the end of an episode then; learning from model rollouts must not
+  accept it, see ``require_known``.
 
   Attributes:
-    message: what to tell whoever needs it.
+    message: error text that explains how to supply the function.
   """
 
   def __init__(self, message: str):
@@ -47,12 +49,19 @@ class Unknown:
     return jnp.zeros((), bool)
 
 
-def require_known(function: Any) -> Any:
-  """Returns a reward or termination, checked at construction instead of at the first step.
+def require_known(function: _Function) -> _Function:
+  """Returns a reward or termination function; rejects placeholders.
+
+  Call it at construction, so that the error does not wait for the first step.
 
   Raises:
-    ValueError: it is ``Missing`` or ``Unknown``; says how to give one.
+    ValueError: it is ``MissingReward`` or ``MissingTermination``; explains how to supply one.
+
+  Example:
+    >>> require_known(MissingReward("pass reward=fn"))
+    Traceback (most recent call last):
+    ValueError: pass reward=fn
   """
-  if isinstance(function, (Missing, Unknown)):
+  if isinstance(function, (MissingReward, MissingTermination)):
     raise ValueError(function.message)
   return function

@@ -1,8 +1,8 @@
-"""Noise for plans and models: normal, truncated normal, and coloured in time.
+"""Normal, truncated normal and temporally coloured noise for plans and models.
 
-The numbers are those of ``jax.random.normal`` and ``truncated_normal`` for the same key, to
-rounding. Only the inverse of the error function is another: XLA's took 22 ns a number on a
-CPU, the one here 2 to 3 (150,000 numbers, while other programs ran).
+Samples equal those of ``jax.random.normal`` and ``truncated_normal`` for the same key, up to
+rounding. Only the inverse error function differs: XLA's took 22 ns per number on a CPU, the
+one here 2 to 3 (150,000 numbers, while other programs ran).
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ _TAIL = (
 
 
 def erf_inv(x: Array) -> Array:
-  """Returns the inverse of the error function between -1 and 1, float32.
+  """Returns the inverse error function of ``x`` between -1 and 1, float32.
 
   Source: Giles 2010, "Approximating the erfinv function", the single precision form. The
-  logarithm is that of ``(1 - x)(1 + x)``, which is vectorised on CPUs, in place of ``log1p``.
+  logarithm is that of ``(1 - x)(1 + x)``, which is vectorised on CPUs, instead of ``log1p``.
   """
   w = -jnp.log((1 - x) * (1 + x))
   centre = _polynomial(_CENTRE, w - 2.5)
@@ -53,6 +53,7 @@ def erf_inv(x: Array) -> Array:
 
 
 def _polynomial(coefficients: tuple[float, ...], x: Array) -> Array:
+  """Evaluates a polynomial by Horner's rule, highest power first."""
   total = jnp.full_like(x, coefficients[0])
   for coefficient in coefficients[1:]:
     total = total * x + np.float32(coefficient)
@@ -74,14 +75,14 @@ def truncated_normal(key: Key, shape: tuple[int, ...]) -> Array:
 
 
 def coloured_scale(horizon: int, exponent: Array) -> Array:
-  """Returns amplitudes ``[F]`` whose spectrum falls as ``1 / f ** exponent``.
+  """Returns amplitudes ``[F]`` whose power spectrum falls as ``1 / f ** exponent``.
 
-  ``F = horizon // 2 + 1``. The lowest frequency is cut at ``1 / horizon``. The
-  amplitudes are scaled so that noise shaped by them has unit variance.
+  ``F = horizon // 2 + 1``. Frequencies below ``1 / horizon`` count as ``1 / horizon``.
+  Amplitudes are scaled to unit variance of the shaped noise.
   """
   frequency = np.maximum(np.fft.rfftfreq(horizon), 1.0 / horizon)
   amplitude = jnp.asarray(frequency, jnp.float32) ** (-exponent / 2.0)
-  # Bins 0 and (for an even horizon) F-1 are real and count once, others twice.
+  # Bins 0 and (for an even horizon) F-1 are real and count once, all others twice.
   weight = np.full(len(frequency), 2.0)
   weight[0] = 1.0
   if horizon % 2 == 0:
@@ -103,10 +104,15 @@ def coloured_normal(key: Key, shape: tuple[int, int, int], exponent: Array) -> A
 
   Returns:
     Noise of zero mean and unit variance.
+
+  Example:
+    >>> pink = coloured_normal(jax.random.key(0), (4, 10, 2), jnp.float32(1.0))
+    >>> pink.shape
+    (4, 10, 2)
   """
   samples, horizon, actions = shape
-  # Shaping white noise in the frequency domain draws exactly the Gaussian
-  # process wanted, whatever the parity of the horizon.
+  # White noise shaped in the frequency domain is exactly the Gaussian process required, for
+  # even and odd horizons.
   white = normal(key, (samples, actions, horizon))
 
   def colour(white: Array) -> Array:

@@ -1,4 +1,4 @@
-"""The length of a vector, with a slope everywhere."""
+"""Euclidean norm with a finite gradient everywhere."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from mbrl_jax.types import Array
 
 
 def norm(x: Array) -> Array:
-  """Returns the Euclidean length of ``x [..., n]``, ``[...]``.
+  """Returns the Euclidean norm of ``x [..., n]``, ``[...]``.
 
-  Its derivative at zero is 0, where that of ``jnp.linalg.norm`` is not a number: rewards
-  that charge a distance are differentiated also at the goal.
+  Its gradient at zero is 0, where that of ``jnp.linalg.norm`` is NaN: rewards that penalise
+  a distance are differentiated at the goal, too.
   """
   square = jnp.sum(x**2, -1)
   zero = square == 0

@@ -1,7 +1,7 @@
 """Affine normalisation, fitted to the valid rows of a padded array.
 
-The length of the array changes no bit of it: sums go over blocks of one size, up to the last
-valid row.
+The result is bitwise independent of the padding: sums run over blocks of a fixed size, up to
+the last valid row.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Array
 
 KINDS = ("std", "mad")
-_CONSTANT = 1e-5  # a float32 deviation below this, relative to the mean, is round-off
+_CONSTANT = 1e-5  # a float32 deviation below this, relative to the mean, is rounding error
 _BLOCK = 1024
 
 
@@ -33,32 +33,37 @@ class Normalizer(NamedTuple):
 
 
 def identity_normalizer(dim: int) -> Normalizer:
-  """Returns the normaliser of ``dim`` dimensions that changes nothing."""
+  """Returns the identity normaliser of ``dim`` dimensions."""
   return Normalizer(jnp.zeros(dim, jnp.float32), jnp.ones(dim, jnp.float32))
 
 
 def fit_normalizer(x: Array, mask: Array, kind: str = "std") -> Normalizer:
-  """Fits mean and scale of each dimension to the rows that ``mask`` selects.
+  """Fits mean and scale of each dimension to the rows selected by ``mask``.
 
-  Dimensions that do not vary (their deviation is below 1e-5 times the larger of
-  1 and the mean's magnitude) get scale 1. Non-finite entries are left out, so that
-  one broken sample cannot spoil the model. The mean is corrected by a second pass, which
-  makes it exact for constant dimensions.
+  Constant dimensions (deviation below 1e-5 times the larger of 1 and the mean's magnitude)
+  get scale 1. Non-finite entries are ignored, so that one bad sample does not corrupt the
+  model. A second pass corrects the mean, which makes it exact for constant dimensions.
 
   Args:
     x: ``[cap, D]``.
-    mask: ``[cap]`` bool, the rows that count. Without any, mean 0 and scale 1.
+    mask: ``[cap]`` bool, the valid rows. If there are none, mean 0 and scale 1.
     kind: ``"std"`` (population standard deviation) or ``"mad"`` (mean absolute
-      deviation about the mean, as Game-MBRL scales, Rajeswaran et al. 2020).
+      deviation about the mean, the scaling of Game-MBRL, Rajeswaran et al. 2020).
 
   Raises:
     ValueError: if ``kind`` is unknown.
+
+  Example:
+    >>> x = jnp.array([[1.0], [3.0], [99.0]])
+    >>> normalizer = fit_normalizer(x, jnp.array([True, True, False]))
+    >>> normalize(normalizer, x[:2]).ravel().tolist()
+    [-1.0, 1.0]
   """
   choice("kind", kind, KINDS)
   valid = mask[:, None] & jnp.isfinite(x)
   count = jnp.maximum(valid.sum(0), 1)
 
-  def average(function):
+  def average(function: Callable[[Array], Array]) -> Array:
     return _sum_valid(function, x, valid) / count
 
   mean = average(lambda x: x)
@@ -73,13 +78,13 @@ def fit_normalizer(x: Array, mask: Array, kind: str = "std") -> Normalizer:
 
 def _sum_valid(function: Callable[[Array], Array], x: Array, valid: Array) -> Array:
   """Sums ``function(x)`` over the valid entries of ``x [cap, D]``, up to the last block."""
-  # Two blocks and a row of padding at least: XLA simplifies what is there in vain, and then
-  # fuses, and so rounds, other operations differently.
+  # At least two blocks and a row of padding: XLA removes redundant operations, and then fuses,
+  # and so rounds, other operations differently.
   rows = ((0, _BLOCK * max(2, len(x) // _BLOCK + 1) - len(x)), (0, 0))
   x, valid = jnp.pad(x, rows), jnp.pad(valid, rows)
   end = jnp.where(valid.any(1), jnp.arange(1, len(x) + 1), 0).max()
 
-  def body(i, total):
+  def body(i: Array, total: Array) -> Array:
     block, counts = (jax.lax.dynamic_slice_in_dim(a, i * _BLOCK, _BLOCK) for a in (x, valid))
     return total + jnp.where(counts, function(block), 0.0).sum(0)
 
@@ -93,5 +98,5 @@ def normalize(normalizer: Normalizer, x: Array) -> Array:
 
 
 def denormalize(normalizer: Normalizer, x: Array) -> Array:
-  """Undoes ``normalize``."""
+  """Inverts ``normalize``."""
   return x * normalizer.scale + normalizer.mean

@@ -1,7 +1,7 @@
 """Orientations as unit quaternions ``[w, x, y, z]``.
 
-Euler angles are those of three hinges one on the other, about x, then y, then z, each carried
-by the one before: ``R = Rx(a) Ry(b) Rz(c)``.
+Euler angles are intrinsic rotations about x, then y, then z, as of three hinges in series:
+``R = Rx(a) Ry(b) Rz(c)``.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mbrl_jax.types import Array
 
 
 def matrix(quaternion: Array) -> Array:
-  """Returns the rotation matrix ``[3, 3]``, whose columns are the turned axes."""
+  """Returns the rotation matrix ``[3, 3]``, whose columns are the rotated axes."""
   w, x, y, z = quaternion
   return jnp.stack(
     [
@@ -26,13 +26,13 @@ def matrix(quaternion: Array) -> Array:
 
 
 def z_axis(quaternion: Array) -> Array:
-  """Returns where the z axis points ``[3]``."""
+  """Returns the direction of the rotated z axis, ``[3]``."""
   w, x, y, z = quaternion
   return jnp.stack([2 * (x * z + w * y), 2 * (y * z - w * x), 1 - 2 * (x * x + y * y)])
 
 
 def from_z_axis(axis: Array) -> Array:
-  """Returns the shortest turn of the z axis to the unit vector ``axis [3]``, not -z."""
+  """Returns the smallest rotation of the z axis to the unit vector ``axis [3]``, not -z."""
   x, y, z = axis
   quaternion = jnp.stack([1 + z, -y, x, jnp.zeros_like(z)])
   return quaternion / norm(quaternion)
@@ -41,15 +41,16 @@ def from_z_axis(axis: Array) -> Array:
 def to_euler(quaternion: Array) -> Array:
   """Returns Euler angles ``[3]``, rad: a and c within pi, b within pi / 2.
 
-  Where b is a quarter turn a and c are about the same axis; then c is 0 or nearly anything.
+  In gimbal lock, at b = +-pi / 2, a and c rotate about the same axis, and c is 0 or
+  arbitrary.
   """
-  turned = matrix(quaternion)
-  level = norm(turned[0, :2])
+  rotation = matrix(quaternion)
+  cos_b = norm(rotation[0, :2])
   return jnp.stack(
     [
-      arctan2(-turned[1, 2], turned[2, 2]),
-      arctan2(turned[0, 2], level),
-      arctan2(-turned[0, 1], turned[0, 0]),
+      arctan2(-rotation[1, 2], rotation[2, 2]),
+      arctan2(rotation[0, 2], cos_b),
+      arctan2(-rotation[0, 1], rotation[0, 0]),
     ]
   )
 

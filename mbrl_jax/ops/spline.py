@@ -1,19 +1,19 @@
-"""Plans from a few knots: zero-order, linear and cubic splines that move on in time.
+"""Zero-order, linear and cubic splines that parametrise plans by a few knots.
 
-A plan of ``H`` control steps is given by ``K`` knots that are evenly spaced in time. Control
-step ``h`` lies at ``(h a + phase) / b`` knots, with ``a / b`` knots a control step: ``K / H``
-for a spline of order zero, each knot of which holds for ``H / K`` steps, and
+A plan of ``H`` control steps is interpolated from ``K`` knots evenly spaced in time. Control
+step ``h`` lies at ``(h a + phase) / b`` knots, with ``a / b`` knots per control step:
+``K / H`` for a zero-order spline, each knot of which holds for ``H / K`` steps, and
 ``(K - 1) / (H - 1)`` otherwise, where the first and last knot are the first and last action.
 
-Time passes by the ``phase``, an integer below ``b``: the knots stay what they are until a
-whole spacing has passed, then the first one is dropped. What remains of a plan is therefore
-exactly the old plan, where resampling the knots at every control step would blur it (or, of
-order zero, never move it at all). After the last knot a plan holds its value.
+``phase``, an integer below ``b``, counts time: the knots stay unchanged until a whole knot
+interval has passed, then the first one is dropped. The rest of a plan is therefore exactly
+the old plan, where resampling the knots at every control step would smooth it (or, with order
+zero, never shift it at all). After the last knot a plan holds its value.
 
-The cubic is the Catmull-Rom spline, continued straight at both ends; it passes through its
-knots, moves only with the four nearest, and may overshoot them. Its slope at the first knot
-changes when the knot before is dropped, so within the first spacing it keeps the old plan
-only nearly.
+The cubic is the Catmull-Rom spline, extrapolated linearly at both ends; it passes through its
+knots, depends on the nearest four only, and may overshoot them. Its slope at the first knot
+changes when the knot before it is dropped, so within the first interval it matches the old
+plan only approximately.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mbrl_jax.ops.matmul import einsum
 from mbrl_jax.ops.validate import ArgumentError, choice
 from mbrl_jax.types import Array
 
@@ -34,7 +35,7 @@ INTERPOLATIONS = ("zero", "linear", "cubic")
 
 @dataclass(frozen=True)
 class Spline:
-  """How ``K`` knots make a plan of ``H`` control steps; see ``make_spline``.
+  """Interpolates ``K`` knots to a plan of ``H`` control steps; see ``make_spline``.
 
   Attributes:
     horizon: ``H``.
@@ -47,57 +48,55 @@ class Spline:
   interpolation: str
 
   @property
-  def pace(self) -> tuple[int, int]:
-    """``(a, b)``: a control step is ``a / b`` knots long."""
+  def rate(self) -> tuple[int, int]:
+    """``(a, b)``: ``a / b`` knots per control step."""
     if self.interpolation == "zero":
       return self.knots, self.horizon
     return self.knots - 1, self.horizon - 1
 
   def weights(self, phase: Array) -> Array:
-    """Returns the matrix ``[H, K]`` that makes the knots a plan; its rows sum to one."""
-    a, b = self.pace
+    """Returns the interpolation matrix ``[H, K]``, from knots to plan; rows sum to one."""
+    a, b = self.rate
     ticks = jnp.arange(self.horizon, dtype=jnp.int32) * a + phase
     if self.interpolation == "zero":
-      # In integers: a quotient just below a whole number would hold the knot before.
+      # In integers: a quotient rounded below a whole number would hold the previous knot.
       held = jnp.minimum(ticks // b, self.knots - 1)
       return jax.nn.one_hot(held, self.knots, dtype=jnp.float32)
     time = jnp.minimum(ticks.astype(jnp.float32) / b, self.knots - 1)[:, None]
-    places = jnp.arange(-1, self.knots + 1, dtype=jnp.float32)
+    positions = jnp.arange(-1, self.knots + 1, dtype=jnp.float32)
     if self.interpolation == "linear":
-      return jnp.maximum(1.0 - jnp.abs(time - places[1:-1]), 0.0)
-    # Two more knots, one before and one after, on the straight line through the last two.
-    outer = _catmull_rom(time - places)
+      return jnp.maximum(1.0 - jnp.abs(time - positions[1:-1]), 0.0)
+    # Two virtual knots, one before and one after, extrapolate linearly.
+    outer = _catmull_rom(time - positions)
     before, inner, after = outer[:, :1], outer[:, 1:-1], outer[:, -1:]
-    inner = inner.at[:, :2].add(before * np.float32([2.0, -1.0]))
-    return inner.at[:, -2:].add(after * np.float32([-1.0, 2.0]))
+    inner = inner.at[:, :2].add(before * np.array([2.0, -1.0], np.float32))
+    return inner.at[:, -2:].add(after * np.array([-1.0, 2.0], np.float32))
 
-  def spread(self, knots: Array, phase: Array) -> Array:
-    """Makes knots ``[..., K, A]`` plans ``[..., H, A]``."""
-    # Actions must not be rounded to the few bits that accelerators multiply with by default.
-    precision = jax.lax.Precision.HIGHEST
-    return jnp.einsum("hk,...ka->...ha", self.weights(phase), knots, precision=precision)
+  def interpolate(self, knots: Array, phase: Array) -> Array:
+    """Interpolates knots ``[..., K, A]`` to plans ``[..., H, A]``."""
+    return einsum("hk,...ka->...ha", self.weights(phase), knots)
 
   def gather(self, plans: Array, phase: Array) -> Array:
-    """Returns the knots ``[..., K, A]`` that plans ``[..., H, A]`` pass nearest to."""
-    a, b = self.pace
-    row = -((phase - jnp.arange(self.knots) * b) // a)  # the first not before the knot
+    """Reads knots ``[..., K, A]`` off plans ``[..., H, A]``, at the nearest control steps."""
+    a, b = self.rate
+    row = -((phase - jnp.arange(self.knots) * b) // a)  # first control step not before the knot
     return jnp.take(plans, jnp.clip(row, 0, self.horizon - 1), axis=-2)
 
   def shift(
     self, drop: Callable[[Any, int], Any], state: Any, phase: Array, steps: int
   ) -> tuple[Any, Array]:
-    """Lets ``steps`` (static) control steps pass.
+    """Advances time by ``steps`` (static) control steps.
 
     Args:
       drop: ``(state, n) -> state`` without its first ``n`` (static, also 0) knots.
-      state: whatever ``drop`` takes.
+      state: argument of ``drop``.
       phase: ``[]``.
       steps: control steps.
 
     Returns:
       The state and the new phase.
     """
-    a, b = self.pace
+    a, b = self.rate
     whole, rest = divmod(steps * a, b)
     phase = phase + rest
     one_more = lambda state: drop(state, whole + 1)
@@ -106,8 +105,8 @@ class Spline:
 
 
 @dataclass(frozen=True)
-class KnotRows:
-  """A plan that is given action by action: what ``Spline`` is without knots.
+class IdentitySpline:
+  """Stands in for ``Spline`` if there is one knot per control step.
 
   Attributes:
     knots: ``H``.
@@ -115,39 +114,39 @@ class KnotRows:
 
   knots: int
 
-  def spread(self, knots: Array, phase: Array) -> Array:
-    """Returns the plans as they are."""
+  def interpolate(self, knots: Array, phase: Array) -> Array:
+    """Returns the knots unchanged."""
     return knots
 
   def gather(self, plans: Array, phase: Array) -> Array:
-    """Returns the plans as they are."""
+    """Returns the plans unchanged."""
     return plans
 
   def shift(
     self, drop: Callable[[Any, int], Any], state: Any, phase: Array, steps: int
   ) -> tuple[Any, Array]:
-    """Drops ``steps`` rows."""
+    """Drops the first ``steps`` rows."""
     return drop(state, steps), phase
 
 
-def make_spline(horizon: int, knots: int | None, interpolation: str) -> Spline | KnotRows:
+def make_spline(horizon: int, knots: int | None, interpolation: str) -> Spline | IdentitySpline:
   """Makes the spline of ``knots`` knots over ``horizon`` control steps.
 
-  ``knots=None`` has one for every control step and interpolates nothing.
+  ``knots=None`` has one knot per control step and does not interpolate.
 
   Raises:
-    ValueError: an unknown interpolation, fewer than two knots (one of order zero) or more
-      than control steps.
+    ValueError: an unknown interpolation, fewer than two knots (one for order zero), or more
+      knots than control steps.
 
   Example:
     >>> import jax.numpy as jnp
     >>> spline = make_spline(horizon=5, knots=3, interpolation="linear")
-    >>> spline.spread(jnp.asarray([[0.0], [2.0], [4.0]]), 0).ravel().tolist()
+    >>> spline.interpolate(jnp.asarray([[0.0], [2.0], [4.0]]), 0).ravel().tolist()
     [0.0, 1.0, 2.0, 3.0, 4.0]
   """
   choice("interpolation", interpolation, INTERPOLATIONS)
   if knots is None:
-    return KnotRows(horizon)
+    return IdentitySpline(horizon)
   least = 1 if interpolation == "zero" else 2
   if not least <= knots <= horizon:
     raise ArgumentError(
@@ -160,7 +159,7 @@ def make_spline(horizon: int, knots: int | None, interpolation: str) -> Spline |
 
 
 def _catmull_rom(distance: Array) -> Array:
-  """Weighs a knot at a distance, in knots; Keys 1981 with ``a = -1/2``."""
+  """Returns the weight of a knot by its distance in knots; Keys 1981 with ``a = -1/2``."""
   x = jnp.abs(distance)
   near = (1.5 * x - 2.5) * x * x + 1.0
   far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0

@@ -1,8 +1,8 @@
-"""Checks of arguments at construction; what they refuse, as an error that names the argument.
+"""Argument checks at construction, whose errors name the argument.
 
 A factory knows its argument as ``samples``, an algorithm's config as ``planner.samples``, a
-program as ``--config.planner.samples``. Each renames the error that reaches it: no message is
-taken apart.
+program as ``--config.planner.samples``. Each renames the argument in the error; nothing parses
+messages.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ NO_VALUE = ...
 
 
 class ArgumentError(ValueError):
-  """A refused argument; its text is one sentence, such as ``samples=0 must be positive.``.
+  """An invalid argument; its text is one sentence, such as ``samples=0 must be positive.``.
 
   Attributes:
-    argument: its dotted name as the caller knows it, such as ``agent.batch_size``.
-    value: what it was given, or ``NO_VALUE``.
+    argument: dotted name as the caller knows it, such as ``agent.batch_size``.
+    value: the invalid value, or ``NO_VALUE``.
     valid: the rest of the sentence. With ``others`` each ``{}`` in it stands for one of them.
-    others: names and values of the other arguments that the sentence mentions.
+    others: names and values of other arguments in the sentence.
 
   Example:
     >>> error = ArgumentError("elites", 9, "exceed {}.", ("samples", 5))
@@ -35,7 +35,7 @@ class ArgumentError(ValueError):
   """
 
   def __init__(self, argument: str, value: Any, valid: str, *others: tuple[str, Any]):
-    super().__init__(argument, value, valid, *others)  # what pickling makes it anew of
+    super().__init__(argument, value, valid, *others)  # unpickling passes these again
     self.argument, self.value, self.valid, self.others = argument, value, valid, others
 
   def __str__(self) -> str:
@@ -46,16 +46,22 @@ class ArgumentError(ValueError):
     return f"{self.argument}{given}{'' if valid[:1] in ':,' else ' '}{valid}"
 
   def renamed(self, rename: Callable[[str], str]) -> ArgumentError:
-    """Returns the same error with ``rename`` applied to the name of every argument in it."""
+    """Returns the same error with ``rename`` applied to the name of every argument."""
     others = ((rename(name), value) for name, value in self.others)
     return ArgumentError(rename(self.argument), self.value, self.valid, *others)
 
 
 @contextlib.contextmanager
 def prefixed(group: str) -> Iterator[None]:
-  """Names what is refused inside as part of a group: ``samples`` as ``planner.samples``.
+  """Prefixes the argument of errors raised inside: ``samples`` to ``planner.samples``.
 
-  Also decorates functions, such as those that take a part of a config.
+  Also a decorator, such as for functions of one part of a config.
+
+  Example:
+    >>> with prefixed("planner"):
+    ...   positive(samples=0)
+    Traceback (most recent call last):
+    mbrl_jax.ops.validate.ArgumentError: planner.samples=0 must be positive.
   """
   try:
     yield
@@ -68,8 +74,13 @@ def choice(argument: str, value: Any, valid: Iterable[Any]) -> Any:
   """Returns ``value`` if it is among ``valid``.
 
   Raises:
-    ArgumentError: otherwise; says the nearest spelling and all valid choices, similar ones
-      first.
+    ArgumentError: otherwise; suggests the nearest spelling and lists all valid choices,
+      similar ones first.
+
+  Example:
+    >>> choice("env", "cartpol", ["pendulum", "cartpole"])  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+    mbrl_jax.ops.validate.ArgumentError: env='cartpol' is not known. Did you mean ...
   """
   valid = list(valid)
   if value not in valid:
@@ -78,12 +89,12 @@ def choice(argument: str, value: Any, valid: Iterable[Any]) -> Any:
 
 
 def known(name: str, names: Iterable[str], group: str = "") -> None:
-  """Raises ``ArgumentError`` unless ``name`` is among the ``names`` that arguments may have.
+  """Raises ``ArgumentError`` unless ``name`` is one of the argument ``names``.
 
   Args:
-    name: an argument's.
-    names: of all arguments of the function or the group.
-    group: what the argument belongs to: the error is about ``group.name``.
+    name: name of an argument.
+    names: names of all arguments of the function or group.
+    group: group of the argument; the error is about ``group.name``.
   """
   names = list(names)
   if name not in names:
@@ -91,6 +102,7 @@ def known(name: str, names: Iterable[str], group: str = "") -> None:
 
 
 def _not_among(value: Any, valid: list[Any]) -> str:
+  """Returns the rest of an error's sentence: nearest spelling and valid choices."""
   folded = {str(v).lower(): v for v in valid}
   matches = difflib.get_close_matches(
     str(value).lower(), folded, n=len(folded) or 1, cutoff=0.4
@@ -102,7 +114,7 @@ def _not_among(value: Any, valid: list[Any]) -> str:
 
 
 def positive(**arguments: Any) -> None:
-  """Raises ``ArgumentError`` for the first that is not above zero, or has such an entry."""
+  """Raises ``ArgumentError`` for the first argument with a number that is not above zero."""
   for name, value in arguments.items():
     numbers = value if isinstance(value, (tuple, list)) else (value,)
     if not all(number > 0 for number in numbers):
@@ -118,11 +130,11 @@ def between(low: float, high: float, **arguments: float) -> None:
 
 
 LARGEST_SEED = 2**32 - 1
-"""``jax.random.key`` makes keys of 32 bits: larger seeds would equal smaller ones."""
+"""``jax.random.key`` makes 32-bit keys: larger seeds would alias smaller ones."""
 
 
 def seeds(first: Any, count: int = 1, argument: str = "seed") -> None:
-  """Raises ``ArgumentError`` unless ``count`` seeds from ``first`` on give different keys."""
+  """Raises ``ArgumentError`` unless ``count`` seeds from ``first`` on give distinct keys."""
   whole = hasattr(first, "__index__") and not isinstance(first, bool)
   if not whole or not 0 <= first <= LARGEST_SEED - (count - 1):
     several = f", the first of {count}, " if count > 1 else ""

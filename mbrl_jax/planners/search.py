@@ -91,7 +91,7 @@ def make_planner(
 
   def plans_of(rows: Array, phase: Array) -> Array:
     # A cubic overshoots its knots, which alone are within the bounds.
-    return rows if knots is None else jnp.clip(grid.spread(rows, phase), low, high)
+    return rows if knots is None else jnp.clip(grid.interpolate(rows, phase), low, high)
 
   def init() -> PlanState:
     state = search.init(jnp.broadcast_to(low, box), jnp.broadcast_to(high, box))

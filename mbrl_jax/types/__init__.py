@@ -1,4 +1,4 @@
-"""The contracts that every part of mbrl_jax keeps; no logic.
+"""Types and protocols shared by all of mbrl_jax; no logic.
 
 Axis letters, used everywhere in this order:
 
@@ -6,18 +6,18 @@ Axis letters, used everywhere in this order:
 letter axis
 ====== =====================================================================
 ``B``  batch
-``E``  slices: members of an ensemble, or randomised models
-``P``  particles: samples of one plan's future
-``N``  candidate plans; environments that one learner acts in
+``E``  slices: ensemble members or randomised models
+``P``  particles: sampled futures of one plan
+``N``  candidate plans; environments of one learner
 ``H``  planning horizon
-``T``  time of an episode
+``T``  time steps of an episode
 ``O``  observation
 ``A``  action
 ====== =====================================================================
 
 Functions take ``(params, state, action, key)``. Keys are typed
 (``jax.random.key``), come last and are consumed. Rewards are maximised.
-Everything is written for a single example; batching is ``jax.vmap``'s job.
+Functions handle a single example; batch them with ``jax.vmap``.
 """
 
 from mbrl_jax.types.algorithms import (

@@ -1,4 +1,4 @@
-"""Learning systems."""
+"""Learning algorithms and their training state."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from mbrl_jax.types.planning import Dynamics, PlanState
 
 
 class TrainState(NamedTuple):
-  """Everything a run is; saving it is the whole resume.
+  """Complete state of a training run; saving it is enough to resume.
 
   Attributes:
-    learn: what has been learned and what learning needs: nets, optimisers, buffers.
-    carry: what acting needs from step to step in each environment, leaves ``[N, ...]``.
-    rollout: where data collection stands, leaves ``[N, ...]``, see ``algorithms.step``.
+    learn: learner state: nets, optimisers, buffers.
+    carry: recurrent state of acting in each environment, leaves ``[N, ...]``.
+    rollout: state of data collection, leaves ``[N, ...]``, see ``algorithms.step``.
     key: typed random key.
-    steps: environment steps taken in all environments together, ``[]`` int32.
+    steps: environment steps taken, summed over all environments, ``[]`` int32.
   """
 
   learn: Any
@@ -29,7 +29,7 @@ class TrainState(NamedTuple):
 
 
 class ActFn(Protocol):
-  """The acting half of an algorithm; all that a robot runs."""
+  """Chooses actions; the only part of an algorithm that a robot runs."""
 
   def __call__(
     self, params: Params, carry: Any, obs: Array, key: Key
@@ -38,37 +38,37 @@ class ActFn(Protocol):
 
 
 class ObserveFn(Protocol):
-  """Takes in experience."""
+  """Stores transitions."""
 
   def __call__(self, state: TrainState, transitions: Transition) -> TrainState:
     """Returns the state with the next transition of every environment stored.
 
-    Leaves are ``[N, ...]``. In ``state`` the carry is already that after the actions, and the
-    steps are counted. It takes no gradient step and runs no net, so that it fits between two
-    control steps of a robot.
+    Leaves are ``[N, ...]``. In ``state`` carry and step count are already those after the
+    actions. It takes no gradient step and runs no net, so that it fits between two control
+    steps of a robot.
     """
 
 
 class LearnFn(Protocol):
-  """Learns from what was observed."""
+  """Updates the learner from stored transitions."""
 
   def __call__(self, state: TrainState, steps: int) -> TrainState:
-    """Takes the gradient steps that ``steps`` (static) new environment steps are worth.
+    """Takes the gradient steps due for ``steps`` (static) new environment steps.
 
     It may be called after each step of the environments, or once for many.
     """
 
 
 class Budget(NamedTuple):
-  """How long a run is and how it is cut; all counts are of all environments together.
+  """Length of a run and of its chunks; counts are sums over all environments.
 
   Attributes:
-    counts: fields of the config that count steps or episodes, with their values; the number of
+    counts: config fields that count steps or episodes, with their values; the number of
       environments must divide each.
-    length: the one of them that says how long the run is, and may grow when it is resumed.
-    steps: environment steps of the run; 0: it is counted in episodes.
-    episodes: of the run, where it is counted in them; those that end in its last step, each
-      in another environment, all count, so that there may be up to N - 1 more.
+    length: name of the field that sets the length of the run and may grow on resume.
+    steps: environment steps of the run; 0: the run is counted in episodes.
+    episodes: episodes of the run; 0: the run is counted in steps. Episodes that end in the
+      last step, each in another environment, all count, so there may be up to N - 1 more.
     chunk: environment steps between two calls of ``update``; 0: any number, because
       ``update`` only acts after the end of an episode.
   """
@@ -81,20 +81,20 @@ class Budget(NamedTuple):
 
   @property
   def unit(self) -> str:
-    """What progress is counted in, "steps" or "episodes"."""
+    """Unit of progress, "steps" or "episodes"."""
     return "episodes" if self.episodes else "steps"
 
 
 class Diagnostics(NamedTuple):
-  """What an algorithm believes, for those who ask whether it is right.
+  """Optional diagnostics: the learned model, critic and plan.
 
   Attributes:
-    dynamics: learned, over observations; ``None``: there is no model.
+    dynamics: learned dynamics over observations; ``None``: no model.
     params: ``(TrainState) -> params`` of the dynamics.
-    q: ``(TrainState, obs [O], action [A]) -> []``, the discounted return that the critic
-      expects; ``None``: there is no critic.
-    discount: of that return.
-    planned: ``(carry) -> PlanState`` after an action; ``None``: it does not plan.
+    q: ``(TrainState, obs [O], action [A]) -> []``, the discounted return predicted by the
+      critic; ``None``: no critic.
+    discount: discount of that return.
+    planned: ``(carry) -> PlanState`` after an action; ``None``: no planner.
   """
 
   dynamics: Dynamics | None = None
@@ -105,7 +105,7 @@ class Diagnostics(NamedTuple):
 
 
 class Preload(NamedTuple):
-  """What a run learns from before its first step.
+  """Offline data that a run loads before its first step.
 
   Attributes:
     path: file of transitions, see ``runtime.dataset``.
@@ -122,28 +122,28 @@ def _no_learning(state: TrainState, steps: int) -> TrainState:
 
 
 class Algorithm(NamedTuple):
-  """A learning system as pure functions.
+  """A learning algorithm as pure functions.
 
   Attributes:
     init: ``(key, envs=1) -> TrainState`` with ``rollout=None`` and the carry of ``envs``
       environments.
-    params: ``(TrainState) -> params``, what acting needs: one copy for all environments; it
-      is what goes to a robot.
+    params: ``(TrainState) -> params`` for ``act``: one copy for all environments, and the
+      parameters to deploy on a robot.
     act: see ``ActFn``.
-    reset: ``(params, carry) -> carry`` of one environment, at the beginning of an episode.
+    reset: ``(params, carry) -> carry`` of one environment, at the start of an episode.
     observe: see ``ObserveFn``.
-    update: ``(state) -> (state, metrics)``, once a chunk: fits models, iterates an on-policy
-      system, reports; metrics hold ``ran``, 1.0 if anything was learned.
+    update: ``(state) -> (state, metrics)``, once per chunk: fits models, updates an
+      on-policy algorithm, reports metrics, among them ``ran``, 1.0 if anything was learned.
     budget: see ``Budget``.
     learn: see ``LearnFn``.
-    deploy: ``(params) -> (params, carry)``, with which an evaluation or a robot begins:
+    deploy: ``(params) -> (params, carry)``, initial values for an evaluation or a robot,
       without exploration.
-    plans: whether an action takes a plan, which fills the machine by itself; without one,
-      evaluation episodes run side by side.
+    plans: whether ``act`` plans, which uses the whole device; otherwise evaluation episodes
+      run in parallel.
     diagnostics: see ``Diagnostics``.
-    idle: ``(TrainState) -> [] bool``, whether the environments are to stand still until the
-      next ``update``; ``None``: never.
-    preload: see ``Preload``; ``None``: nothing.
+    idle: ``(TrainState) -> [] bool``, whether the environments pause until the next
+      ``update``; ``None``: never.
+    preload: see ``Preload``; ``None``: no offline data.
   """
 
   init: Callable[..., TrainState]

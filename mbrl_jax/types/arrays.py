@@ -1,4 +1,4 @@
-"""Names for arrays, keys and pytrees."""
+"""Type aliases for arrays, keys and pytrees."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ Key = jax.Array
 Noise = Any
 """One sample of a dynamics' noise, a pytree drawn by ``Dynamics.noise``."""
 KeyOrNoise = Key | Noise
-"""What a ``StepFn`` takes last: a typed key, or a sample drawn in advance."""
+"""Last argument of a ``StepFn``: a typed key or a pre-drawn noise sample."""
 Params = Any
+"""Pytree of parameters."""
 State = Any
+"""Pytree of the state of a ``Dynamics``; for learned models the observation."""
 Metrics = dict[str, Any]
+"""Arrays to log, by name."""

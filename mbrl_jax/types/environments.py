@@ -1,4 +1,4 @@
-"""Tasks and what happens in them."""
+"""Environments, their specifications and transitions."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import Any, NamedTuple, Protocol
 from mbrl_jax.types.arrays import Array, Key
 
 RewardFn = Callable[[Array, Array, Array], Array]
-"""``(obs [O], action [A], next_obs [O]) -> []``."""
+"""Reward or cost, ``(obs [O], action [A], next_obs [O]) -> []``."""
 TerminationFn = Callable[[Array, Array, Array], Array]
-"""``(obs [O], action [A], next_obs [O]) -> [] bool``."""
+"""Termination, ``(obs [O], action [A], next_obs [O]) -> [] bool``."""
 
 
 def _identity(obs: Array) -> Array:
@@ -26,7 +26,7 @@ def _add(obs: Array, target: Array) -> Array:
 
 
 class EnvSpec(NamedTuple):
-  """What learners and planners may know of a task, all pure functions and shapes.
+  """Task specification for learners and planners: shapes and pure functions.
 
   Attributes:
     name: registered name.
@@ -36,12 +36,12 @@ class EnvSpec(NamedTuple):
     episode_length: control steps after which an episode is truncated.
     reward: ``(obs [O], action [A], next_obs [O]) -> []``.
     terminated: ``(obs, action, next_obs) -> [] bool``.
-    encode: observation -> features that a learned model is given.
-    target: ``(obs, next_obs) -> `` what a learned model predicts, ``[O]``.
+    encode: observation -> input features of a learned model.
+    target: ``(obs, next_obs) -> [O]``, the prediction target of a learned model.
     decode: ``(obs, target) -> next_obs``, the inverse of ``target``.
-    cost: ``(obs, action, next_obs) -> []``, what a safe planner keeps within a limit, apart
-      from the reward; None: there is none.
-    full_length: whether every episode takes ``episode_length`` steps; False: not known.
+    cost: ``(obs, action, next_obs) -> []``, the constraint cost of safe planning, separate
+      from the reward; None: no cost.
+    full_length: whether every episode takes ``episode_length`` steps; False: unknown.
   """
 
   name: str
@@ -68,7 +68,7 @@ class EnvState(NamedTuple):
   """State of one environment.
 
   Attributes:
-    physics: whatever the physics needs, a pytree of arrays.
+    physics: state of the physics engine, a pytree of arrays.
     obs: current observation ``[O]``.
     steps: control steps since the reset, ``[]`` int32.
   """
@@ -83,11 +83,11 @@ class Transition(NamedTuple):
 
   Attributes:
     obs: ``[O]`` before the step.
-    action: ``[A]`` as the agent chose it.
+    action: ``[A]`` as chosen by the agent.
     reward: ``[]``.
     next_obs: ``[O]`` observed after the step and BEFORE any automatic reset.
-    terminated: ``[]`` bool, the task ended (no value after it).
-    truncated: ``[]`` bool, the time limit was hit (value goes on).
+    terminated: ``[]`` bool, the task ended (do not bootstrap).
+    truncated: ``[]`` bool, the time limit was reached (bootstrap from ``next_obs``).
   """
 
   obs: Array
@@ -99,10 +99,10 @@ class Transition(NamedTuple):
 
 
 class Env(Protocol):
-  """A task with its physics, as pure functions.
+  """A task and its physics as pure functions.
 
-  Nothing resets by itself: whoever steps decides when to call ``reset``. One may have a
-  method ``restart`` besides, see ``envs.restart``.
+  Environments never auto-reset; the caller does. An environment may also define a method
+  ``restart``, see ``envs.restart``.
   """
 
   spec: EnvSpec
@@ -114,7 +114,7 @@ class Env(Protocol):
     """Takes one control step of ``spec.dt`` seconds."""
 
   def observe(self, physics: Any) -> Array:
-    """Observation ``[O]`` of a physics state."""
+    """Returns the observation ``[O]`` of a physics state."""
 
   def pose(self, state: EnvState) -> Array:
-    """The configuration ``[Q]`` that a renderer needs to draw ``state``."""
+    """Returns the configuration ``[Q]`` that a renderer needs to draw ``state``."""

@@ -1,4 +1,4 @@
-"""Dynamics, searches and planners."""
+"""Dynamics, searches and planners: records and protocols."""
 
 from __future__ import annotations
 
@@ -10,37 +10,46 @@ from mbrl_jax.types.arrays import Array, Key, KeyOrNoise, Metrics, Noise, Params
 PARTICLES = "particles"
 """Name of the ``vmap`` axis over the particles of one plan and one slice.
 
-A ``Dynamics.step`` that looks at all particles at once (moment matching) may
-use collectives such as ``jax.lax.pmean(x, PARTICLES)`` over it.
+A ``Dynamics.step`` that couples all particles (moment matching) may use collectives
+over it, such as ``jax.lax.pmean(x, PARTICLES)``.
 """
 
 
 class StepFn(Protocol):
-  """One transition of one system."""
+  """Steps one system once."""
 
   def __call__(
     self, params: Params, state: State, action: Array, key: KeyOrNoise
   ) -> tuple[State, Array, Array]:
     """Returns ``(next_state, reward [], terminated [] bool)``.
 
-    ``key`` is a typed key or, where ``Dynamics.noise`` is given, possibly one
-    sample of that noise: whoever supplies ``noise`` accepts both.
+    ``key`` is a typed key or, if ``Dynamics.noise`` is set, possibly one sample of that
+    noise: a step function with ``noise`` must accept both.
     """
 
 
 class Dynamics(NamedTuple):
-  """A system that can be planned over: learned, simulated or analytic.
+  """A dynamics model for planning: learned, simulated or analytic.
 
   Attributes:
     step: one transition of one system, see ``StepFn``.
     slices: ``E``, the number of ensemble members or randomised models.
     params_axes: ``vmap`` ``in_axes`` prefix of the slice axis in ``params``;
       ``None``: all slices share ``params``.
-    noise: optional ``(key, shape) -> noise`` that draws what ``step`` needs for
-      a whole batch in one call (leaves ``[*shape, ...]``); one sample of it is
-      then handed to ``step`` in place of a key. ``None``: ``step`` gets keys.
+    noise: optional ``(key, shape) -> noise`` that draws the noise of ``step`` for a whole
+      batch in one call (leaves ``[*shape, ...]``); ``step`` then gets one sample of it in
+      place of a key. ``None``: ``step`` gets keys.
     shuffle: re-assign every plan's particles to slices at random at each step
-      (trajectory sampling TS1) instead of once and for all (TSinf).
+      (trajectory sampling TS1) instead of once per plan (TSinf).
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> def step(params, state, action, key):  # a point mass with a gain
+    ...   state = state + params["gain"] * action
+    ...   return state, -jnp.sum(state**2), jnp.array(False)
+    >>> dynamics = Dynamics(step)
+    >>> dynamics.step({"gain": 0.5}, jnp.zeros(1), jnp.ones(1), None)[0].tolist()
+    [0.5]
   """
 
   step: StepFn
@@ -51,68 +60,68 @@ class Dynamics(NamedTuple):
 
 
 class Policy(Protocol):
-  """Acts on the states of a ``Dynamics``."""
+  """Maps states of a ``Dynamics`` to actions."""
 
   def __call__(self, params: Params, state: State, key: Key) -> Array:
     """Returns an action ``[A]``; ``params`` are those of one slice."""
 
 
 class EvaluateFn(Protocol):
-  """Scores plans; the only place where a plan is scored."""
+  """Scores plans; the only function that does."""
 
   def __call__(self, params: Params, state: State, plans: Array, key: Key) -> Array:
-    """Returns of ``plans [N, H, A]`` from ``state``, ``[N]``; non-finite is -inf."""
+    """Computes returns ``[N]`` of ``plans [N, H, A]`` from ``state``; non-finite is -inf."""
 
 
 class SampleFn(Protocol):
-  """Asks a search for plans."""
+  """Samples candidate plans from a search (ask)."""
 
   def __call__(self, state: Any, key: Key, size: int) -> tuple[Array, Any]:
     """Returns plans ``[size, H, A]`` within the bounds, and the state for ``update``.
 
-    ``size`` is static. Most searches return the state as it was; one that remembers what it
-    drew (velocities of a swarm, noise) keeps that in it.
+    ``size`` is static. Most searches return the state unchanged; one that needs its draws
+    in ``update`` (velocities of a swarm, noise) stores them in it.
     """
 
 
 class UpdateFn(Protocol):
-  """Tells a search what its plans were worth."""
+  """Updates a search with the returns of its plans (tell)."""
 
   def __call__(self, state: Any, plans: Array, returns: Array) -> Any:
-    """Returns the state after ``plans [N, H, A]`` had ``returns [N]``.
+    """Returns the state updated with ``returns [N]`` of ``plans [N, H, A]``.
 
-    ``state`` is the one that ``sample`` returned with the plans; behind those may stand
-    proposals. A return of -inf marks a plan that must not win. A search with ``gradients``
-    gets them as one more argument.
+    ``state`` is the one that ``sample`` returned with the plans; proposals may follow the
+    sampled plans. A return of -inf marks a plan that must not win. A search with
+    ``gradients`` gets them as one more argument.
     """
 
 
 class ShiftFn(Protocol):
-  """Moves a search on in time."""
+  """Shifts a search in time to warm-start the next replan."""
 
   def __call__(self, state: Any, steps: int) -> Any:
     """Returns the warm start after ``steps`` (static) rows of the plan have passed.
 
-    It begins a new replan also with ``steps=0``: less than a knot has passed.
+    ``steps=0`` also starts a new replan: less than one knot has passed.
     """
 
 
 class Search(NamedTuple):
-  """All that differs between planners: ask and tell over plans.
+  """A plan optimiser with an ask-and-tell interface; the part in which planners differ.
 
-  Where ``make_planner`` is given ``knots``, the rows ``H`` below are knots instead of
-  control steps; a search need not know.
+  With ``knots`` in ``make_planner`` the rows ``H`` below are knots instead of control
+  steps; the search is the same.
 
   Attributes:
     init: ``(low [H, A], high [H, A]) -> state``. Floats that a user would tune are
       arrays in the state, so changing them never recompiles.
     sample: see ``SampleFn``.
     update: see ``UpdateFn``.
-    mean: ``(state) -> plan [H, A]``, what is executed.
+    mean: ``(state) -> plan [H, A]``, the plan to execute.
     shift: see ``ShiftFn``.
     sizes: ``(iterations) -> tuple[int, ...]``, plans sampled at each iteration.
-    gradients: ``update(state, plans, returns, gradients)`` also gets the derivative of
-      each return by its plan, ``[N, H, A]``, 0 where it is not finite.
+    gradients: whether ``update(state, plans, returns, gradients)`` also gets the gradient
+      of each return by its plan, ``[N, H, A]``, 0 where it is not finite.
   """
 
   init: Callable[[Array, Array], Any]
@@ -125,17 +134,17 @@ class Search(NamedTuple):
 
 
 class PlanState(NamedTuple):
-  """What a planner carries from one control step to the next.
+  """State of a planner between control steps.
 
   Attributes:
-    search: the search's own state (distribution and tunable floats).
+    search: state of the search (distribution and tunable floats).
     plan: the plan being executed, ``[H, A]``.
-    value: best return among the candidates when it was made, ``[]``.
+    value: best return among the candidates when ``plan`` was made, ``[]``.
     age: control steps since ``plan`` was made, ``[]`` int32.
-    phase: how far time has moved between the knots, ``[]`` int32; see ``ops.spline``.
+    phase: time elapsed since the first knot, ``[]`` int32; see ``ops.spline``.
     committed: actions chosen but not yet executed, because of latency, ``[L, A]``.
-    tolerance: the search has converged when its mean moves by less, as a share of the
-      action range, ``[]``; without effect where ``make_planner`` was given none.
+    tolerance: the search has converged when its mean moves by less than this share of the
+      action range, ``[]``; unused if ``make_planner`` was given none.
   """
 
   search: Any
@@ -148,16 +157,16 @@ class PlanState(NamedTuple):
 
 
 class PlanOutput(NamedTuple):
-  """What a planner answers at one control step.
+  """Output of a planner at one control step.
 
   Attributes:
     action: the action to take now, ``[A]``.
-    plan: the whole plan as it was made, ``[H, A]``; ``action`` is its first row,
-      or a later one where ``replan_every`` replays it.
-    value: best return among the candidates when it was made, ``[]``.
-    metrics: dictionary of counts in this control step: ``nonfinite`` plans without a finite
-      return, ``refused`` updates of the search that were not finite, ``iterations`` that
-      changed the search.
+    plan: the whole plan as made, ``[H, A]``; ``action`` is its first row, or a later one
+      if ``replan_every`` replays it.
+    value: best return among the candidates when ``plan`` was made, ``[]``.
+    metrics: counts in this control step: ``nonfinite`` plans without a finite return,
+      ``refused`` updates of the search that were not finite, ``iterations`` that changed
+      the search.
   """
 
   action: Array
@@ -167,29 +176,29 @@ class PlanOutput(NamedTuple):
 
 
 class PlanFn(Protocol):
-  """One control step of a planner."""
+  """Plans one control step."""
 
   def __call__(
     self, params: Params, state: State, plan_state: PlanState, key: Key
   ) -> tuple[PlanOutput, PlanState]:
-    """Returns the action to take in ``state``, and what to hand in the next time."""
+    """Returns the action to take in ``state``, and the planner state for the next step."""
 
 
 class Proposal(Protocol):
-  """Suggests plans that compete with those a search samples."""
+  """Proposes plans that compete with the sampled ones."""
 
   def __call__(self, params: Params, state: State, plan_state: PlanState, key: Key) -> Array:
-    """Returns plans ``[M, H, A]``, whose first row is the action chosen now."""
+    """Returns plans ``[M, H, A]``, whose first row is the current action."""
 
 
 class Planner(NamedTuple):
   """A planner as pure functions.
 
   Attributes:
-    init: ``() -> PlanState``, with which every episode begins.
+    init: ``() -> PlanState`` at the start of an episode.
     plan: see ``PlanFn``; ``jax.jit(planner.plan)`` works as it stands.
     sample: ``(plan_state, key, n) -> plans [n, H, A]``, ``n`` static: candidates that
-      the search would try next, to draw them.
+      the search would sample next, for plotting.
   """
 
   init: Callable[[], PlanState]

@@ -1,3 +1,5 @@
+"""The ring buffer: order, capacity, sampling, growth and non-finite items."""
+
 import chex
 import jax
 import jax.numpy as jnp
@@ -27,7 +29,7 @@ def test_samples_come_from_valid_rows_only():
   np.testing.assert_array_equal(draws["x"][:, 0], draws["n"])
 
 
-def test_works_in_scan_and_under_vmap():
+def test_add_works_in_scan_and_under_vmap():
   def run(start):
     buffer = ring.init(5, jnp.zeros(()))
     body = lambda b, x: (ring.add(b, x + start), None)
@@ -43,14 +45,14 @@ def test_capacity_must_be_positive():
     ring.init(0, jnp.zeros(()))
 
 
-def test_add_many_writes_what_is_kept_and_wraps_around():
+def test_add_many_writes_the_selected_items_and_wraps_around():
   buffer = filled(3)
   items = {"x": jnp.zeros((4, 2)), "n": jnp.arange(10, 14, dtype=jnp.int32)}
   buffer = ring.add_many(buffer, items, jnp.array([True, False, True, True]))
   np.testing.assert_array_equal(buffer.data["n"], [12, 13, 2, 10])
   assert buffer.size == 4 and buffer.cursor == 2
   same = ring.add_many(buffer, items, jnp.zeros(4, bool))
-  jax.tree.map(np.testing.assert_array_equal, same, buffer)
+  chex.assert_trees_all_equal(same, buffer)
 
 
 def test_add_many_equals_adding_one_by_one():
@@ -61,21 +63,21 @@ def test_add_many_equals_adding_one_by_one():
     many = ring.add_many(many, jnp.float32(items), jnp.asarray(keep))
     for item in items[keep]:
       one = ring.add(one, jnp.float32(item))
-    jax.tree.map(np.testing.assert_array_equal, one, many)
+    chex.assert_trees_all_equal(one, many)
 
 
 @pytest.mark.parametrize("keep", [[1] * 7, [0, 1, 1, 0, 1, 1, 1], [1, 0, 0, 1, 0, 0, 0]])
-def test_of_more_than_there_is_room_for_the_last_stay(keep):
-  """As if they had come one by one, such as from more environments than there are rows."""
+def test_a_batch_above_the_capacity_keeps_its_last_items(keep):
+  """As if added one by one, such as from more environments than there are rows."""
   items, one = jnp.arange(7.0).at[5].set(jnp.nan), ring.add(ring.init(3, jnp.zeros(())), -1.0)
   many = jax.jit(ring.add_many)(one, items, jnp.array(keep, bool))
   for item in items[np.array(keep, bool)]:
     one = ring.add(one, item)
-  jax.tree.map(np.testing.assert_array_equal, one, many)
+  chex.assert_trees_all_equal(one, many)
 
 
 @pytest.mark.parametrize(("share", "count"), [(0.0, 0), (0.8, 204), (0.05, 12), (1.0, 256)])
-def test_a_share_of_the_batch_comes_from_the_first_buffer(share, count):
+def test_a_fraction_of_the_batch_comes_from_the_first_buffer(share, count):
   ones = ring.add(ring.init(3, jnp.zeros(())), jnp.ones(()))
   empty_or_twos = ring.init(3, jnp.zeros(()))
   if share < 1:
@@ -87,7 +89,7 @@ def test_a_share_of_the_batch_comes_from_the_first_buffer(share, count):
   assert (batch == 1).sum() == count and set(batch) <= {1.0, 2.0}
 
 
-def test_samples_of_the_newest_items_only():
+def test_newest_limits_samples_to_the_newest_items():
   buffer = filled(6, capacity=5)  # holds 1 to 5, the cursor in the middle
   draws = ring.sample(buffer, jax.random.key(0), 300, jnp.int32(3))
   assert set(np.asarray(draws["n"])) == {3, 4, 5}
@@ -95,7 +97,7 @@ def test_samples_of_the_newest_items_only():
   assert set(np.asarray(draws["n"])) == {1, 2, 3, 4, 5}
 
 
-def test_shares_of_a_batch_are_those_of_fractions():
+def test_batch_fractions_are_exact():
   """0.7 of 10 is less than 7 in float32."""
   ones, twos = (ring.add(ring.init(1, jnp.zeros(())), jnp.full((), x)) for x in (1.0, 2.0))
   for size in (10, 100, 255, 256):
@@ -105,9 +107,9 @@ def test_shares_of_a_batch_are_those_of_fractions():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
-def test_what_is_not_finite_is_never_stored_and_counted_where_asked(bad):
+def test_non_finite_items_are_dropped_and_counted(bad):
   blank = {"x": jnp.zeros(2), "n": jnp.zeros((), jnp.int32)}
-  buffer = ring.init(5, blank, counted=True)
+  buffer = ring.init(5, blank, count_dropped=True)
   rows = [[1.0, 1.0], [bad, 2.0], [3.0, 3.0], [4.0, bad]]
   for n, row in enumerate(rows):
     buffer = ring.add(buffer, {"x": jnp.array(row), "n": jnp.int32(n)})
@@ -116,7 +118,7 @@ def test_what_is_not_finite_is_never_stored_and_counted_where_asked(bad):
   items = {"x": jnp.array(rows), "n": jnp.arange(10, 14, dtype=jnp.int32)}
   many = ring.add_many(buffer, items, jnp.array([True, True, True, False]))
   np.testing.assert_array_equal(many.data["n"], [0, 2, 10, 12, 0])
-  assert many.size == 4 and many.dropped == 3  # what was not to be kept is not missing
+  assert many.size == 4 and many.dropped == 3  # items outside keep do not count
   assert np.isfinite(many.data["x"]).all()
   assert ring.add(ring.init(5, blank), items | {"x": jnp.zeros(2), "n": 1}).dropped is None
 
@@ -128,27 +130,27 @@ def test_samples_of_an_empty_buffer_are_zeros():
 
 
 @pytest.mark.parametrize("added", [0, 2, 4, 7, 9])
-def test_a_buffer_that_grows_keeps_what_it_holds_and_forgets_the_oldest_first(added):
+def test_grow_keeps_all_items_and_their_order(added):
   items = jnp.arange(1, 20)
   small = ring.init(4, items[0])
   for item in items[:added]:
     small = ring.add(small, item)
-  large = ring.grown(small, 6)
+  large = ring.grow(small, 6)
   assert large.capacity == 6 and int(large.size) == min(added, 4)
   for item in items[added : added + 3]:
     large = ring.add(large, item)
-  held = min(added, 4) + 3
-  kept = set(items[max(added - 4, 0) : added + 3].tolist()[-min(held, 6) :])
-  assert set(np.asarray(large.data)[: int(large.size)].tolist()) == kept
+  size = min(min(added, 4) + 3, 6)
+  newest = set(items[max(added - 4, 0) : added + 3].tolist()[-size:])
+  assert set(np.asarray(large.data)[: int(large.size)].tolist()) == newest
 
 
-def test_a_buffer_does_not_shrink():
+def test_a_buffer_cannot_shrink():
   with pytest.raises(ValueError, match="capacity=3 is below 4: buffers only grow"):
-    ring.grown(ring.init(4, jnp.int32(0)), 3)
+    ring.grow(ring.init(4, jnp.int32(0)), 3)
 
 
 @pytest.mark.parametrize("count", [1, 3])
-def test_a_batch_is_added_in_its_order(count):
+def test_add_batch_equals_adding_one_by_one(count):
   several, one = (ring.init(5, jnp.float32(0)) for _ in range(2))
   for start in (1.0, 10.0, 20.0):
     batch = start + jnp.arange(count)

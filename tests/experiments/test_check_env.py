@@ -13,7 +13,7 @@ from broken_tasks import Wrapper, point, spec_with, task_with
 from experiments import check_env as program
 from experiments.command_line import cli
 from mbrl_jax.envs import Physics, PhysicsState, load_model
-from mbrl_jax.ops.missing import Missing, Unknown
+from mbrl_jax.ops.missing import MissingReward, MissingTermination
 from mbrl_jax.runtime.checks import NOTE, OK, WRONG, behaviour, check_env, contract, transitions
 from mbrl_jax.runtime.checks.finding import Finding, guarded
 from mbrl_jax.runtime.checks.record import make_record
@@ -151,7 +151,7 @@ def test_a_reward_that_nobody_knows_is_a_note():
   class Adapted(Wrapper):
     def __init__(self):
       super().__init__(point())
-      self.spec = self.task.spec._replace(reward=Missing("pass reward=fn"))
+      self.spec = self.task.spec._replace(reward=MissingReward("pass reward=fn"))
 
   findings = {finding.check: finding for finding in check_env(Adapted(), steps=30)}
   notes = {name for name, finding in findings.items() if finding.level == NOTE}
@@ -166,7 +166,7 @@ def test_a_termination_that_nobody_knows_is_a_note():
   class Adapted(broken_by.HiddenTermination):
     def __init__(self):
       super().__init__(point())
-      self.spec = self.task.spec._replace(terminated=Unknown("pass terminated=fn"))
+      self.spec = self.task.spec._replace(terminated=MissingTermination("pass terminated=fn"))
 
   found = {finding.check: finding for finding in check_env(Adapted(), steps=30)}["pure"]
   assert found.level == NOTE and found.text == "the termination is not known as a function"

@@ -1,7 +1,7 @@
-"""A random number generator that writes down which keys are consumed, and how.
+"""A random number generator that records which keys are consumed, and how.
 
-Its numbers are threefry's. Every drawing, splitting and folding calls the host, so what is
-recorded is what runs: loops count each time, branches that are not taken do not.
+Its numbers equal threefry's. Every draw, split and fold calls the host, so the record is that
+of the run: loops count each iteration, branches not taken do not count.
 """
 
 import collections
@@ -16,7 +16,7 @@ _DATA = jax.ShapeDtypeStruct((2,), np.uint32)
 
 
 class Recorder:
-  """Records what is consumed while it is entered; ``key(seed)`` makes keys that tell it."""
+  """Records the consumption of keys made by ``key(seed)``."""
 
   def __init__(self):
     self.consumed = collections.Counter()
@@ -33,32 +33,32 @@ class Recorder:
   def key(self, seed):
     return jax.random.key(seed, impl=self._spec)
 
-  def _note(self, how, data, message=None):
-    """Returns ``data``, once the host has been told."""
+  def _record(self, how, data, message=None):
+    """Returns ``data`` after recording its use on the host."""
 
-    def note(data, message):
+    def record(data, message):
       self.consumed[tuple(data.tolist()), how, int(message)] += 1
       return data
 
-    return io_callback(note, _DATA, data, np.int32(0) if message is None else message)
+    return io_callback(record, _DATA, data, np.int32(0) if message is None else message)
 
   def _split(self, data, shape):
-    key = jax.random.wrap_key_data(self._note("split", data), impl=_THREEFRY)
+    key = jax.random.wrap_key_data(self._record("split", data), impl=_THREEFRY)
     return jax.random.key_data(jax.random.split(key, shape))
 
   def _fold(self, data, message):
-    noted = self._note("fold", data, message)
-    key = jax.random.wrap_key_data(noted, impl=_THREEFRY)
+    recorded = self._record("fold", data, message)
+    key = jax.random.wrap_key_data(recorded, impl=_THREEFRY)
     return jax.random.key_data(jax.random.fold_in(key, message))
 
   def _bits(self, data, bit_width, shape):
-    key = jax.random.wrap_key_data(self._note("draw", data), impl=_THREEFRY)
+    key = jax.random.wrap_key_data(self._record("draw", data), impl=_THREEFRY)
     return jax.random.bits(key, shape, np.dtype(f"uint{bit_width}"))
 
   def violations(self):
-    """Lists keys that were drawn from or split twice, or consumed in more than one way.
+    """Returns keys that were drawn from or split twice, or consumed in more than one way.
 
-    Numbers may be folded into a key any number of times, if it serves nothing else.
+    Any number of ``fold_in`` is allowed if the key has no other use.
     """
     jax.effects_barrier()
     ways = collections.defaultdict(collections.Counter)

@@ -1,4 +1,4 @@
-"""What the documentation shows runs, and every public name is documented."""
+"""Examples in the documentation run, and every public name has a docstring."""
 
 import doctest
 import importlib
@@ -19,7 +19,7 @@ BLOCKS = [
     re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.M | re.S)
   )
 ]
-SHOWN = [
+WITH_EXAMPLES = [
   ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
   for p in sorted((ROOT / "mbrl_jax").rglob("*.py"))
   if ">>>" in p.read_text(encoding="utf-8")
@@ -39,14 +39,14 @@ def test_page_examples_run(block, tmp_path, monkeypatch):
     assert names["transition"].reward > -0.1, "the pendulum is not up"
 
 
-@pytest.mark.parametrize("module", SHOWN)
+@pytest.mark.parametrize("module", WITH_EXAMPLES)
 def test_docstring_examples_run(module):
   results = doctest.testmod(importlib.import_module(module))
   assert results.attempted and not results.failed
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
+def test_relative_links_exist(page):
   links = re.findall(r"\]\((?!https?:|#)([^)#]+)", (ROOT / page).read_text(encoding="utf-8"))
   assert [link for link in links if not (ROOT / link).exists()] == []
 

@@ -1,7 +1,7 @@
-"""The rule for random keys: each is consumed once, see ``key_recorder``.
+"""Every random key is consumed once, see ``key_recorder``.
 
-``jax.random.fold_in(key, i)`` is ``jax.random.split(key, n)[i]``: a key that is split in one
-place and folded in another draws the same numbers in both.
+``jax.random.fold_in(key, i)`` equals ``jax.random.split(key, n)[i]``: a key that is split in
+one place and folded in another gives the same numbers in both.
 """
 
 import types
@@ -75,7 +75,7 @@ CONFIGS = {
 QUICK = ("sac", "pets")
 
 
-def test_the_recorder_notices_every_second_use():
+def test_recorder_detects_reuse():
   for consume in (
     lambda key: (jax.random.split(key), jax.random.normal(key)),
     lambda key: (jax.random.split(key), jax.random.fold_in(key, 0)),
@@ -93,7 +93,7 @@ def _data(leaf):
   return jax.random.key_data(leaf) if is_key else leaf
 
 
-def test_the_recorder_allows_what_the_rule_allows():
+def test_recorder_accepts_valid_use():
   def consume(key):
     draw_key, many_key, counted = jax.random.split(key, 3)
     numbers = jax.vmap(jax.random.normal)(jax.random.split(many_key, 5))
@@ -110,7 +110,7 @@ def test_the_recorder_allows_what_the_rule_allows():
   [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in CONFIGS],
 )
 def test_an_algorithm_consumes_every_key_once(name):
-  """Random steps, the first fit, and what acts and learns after it."""
+  """Random steps, the first fit, and acting and learning after it."""
   env = make_env("pendulum", episode_length=6)
   algorithm = make_algorithm(name.removesuffix(" as released"), env.spec, CONFIGS[name])
   recorder = Recorder()
@@ -126,18 +126,18 @@ def test_an_algorithm_consumes_every_key_once(name):
     assert not recorder.violations()
 
 
-def test_keys_that_a_run_begins_with_are_not_each_others_children():
-  """Such as MBPO's, of which one is split in each step and one folded in each epoch."""
+def test_initial_keys_of_a_run_are_unrelated():
+  """Such as MBPO's, one of which is split at each step and one folded in each epoch."""
   algorithm = make_algorithm("mbpo", make_env("pendulum").spec, CONFIGS["mbpo"])
   state = jax.jit(algorithm.init)(jax.random.key(0))
   keys = {tuple(_data(key).tolist()) for key in (state.key, state.learn.run_key)}
   children = jax.random.split(state.key, 50), jax.random.split(state.learn.run_key, 50)
-  below = [tuple(row) for key in children for row in jax.random.key_data(key).tolist()]
-  assert len(keys) == 2 and len(set(below)) == 100 and keys.isdisjoint(below)
+  rows = [tuple(row) for key in children for row in jax.random.key_data(key).tolist()]
+  assert len(keys) == 2 and len(set(rows)) == 100 and keys.isdisjoint(rows)
 
 
 def noisy_point(**options):
-  """A point that is pushed, with a key for each step of each row."""
+  """Returns the dynamics of a noisy point mass, which consumes a key at each step."""
 
   def step(params, state, action, key):
     state = state + action + 0.1 * jax.random.normal(key, state.shape)
@@ -147,7 +147,7 @@ def noisy_point(**options):
 
 
 def plan_twice(search, evaluate, proposals=()):
-  """Returns the recorder of two control steps."""
+  """Returns the recorder after two control steps."""
   box = {"horizon": 3, "action_low": [-1.0] * 2, "action_high": [1.0] * 2, "iterations": 2}
   planner = make_planner(search, evaluate, proposals=proposals, **box)
   recorder, plan_state, plan = Recorder(), planner.init(), jax.jit(planner.plan)
@@ -169,7 +169,7 @@ def test_a_search_consumes_every_key_once(name):
   assert not recorder.violations() and len(recorder.consumed) > 50
 
 
-def test_what_scores_and_proposes_plans_consumes_every_key_once():
+def test_evaluation_and_proposals_consume_every_key_once():
   dynamics = noisy_point(slices=2, shuffle=True)
   policy = lambda params, state, key: 0.1 * jax.random.normal(key, (2,))
   terminal = lambda params, state, key: jax.random.uniform(key)
@@ -204,7 +204,7 @@ def test_a_task_consumes_every_key_once(name):
 
 
 def test_a_planned_episode_consumes_every_key_once():
-  """The program's loop, whose functions fold the number of the step into one key."""
+  """The loop of ``experiments.plan`` folds the step number into one key."""
   env = make_env("pendulum", action_noise=0.1)
   planner = make_planner(
     SEARCHES["random_shooting"](4),
@@ -230,8 +230,8 @@ def test_a_planned_episode_consumes_every_key_once():
   assert not recorder.violations() and len(recorder.consumed) > 20
 
 
-def test_streams_of_one_seed_have_nothing_in_common():
-  """Also with what splitting the key of the seed, and of others, gives."""
+def test_streams_of_one_seed_are_disjoint():
+  """Also from the splits of the seed's key, and for several seeds."""
   found = []
   for seed in (0, 1, 7):
     for key in (

@@ -1,6 +1,6 @@
-"""Products that are no layers of a net are asked for with all digits, on every device.
+"""Matrix products outside of nets request full precision, on every device.
 
-An accelerator multiplies float32 with the bits of bfloat16 or tf32 unless it is told otherwise.
+Accelerators multiply float32 in bfloat16 or tf32 by default.
 """
 
 import jax
@@ -19,11 +19,11 @@ from mbrl_jax.types import Dynamics
 
 HIGHEST = jax.lax.Precision.HIGHEST
 NET = "MLP"
-"""Flax writes the names of modules on their operations."""
+"""Flax adds module names to the name stack of operations."""
 
 
 def equations(jaxpr):
-  """Walks over all equations, those of loops, branches and calls too."""
+  """Yields all equations, including those of loops, branches and calls."""
   for equation in jaxpr.eqns:
     yield equation
     for value in jax.tree.leaves(list(equation.params.values()), is_leaf=_is_jaxpr):
@@ -36,42 +36,42 @@ def _is_jaxpr(value):
 
 
 def products(function, *arguments):
-  """Returns the names of the products, and of those with few digits outside of nets."""
+  """Returns all products, and the names of those of low precision outside of nets."""
   traced = jax.make_jaxpr(function)(*arguments).jaxpr
   found = [e for e in equations(traced) if e.primitive.name == "dot_general"]
   name = lambda e: f"{e.source_info.name_stack}: {e}"
   exact = lambda e: e.params["precision"] in (HIGHEST, (HIGHEST, HIGHEST))
-  few = [name(e) for e in found if not exact(e) and NET not in str(e.source_info.name_stack)]
-  return found, few
+  low = [name(e) for e in found if not exact(e) and NET not in str(e.source_info.name_stack)]
+  return found, low
 
 
-def test_a_product_of_few_digits_is_noticed_and_a_net_is_not():
+def test_a_product_of_low_precision_is_detected_outside_of_nets():
   net, x = MLP((4, 2)), jnp.ones(3)
   params = net.init(jax.random.key(0), x)
   through = lambda x: jnp.sum(jax.vmap(jax.grad(lambda x: net.apply(params, x).sum()))(x))
-  found, few = products(jax.jit(through), jnp.ones((5, 3)))
-  assert found and not few
+  found, low = products(jax.jit(through), jnp.ones((5, 3)))
+  assert found and not low
   plain = lambda x: jax.lax.fori_loop(
-    0, 3, lambda _, x: jax.lax.cond(x[0] > 0, _turn, _turn, x), x
+    0, 3, lambda _, x: jax.lax.cond(x[0] > 0, _multiply, _multiply, x), x
   )
-  found, few = products(jax.vmap(plain), jnp.ones((5, 2)))
-  assert found and len(few) == len(found)
+  found, low = products(jax.vmap(plain), jnp.ones((5, 2)))
+  assert found and len(low) == len(found)
 
 
-def _turn(x):
+def _multiply(x):
   return jnp.ones((2, 2)) @ x
 
 
 @pytest.mark.parametrize("name", list_envs())
-def test_products_of_a_task_have_all_digits(name):
+def test_products_of_a_task_have_full_precision(name):
   env = make_env(name)
   state = jax.eval_shape(env.reset, jax.random.key(0))
   action, key = jnp.zeros(env.spec.action_dim), jax.random.key(0)
-  judged = state.obs, action, state.obs
+  transition = state.obs, action, state.obs
   for function, *arguments in (
     (env.reset, key),
     (env.step, state, action, key),
-    (env.spec.reward, *judged),
+    (env.spec.reward, *transition),
     (lambda obs: env.spec.decode(obs, env.spec.target(obs, obs)), state.obs),
     (env.spec.encode, state.obs),
   ):
@@ -85,7 +85,7 @@ LEARNING = {**CONFIGS, "pets with GP": GP}
 
 
 @pytest.mark.parametrize("name", LEARNING)
-def test_products_of_an_algorithm_have_all_digits(name):
+def test_products_of_an_algorithm_have_full_precision(name):
   env = make_env("pendulum", episode_length=6)
   kind = name.removesuffix(" as released").removesuffix(" with GP")
   algorithm = make_algorithm(kind, env.spec, LEARNING[name])
@@ -95,11 +95,11 @@ def test_products_of_an_algorithm_have_all_digits(name):
     (make_step(algorithm, env, steps=2), state),
     (make_evaluation(algorithm, env), params, jax.random.key(0)),
   ):
-    found, few = products(function, *arguments)
-    assert found and few == []
+    found, low = products(function, *arguments)
+    assert found and low == []
 
 
-def test_products_of_random_search_have_all_digits():
+def test_products_of_random_search_have_full_precision():
   ars = make_ars(3, [-1.0], [1.0], directions=2, top=1)
   state = ars.init(jax.random.key(0))
   update = lambda returns, key: ars.update(state, returns, key)
@@ -107,19 +107,19 @@ def test_products_of_random_search_have_all_digits():
     (update, jnp.ones((2, 2)), jax.random.key(0)),
     (lambda obs: ars.act(state.policy, obs), jnp.ones(3)),
   ):
-    found, few = products(function, *arguments)
-    assert found and few == []
+    found, low = products(function, *arguments)
+    assert found and low == []
 
 
 SETTINGS = {
-  "mppi": {"base": 0.5},
+  "mppi": {"control_cost": 0.5},
   "mirror_descent": {"covariance": "full"},
   "categorical": {"utility": "threshold"},
 }
 
 
 @pytest.mark.parametrize("name", SEARCHES)
-def test_products_of_a_search_have_all_digits(name):
+def test_products_of_a_search_have_full_precision(name):
   step = lambda params, state, action, key: (
     state + action,
     -jnp.sum(state**2),
@@ -135,5 +135,5 @@ def test_products_of_a_search_have_all_digits(name):
     interpolation="cubic",
   )
   plan = planner.plan, None, jnp.zeros(2), planner.init(), jax.random.key(0)
-  found, few = products(*plan)
-  assert found and few == []
+  found, low = products(*plan)
+  assert found and low == []

@@ -1,4 +1,4 @@
-"""Importing any part of mbrl_jax changes nothing in the process."""
+"""Importing any module of mbrl_jax has no side effects on the process."""
 
 import json
 import os
@@ -9,9 +9,8 @@ import sys
 import pytest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-# jax and its companions (and scipy) set environment variables and warning filters when they are
-# imported, so they come before the first snapshot; whatever else does such things has to be
-# imported where it is used.
+# JAX and its companions (and scipy) set environment variables and warning filters on import, so
+# they come before the first snapshot; other packages that do so must be imported lazily.
 SCRIPT = """
 import contextlib, importlib, io, json, os, pkgutil, sys, warnings
 import chex, flax.linen, flax.struct, jax, jax.numpy, numpy, optax, scipy.io
@@ -48,7 +47,7 @@ print(json.dumps({"changes": changes, "count": count, "backends": before["backen
 
 @pytest.fixture(scope="module")
 def answer():
-  # Only what a process needs: other tests may have imported what sets variables.
+  # A minimal environment: other tests may have imported packages that set variables.
   kept = ("PATH", "HOME", "LANG", "LD_LIBRARY_PATH", "SYSTEMROOT", "TMPDIR", "VIRTUAL_ENV")
   environ = {k: v for k, v in os.environ.items() if k in kept}
   run = [sys.executable, "-c", SCRIPT]

@@ -1,4 +1,4 @@
-"""With x64 on, everything is as wide as without, and the numbers are the same to the bit."""
+"""Enabling x64 changes neither dtypes nor a bit of the numbers."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def check(names):
 
 
 def test_x64_changes_no_width_and_no_number():
-  """But for states of other people's environments, which keep their own width."""
+  """Except for states of users' environments, which keep their own width."""
   answer = check("few")
   assert len(answer["wide"]) == 2 + 2 + 1
   expected, _ = x64_probe.plain_numbers()
@@ -44,8 +44,8 @@ def test_x64_changes_no_width_of_any_task_or_algorithm():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("algo", ["sac", "pets"])
-def test_a_run_goes_on_with_x64_as_it_would_without(algo, tmp_path):
-  """Its checkpoints are the same, so that either process reads those of the other."""
+def test_a_run_resumes_with_x64_as_it_would_without(algo, tmp_path):
+  """Its checkpoints are the same, so either process reads those of the other."""
   small = {
     "sac": "steps=60 init_steps=20 update_every=20 agent.hidden=8 agent.batch_size=8",
     "pets": "trials=3 model.hidden=8 model.weight_decay=0 planner.samples=20 planner.elites=4",

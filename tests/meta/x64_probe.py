@@ -1,4 +1,4 @@
-"""Run by ``test_x64`` in a process that turns x64 on: prints what is 64 bits wide, and numbers.
+"""Prints 64-bit leaves and numbers, for ``test_x64`` in a process with x64 enabled.
 
 JAX_ENABLE_X64=1 python x64_probe.py all
 """
@@ -31,7 +31,7 @@ QUICK = ("sac",)
 
 
 def wide(tree):
-  """Lists the leaves that have 64 bits."""
+  """Lists the 64-bit leaves."""
   leaves = jax.tree_util.tree_flatten_with_path(tree)[0]
   return [f"{jax.tree_util.keystr(p)} {x.dtype}" for p, x in leaves if "64" in str(x.dtype)]
 
@@ -44,7 +44,7 @@ def step_of(name):
 
 
 class Wide:
-  """An environment of somebody's whose states and observations have 64 bits."""
+  """A user's environment with 64-bit states and observations."""
 
   spec = make_env("pendulum").spec
 
@@ -63,7 +63,7 @@ class Wide:
 
 
 def algorithm_of(name, env):
-  """Returns what a run, a call of it and an evaluation are made of."""
+  """Returns the shapes of state, metrics, parameters and evaluation of an algorithm."""
   algorithm = make_algorithm(name, env.spec, default_config(name))
   state = jax.eval_shape(lambda key: init_state(algorithm, env, key), KEY)
   after, metrics = jax.eval_shape(make_step(algorithm, env, steps=2), state)
@@ -76,7 +76,7 @@ def algorithm_of(name, env):
 
 
 def numbers():
-  """Returns arrays that have to be the same with and without x64."""
+  """Returns arrays that must be the same with and without x64."""
   rng = np.random.default_rng(0)
   x, y = rng.normal(size=(12, 3)), rng.normal(size=(12, 2))  # float64, as numpy makes them
   model, optimizer = make_ensemble("PE", 2, (4,)), make_optimizer(0.02)
@@ -89,8 +89,10 @@ def numbers():
   reward = lambda obs, action, next_obs: -jnp.sum(next_obs**2)
   ended = lambda obs, action, next_obs: obs[0] > 9
   moment = as_dynamics(model, reward=reward, terminated=ended, propagation="DS", outputs=2)
-  dreamt = moment.step(fitted.params, jnp.asarray(x[0, :2]), jnp.ones(1), moment.noise(KEY, ()))
-  assert dreamt[0].dtype == jnp.asarray(x).dtype  # the state keeps its own width
+  predicted = moment.step(
+    fitted.params, jnp.asarray(x[0, :2]), jnp.ones(1), moment.noise(KEY, ())
+  )
+  assert predicted[0].dtype == jnp.asarray(x).dtype  # the state keeps its own width
   sac = make_sac(3, [-2.0], [2.0], hidden=(4,))
   ars = make_ars(3, [-1.0], [1.0], directions=2, top=1)
   actor, search = sac.init(KEY, SACHyperparams()), ars.init(KEY)
@@ -100,7 +102,7 @@ def numbers():
   state = env.reset(KEY)
   return {
     "fit": fitted,
-    "dreamt": jnp.float32(dreamt[0]),
+    "predicted": jnp.float32(predicted[0]),
     "sac": (actor, sac.act(actor.nets.actor, np.ones(3), KEY, False)),
     "ars": moved,
     "ring": (buffer, ring.sample(buffer, KEY, 3)),
@@ -112,7 +114,7 @@ def numbers():
 
 
 def plain_numbers():
-  """Returns lists of numbers, by name, and which of them have 64 bits."""
+  """Returns lists of numbers, by name, and the names of the 64-bit ones."""
   plain = lambda x: (
     jax.random.key_data(x) if jnp.issubdtype(x.dtype, jax.dtypes.prng_key) else x
   )

@@ -29,18 +29,18 @@ def test_without_bootstrap_every_member_gets_every_row_once():
   np.testing.assert_array_equal(rows, np.tile(np.arange(SIZE), (3, 1)))
 
 
-def test_shuffle_permutes_only_what_counts_and_keeps_the_multiset():
+def test_shuffle_permutes_only_the_first_count_entries():
   rows = jax.random.randint(jax.random.key(2), (5, CAP), 0, 1000)
   mixed = np.asarray(jax.jit(shuffle)(jax.random.key(3), rows, jnp.int32(SIZE)))
   rows = np.asarray(rows)
   np.testing.assert_array_equal(mixed[:, SIZE:], rows[:, SIZE:])
   np.testing.assert_array_equal(np.sort(mixed[:, :SIZE]), np.sort(rows[:, :SIZE]))
   same = jnp.broadcast_to(jnp.arange(CAP), (2000, CAP))
-  places = np.asarray(shuffle(jax.random.key(4), same, jnp.int32(4)))[:, :4]
-  assert len({tuple(row) for row in places}) == 24
+  order = np.asarray(shuffle(jax.random.key(4), same, jnp.int32(4)))[:, :4]
+  assert len({tuple(row) for row in order}) == 24
 
 
-def test_holdout_parts_the_valid_rows():
+def test_holdout_partitions_the_valid_rows():
   parts = split(0.2)
   order = np.asarray(parts.order)
   assert parts.held == 4 and parts.train == SIZE - 4
@@ -50,12 +50,12 @@ def test_holdout_parts_the_valid_rows():
   assert set(drawn.ravel()) == set(order[4:SIZE])
 
 
-def test_holdout_has_a_ceiling_and_a_floor():
+def test_holdout_has_a_maximum_and_a_minimum():
   assert split(0.2, maximum=2).held == 2
   assert split(0.2, size=3).held == 1
 
 
-def test_holdout_is_a_share_in_whole_rows():
+def test_holdout_fraction_is_exact():
   """0.7 of 10 rows is less than 7 in float32."""
   for size in (10, 20, 30, 40):
     assert split(0.7, size=size).held == 7 * size // 10

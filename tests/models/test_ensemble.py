@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl_jax.models.ensemble import make_ensemble, take_members
+from mbrl_jax.models.ensemble import make_ensemble
+from mbrl_jax.models.ensemble_nets import take_members
 
 HIDDEN = (7, 5)
 IN, OUT, B = 3, 2, 6
@@ -32,7 +33,7 @@ def build(kind, members, **options):
 
 
 def reference(kind, flat, params, batch, scaled):
-  """Is the loss of the original program, in float64, one member and layer after another."""
+  """Computes the loss of the original program, in float64, member by member."""
   inputs, targets, weights = (np.asarray(x, np.float64) for x in batch)
   probabilistic = kind in ("P", "PE")
   mean = np.asarray(params.inputs.mean, np.float64)
@@ -120,7 +121,7 @@ def test_log_variance_stays_within_the_learnt_bounds():
 
 
 @pytest.mark.parametrize(("kind", "members"), [("D", 1), ("DE", 3)])
-def test_deterministic_nets_have_exactly_no_variance(kind, members):
+def test_deterministic_nets_have_zero_variance(kind, members):
   ensemble, params, (inputs, _, _) = build(kind, members, normalize_targets=True)
   member = jax.tree.map(lambda leaf: leaf[0], params.network)
 
@@ -145,12 +146,12 @@ def test_init_needs_shapes_only_and_members_differ():
   np.testing.assert_array_equal(params.min_log_var, np.full(OUT, -10, np.float32))
 
 
-def test_take_members_picks_elites():
+def test_take_members_selects_elites():
   ensemble, params, (inputs, _, _) = build("PE", 3)
   elites = take_members(params, jnp.array([2, 0]))
   predict = jax.vmap(ensemble.apply, (ensemble.params_axes, None))
-  every, few = predict(params, inputs[0, 0]), predict(elites, inputs[0, 0])
-  np.testing.assert_allclose(few[0], every[0][jnp.array([2, 0])], rtol=1e-5)
+  means, elite_means = predict(params, inputs[0, 0])[0], predict(elites, inputs[0, 0])[0]
+  np.testing.assert_allclose(elite_means, means[jnp.array([2, 0])], rtol=1e-5)
   assert ensemble._replace(members=2).members == 2
 
 
@@ -168,6 +169,6 @@ def test_take_members_picks_elites():
     ({"scaling": "max"}, r"scaling='max'.*'mad'"),
   ],
 )
-def test_bad_arguments_are_refused(arguments, words):
+def test_invalid_arguments_raise(arguments, words):
   with pytest.raises(ValueError, match=words):
     make_ensemble(**arguments)

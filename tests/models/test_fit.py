@@ -1,5 +1,6 @@
-"""The training loop: learning, dynamic sizes, warm start, hold-out, broken data."""
+"""The training loop: learning, dynamic sizes, warm start, hold-out, non-finite data."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +8,8 @@ import optax
 import pytest
 
 from mbrl_jax.models.ensemble import make_ensemble
-from mbrl_jax.models.fit import fit, init_optimizer, trainable_params
+from mbrl_jax.models.fit import fit
+from mbrl_jax.models.optimizer import init_optimizer, trainable_params
 
 CAP, IN, OUT = 256, 3, 2
 WEIGHTS = np.array([[1.0, -2.0], [0.5, 0.0], [0.0, 3.0]], np.float32)
@@ -29,7 +31,7 @@ def start(kind="PE", members=3, hidden=(16,), optimizer=ADAM, **options):
 
 
 def count_traces(ensemble):
-  """Returns the model with a loss that lists its traces."""
+  """Returns the model with a loss that records its traces in a list."""
   traces = []
 
   def loss(*arguments):
@@ -37,11 +39,6 @@ def count_traces(ensemble):
     return ensemble.loss(*arguments)
 
   return ensemble._replace(loss=loss), traces
-
-
-def assert_trees(compare, a, b):
-  """Compares two trees leaf by leaf."""
-  jax.tree.map(compare, a, b)
 
 
 PE = start()
@@ -81,25 +78,25 @@ def test_neither_size_nor_epochs_recompile():
 def test_rows_beyond_size_have_no_influence():
   ensemble, params, state = PE
   inputs, targets = data()
-  spoilt = inputs.at[50:].set(jnp.nan), targets.at[50:].set(1e9)
+  invalid = inputs.at[50:].set(jnp.nan), targets.at[50:].set(1e9)
   results = [
     fit(ensemble, params, state, *pair, 50, jax.random.key(1), optimizer=ADAM, epochs=3)
-    for pair in [(inputs, targets), spoilt]
+    for pair in [(inputs, targets), invalid]
   ]
-  assert_trees(np.testing.assert_array_equal, results[0], results[1])
+  chex.assert_trees_all_equal(results[0], results[1])
 
 
 @pytest.mark.parametrize(("size", "epochs"), [(CAP, 0), (0, 5)])
-def test_nothing_to_do_changes_nothing(size, epochs):
+def test_no_rows_or_no_epochs_change_nothing(size, epochs):
   ensemble, params, state = PE
   result = fit(ensemble, params, state, *data(), size, jax.random.key(1), optimizer=ADAM,
                epochs=epochs)  # fmt: skip
-  assert_trees(np.testing.assert_array_equal, result.params, params)
-  assert_trees(np.testing.assert_array_equal, result.opt_state, state)
+  chex.assert_trees_all_equal(result.params, params)
+  chex.assert_trees_all_equal(result.opt_state, state)
   assert result.metrics["loss"] == 0 and result.metrics["epochs"] == 0
 
 
-def test_vmap_over_runs_lets_some_of_them_skip():
+def test_vmapped_runs_may_differ_in_epochs():
   ensemble, params, state = PE
   keys = jax.random.split(jax.random.key(1), 2)
   inputs, targets = data()
@@ -109,14 +106,13 @@ def test_vmap_over_runs_lets_some_of_them_skip():
 
   both = jax.vmap(run)(keys, jnp.array([0, 2], jnp.int32))
   alone = run(keys[1], 2)
-  assert_trees(lambda a, b: np.testing.assert_array_equal(a[0], b), both.params, params)
-  assert_trees(
-    lambda a, b: np.testing.assert_allclose(a[1], b, atol=1e-4), both.params, alone.params
-  )
+  member = lambda i: jax.tree.map(lambda leaf: leaf[i], both.params)
+  chex.assert_trees_all_equal(member(0), params)
+  chex.assert_trees_all_close(member(1), alone.params, atol=1e-4)
   np.testing.assert_array_equal(both.metrics["gradient_steps"], [0, 4])
 
 
-def test_weights_and_optimizer_carry_over():
+def test_weights_and_optimizer_state_carry_over():
   ensemble, params, state = PE
   inputs, targets = data()
   results = []
@@ -131,7 +127,7 @@ def test_weights_and_optimizer_carry_over():
 
 
 def test_one_epoch_of_full_and_partial_batches_equals_a_plain_loop():
-  """Without bootstrap and with plain SGD, an epoch is reproduced step by step from its loss."""
+  """Reproduces an epoch of SGD without bootstrap step by step from its batches."""
   sgd = optax.sgd(0.05)
   ensemble, params, state = start(optimizer=sgd)
   inputs, targets = data()
@@ -158,9 +154,7 @@ def test_one_epoch_of_full_and_partial_batches_equals_a_plain_loop():
     for name, leaf in trainable_params(ensemble, expected).items():
       step = jax.tree.map(lambda p, g: p - 0.05 * g, leaf, getattr(gradient, name))
       expected = expected._replace(**{name: step})
-  assert_trees(
-    lambda a, b: np.testing.assert_allclose(a, b, atol=1e-5), result.params, expected
-  )
+  chex.assert_trees_all_close(result.params, expected, atol=1e-5)
 
 
 def test_normalizers_are_refitted_at_each_call():
@@ -178,7 +172,7 @@ def test_normalizers_are_refitted_at_each_call():
 
 @pytest.mark.slow
 def test_holdout_keeps_each_members_best_snapshot_and_stops():
-  """A rising learning rate ruins later epochs, so the best snapshot is an early one."""
+  """A rising learning rate diverges in later epochs, so the best snapshot is an early one."""
   schedule = optax.adam(lambda count: jnp.where(count < 60, 1e-2, 3.0))
   ensemble, params, state = start(hidden=(16, 16), optimizer=schedule)
   inputs, targets = data()
@@ -186,11 +180,11 @@ def test_holdout_keeps_each_members_best_snapshot_and_stops():
     ensemble, params, state, inputs, targets, CAP, jax.random.key(1), optimizer=schedule,
     epochs=40, **options,
   )  # fmt: skip
-  ruined, kept = run(), run(holdout=0.2, patience=3)
+  diverged, kept = run(), run(holdout=0.2, patience=3)
   assert kept.metrics["epochs"] < 40
   predict = jax.vmap(jax.vmap(ensemble.apply, (None, 0)), (ensemble.params_axes, None))
   x, y = data(seed=5)
-  errors = [np.square(predict(r.params, x)[0] - y).mean((1, 2)) for r in (ruined, kept)]
+  errors = [np.square(predict(r.params, x)[0] - y).mean((1, 2)) for r in (diverged, kept)]
   assert (errors[1] < 1.5).all() and (errors[0] > 2 * errors[1]).all()
   np.testing.assert_allclose(kept.metrics["holdout_mse"], errors[1], rtol=0.6)
 
@@ -199,11 +193,11 @@ def test_without_improvement_training_stops_after_patience():
   ensemble, params, state = start(optimizer=optax.sgd(0.0))
   result = fit(ensemble, params, state, *data(), CAP, jax.random.key(1),
                optimizer=optax.sgd(0.0), epochs=100, holdout=0.2, patience=4)  # fmt: skip
-  # The first epoch always improves on nothing; five more without one are too many.
+  # The first epoch always improves; training stops after five more without improvement.
   assert result.metrics["epochs"] == 6
 
 
-def test_broken_rows_are_counted_and_leave_the_parameters_finite():
+def test_non_finite_rows_are_counted_and_leave_the_parameters_finite():
   ensemble, params, state = PE
   inputs, targets = data()
   targets = targets.at[3].set(jnp.nan)
@@ -215,18 +209,18 @@ def test_broken_rows_are_counted_and_leave_the_parameters_finite():
   assert np.isfinite(result.metrics["loss"])
 
 
-def test_a_loss_that_is_never_finite_shows():
+def test_a_loss_that_is_never_finite_is_reported_as_nan():
   ensemble, params, state = PE
   inputs, targets = data()
   result = fit(ensemble, params, state, inputs, targets * jnp.nan, CAP, jax.random.key(1),
                optimizer=ADAM, epochs=1)  # fmt: skip
   assert np.isnan(result.metrics["loss"]) and result.metrics["nonfinite_steps"] == 8
-  assert_trees(np.testing.assert_array_equal, result.params.network, params.network)
+  chex.assert_trees_all_equal(result.params.network, params.network)
 
 
 @pytest.mark.parametrize("kind", ["PE", "DE"])
 @pytest.mark.parametrize("batch_size", [32, None])
-def test_padding_that_is_not_finite_changes_nothing_without_bootstrap(kind, batch_size):
+def test_non_finite_padding_changes_nothing_without_bootstrap(kind, batch_size):
   ensemble, params, state = start(kind)
   size = 40  # the second batch of 32 ends in padding
   inputs, targets = data()
@@ -234,9 +228,9 @@ def test_padding_that_is_not_finite_changes_nothing_without_bootstrap(kind, batc
     ensemble, params, state, inputs, targets, size, jax.random.key(1),
     optimizer=ADAM, epochs=2, batch_size=batch_size, bootstrap=False,
   )  # fmt: skip
-  want = run(inputs, targets)
+  expected = run(inputs, targets)
   got = run(inputs.at[size:].set(jnp.nan), targets.at[size:].set(jnp.inf))
-  assert_trees(np.testing.assert_array_equal, got, want)
+  chex.assert_trees_all_equal(got, expected)
   assert got.metrics["nonfinite_steps"] == 0 and got.metrics["nonfinite_rows"] == 0
   assert (got.params.network["layer_0"]["kernel"] != params.network["layer_0"]["kernel"]).any()
 
@@ -249,14 +243,14 @@ def test_padding_that_is_not_finite_changes_nothing_without_bootstrap(kind, batc
     ({"holdout": 0.1, "batch_size": None}, r"holdout=0\.1 needs mini-batches"),
   ],
 )
-def test_bad_arguments_are_refused(options, words):
+def test_invalid_arguments_raise(options, words):
   ensemble, params, state = PE
   with pytest.raises(ValueError, match=words):
     fit(ensemble, params, state, *data(), CAP, jax.random.key(1), optimizer=ADAM, epochs=1,
         **options)  # fmt: skip
 
 
-def test_mismatched_arrays_are_refused():
+def test_mismatched_arrays_raise():
   ensemble, params, state = PE
   inputs, targets = data()
   with pytest.raises(ValueError, match=r"same cap, got \(256, 3\) and \(255, 2\)"):
@@ -265,12 +259,12 @@ def test_mismatched_arrays_are_refused():
 
 
 @pytest.mark.parametrize("kind", ["DE", "PE"])
-def test_a_single_row_is_trained_on_although_rows_are_held_out(kind):
-  """And judged on: with nothing to compare with, the last epoch is not always the best."""
+def test_a_single_row_is_both_training_and_held_out_row(kind):
+  """Its error selects the snapshot: the last epoch is not always the best."""
   ensemble, params, state = start(kind)
   inputs, targets = data(cap=8)
-  broken = jnp.where(jnp.arange(8)[:, None] < 1, 1.0, jnp.nan)
-  result = fit(ensemble, params, state, inputs * broken, targets * broken, 1, jax.random.key(1),
+  nan = jnp.where(jnp.arange(8)[:, None] < 1, 1.0, jnp.nan)
+  result = fit(ensemble, params, state, inputs * nan, targets * nan, 1, jax.random.key(1),
                optimizer=ADAM, epochs=150, batch_size=4, holdout=0.2, patience=150)  # fmt: skip
   assert np.isfinite(result.metrics["loss"]) and result.metrics["gradient_steps"] == 150
   predict = jax.vmap(ensemble.apply, (ensemble.params_axes, None))

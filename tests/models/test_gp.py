@@ -6,8 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-from mbrl_jax.models.fit import fit, init_optimizer
+from mbrl_jax.models.fit import fit
 from mbrl_jax.models.gp import make_gp
+from mbrl_jax.models.optimizer import init_optimizer
 
 CAP, SIZE, IN, OUT = 48, 30, 2, 3
 ADAM = optax.adam(0.05)
@@ -22,7 +23,7 @@ def data(cap=CAP, seed=0):
 
 
 def prepared(inducing_points, **options):
-  """Returns a GP on padded data with hyper-parameters that are not the initial ones."""
+  """Returns a GP on padded data with non-default hyper-parameters."""
   ensemble = make_gp(inducing_points, **options)
   x, y = data()
   x, y = x.at[SIZE:].set(jnp.nan), y.at[SIZE:].set(1e3)
@@ -49,7 +50,7 @@ def dense(params, x, y):
 
 
 def bound(params, x, y, noise):
-  """Returns Titsias' bound as he writes it: log N(y | 0, Q + s^2 I) - tr(K - Q) / 2 s^2."""
+  """Computes Titsias' bound, log N(y | 0, Q + s^2 I) - tr(K - Q) / 2 s^2."""
   z = np.asarray(params.inducing_points, np.float64)[np.asarray(params.active) > 0]
   gram = kernel(params, z, z) + 1e-4 * np.exp(float(params.log_variance)) * np.eye(len(z))
   cross = kernel(params, z, x)
@@ -97,7 +98,7 @@ def test_gradient_matches_differences_of_the_dense_bound():
     np.testing.assert_allclose(getattr(gradient, name), numeric, rtol=5e-3, atol=5e-3)
 
 
-def test_with_all_points_as_inducing_points_it_is_the_exact_gp():
+def test_all_points_as_inducing_points_give_the_exact_gp():
   ensemble, params, x, y = prepared(SIZE, jitter=1e-6)
   params = ensemble.finish(params, x, y, SIZE)
   inputs, outputs, noise = dense(params, x, y)
@@ -115,7 +116,7 @@ def test_with_all_points_as_inducing_points_it_is_the_exact_gp():
   np.testing.assert_allclose(got, np.repeat(variance[:, None], OUT, 1), rtol=0.02, atol=1e-3)
 
 
-def test_before_any_fit_it_predicts_the_prior():
+def test_initial_prediction_is_the_prior():
   ensemble = make_gp(5)
   params = ensemble.init(jax.random.key(0), jnp.zeros(IN), jnp.zeros(OUT))
   mean, spread = ensemble.apply(params, jnp.ones(IN))
@@ -141,8 +142,8 @@ def test_fit_raises_the_bound_and_predicts():
   assert (error < 0.15 * np.var(np.asarray(y), 0)).all()
 
 
-def test_badly_conditioned_data_stay_finite():
-  """Duplicated inputs, little noise and long length scales: the worst for float32."""
+def test_ill_conditioned_data_stay_finite():
+  """Duplicate inputs, little noise and long length scales: the worst case for float32."""
   ensemble = make_gp(100)
   x = jnp.tile(data()[0][:SIZE], (20, 1))
   y = jnp.tile(data()[1][:SIZE], (20, 1))
@@ -157,6 +158,6 @@ def test_badly_conditioned_data_stay_finite():
 
 
 @pytest.mark.parametrize("options", [{"inducing_points": 0}, {"jitter": 0.0}])
-def test_bad_arguments_are_refused(options):
+def test_invalid_arguments_raise(options):
   with pytest.raises(ValueError, match="must be positive"):
     make_gp(**options)

@@ -1,5 +1,6 @@
-"""How long a data set is padded changes no bit of a fit, so that buffers may grow."""
+"""Padding of a data set changes no bit of a fit, so buffers may grow."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,9 +10,10 @@ import pytest
 from mbrl_jax.models import blocks
 from mbrl_jax.models.data_split import draw_rows, shuffle, split_rows
 from mbrl_jax.models.ensemble import make_ensemble
-from mbrl_jax.models.fit import fit, init_optimizer
+from mbrl_jax.models.fit import fit
 from mbrl_jax.models.gp import make_gp
 from mbrl_jax.models.holdout import holdout_error
+from mbrl_jax.models.optimizer import init_optimizer
 from mbrl_jax.ops.normalize import fit_normalizer
 
 SIZE, ROWS = 130, 1300
@@ -25,7 +27,7 @@ NETS = {
 
 
 def data(cap, size, filling=np.nan):
-  """Returns the first ``cap`` rows of one data set, those from ``size`` on spoilt."""
+  """Returns the first ``cap`` rows of one data set, with ``filling`` from ``size`` on."""
   rng = np.random.default_rng(0)
   x = rng.normal([0.3, -7.0, 100.0], [1.0, 3.0, 0.2], (ROWS, 3)).astype(np.float32)
   y = np.stack([np.sin(x[:, 0]), x[:, 1] * x[:, 2]], 1) + rng.normal(0, 0.1, (ROWS, 2))
@@ -41,11 +43,9 @@ def fitted(ensemble, cap, size=SIZE, **options):
              epochs=2, **options)  # fmt: skip
 
 
-def assert_same(a, b):
-  jax.tree.map(np.testing.assert_array_equal, a, b)
-
-
-def assert_padding_has_no_influence(compare, ensemble, caps, size=SIZE, **options):
+def assert_padding_has_no_influence(ensemble, caps, size=SIZE, *, compare=None, **options):
+  """Compares fits of different padding, bitwise by default."""
+  compare = compare or chex.assert_trees_all_equal
   first, *others = (fitted(ensemble, cap, size, **options) for cap in caps)
   assert first.metrics["epochs"] == 2 and np.isfinite(first.metrics["loss"])
   for other in others:
@@ -53,8 +53,8 @@ def assert_padding_has_no_influence(compare, ensemble, caps, size=SIZE, **option
 
 
 def assert_close(a, b):
-  """Compares to rounding: with flags for quick compilation the last bits may differ."""
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-6), a, b)
+  """Compares up to rounding: with flags for quick compilation the last bits may differ."""
+  chex.assert_trees_all_close(a, b, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(
@@ -68,16 +68,16 @@ def assert_close(a, b):
     ("PE", 32, True, 0.0),
   ],
 )
-def test_nets_to_rounding(kind, batch_size, bootstrap, holdout):
+def test_nets_ignore_padding_up_to_rounding(kind, batch_size, bootstrap, holdout):
   options = {"batch_size": batch_size, "bootstrap": bootstrap, "holdout": holdout}
-  assert_padding_has_no_influence(assert_close, NETS[kind], (SIZE, 1000), **options)
+  assert_padding_has_no_influence(NETS[kind], (SIZE, 1000), compare=assert_close, **options)
 
 
 @pytest.mark.parametrize("inducing_points", [20, 200])
-def test_gp_to_rounding(inducing_points):
-  """Also where there are more inducing points than rows."""
+def test_gp_ignores_padding_up_to_rounding(inducing_points):
+  """Also with more inducing points than rows."""
   gp = make_gp(inducing_points)
-  assert_padding_has_no_influence(assert_close, gp, (SIZE, 1000), batch_size=None)
+  assert_padding_has_no_influence(gp, (SIZE, 1000), compare=assert_close, batch_size=None)
 
 
 @pytest.mark.slow
@@ -85,30 +85,28 @@ def test_gp_to_rounding(inducing_points):
 @pytest.mark.parametrize("batch_size", [32, 50])
 @pytest.mark.parametrize("bootstrap", [False, True])
 @pytest.mark.parametrize("holdout", [0.0, 0.2])
-def test_nets(kind, batch_size, bootstrap, holdout):
+def test_nets_ignore_padding_bitwise(kind, batch_size, bootstrap, holdout):
   options = {"batch_size": batch_size, "bootstrap": bootstrap, "holdout": holdout}
-  assert_padding_has_no_influence(assert_same, NETS[kind], (300, 1000), **options)
+  assert_padding_has_no_influence(NETS[kind], (300, 1000), **options)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", NETS)
-def test_nets_on_all_rows(kind):
+def test_full_batch_nets_ignore_padding_bitwise(kind):
   caps = (SIZE, 300, 1000)
-  assert_padding_has_no_influence(assert_same, NETS[kind], caps, batch_size=None)
+  assert_padding_has_no_influence(NETS[kind], caps, batch_size=None)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("size", [SIZE, blocks.BLOCK + 30])
 @pytest.mark.parametrize("inducing_points", [20, 200])
-def test_gp(size, inducing_points):
+def test_gp_ignores_padding_bitwise(size, inducing_points):
   caps = (size, 300, 1024)
-  assert_padding_has_no_influence(
-    assert_same, make_gp(inducing_points), caps, size, batch_size=None
-  )
+  assert_padding_has_no_influence(make_gp(inducing_points), caps, size, batch_size=None)
 
 
-def test_a_large_batch_is_its_rows_whatever_stands_behind_them():
-  """In blocks the loss and its gradient are those of the rows at once, to rounding."""
+def test_loss_in_blocks_equals_the_loss_of_all_rows_at_once():
+  """Up to rounding, with its gradient, and whatever the padding."""
   size = 2 * blocks.BLOCK + 40
   ensemble = NETS["PE"]
   inputs, targets = (jnp.stack(3 * [x]) for x in data(ROWS, size, 0.0))
@@ -122,8 +120,8 @@ def test_a_large_batch_is_its_rows_whatever_stands_behind_them():
     rows = slice(start, min(start + blocks.BLOCK, size))
     part = value(params, inputs[:, rows], targets[:, rows], weights[:, rows])
     parts.append(jax.tree.map(lambda leaf, n=rows.stop - rows.start: leaf * n / size, part))
-  want = jax.tree.map(lambda *leaves: sum(leaves), *parts)
-  jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), got, want)
+  expected = jax.tree.map(lambda *leaves: sum(leaves), *parts)
+  chex.assert_trees_all_close(got, expected, rtol=1e-4, atol=1e-4)
 
 
 def test_blocks_without_rows_are_not_computed():
@@ -143,24 +141,24 @@ def test_blocks_without_rows_are_not_computed():
 
 @pytest.mark.parametrize("kind", ["std", "mad"])
 @pytest.mark.parametrize("size", [SIZE, 1100])
-def test_normalizers(kind, size):
+def test_normalizers_ignore_padding(kind, size):
   found = [
     fit_normalizer(data(cap, size, 1e6)[0], jnp.arange(cap) < size, kind)
     for cap in (size, size + 1, ROWS)
   ]
   for other in found[1:]:
-    assert_same(found[0], other)
+    chex.assert_trees_all_equal(found[0], other)
   np.testing.assert_allclose(found[0].mean, data(size, size)[0].mean(0), rtol=1e-5)
 
 
-def test_random_bits_only_grow_longer_with_the_first_axis():
-  """What the draws of ``rows`` and of the GP rest on."""
+def test_a_longer_first_axis_only_appends_random_bits():
+  """The draws of ``data_split`` and of the GP rely on it."""
   for draw in (jax.random.bits, jax.random.uniform):
     short, long = (draw(jax.random.key(3), (n, 4)) for n in (11, 40))
     np.testing.assert_array_equal(short, long[:11])
 
 
-def test_draws_splits_and_shuffles():
+def test_draws_splits_and_shuffles_ignore_padding():
   size, key = jnp.int32(SIZE), jax.random.key(2)
 
   def drawn(cap):
@@ -169,7 +167,7 @@ def test_draws_splits_and_shuffles():
     mixed = shuffle(key, rows, split.train)
     return split.order[:SIZE], split.held, *(x[:, : SIZE - 26] for x in (rows, mixed))
 
-  assert_same(drawn(SIZE), drawn(1000))
+  chex.assert_trees_all_equal(drawn(SIZE), drawn(1000))
 
 
 def test_holdout_errors_are_the_mean_over_all_held_rows():
@@ -182,5 +180,5 @@ def test_holdout_errors_are_the_mean_over_all_held_rows():
   mean, _ = jax.vmap(jax.vmap(ensemble.apply, (None, 0)), (ensemble.params_axes, None))(
     params, inputs[rows]
   )
-  want = np.square(np.asarray(mean, np.float64) - np.asarray(targets[rows])).mean((1, 2))
-  np.testing.assert_allclose(got, want, rtol=1e-5)
+  expected = np.square(np.asarray(mean, np.float64) - np.asarray(targets[rows])).mean((1, 2))
+  np.testing.assert_allclose(got, expected, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Propagation modes: moments against closed forms, combinations, noise."""
+"""Propagation modes: moments against closed forms, valid combinations, noise."""
 
 import functools
 
@@ -81,7 +81,7 @@ def test_ds_draws_from_the_pooled_gaussian(kind):
 
 
 def test_mm_resamples_from_the_moments_of_the_predictions():
-  """Each particle has its own observation; what is matched are the predicted deltas."""
+  """Each particle has its own observation; the moments are those of the predicted deltas."""
   made, params = dynamics("PE", "MM", outputs=OUT)
   ds, _ = dynamics("PE", "DS", outputs=OUT)
   count = 7
@@ -98,7 +98,7 @@ def test_mm_resamples_from_the_moments_of_the_predictions():
   np.testing.assert_allclose(got, expected, atol=1e-5)
 
 
-def test_mm_keeps_candidates_apart():
+def test_mm_does_not_mix_candidates():
   made, params = dynamics("PE", "MM", outputs=OUT)
   noise = made.noise(jax.random.key(2), (2, 6))
   step = jax.vmap(made.step, (None, None, None, 0), axis_name=PARTICLES)
@@ -134,7 +134,7 @@ def test_deterministic_members_follow_their_own_mean():
   ("kind", "propagation"),
   [*(("PE", mode) for mode in MODES), ("DE", "TSinf"), ("D", "E"), ("P", "MM"), ("GP", "DS")],
 )
-def test_a_key_does_what_its_noise_does(kind, propagation):
+def test_a_key_and_its_noise_give_the_same_step(kind, propagation):
   batched, params = dynamics(kind, propagation, outputs=OUT)
   keyed, _ = dynamics(kind, propagation)
   keys = jax.random.split(jax.random.key(5), (batched.slices, 4))
@@ -161,7 +161,7 @@ def test_encoding_and_decoding_hooks_are_used():
 
 @pytest.mark.parametrize("kind", list(VALID))
 @pytest.mark.parametrize("propagation", MODES)
-def test_invalid_combinations_say_which_and_why(kind, propagation):
+def test_invalid_combinations_raise_with_the_reason(kind, propagation):
   if propagation in VALID[kind]:
     dynamics(kind, propagation)
     return

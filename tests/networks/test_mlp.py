@@ -1,4 +1,4 @@
-"""The MLP against numpy, its initial weights, its precision."""
+"""The MLP against numpy: forward pass, initial weights and precision."""
 
 import jax
 import jax.numpy as jnp
@@ -33,32 +33,32 @@ def test_forward_pass_matches_numpy(activation):
   np.testing.assert_allclose(got, forward(params, np.asarray(x), activation), atol=1e-5)
 
 
-def test_initial_weights_are_a_normal_cut_off_at_two_std():
+def test_initial_weights_are_a_normal_truncated_at_two_std():
   fan_in = 400
   params = MLP((500, 1)).init(jax.random.key(0), jnp.zeros(fan_in))["params"]
   kernel = np.asarray(params["layer_0"]["kernel"])
   std = 1 / (2 * np.sqrt(fan_in))
   assert np.abs(kernel).max() <= 2 * std * (1 + 1e-6)
   assert np.abs(kernel).max() > 1.99 * std
-  # The variance of a standard normal cut off at two is 0.7737.
+  # The variance of a standard normal truncated at two is 0.7737.
   assert kernel.std() == pytest.approx(std * np.sqrt(0.7737), rel=0.01)
   assert abs(kernel.mean()) < 1e-3 * std * 5
   np.testing.assert_array_equal(params["layer_0"]["bias"], 0)
 
 
-def test_bfloat16_gradient_is_near_the_exact_one_whatever_the_batch_shape():
+def test_bfloat16_gradient_is_close_to_the_exact_one_for_any_batch_shape():
   x = jax.random.normal(jax.random.key(0), (3, 4, 50))
   exact, rounded = MLP((40, 3), "relu"), MLP((40, 3), "relu", "bfloat16")
   params = exact.init(jax.random.key(1), x)
   loss = lambda net: lambda params, x: jnp.sum(jnp.sin(net.apply(params, x)))
-  want = jax.grad(loss(exact), (0, 1))(params, x)
+  expected = jax.grad(loss(exact), (0, 1))(params, x)
   got = jax.jit(jax.grad(loss(rounded), (0, 1)))(params, x)
-  for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(want), strict=True):
+  for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
     assert a.dtype == jnp.float32 and a.shape == b.shape
     assert 0 < np.linalg.norm(a - b) < 6e-2 * np.linalg.norm(b)
 
 
-def test_bfloat16_rounds_the_factors_only():
+def test_bfloat16_rounds_only_the_factors():
   x = jax.random.normal(jax.random.key(0), (6, 50))
   exact = MLP((40, 3))
   params = exact.init(jax.random.key(1), x)

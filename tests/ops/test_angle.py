@@ -1,4 +1,4 @@
-"""The vectorised angle against numpy and its derivative against jax's own."""
+"""arctan2 and wrap against numpy, and derivatives against JAX."""
 
 import jax
 import jax.numpy as jnp
@@ -23,11 +23,11 @@ def test_the_origin_has_angle_zero():
   assert float(arctan2(jnp.float32(0), jnp.float32(0))) == 0.0
 
 
-def test_derivative_agrees_with_jax_also_on_the_axes():
+def test_gradient_agrees_with_jax_also_on_the_axes():
   y, x = points()
-  slopes = jax.vmap(jax.grad(arctan2, (0, 1)))(y, x)
-  wanted = jax.vmap(jax.grad(jnp.arctan2, (0, 1)))(y, x)
-  np.testing.assert_allclose(slopes, wanted, rtol=1e-5)
+  gradient = jax.vmap(jax.grad(arctan2, (0, 1)))(y, x)
+  expected = jax.vmap(jax.grad(jnp.arctan2, (0, 1)))(y, x)
+  np.testing.assert_allclose(gradient, expected, rtol=1e-5)
 
 
 def test_wrap_keeps_the_direction_within_half_a_turn():

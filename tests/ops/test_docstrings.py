@@ -1,4 +1,4 @@
-"""Sections of docstrings become texts by name."""
+"""Parsing of docstring sections."""
 
 from mbrl_jax.ops import docstrings
 
@@ -7,8 +7,8 @@ def documented():
   """Does nothing.
 
   Args:
-    first, second: two of them,
-      told on two lines.
+    first, second: two entries,
+      on two lines.
     third: (0 to 1) the last.
 
   Returns:
@@ -17,34 +17,34 @@ def documented():
 
 
 def test_a_section_ends_where_the_next_begins():
-  both = "two of them, told on two lines."
+  both = "two entries, on two lines."
   expected = {"first": both, "second": both, "third": "(0 to 1) the last."}
   assert docstrings.entries(documented, "Args") == expected
   assert docstrings.entries(documented, "Returns") == {"one": "number."}
 
 
 class Base:
-  """Is inherited from.
+  """Base class.
 
   Attributes:
     own: of the base.
-    both: told of here.
+    both: of the base, too.
   """
 
 
 class Child(Base):
-  """Inherits.
+  """Derived class.
 
   Attributes:
-    both: told of anew.
+    both: overridden.
   """
 
 
-def test_a_class_says_what_its_base_classes_say():
-  both = {"own": "of the base.", "both": "told of anew."}
+def test_a_class_inherits_the_entries_of_its_base_classes():
+  both = {"own": "of the base.", "both": "overridden."}
   assert docstrings.entries(Child, "Attributes") == both
 
 
-def test_what_is_not_there_is_empty():
+def test_a_missing_section_is_empty():
   assert docstrings.entries(documented, "Raises") == {}
   assert docstrings.entries(lambda: None, "Args") == {}

@@ -1,3 +1,5 @@
+"""Noise against JAX and scipy, and the spectrum of coloured noise."""
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from mbrl_jax.ops.noise import coloured_normal, erf_inv, normal, truncated_norma
 
 @pytest.mark.parametrize("horizon", [12, 25])
 @pytest.mark.parametrize("exponent", [0.0, 1.0, 2.5])
-def test_coloured_noise_has_unit_variance_and_the_wanted_spectrum(horizon, exponent):
+def test_coloured_noise_has_unit_variance_and_the_requested_spectrum(horizon, exponent):
   noise = np.asarray(
     coloured_normal(jax.random.key(0), (4000, horizon, 2), jnp.float32(exponent))
   )
@@ -22,7 +24,7 @@ def test_coloured_noise_has_unit_variance_and_the_wanted_spectrum(horizon, expon
   np.testing.assert_allclose(slope, -exponent, atol=0.1)
 
 
-def test_actions_are_independent():
+def test_action_dimensions_are_independent():
   noise = coloured_normal(jax.random.key(1), (3000, 8, 2), jnp.float32(2.0))
   correlation = np.corrcoef(noise[:, 0, 0], noise[:, 0, 1])[0, 1]
   assert abs(correlation) < 0.06
@@ -41,7 +43,7 @@ def test_white_noise_is_not_filtered():
   np.testing.assert_array_equal(drawn, jnp.swapaxes(white, 1, 2))
 
 
-def test_inverse_error_function_is_that_of_scipy():
+def test_inverse_error_function_agrees_with_scipy():
   nearest = np.nextafter(np.float32(1), np.float32(0))
   x = np.concatenate([np.linspace(-0.9999, 0.9999, 20_001), [-nearest, 1e-30, nearest]])
   x = np.float32(x)
@@ -49,12 +51,12 @@ def test_inverse_error_function_is_that_of_scipy():
 
 
 @pytest.mark.parametrize(
-  ("ours", "theirs"),
+  ("draw", "reference"),
   [
     (normal, jax.random.normal),
     (truncated_normal, lambda key, shape: jax.random.truncated_normal(key, -2, 2, shape)),
   ],
 )
-def test_draws_are_those_of_jax(ours, theirs):
-  key = jax.random.key(3)
-  np.testing.assert_allclose(ours(key, (300, 7)), theirs(key, (300, 7)), rtol=1e-5, atol=1e-7)
+def test_draws_agree_with_jax(draw, reference):
+  key, shape = jax.random.key(3), (300, 7)
+  np.testing.assert_allclose(draw(key, shape), reference(key, shape), rtol=1e-5, atol=1e-7)

@@ -1,4 +1,4 @@
-"""Lengths against numpy, and the slope at zero."""
+"""Euclidean norm against numpy, and its gradient at zero."""
 
 import jax
 import jax.numpy as jnp
@@ -13,6 +13,6 @@ def test_agrees_with_numpy():
   assert norm(jnp.zeros(3)) == 0 and np.isnan(norm(jnp.array([jnp.nan, 0.0])))
 
 
-def test_derivative_is_the_direction_and_zero_at_zero():
+def test_gradient_is_the_direction_and_zero_at_zero():
   np.testing.assert_allclose(jax.grad(norm)(jnp.array([3.0, 4.0])), [0.6, 0.8], rtol=1e-6)
   np.testing.assert_array_equal(jax.grad(norm)(jnp.zeros(2)), 0)

@@ -16,7 +16,7 @@ def data(cap=64, size=50):
 
 
 @pytest.mark.parametrize("kind", ["std", "mad"])
-def test_statistics_leave_padding_out(kind):
+def test_statistics_ignore_padding(kind):
   x, mask, valid = data()
   got = jax.jit(fit_normalizer, static_argnums=2)(x, mask, kind)
   np.testing.assert_allclose(got.mean, valid.mean(0), rtol=1e-6)
@@ -41,7 +41,7 @@ def test_constant_dimensions_get_scale_one_and_an_exact_mean(value):
   assert np.abs(normalize(normalizer, x)).max() <= 1e-6 * max(1.0, abs(value))
 
 
-def test_a_broken_sample_does_not_spoil_its_neighbours():
+def test_non_finite_entries_are_ignored():
   x, mask, valid = data()
   got = fit_normalizer(x.at[3, 0].set(jnp.nan).at[5, 1].set(jnp.inf), mask)
   np.testing.assert_allclose(got.mean[0], np.delete(valid[:, 0], 3).mean(), rtol=1e-6)
@@ -54,6 +54,6 @@ def test_no_rows_give_the_identity():
   np.testing.assert_array_equal(got.scale, identity_normalizer(2).scale)
 
 
-def test_unknown_kind_is_refused():
+def test_unknown_kind_raises():
   with pytest.raises(ValueError, match=r"kind='sdt'.*'std'"):
     fit_normalizer(jnp.ones((4, 2)), jnp.ones(4, bool), "sdt")

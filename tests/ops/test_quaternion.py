@@ -1,4 +1,4 @@
-"""Orientations against MuJoCo's own, and where formulas of them break."""
+"""Quaternions against MuJoCo, and in gimbal lock."""
 
 import jax
 import jax.numpy as jnp
@@ -19,13 +19,13 @@ def reference(q):
   return matrix.reshape(3, 3)
 
 
-def test_matrix_is_mujocos():
+def test_matrix_agrees_with_mujoco():
   for q in random_quaternions(20):
     np.testing.assert_allclose(quaternion.matrix(jnp.float32(q)), reference(q), atol=1e-6)
     np.testing.assert_allclose(quaternion.z_axis(jnp.float32(q)), reference(q)[:, 2], atol=1e-6)
 
 
-def test_euler_angles_are_those_of_three_hinges():
+def test_euler_angles_agree_with_three_hinges_in_mujoco():
   hinges = "".join(f'<joint axis="{a}"/>' for a in ("1 0 0", "0 1 0", "0 0 1"))
   model = mujoco.MjModel.from_xml_string(
     f'<mujoco><worldbody><body>{hinges}<geom size="1"/></body></worldbody></mujoco>'
@@ -48,7 +48,7 @@ def test_gimbal_lock_is_finite():
   assert np.isfinite(jax.jacfwd(quaternion.to_euler)(exact)).all()
 
 
-def test_from_z_axis_turns_z_to_the_axis():
+def test_from_z_axis_rotates_z_to_the_axis():
   for q in random_quaternions(20):
     axis = quaternion.z_axis(jnp.float32(q))
     np.testing.assert_allclose(quaternion.z_axis(quaternion.from_z_axis(axis)), axis, atol=1e-5)

@@ -1,3 +1,5 @@
+"""Argument errors: their text, renaming, and the range of seeds."""
+
 import pickle
 
 import jax
@@ -12,7 +14,7 @@ from mbrl_jax.runtime.storage.run_folder import RunFolder
 from mbrl_jax.runtime.training import loop
 
 
-def test_choice_names_value_nearest_and_valid():
+def test_choice_names_value_suggestion_and_valid_choices():
   with pytest.raises(
     ValueError, match=r"env='cartpol' is not known[.] Did you mean 'cartpole'"
   ):
@@ -38,7 +40,7 @@ def test_bounds_name_the_argument():
   validate.known("masses", ["masses"])
 
 
-def test_an_error_names_every_argument_anew():
+def test_prefixed_renames_every_argument():
   error = ArgumentError("elites", 9, "exceed {}.", ("samples", 5))
   text = r"^a.b.elites=9 exceed a.b.samples=5.$"
   with (
@@ -62,14 +64,14 @@ def test_an_error_names_every_argument_anew():
     (ArgumentError("a", validate.NO_VALUE, "is missing."), "a is missing."),
   ],
 )
-def test_sentences_survive_a_journey_between_processes(error, text):
+def test_errors_survive_pickling_and_renaming(error, text):
   back = pickle.loads(pickle.dumps(error))
   assert str(error) == str(back) == str(pickle.loads(pickle.dumps(back.renamed(str)))) == text
   assert (back.argument, back.value, back.valid) == (error.argument, error.value, error.valid)
 
 
-def test_every_seed_has_a_key_of_its_own():
-  """jax drops the bits above the 32nd."""
+def test_seeds_must_give_distinct_keys():
+  """JAX drops the bits above the 32nd."""
   last = validate.LARGEST_SEED
   np.testing.assert_array_equal(
     *(jax.random.key_data(jax.random.key(s)) for s in (0, last + 1))
@@ -82,14 +84,14 @@ def test_every_seed_has_a_key_of_its_own():
 
 
 @pytest.mark.parametrize("seed", [2**32, 2**63, -1])
-def test_whoever_takes_a_seed_refuses_the_same_ones(seed, tmp_path):
+def test_invalid_seeds_raise_in_every_entry_point(seed, tmp_path):
   env = make_env("pendulum")
   folder = RunFolder(tmp_path)
-  for take in (
+  for call in (
     lambda: check_env(env, steps=3, seed=seed),
     lambda: random_rollout.run(env, "zero", steps=3, seed=seed),
     lambda: make_env("hopper", randomise={"seed": seed, "masses": (0.5, 2.0)}),
     lambda: loop.train(None, None, folder, loop.Schedule(total_steps=1), seeds=[0, seed]),
   ):
     with pytest.raises(ValueError, match=f"={seed},? .*a whole number"):
-      take()
+      call()

@@ -94,7 +94,7 @@ def imagine(
     flag = jnp.zeros_like(terminated)
     made = Transition(rows.obs, action, reward, next_obs, terminated, flag)
     carry = store(carry, made, rows.alive)
-    going_on = ~terminated & jax.vmap(ring.storable)(made)
+    going_on = ~terminated & jax.vmap(ring.is_finite)(made)
     after = Branches(next_obs, rows.row, rows.alive & going_on)
     if redraw:
       order = jax.random.permutation(deal_key, count)

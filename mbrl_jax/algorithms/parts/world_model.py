@@ -16,7 +16,7 @@ import optax
 
 from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble, make_optimizer
-from mbrl_jax.models.ensemble import take_members
+from mbrl_jax.models.ensemble_nets import take_members
 from mbrl_jax.ops.missing import require_known
 from mbrl_jax.ops.validate import between, positive, prefixed
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Metrics, Params, Transition

@@ -7,7 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mbrl_jax.ops.missing import Missing, Unknown
+from mbrl_jax.ops.missing import MissingReward, MissingTermination
 from mbrl_jax.types import RewardFn, TerminationFn
 
 _FILE = "Programs take a Python file that does so: --env=file.py:name."
@@ -21,7 +21,7 @@ def reward(given: RewardFn | None, example: str, obs_dim: int, action_dim: int) 
   """
   if given is not None:
     return _checked("reward", given, np.number, obs_dim, action_dim)
-  return Missing(
+  return MissingReward(
     "planning over a learned model needs the reward as a function, which the environment keeps "
     f"to itself: pass one, {_call(example, 'reward=fn')}. {_FILE}"
   )
@@ -37,7 +37,7 @@ def terminated(
   """
   if given is not None:
     return _checked("terminated", given, np.bool_, obs_dim, action_dim)
-  return Unknown(
+  return MissingTermination(
     "learning from what a model imagines needs to know where an episode terminates, as a "
     "function, which the environment keeps to itself: pass one, "
     f"{_call(example, 'terminated=fn')}, or mbrl_jax.never if none does. {_FILE}"

@@ -49,7 +49,7 @@ from mbrl_jax.envs.physics.mjx import advance, check_sensors, mjx_model, sense
 from mbrl_jax.envs.physics.sensors import find_sensors
 from mbrl_jax.envs.task import never
 from mbrl_jax.ops import validate
-from mbrl_jax.ops.single import single
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.types import Array, Dynamics, Key, RewardFn, TerminationFn
 
 

@@ -37,7 +37,7 @@ from mbrl_jax.envs.physics.base import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.physics.mjx_support import find_unread, find_unsupported
 from mbrl_jax.envs.physics.sensors import sensor_addresses
 from mbrl_jax.envs.physics.xla_barriers import add_barriers
-from mbrl_jax.ops.single import single
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.types import Array
 
 

@@ -38,7 +38,7 @@ from mbrl_jax.envs.physics.mjx import (
 from mbrl_jax.envs.physics.mjx_support import find_unsupported
 from mbrl_jax.envs.physics.sensors import sensor_addresses
 from mbrl_jax.ops.extra import import_extra
-from mbrl_jax.ops.single import single
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.types import Array
 

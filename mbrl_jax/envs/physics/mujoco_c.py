@@ -28,7 +28,7 @@ import numpy as np
 from mbrl_jax.envs.physics.base import Physics, PhysicsState, keyframe_ctrl
 from mbrl_jax.envs.physics.host_call import host_call
 from mbrl_jax.envs.physics.mujoco_engine import Engine
-from mbrl_jax.ops.single import single
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.types import Array
 
 _HUGE = 1e10  # MuJoCo itself gives up on states above this

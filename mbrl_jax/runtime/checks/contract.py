@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from mbrl_jax.ops.missing import Missing
+from mbrl_jax.ops.missing import MissingReward
 from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding
 from mbrl_jax.types import Env
 
@@ -68,7 +68,7 @@ def check_functions(env: Env) -> Finding:
     *_differs("target", target, (target.size,), _FLOAT),
     *_differs("decode", jax.eval_shape(spec.decode, obs, target), obs.shape, _FLOAT),
   ]
-  if not isinstance(spec.reward, Missing):
+  if not isinstance(spec.reward, MissingReward):
     problems += _differs("reward", jax.eval_shape(spec.reward, obs, action, obs), (), _FLOAT)
   elif not problems:
     return Finding("functions", NOTE, spec.reward.message)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.task import never
-from mbrl_jax.ops.missing import Missing, Unknown
+from mbrl_jax.ops.missing import MissingReward, MissingTermination
 from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding
 from mbrl_jax.runtime.checks.record import Record
 from mbrl_jax.types import Env
@@ -60,7 +60,7 @@ def check_observed(env: Env, record: Record) -> Finding:
 def check_pure(env: Env, record: Record) -> Finding:
   """Checks that the plant's reward and termination are the pure functions'."""
   transition = record.transition
-  if isinstance(env.spec.reward, Missing):
+  if isinstance(env.spec.reward, MissingReward):
     return Finding("pure", NOTE, "the reward is not known as a function")
   inputs = transition.obs, transition.action, transition.next_obs
   pure = lambda *x: (env.spec.reward(*x), env.spec.terminated(*x))
@@ -71,7 +71,7 @@ def check_pure(env: Env, record: Record) -> Finding:
     text = f"reward differs from spec.reward(obs, action, next_obs) by up to {gap:.3g}"
     return Finding("pure", WRONG, f"{text} {record.where(wrong)}: {_HIDDEN}")
   wrong = terminated != transition.terminated
-  if wrong.any() and isinstance(env.spec.terminated, Unknown):
+  if wrong.any() and isinstance(env.spec.terminated, MissingTermination):
     return Finding("pure", NOTE, "the termination is not known as a function")
   if wrong.any():
     text = "terminated is not spec.terminated(obs, action, next_obs)"
@@ -89,7 +89,7 @@ def check_transforms(env: Env, record: Record) -> Finding:
     "encode": lambda obs, action, next_obs: spec.encode(next_obs),
   }
   for name, function in functions.items():
-    if isinstance(function, Missing):
+    if isinstance(function, MissingReward):
       continue
     alone = _stack(function, inputs)
     for how, values in (
@@ -134,7 +134,7 @@ def check_encode(env: Env, record: Record) -> Finding:
 def check_gradient(env: Env, record: Record) -> Finding:
   """Looks for derivatives of the reward that are not finite."""
   transition = record.transition
-  if isinstance(env.spec.reward, Missing):
+  if isinstance(env.spec.reward, MissingReward):
     return Finding("gradient", NOTE, "the reward is not known as a function")
   inputs = transition.obs, transition.action, transition.next_obs
   slope = jax.grad(env.spec.reward, argnums=(0, 1, 2))

@@ -39,7 +39,7 @@ def grown_like(template: Any, state: Any) -> Any:
   def grow(like: Any, node: Any) -> Any:
     if not _is_ring(node) or _capacity(node) == _capacity(like):
       return node
-    function = partial(ring.grown, capacity=_capacity(like))
+    function = partial(ring.grow, capacity=_capacity(like))
     for _ in range(node.cursor.ndim):  # seeds
       function = jax.vmap(function)
     return jax.tree.map(lambda x, y: jax.device_put(x, y.sharding), function(node), like)

@@ -95,7 +95,7 @@ def test_what_a_model_makes_that_is_not_finite_is_dropped_counted_and_ends(place
     4,
     jax.random.key(0),
     store=ring.add_many,
-    carry=ring.init(100, blank, counted=True),
+    carry=ring.init(100, blank, count_dropped=True),
     redraw=False,
   )
   data = jax.tree.map(lambda x: np.asarray(x)[: int(stored.size)], stored.data)

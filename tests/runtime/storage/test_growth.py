@@ -22,7 +22,7 @@ def test_buffers_grow_and_nothing_else_changes(tmp_path, seeds):
   saved = state(4, added=3)
   Checkpoints(tmp_path).save(7, batch(saved))
   back = Checkpoints(tmp_path).restore(batch(state(6))).state
-  want = batch({**saved, "buffer": ring.grown(saved["buffer"], 6)})
+  want = batch({**saved, "buffer": ring.grow(saved["buffer"], 6)})
   chex.assert_trees_all_equal(back, want)
   again = Checkpoints(tmp_path).restore(batch(state(4))).state
   chex.assert_trees_all_equal(again, batch(saved))

@@ -18,7 +18,7 @@ import numpy as np
 
 from mbrl_jax.envs.adapters.host.vector_host import VectorHost
 from mbrl_jax.envs.physics.host_call import host_call
-from mbrl_jax.ops.single import single
+from mbrl_jax.ops.float32 import single
 from mbrl_jax.types import Array, EnvSpec, EnvState, Key, RewardFn, TerminationFn, Transition
 
 
