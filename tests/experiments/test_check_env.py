@@ -15,8 +15,8 @@ from experiments.command_line import cli
 from mbrl_jax.envs import Physics, PhysicsState, load_model
 from mbrl_jax.ops.missing import Missing, Unknown
 from mbrl_jax.runtime.checks import NOTE, OK, WRONG, behaviour, check_env, contract, transitions
-from mbrl_jax.runtime.checks.finding import Finding, guarded
-from mbrl_jax.runtime.checks.record import make_record
+from mbrl_jax.runtime.checks.finding import Finding, run_check
+from mbrl_jax.runtime.checks.recording import record_transitions
 
 random = lambda obs, action, next_obs: jnp.float32(np.random.normal())
 norm = lambda obs, action, next_obs: -jnp.sqrt(0 * next_obs[0])
@@ -114,16 +114,16 @@ PURE = (
   transitions.check_encode,
   transitions.check_gradient,
 )
-good_record = functools.cache(lambda: make_record(point(), steps=30))
+good_recording = functools.cache(lambda: record_transitions(point(), steps=30))
 
 
-def record_of(env, check):
+def recording_of(env, check):
   """Records a task, or the good one where a check looks at the pure functions alone."""
-  return good_record() if check in PURE else make_record(env, steps=30)
+  return good_recording() if check in PURE else record_transitions(env, steps=30)
 
 
 def level_and_text(check, broken, level, text, *more):
-  finding = guarded(check, broken, *more)
+  finding = run_check(check, broken, *more)
   assert finding.level == level, finding
   assert re.search(text, finding.text), finding.text
 
@@ -136,13 +136,13 @@ def test_what_tracing_shows(check, break_it, text):
 @pytest.mark.parametrize(("check", "break_it", "text"), RECORDED)
 def test_what_episodes_show(check, break_it, text):
   broken = break_it(point())
-  level_and_text(check, broken, WRONG, text, record_of(broken, check))
+  level_and_text(check, broken, WRONG, text, recording_of(broken, check))
 
 
 @pytest.mark.parametrize(("check", "break_it", "text"), NOTES)
 def test_what_may_be_meant_so(check, break_it, text):
   broken = break_it(point())
-  level_and_text(check, broken, NOTE, text, record_of(broken, check))
+  level_and_text(check, broken, NOTE, text, recording_of(broken, check))
 
 
 def test_a_reward_that_nobody_knows_is_a_note():
@@ -196,7 +196,7 @@ def test_a_step_that_compiles_again_is_wrong():
 
   env = Narrow(point())
   level_and_text(
-    behaviour.check_speed, env, WRONG, "compiled 2 times", record_of(point(), PURE[0])
+    behaviour.check_speed, env, WRONG, "compiled 2 times", recording_of(point(), PURE[0])
   )
 
 

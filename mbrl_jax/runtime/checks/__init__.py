@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from mbrl_jax.ops import validate
 from mbrl_jax.runtime.checks import behaviour, contract, transitions
-from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding, guarded
-from mbrl_jax.runtime.checks.record import make_record
+from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding, run_check
+from mbrl_jax.runtime.checks.recording import record_transitions
 from mbrl_jax.types import Env
 
 __all__ = ["NOTE", "OK", "WRONG", "Finding", "check_contract", "check_env", "check_spec"]
@@ -13,12 +13,12 @@ __all__ = ["NOTE", "OK", "WRONG", "Finding", "check_contract", "check_env", "che
 
 def check_spec(env: Env) -> list[Finding]:
   """Checks the numbers of ``env.spec`` alone."""
-  return [guarded(contract.check_spec, env)]
+  return [run_check(contract.check_spec, env)]
 
 
 def check_contract(env: Env) -> list[Finding]:
   """Checks what tracing shows, in which nothing runs or compiles: shapes, types, structure."""
-  return [guarded(check, env) for check in _CONTRACT]
+  return [run_check(check, env) for check in _CONTRACT]
 
 
 def check_env(
@@ -52,19 +52,21 @@ def check_env(
   findings = check_contract(env)
   if any(finding.level == WRONG for finding in findings):
     return [*findings, Finding("others", NOTE, "the other checks wait until this is mended")]
-  record = None
+  recording = None
 
   def check_run() -> Finding:
-    nonlocal record
-    record = make_record(env, steps=steps, seed=seed)
-    return Finding("run", OK, f"{int(record.over.sum()):,} episodes in {steps:,} steps a row")
+    nonlocal recording
+    recording = record_transitions(env, steps=steps, seed=seed)
+    return Finding(
+      "run", OK, f"{int(recording.over.sum()):,} episodes in {steps:,} steps a row"
+    )
 
-  findings.append(guarded(check_run))
-  if record is not None:
+  findings.append(run_check(check_run))
+  if recording is not None:
     checks = (*_RECORDED, behaviour.check_determinism, behaviour.check_speed)
-    findings += [guarded(check, env, record) for check in checks]
+    findings += [run_check(check, env, recording) for check in checks]
   others = [behaviour.check_resets, behaviour.check_bounds]
-  findings += [guarded(check, env) for check in others + [behaviour.check_mjx] * mjx]
+  findings += [run_check(check, env) for check in others + [behaviour.check_mjx] * mjx]
   return findings
 
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from mbrl_jax.envs.physics.backends import make_physics
 from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding
-from mbrl_jax.runtime.checks.record import ACTORS, Record, same
+from mbrl_jax.runtime.checks.recording import ACTORS, Recording, same
 from mbrl_jax.types import Env
 
 _STARTS = 16  # resets that are compared
@@ -19,7 +19,7 @@ _TIMED = 100  # single steps that are timed
 _MJX_STEPS = 20  # simulation steps of the check on MJX
 
 
-def check_determinism(env: Env, record: Record) -> Finding:
+def check_determinism(env: Env, recording: Recording) -> Finding:
   """Checks that equal keys and actions give equal results, also when traced again."""
 
   def once() -> Any:
@@ -34,7 +34,7 @@ def check_determinism(env: Env, record: Record) -> Finding:
     return Finding("determinism", WRONG, "reset gives another state for the same key")
   if not _alike(first, second):
     return Finding("determinism", WRONG, "step gives another result for the same state and key")
-  if not record.repeats:
+  if not recording.repeats:
     return Finding("determinism", WRONG, "the same compiled episodes came out otherwise again")
   return Finding("determinism", OK, "the same keys and actions give the same, bit for bit")
 
@@ -65,7 +65,7 @@ def check_bounds(env: Env) -> Finding:
   return Finding("bounds", OK, "actions beyond the bounds act as those at them")
 
 
-def check_speed(env: Env, record: Record) -> Finding:
+def check_speed(env: Env, recording: Recording) -> Finding:
   """Times steps, and checks that all of them use one compiled program."""
   step, key = jax.jit(env.step), jax.random.key(0)
   state = jax.jit(env.reset)(key)
@@ -79,7 +79,7 @@ def check_speed(env: Env, record: Record) -> Finding:
   if step._cache_size() != 1:
     text = f"step was compiled {step._cache_size()} times for states and actions of one shape"
     return Finding("speed", WRONG, text)
-  rate = record.steps.size / record.seconds
+  rate = recording.steps.size / recording.seconds
   text = f"{1e3 * alone:.2f} ms a step alone, {rate:,.0f} steps/s {len(ACTORS)} at a time"
   return Finding("speed", OK, f"{text}; compiled once")
 

@@ -26,7 +26,7 @@ class Finding(NamedTuple):
   text: str
 
 
-def guarded(check: Callable[..., Finding], *arguments: object) -> Finding:
+def run_check(check: Callable[..., Finding], *arguments: object) -> Finding:
   """Calls a check; a task that raises is wrong, and is told where it did."""
   try:
     return check(*arguments)

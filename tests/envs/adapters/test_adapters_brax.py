@@ -124,7 +124,7 @@ def test_training_stores_the_true_last_observation(counter):
   ("arguments", "message"),
   [
     ({"parts": ("stat",)}, "parts='stat' is not observed.*hidden.*state"),
-    ({"backend": "mjx"}, "'backend' is an option of environments by name"),
+    ({"backend": "mjx"}, "'backend' is an option for environments given by name"),
     ({"episode_length": 0}, "episode_length=0 must be positive"),
     ({"action_repeat": 0}, "action_repeat=0 must be positive"),
     ({"action_low": 2}, r"action_low=\[2.0, 2.0\] must be below action_high=\[1.0, 1.0\]"),

@@ -137,7 +137,7 @@ def test_discrete_actions_and_dictionaries(discrete, left, right):
     ({}, {"gravity": 1}, "'gravity' is an option for gymnasium.make"),
     ({}, {"action_low": 2}, "action_low=.* must be below action_high="),
     ({"observation_space": None}, {}, "observation space must be made of Box"),
-    ({"num_envs": 2}, {}, "steps several environments at once"),
+    ({"num_envs": 2}, {}, "is a vector environment"),
     ({}, {"reward": lambda o, a, n: n[:1]}, r"reward.* one number, \[\], .*float32 \[1\]"),
     ({}, {"terminated": lambda o, a, n: n[0]}, r"terminated.* one bool, \[\], .*float32 \[\]"),
     ({}, {"reward": lambda o, a, n: None}, "reward.* one number.*None"),
@@ -272,10 +272,10 @@ def test_closing_closes_every_instance():
 
 def test_the_pool_gives_away_what_was_unused_longest():
   pool, (a, b, c) = Pool(2), [Instance(i, np.zeros(1), np.zeros(1)) for i in range(3)]
-  assert pool.spare() is None
-  pool.keep(b"a", a)
-  assert pool.spare() is None
-  pool.keep(b"b", b)
-  assert pool.look(b"a") is a and pool.spare() is b and pool.look(b"b") is None
-  pool.keep(b"a", c)  # two in one state: the first is free
-  assert pool.spare() is a and pool.take(b"a") is c and pool.take(b"a") is None
+  assert pool.acquire() is None
+  pool.put(b"a", a)
+  assert pool.acquire() is None
+  pool.put(b"b", b)
+  assert pool.get(b"a") is a and pool.acquire() is b and pool.get(b"b") is None
+  pool.put(b"a", c)  # two in one state: the first is free
+  assert pool.acquire() is a and pool.pop(b"a") is c and pool.pop(b"a") is None

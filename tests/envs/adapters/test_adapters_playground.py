@@ -72,7 +72,9 @@ def test_parts_reward_and_length_are_the_user_s():
 
 
 def test_overrides_are_for_names():
-  with pytest.raises(ValueError, match="'sim_dt' is an override of environments by name"):
+  with pytest.raises(
+    ValueError, match="'sim_dt' is an override for environments given by name"
+  ):
     from_playground(Slide(), sim_dt=0.1)
 
 

@@ -13,7 +13,7 @@ from fake_gymnasium import Walk
 from experiments.command_line.cli import is_no_failure
 from mbrl_jax import from_gymnasium
 from mbrl_jax.envs.adapters.host import protocol
-from mbrl_jax.ops.env_failure import EnvironmentFailed, failed, failure, marks_failure
+from mbrl_jax.ops.env_failure import EnvironmentFailed, environment_error, failure, tag_failures
 
 KEY = jax.random.key(0)
 
@@ -99,7 +99,7 @@ def test_whatever_an_environment_raises_is_one_sentence(error, message):
 
 
 def test_leaving_while_it_is_made_is_a_failure():
-  with pytest.raises(EnvironmentFailed, match=r"exit raised SystemExit \(being made\)\."):
+  with pytest.raises(EnvironmentFailed, match=r"exit raised SystemExit \(construction\)\."):
     from_gymnasium(sys.exit)
 
 
@@ -122,13 +122,15 @@ def test_programs_leave_out_what_jax_logs_of_a_failure(caplog):
   logger = logging.getLogger("jax._src.callback")
 
   def call(error):
-    fail = marks_failure(fail_with(error))
+    fail = tag_failures(fail_with(error))
     with pytest.raises(Exception, match="sentence"):
       jax.block_until_ready(jax.pure_callback(fail, jax.ShapeDtypeStruct((), np.float32), 0.0))
     return len(caplog.records)
 
   logger.addFilter(is_no_failure)
   try:
-    assert call(failed("a sentence")) == 0 and call(ValueError("another sentence")) == 1
+    assert (
+      call(environment_error("a sentence")) == 0 and call(ValueError("another sentence")) == 1
+    )
   finally:
     logger.removeFilter(is_no_failure)

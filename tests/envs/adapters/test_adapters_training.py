@@ -13,7 +13,7 @@ from mbrl_jax import from_gymnasium, make_env, to_gymnasium
 from mbrl_jax.algorithms import make_algorithm
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.envs import ActionNoise
-from mbrl_jax.envs.adapters.host.host_thread import HostThread, Late, Quit
+from mbrl_jax.envs.adapters.host.host_thread import HostThread, HostTimeout, HostExit
 from mbrl_jax.envs.task import never
 from mbrl_jax.ops.env_failure import EnvironmentFailed, failure
 from mbrl_jax.runtime.storage import run_folder
@@ -128,7 +128,7 @@ def test_an_environment_that_fails_at_once_says_so():
 
   with pytest.raises(EnvironmentFailed) as caught:
     from_gymnasium(explode)
-  assert failure(caught.value) == "explode raised OSError (being made): no port"
+  assert failure(caught.value) == "explode raised OSError (construction): no port"
   assert failure(ValueError("another")) is None
 
 
@@ -162,9 +162,9 @@ def test_a_worker_hands_on_results_and_errors():
   assert worker.call(divmod, 7, 2) == (3, 1)
   with pytest.raises(ZeroDivisionError):
     worker.call(divmod, 7, 0)
-  with pytest.raises(Late):
+  with pytest.raises(HostTimeout):
     worker.call(__import__("time").sleep, 1.0)
-  with pytest.raises(Quit) as caught:
+  with pytest.raises(HostExit) as caught:
     worker.call(sys.exit, 3)
   assert caught.value.__cause__.code == 3
   assert worker.call(max, [1, 2], default=0) == 2

@@ -178,7 +178,9 @@ def test_what_no_other_process_can_make_stays_in_the_program(adapt):
 
 @pytest.mark.parametrize("workers", [-1, 1.5, True, "two"])
 def test_workers_are_a_whole_number(workers):
-  with pytest.raises(ValueError, match=f"workers must be a whole number.* got {workers!r}"):
+  with pytest.raises(
+    ValueError, match=f"workers must be a non-negative integer.* got {workers!r}"
+  ):
     from_gymnasium(walks.Short, workers=workers)
 
 
@@ -195,7 +197,7 @@ def test_how_many_there_can_be_is_known_before_anything_is_compiled():
     ("Leaving", r"Leaving raised SystemExit (step, worker 2): 3"),
     ("Exiting", r"Exiting ended its process with exit code 4 (step, worker 2)."),
     ("Crashing", r"Crashing's process was killed by SIGSEGV (step, worker 2)."),
-    ("Killed", r"Killed's process was killed by SIGKILL (step, worker 2), as a system does"),
+    ("Killed", r"Killed's process was killed by SIGKILL (step, worker 2): is the machine"),
     ("Sleeping", r"Sleeping did not answer within 0.5 s (step, worker 2)."),
     ("Holding", r"Holding did not answer within 0.5 s (step, worker 2)."),
   ],
@@ -218,7 +220,7 @@ def test_a_worker_that_cannot_make_one_says_so(adapt):
   env = adapt(walks.unfit, workers=2)
   with pytest.raises(Exception, match="environment failed") as caught:
     begin(env, 2)
-  told = r"unfit raised OSError (being made, worker 1): no second licence"
+  told = r"unfit raised OSError (construction, worker 1): no second licence"
   assert failure(caught.value) == told
   assert not pids(env)
 
@@ -235,7 +237,9 @@ def test_a_system_without_processes_is_told(adapt, monkeypatch):
   monkeypatch.setattr(subprocess, "Popen", start)
   with pytest.raises(Exception, match="environment failed") as caught:
     begin(env, 2)
-  assert failure(caught.value).startswith("Endless gets no worker process: [Errno 11] Resource")
+  assert failure(caught.value).startswith(
+    "Endless: a worker process cannot be started: [Errno 11] Resource"
+  )
   assert gone(started[0].pid) and not pids(env)
   monkeypatch.undo()
   assert (step(env, begin(env, 2), np.zeros(2))[1].next_obs[:, 1] == 1).all()

@@ -24,10 +24,10 @@ ACTORS = (
   "actions at random bounds",
   "zero actions",
 )
-"""What acts in each row of a record."""
+"""What acts in each row of a recording."""
 
 
-class Record(NamedTuple):
+class Recording(NamedTuple):
   """Episodes one after the other, as many rows at once as there are ``ACTORS``.
 
   Attributes:
@@ -57,7 +57,7 @@ class Record(NamedTuple):
     return f"in step {self.steps[row, step]} of an episode of {ACTORS[row]}"
 
 
-def make_record(env: Env, *, steps: int, seed: int = 0) -> Record:
+def record_transitions(env: Env, *, steps: int, seed: int = 0) -> Recording:
   """Records ``steps`` control steps in every row; an episode that is over is followed by one.
 
   Args:
@@ -73,7 +73,7 @@ def make_record(env: Env, *, steps: int, seed: int = 0) -> Record:
   begun = time.perf_counter()
   second = jax.device_get(run(kinds, keys))
   seconds = time.perf_counter() - begun
-  return Record(*second, same(first, second), seconds)
+  return Recording(*second, same(first, second), seconds)
 
 
 def same(a: Any, b: Any) -> bool:
