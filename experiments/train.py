@@ -35,7 +35,7 @@ from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.ops.extra import import_extra
 from mbrl_jax.planners import SEARCHES
 from mbrl_jax.runtime.devices.compilation import enable_compilation_cache
-from mbrl_jax.runtime.storage import audit, lock, run_folder, wandb_tracker
+from mbrl_jax.runtime.storage import audit, lock, resume_config, run_folder, wandb_tracker
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints
 from mbrl_jax.runtime.storage.csv_log import read_table
 from mbrl_jax.runtime.training import loop
@@ -212,13 +212,13 @@ def open_job(
     job.config_of(folder.config())
   settings = _settings(options, dotted, folder.config())
   task = job.build(settings, options.devices)
-  run_folder.check_config(folder, task.settings, task.grows)
+  resume_config.check_config(folder, task.settings, task.grows)
   with lock.writing(folder.path):
     if not folder.checkpoints.exists():  # a run that was killed before starts over
       run_folder.write_versions(folder)
     if options.step is None:  # also checked when it is read, but that is after compiling
       audit.check(folder)
-    run_folder.extend(folder, task.settings, task.grows, options.step)
+    resume_config.extend(folder, task.settings, task.grows, options.step)
     yield folder, task
 
 

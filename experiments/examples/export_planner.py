@@ -6,7 +6,8 @@
 Inputs are the model's parameters, the measured state, the plan state and the two words of a
 random key; outputs are the action and what changes of the plan state. Parameters and the
 searches' floats are inputs like any other: new ones need no new export. The files are those of
-``runtime.storage.function_export``; ``experiments.export`` writes them for what a run has learned.
+``runtime.storage.function_export``; ``experiments.export`` writes them for what a run has
+learned.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mbrl_jax.runtime.storage.csv_log import Row
-from mbrl_jax.runtime.storage.episodes import Arrays, Cutter, Episode
+from mbrl_jax.runtime.storage.episodes import Arrays, Episode, EpisodeCollector
 
 ERRORS = ("model_error", "mse", "loss")
 """Names of update metrics that progress may show as the model's error, best first."""
@@ -26,7 +26,7 @@ class Record:
       envs: environments that the learner acts in.
     """
     saved = saved or {}
-    self._cutters = [Cutter(below(f"open/{i}/", saved), i, envs) for i in range(envs)]
+    self._cutters = [EpisodeCollector(below(f"open/{i}/", saved), i, envs) for i in range(envs)]
     self.episodes = int(saved.get("episodes", 0))
     self.trials = int(saved.get("trials", 0))
     self.best = float(saved.get("best", -np.inf))

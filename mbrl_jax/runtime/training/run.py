@@ -99,14 +99,16 @@ class Run:
     self.saved = self.step if self.step else None
     self.logs = [folder.logs(name) for name in seeds or [None]]
     self.records = [Record(below(f"{i}/", host), envs) for i in range(len(self.logs))]
-    seals = audit.from_host(host)
-    self.rollouts = [Rollouts.load(p, self.step, seals.get(f"{p.name}.npz")) for p in self.logs]
+    checksums = audit.from_host(host)
+    self.rollouts = [
+      Rollouts.load(p, self.step, checksums.get(f"{p.name}.npz")) for p in self.logs
+    ]
     after = self.step if resume is not False else None
     tags = "seed{seed:.0f}/" if seeds else ""
     # Seeds whose episodes end early are over before the others, and stand still then.
     self.steps = [int(n) for n in np.atleast_1d(jax.device_get(self.state.steps))]
     self.recent = [collections.deque(maxlen=RECENT) for _ in self.records]
-    self.writer = MetricsWriter(folder.path, after, tags, tracker, seals)
+    self.writer = MetricsWriter(folder.path, after, tags, tracker, checksums)
     # Only now that everything to continue from is known to be there.
     self.checkpoints.discard_after(self.step)
     self.writer.start()
@@ -163,14 +165,16 @@ class Run:
       for path, rollouts in zip(self.logs, self.rollouts, strict=True):
         if len(rollouts):
           rollouts.save(path)
-    seals = self.writer.sync()
-    seals |= {f"{p.name}.npz": r.seal for p, r in zip(self.logs, self.rollouts, strict=True)}
+    checksums = self.writer.sync()
+    checksums |= {
+      f"{p.name}.npz": r.checksum for p, r in zip(self.logs, self.rollouts, strict=True)
+    }
     host = {
       f"{i}/{k}": v for i, record in enumerate(self.records) for k, v in record.arrays().items()
     }
     host[CONFIG_CRC] = np.int64(self._config_crc)
     host[CONFIG_GROWS] = np.asarray(self.schedule.grows)
-    host |= audit.to_host(seals)
+    host |= audit.to_host(checksums)
     self.checkpoints.save(self.step, self.state, host, score)
     self.saved = self.step
 

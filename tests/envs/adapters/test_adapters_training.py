@@ -13,7 +13,7 @@ from mbrl_jax import from_gymnasium, make_env, to_gymnasium
 from mbrl_jax.algorithms import make_algorithm
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.envs import ActionNoise
-from mbrl_jax.envs.adapters.host.host_thread import HostThread, HostTimeout, HostExit
+from mbrl_jax.envs.adapters.host.host_thread import HostExit, HostThread, HostTimeout
 from mbrl_jax.envs.task import never
 from mbrl_jax.ops.env_failure import EnvironmentFailed, failure
 from mbrl_jax.runtime.storage import run_folder

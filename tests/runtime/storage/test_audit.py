@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import runtime_probe
 
-from mbrl_jax.runtime.storage import audit, run_folder
+from mbrl_jax.runtime.storage import audit, resume_config, run_folder
 from mbrl_jax.runtime.storage.files import RunFolderError
 from mbrl_jax.runtime.storage.run_folder import RunFolder
 
@@ -20,7 +20,7 @@ def test_a_run_whose_length_may_grow_is_audited_whatever_it_is(tmp_path):
   folder = run_folder.create(path, config)
   runtime_probe.run(path, 12, resume=True, when={"grows": "config.steps"})
   audit.check(folder)
-  run_folder.extend(folder, {**config, "config": {"steps": 24}}, "config.steps")
+  resume_config.extend(folder, {**config, "config": {"steps": 24}}, "config.steps")
   audit.check(folder)
   runtime_probe.run(path, 24, resume=True, when={"grows": "config.steps"})
   audit.check(folder)
@@ -48,7 +48,7 @@ def test_changes_before_the_newest_checkpoint_are_seen_and_later_rows_are_not(tm
   with pytest.raises(RunFolderError, match=r"logs\.npz.* not those that the run wrote"):
     audit.check(RunFolder(path), "logs.npz")
   (path / "config.json").write_text('{"algo": "sac"}')
-  with pytest.raises(RunFolderError, match=r"config\.json is not what it was"):
+  with pytest.raises(RunFolderError, match=r"config\.json was changed"):
     audit.check(RunFolder(path))
   shutil.rmtree(path / "checkpoints")
   audit.check(RunFolder(path), *NAMES)

@@ -20,25 +20,25 @@ def test_a_good_table_is_read(tmp_path):
 
 
 DAMAGE = [
-  (GOOD, "", "line 1: it is not the head"),
-  (GOOD, "step,retu", "line 1: it is not the head"),
-  ("step,seed", "stap,seed", "line 1: it is not the head"),
-  ("random,return", "return,return", "line 1: it is not the head"),
-  ("-3.5", "-3.x", r"line 2: return is '-3\.x', which is not a number"),
-  ("20,0,0,1e-7", "20,0,1e-7", "line 4: there are 3 cells in 4 columns"),
-  ("20,0,0,1e-7", "20,0,0,1e-7,8", "line 4: there are 5 cells in 4 columns"),
-  ("20,0,0", ",0,0", "line 4: there is no value of 'step'"),
-  ("20,0,0", "-20,0,0", "line 4: step is '-20', which is not a count"),
-  ("20,0,0", "20.5,0,0", "line 4: step is '20.5', which is not a count"),
-  ("20,0,0", "inf,0,0", "line 4: step is 'inf', which is not a count"),
-  ("10,1,1", "10,x,1", "line 3: seed is 'x', which is not a count"),
+  (GOOD, "", "line 1: not the header"),
+  (GOOD, "step,retu", "line 1: not the header"),
+  ("step,seed", "stap,seed", "line 1: not the header"),
+  ("random,return", "return,return", "line 1: not the header"),
+  ("-3.5", "-3.x", r"line 2: return is '-3\.x', not a number"),
+  ("20,0,0,1e-7", "20,0,1e-7", "line 4: 3 cells, expected 4 columns"),
+  ("20,0,0,1e-7", "20,0,0,1e-7,8", "line 4: 5 cells, expected 4 columns"),
+  ("20,0,0", ",0,0", "line 4: 'step' is missing"),
+  ("20,0,0", "-20,0,0", "line 4: step is '-20', not a non-negative integer"),
+  ("20,0,0", "20.5,0,0", "line 4: step is '20.5', not a non-negative integer"),
+  ("20,0,0", "inf,0,0", "line 4: step is 'inf', not a non-negative integer"),
+  ("10,1,1", "10,x,1", "line 3: seed is 'x', not a non-negative integer"),
   ("20,1,0,\n", "20,1,0,\n10,1,0,3\n", "line 6: step 10 is not after"),
   ("20,1,0,\n", "20,1,0,\n20,1,0,3\n", "line 6: step 20 is not after"),
-  ("20,1,0,\n", "20,1,", "line 5: it is cut short"),
-  ("20,1,0,\n", "\n", "line 5: there are 0 cells"),
-  ("1e-7", "\udcff", "line 4: there are bytes that are not text"),
+  ("20,1,0,\n", "20,1,", "line 5: the line is incomplete"),
+  ("20,1,0,\n", "\n", "line 5: 0 cells"),
+  ("1e-7", "\udcff", "line 4: it contains bytes that are not UTF-8 text"),
   ("1e-7", "\0", "line 4: return is "),
-  ("1e-7", "1" * 200_000 + '"', "line 4: there are 0 cells"),
+  ("1e-7", "1" * 200_000 + '"', "line 4: 0 cells"),
 ]
 
 
@@ -55,9 +55,9 @@ def test_damage_is_named(tmp_path):
 def test_columns_that_a_program_needs_are_asked_for(tmp_path):
   path = tmp_path / "metrics.csv"
   path.write_text(GOOD)
-  with pytest.raises(RunFolderError, match="line 2: there is no value of 'length'"):
+  with pytest.raises(RunFolderError, match="line 2: 'length' is missing"):
     read_table(path, ("random", "length"))
-  with pytest.raises(RunFolderError, match="line 5: there is no value of 'return'"):
+  with pytest.raises(RunFolderError, match="line 5: 'return' is missing"):
     read_table(path, ("return",))
 
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[3]
 HOLD = """
 import sys, time
 from pathlib import Path
-from mbrl_jax.runtime import lock
+from mbrl_jax.runtime.storage import lock
 with lock.writing(Path(sys.argv[1])):
   print("held", flush=True)
   time.sleep(600)

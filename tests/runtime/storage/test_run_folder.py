@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbrl_jax.runtime.storage import lock, run_folder
+from mbrl_jax.runtime.storage import lock, resume_config, run_folder
 from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[3]
 KILL = """
 import os, sys
 from pathlib import Path
-from mbrl_jax.runtime import run_folder
+from mbrl_jax.runtime.storage import run_folder
 
 run_folder.versions = lambda: {"packages": {}}
 events = ("open", "os.mkdir", "os.rename", "os.remove", "os.truncate")
@@ -105,7 +105,7 @@ def test_what_is_not_ours_is_named_and_kept(tmp_path):
   [
     ("", r"config\.json cannot be read"),
     ('{"seed": 3', r"config\.json cannot be read.*line 1"),
-    ("[1]", "holds no table"),
+    ("[1]", "does not contain a JSON object"),
     ("[" * 100_000, "cannot be read"),
     ('{"seed": -1}', "seed is -1, not from 0 to 4294967295"),
     ('{"seed": 4294967296}', "seed is 4294967296, not from"),
@@ -115,8 +115,8 @@ def test_what_is_not_ours_is_named_and_kept(tmp_path):
     ('{"seeds": 0}', "seeds is 0, not from 1"),
     ('{"eval_every": -5}', "eval_every is -5"),
     ('{"eval_episodes": "3"}', "eval_episodes is '3', not a whole number"),
-    ('{"env": null}', "env is None, not a text"),
-    ('{"config": []}', r"config is \[\], not a table"),
+    ('{"env": null}', "env is None, not a string"),
+    ('{"config": []}', r"config is \[\], not an object"),
   ],
 )
 def test_a_config_that_nobody_wrote_so_is_refused(tmp_path, text, message):
@@ -133,7 +133,7 @@ def test_a_checkpoint_knows_the_config(tmp_path):
   folder.check_config_of(host)
   folder.check_config_of({})  # of an earlier version
   (folder.path / "config.json").write_text(json.dumps({"a": 1, "b": {"c": 3}}))
-  with pytest.raises(RunFolderError, match="not what it was"):
+  with pytest.raises(RunFolderError, match="was changed"):
     folder.check_config_of(host)
 
 
@@ -143,11 +143,11 @@ def test_a_checkpoint_knows_which_field_may_grow(tmp_path):
   crc = np.int64(folder.config_crc("config.steps"))
   host = {run_folder.CONFIG_CRC: crc, grows: np.asarray("config.steps")}
   folder.check_config_of(host)
-  run_folder.extend(folder, {"config": {"steps": 20, "c": 2.0}}, "config.steps")
+  resume_config.extend(folder, {"config": {"steps": 20, "c": 2.0}}, "config.steps")
   assert folder.config() == {"config": {"steps": 20, "c": 2}}
   folder.check_config_of(host)
   (folder.path / "config.json").write_text(json.dumps({"config": {"steps": 20, "c": 3}}))
-  with pytest.raises(RunFolderError, match="not what it was"):
+  with pytest.raises(RunFolderError, match="was changed"):
     folder.check_config_of(host)
 
 
