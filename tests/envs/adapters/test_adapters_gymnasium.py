@@ -30,7 +30,7 @@ def by_hand(kind, seed, actions):
   return [np.array(column, np.float32) for column in zip(*rows, strict=True)]
 
 
-def test_an_episode_is_the_environment_s_own():
+def test_an_episode_equals_the_environment_stepped_directly():
   kind = Walk.fresh()
   env = from_gymnasium(kind)
   spec = env.spec
@@ -49,7 +49,7 @@ def test_an_episode_is_the_environment_s_own():
   assert bool(t.terminated[n - 1] | t.truncated[n - 1])
 
 
-def test_nothing_moves_after_the_end():
+def test_the_state_stays_the_same_after_the_end():
   kind = Walk.fresh(limit=0.0)  # terminates in its first step
   env = from_gymnasium(kind)
   state, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
@@ -59,7 +59,7 @@ def test_nothing_moves_after_the_end():
 
 
 @pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
-def test_a_batch_is_one_environment_for_each_row():
+def test_a_batch_uses_one_environment_per_row():
   kind = Walk.fresh()
   env = from_gymnasium(kind)
   keys = jax.random.split(jax.random.key(1), 3)
@@ -71,7 +71,7 @@ def test_a_batch_is_one_environment_for_each_row():
     jax.tree.map(same, together, alone(key)[1])
 
 
-def test_all_happens_in_one_thread():
+def test_all_calls_come_from_one_thread():
   kind = Walk.fresh()
   env = from_gymnasium(kind)
   jax.block_until_ready(
@@ -80,14 +80,14 @@ def test_all_happens_in_one_thread():
   assert len(kind.threads) == 1
 
 
-def test_the_time_limit_truncates_with_the_true_last_observation():
+def test_the_time_limit_truncates_with_the_true_final_observation():
   env = from_gymnasium(Walk.fresh(limit=1e9), episode_length=5)
   state, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
   assert t.truncated.tolist() == [False] * 4 + [True] * 10
   assert t.next_obs[4, 1] == 5 and state.steps == 5 and not t.terminated.any()
 
 
-def test_the_user_s_functions_take_the_place_of_the_environment_s():
+def test_user_functions_replace_the_environment_s():
   ended = lambda obs, action, next_obs: next_obs[1] >= 3
   env = from_gymnasium(Walk.fresh(limit=1e9), reward=reward, terminated=ended)
   _, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
@@ -96,13 +96,13 @@ def test_the_user_s_functions_take_the_place_of_the_environment_s():
   assert env.spec.reward is reward and env.spec.terminated is ended
 
 
-def test_where_only_the_environment_ends_the_episode_is_truncated():
+def test_an_episode_that_only_the_environment_ends_is_truncated():
   env = from_gymnasium(Walk.fresh(limit=0.0), terminated=lambda *_: jnp.zeros((), bool))
   _, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
   assert t.truncated[0] and not t.terminated[0]
 
 
-def test_nan_shows_as_nan_and_does_not_reach_the_environment():
+def test_nan_actions_return_nan_and_do_not_reach_the_environment():
   kind = Walk.fresh()
   env = from_gymnasium(kind)
   state, t = env.step(env.reset(jax.random.key(0)), jnp.full(1, jnp.nan), jax.random.key(1))
@@ -143,7 +143,7 @@ def test_discrete_actions_and_dictionaries(discrete, left, right):
     ({}, {"reward": lambda o, a, n: None}, "reward.* one number.*None"),
   ],
 )
-def test_what_cannot_be_adapted_is_refused(change, arguments, message):
+def test_invalid_arguments_are_refused(change, arguments, message):
   with pytest.raises(ValueError, match=message):
     from_gymnasium(Walk.fresh(**change), **arguments)
 
@@ -210,7 +210,7 @@ def test_any_state_can_be_stepped_again():
   assert both.next_obs[1, 0] < both.next_obs[0, 0]
 
 
-def test_a_new_process_restores_the_episode_by_replaying_it():
+def test_a_new_process_restores_the_episode_by_replay():
   old, new = (
     from_gymnasium(Walk.fresh(limit=1e9)),
     from_gymnasium(kind := Walk.fresh(limit=1e9)),
@@ -227,7 +227,7 @@ def test_a_new_process_restores_the_episode_by_replaying_it():
 
 
 @pytest.mark.parametrize("case", ["unseeded", "no replay"])
-def test_an_episode_that_cannot_be_restored_is_closed_with_a_true_transition(case):
+def test_an_episode_that_cannot_be_restored_ends_with_a_real_transition(case):
   kind = Walk.fresh(limit=1e9, seeded=case != "unseeded", noise=0.0)
   old, new = (from_gymnasium(kind, replay=case == "unseeded") for _ in range(2))
   state, key = old.reset(jax.random.key(0)), jax.random.key(1)
@@ -243,7 +243,7 @@ def test_an_episode_that_cannot_be_restored_is_closed_with_a_true_transition(cas
   assert not t.truncated and t.next_obs[1] == 1
 
 
-def test_one_instance_serves_one_row():
+def test_one_instance_serves_one_row_only():
   env = from_gymnasium(Walk.fresh()())
   _, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
   assert np.isfinite(t.next_obs).all() and env.spec.name == "Walk-v0"
@@ -251,7 +251,7 @@ def test_one_instance_serves_one_row():
     jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 2))
 
 
-def test_abandoned_instances_are_used_again():
+def test_abandoned_instances_are_reused():
   kind = Walk.fresh()
   env = from_gymnasium(kind)
   for i in range(30):
@@ -270,7 +270,7 @@ def test_closing_closes_every_instance():
   assert t.next_obs[1] == 1 and kind.made == 4
 
 
-def test_the_pool_gives_away_what_was_unused_longest():
+def test_the_pool_reuses_the_least_recently_used_instance():
   pool, (a, b, c) = Pool(2), [Instance(i, np.zeros(1), np.zeros(1)) for i in range(3)]
   assert pool.acquire() is None
   pool.put(b"a", a)

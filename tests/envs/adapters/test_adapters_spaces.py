@@ -60,7 +60,7 @@ def test_every_action_is_an_element_of_its_box(boxes):
 
 
 @pytest.mark.parametrize("kind", INTEGERS)
-def test_integers_are_the_nearest_ones(kind):
+def test_integer_actions_are_rounded(kind):
   low, high = (-2, 2) if np.issubdtype(kind, np.signedinteger) else (0, 4)
   actions = spaces.action_box(Box([low], [high], kind), "one_hot")
   drawn = np.random.default_rng(0).uniform(low, high, 2000).astype(np.float32)
@@ -70,14 +70,14 @@ def test_integers_are_the_nearest_ones(kind):
   np.testing.assert_allclose(shares, [0.125, 0.25, 0.25, 0.25, 0.125], atol=0.03)
 
 
-def test_every_byte_is_within_reach():
+def test_every_byte_can_be_reached():
   actions = spaces.action_box(Box([0], [255], np.uint8), "one_hot")
   for near in (-0.4, 0.0, 0.4):
     decoded = [int(actions.decode(np.float32([i + near]))[0]) for i in range(256)]
     assert decoded == list(range(256))
 
 
-def test_choices_are_elements_whatever_the_numbers():
+def test_discrete_actions_are_elements_for_all_inputs():
   for discrete in ("one_hot", "index"):
     actions = spaces.action_box(Discrete(5, start=-3), discrete)
     picked = {actions.decode(point) for point in points(actions, np.random.default_rng(0))}
@@ -100,12 +100,12 @@ def test_choices_are_elements_whatever_the_numbers():
     (None, "must be a Box or Discrete, got None"),
   ],
 )
-def test_actions_that_float32_cannot_write_are_refused(space, message):
+def test_actions_that_float32_cannot_represent_are_refused(space, message):
   with pytest.raises(ValueError, match=message):
     spaces.action_box(space, "index")
 
 
-def test_narrower_bounds_may_be_given():
+def test_narrower_bounds_are_accepted():
   endless = Box([-np.inf, -5], [np.inf, 5])
   actions = spaces.action_box(endless, "one_hot", -1, [2, 3])
   assert (actions.low.tolist(), actions.high.tolist()) == ([-1, -1], [2, 3])
@@ -114,7 +114,7 @@ def test_narrower_bounds_may_be_given():
   assert huge.decode(np.float32([3.7])).tolist() == [4]
 
 
-def test_narrower_bounds_are_kept_to_the_bit():
+def test_narrower_bounds_are_kept_exactly():
   tenth = spaces.action_box(Box([-1], [1], np.float64), "one_hot", -0.1, 0.1)
   reached = [tenth.decode(bound).item() for bound in (tenth.low, tenth.high)]
   assert reached == [-0.1, 0.1], "as float32 they are beyond"
@@ -135,7 +135,7 @@ def test_narrower_bounds_are_kept_to_the_bit():
     (0, "high", "action_high='high' must be one number"),
   ],
 )
-def test_bounds_that_are_none_are_refused(low, high, message):
+def test_invalid_bounds_are_refused(low, high, message):
   with pytest.raises(ValueError, match=message):
     spaces.action_box(Box([-3, -3], [3, 3]), "one_hot", low, high)
   with pytest.raises(ValueError, match="are for a Box"):
@@ -147,7 +147,7 @@ def test_bounds_that_are_none_are_refused(low, high, message):
 # --------------------------------------------------------------------------
 
 
-def test_a_choice_costs_as_many_numbers_as_there_are():
+def test_one_hot_encoding_takes_linear_memory():
   space = Dict(here=Discrete(10_000, start=5))
   tracemalloc.start()
   flat = spaces.flatten(space, {"here": np.array([7])})
@@ -159,7 +159,7 @@ def test_a_choice_costs_as_many_numbers_as_there_are():
   ).tolist() == [2]
 
 
-def test_harmless_deviations_are_taken_as_they_are_meant():
+def test_harmless_deviations_are_converted():
   box = Box([0, 0, 0], [1, 1, 1])
   for value in ([1, 0, 1], np.array([[1], [0], [1]], np.int8), np.array([[True, False, True]])):
     flat = spaces.flatten(box, value)
@@ -185,7 +185,7 @@ def test_harmless_deviations_are_taken_as_they_are_meant():
     (SimpleNamespace(spaces=(Discrete(2),)), (1, 1), "a tuple of 2", "a tuple of 1"),
   ],
 )
-def test_observations_of_another_space_are_told(space, value, found, expected):
+def test_observations_of_another_space_are_reported(space, value, found, expected):
   with pytest.raises(ProtocolError) as caught:
     spaces.flatten(space, value)
   assert found in caught.value.args[0] and expected in caught.value.args[1]

@@ -26,7 +26,7 @@ def reward(obs, action, next_obs):
 
 
 @pytest.mark.parametrize(("seeds", "envs"), [(None, 1), (3, 1), (None, 3), (2, 2)])
-def test_training_resets_only_what_is_over(seeds, envs):
+def test_training_resets_only_finished_rows(seeds, envs):
   kind = Walk.fresh(limit=1e9)
   env, algorithm = from_gymnasium(kind), probe_algorithm()
   step = make_step(algorithm, env, steps=30 * envs, envs=envs, seeds=seeds)
@@ -42,7 +42,7 @@ def test_training_resets_only_what_is_over(seeds, envs):
   assert (last[:, 1] == 12).all(), "the observation after the reset was stored"
 
 
-def test_action_noise_leaves_the_rows_alone_that_are_not_over():
+def test_action_noise_resets_only_finished_rows():
   kind = Walk.fresh(limit=1e9)
   env, algorithm = ActionNoise(from_gymnasium(kind), 0.1), probe_algorithm()
   start = jax.vmap(functools.partial(init_state, algorithm, env))
@@ -122,7 +122,7 @@ def test_a_broken_environment_saves_and_stops_the_run(tmp_path, whole, fault, me
   assert (tmp_path / "run" / "metrics.csv").read_bytes() == whole[1]
 
 
-def test_an_environment_that_fails_at_once_says_so():
+def test_a_failed_construction_is_reported():
   def explode():
     raise OSError("no port")
 
@@ -132,7 +132,7 @@ def test_an_environment_that_fails_at_once_says_so():
   assert failure(ValueError("another")) is None
 
 
-def test_an_error_that_cannot_be_printed_is_named():
+def test_an_error_without_text_is_named():
   class Mute(Exception):
     def __str__(self):
       raise RuntimeError("no text")
@@ -157,7 +157,7 @@ def test_a_failure_does_not_break_later_calls():
   assert t.next_obs[1] == 2
 
 
-def test_a_worker_hands_on_results_and_errors():
+def test_the_thread_returns_results_and_errors():
   worker = HostThread(timeout=0.2)
   assert worker.call(divmod, 7, 2) == (3, 1)
   with pytest.raises(ZeroDivisionError):
@@ -178,7 +178,7 @@ def test_planning_needs_a_reward():
 
 
 @pytest.mark.parametrize("name", ["mbpo", "mopac", "demorl", "loop", "demo_layer"])
-def test_imagination_needs_a_termination(name):
+def test_model_rollouts_need_a_termination(name):
   spec = from_gymnasium(Walk.fresh(), reward=reward).spec
   with pytest.raises(
     ValueError, match=r"from_gymnasium\(env, terminated=fn\).* mbrl_jax.never"
@@ -200,7 +200,7 @@ def test_a_missing_library_names_its_extra(monkeypatch):
       make()
 
 
-def test_names_of_others_take_no_physics():
+def test_adapted_names_refuse_physics_and_randomise():
   with pytest.raises(ValueError, match="physics='mjx'"):
     make_env("gymnasium:Pendulum-v1", "mjx")
   with pytest.raises(ValueError, match="randomise"):

@@ -15,7 +15,7 @@ from mbrl_jax.runtime.storage.run_folder import RunFolder
 NAMES = ("metrics.csv", "metrics.jsonl", "evaluations.csv", "logs.npz")
 
 
-def test_a_run_whose_length_may_grow_is_audited_whatever_it_is(tmp_path):
+def test_a_run_passes_before_and_after_its_length_grows(tmp_path):
   path, config = tmp_path / "run", {"algo": "probe", "config": {"steps": 12}}
   folder = run_folder.create(path, config)
   runtime_probe.run(path, 12, resume=True, when={"grows": "config.steps"})
@@ -26,7 +26,7 @@ def test_a_run_whose_length_may_grow_is_audited_whatever_it_is(tmp_path):
   audit.check(folder)
 
 
-def test_changes_before_the_newest_checkpoint_are_seen_and_later_rows_are_not(tmp_path):
+def test_changes_before_the_newest_checkpoint_are_found_and_later_rows_ignored(tmp_path):
   path = tmp_path / "run"
   runtime_probe.run(path, 18, when={"eval_steps": 6, "checkpoint_steps": 12})
   shutil.rmtree(path / "checkpoints" / "00000018")

@@ -10,7 +10,7 @@ from mbrl_jax.runtime.storage.files import RunFolderError
 GOOD = "step,seed,random,return\n10,0,1,-3.5\n10,1,1,nan\n20,0,0,1e-7\n20,1,0,\n"
 
 
-def test_a_good_table_is_read(tmp_path):
+def test_a_valid_table_is_read(tmp_path):
   path = tmp_path / "t.csv"
   path.write_bytes(GOOD.replace("\n", "\r\n").encode())
   rows = read_table(path)
@@ -42,7 +42,7 @@ DAMAGE = [
 ]
 
 
-def test_damage_is_named(tmp_path):
+def test_damage_is_located(tmp_path):
   path = tmp_path / "metrics.csv"
   for old, new, message in DAMAGE:
     path.write_bytes(GOOD.replace(old, new).encode(errors="surrogateescape"))
@@ -52,7 +52,7 @@ def test_damage_is_named(tmp_path):
       assert str(path) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_columns_that_a_program_needs_are_asked_for(tmp_path):
+def test_required_columns_are_checked(tmp_path):
   path = tmp_path / "metrics.csv"
   path.write_text(GOOD)
   with pytest.raises(RunFolderError, match="line 2: 'length' is missing"):
@@ -61,7 +61,7 @@ def test_columns_that_a_program_needs_are_asked_for(tmp_path):
     read_table(path, ("return",))
 
 
-def test_without_a_checkpoint_that_knows_them_rows_are_read_strictly(tmp_path):
+def test_rows_without_a_checksum_are_read_strictly(tmp_path):
   """As of runs of earlier versions: no row is dropped because it is damaged."""
   path = tmp_path / "metrics.csv"
   path.write_text(GOOD.replace("1e-7", "x"))

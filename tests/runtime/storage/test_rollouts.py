@@ -24,7 +24,7 @@ PREDICTED = {
 }
 
 
-def test_good_files_are_read(tmp_path):
+def test_valid_files_are_read(tmp_path):
   np.savez(tmp_path / "logs.npz", **LOGS)
   assert set(rollouts.read(tmp_path / "logs.npz")) == set(LOGS)
   np.savez(tmp_path / "trial.npz", **PREDICTED)
@@ -54,7 +54,7 @@ def test_each_array_of_rollouts_is_checked(tmp_path, name):
     {"steps": np.array([-3, 3])},
   ],
 )
-def test_numbers_that_no_run_writes_are_refused(tmp_path, wrong):
+def test_invalid_numbers_are_refused(tmp_path, wrong):
   np.savez(tmp_path / "logs.npz", **(LOGS | wrong))
   with pytest.raises(RunFolderError, match=r"logs\.npz"):
     rollouts.read(tmp_path / "logs.npz")
@@ -77,7 +77,7 @@ def test_predictions_are_checked(tmp_path, wrong):
     predictions.read(tmp_path / "trial.npz")
 
 
-def test_whatever_is_done_to_a_file_is_seen_or_harmless(tmp_path):
+def test_every_damage_to_a_file_is_detected_or_harmless(tmp_path):
   """Cut at any place, and one byte changed at any."""
   path = tmp_path / "a.npz"
   arrays = {"a": np.arange(5), "b": np.ones((2, 3), np.float32)}

@@ -52,7 +52,7 @@ for number in range(100):
 """
 
 
-def test_wherever_creation_is_killed_it_can_be_resumed_or_done_again(tmp_path):
+def test_a_creation_killed_at_any_point_can_be_resumed_or_repeated(tmp_path):
   """Before each of its operations on files in turn."""
   command = [sys.executable, "-c", KILL, tmp_path]
   done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -80,7 +80,7 @@ def test_a_new_run_that_fails_before_anything_is_stored_leaves_nothing(tmp_path)
     run_folder.discard_unused(folder)
 
 
-def test_a_run_that_a_full_disk_does_not_take_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_during_creation_leaves_nothing(tmp_path, monkeypatch):
   def fill():
     raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -92,7 +92,7 @@ def test_a_run_that_a_full_disk_does_not_take_leaves_nothing(tmp_path, monkeypat
   assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
 
 
-def test_what_is_not_ours_is_named_and_kept(tmp_path):
+def test_foreign_files_are_named_and_kept(tmp_path):
   (tmp_path / "versions.json").write_text("{}")
   with pytest.raises(RunFolderError, match=r"'versions\.json', but no config\.json"):
     run_folder.create(tmp_path, {})
@@ -119,14 +119,14 @@ def test_what_is_not_ours_is_named_and_kept(tmp_path):
     ('{"config": []}', r"config is \[\], not an object"),
   ],
 )
-def test_a_config_that_nobody_wrote_so_is_refused(tmp_path, text, message):
+def test_an_invalid_config_is_refused(tmp_path, text, message):
   (tmp_path / "config.json").write_text(text)
   with pytest.raises(RunFolderError, match=message) as error:
     RunFolder(tmp_path).config()
   assert "config.json" in str(error.value) and "\n" not in str(error.value)
 
 
-def test_a_checkpoint_knows_the_config(tmp_path):
+def test_a_checkpoint_detects_a_changed_config(tmp_path):
   folder = run_folder.create(tmp_path / "run", {"a": 1, "b": {"c": 2}})
   host = {run_folder.CONFIG_CRC: folder.config_crc()}
   (folder.path / "config.json").write_text('{"b": {"c": 2},\n "a": 1}')
@@ -137,7 +137,7 @@ def test_a_checkpoint_knows_the_config(tmp_path):
     folder.check_config_of(host)
 
 
-def test_a_checkpoint_knows_which_field_may_grow(tmp_path):
+def test_the_length_field_may_grow(tmp_path):
   folder = run_folder.create(tmp_path / "run", {"config": {"steps": 9, "c": 2}})
   grows = run_folder.CONFIG_GROWS
   crc = np.int64(folder.config_crc("config.steps"))
@@ -152,7 +152,7 @@ def test_a_checkpoint_knows_which_field_may_grow(tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"packages": 3}'])
-def test_versions_that_are_damaged_are_named(tmp_path, text):
+def test_damaged_versions_are_reported(tmp_path, text):
   (tmp_path / "versions.json").write_text(text)
   with pytest.raises(RunFolderError, match=r"versions\.json"):
     run_folder.read_versions(RunFolder(tmp_path))
