@@ -53,13 +53,7 @@ def from_brax(
     >>> env.spec.name, env.spec.obs_dim, env.spec.episode_length
     ('brax:fast', 2, 50)
   """
-  if isinstance(env, str):
-    name, envs = env, import_extra("brax.envs", "brax")
-    env = envs.get_environment(validate.choice("env", name, sorted(envs._envs)), **options)
-  elif options:
-    raise ValueError(f"{next(iter(options))!r} is an option for environments given by name.")
-  else:
-    name = type(env).__name__
+  name, env = _load(env, options)
   return make_functional(
     env,
     f"brax:{name}",
@@ -74,6 +68,17 @@ def from_brax(
     positions=_positions,
     model=getattr(getattr(env, "sys", None), "mj_model", None),
   )
+
+
+def _load(env: Any, options: dict[str, Any]) -> tuple[str, Any]:
+  """Returns an environment and its name; loads it if ``env`` is a name."""
+  if isinstance(env, str):
+    envs = import_extra("brax.envs", "brax")
+    name = validate.choice("env", env, sorted(envs._envs))
+    return name, envs.get_environment(name, **options)
+  if options:
+    raise ValueError(f"{next(iter(options))!r} is an option for environments given by name.")
+  return type(env).__name__, env
 
 
 def _positions(state: Any) -> Array:

@@ -1,4 +1,25 @@
-"""Adapts Gymnasium environments to ``types.Env``."""
+"""Adapts Gymnasium environments to ``types.Env``.
+
+Resuming: the environment is reset with the seed of its episode and the actions since are
+replayed, which restores its whole state exactly (of a MuJoCo environment: positions,
+velocities, warm start and random generators) and takes as long as the episode has taken so
+far. With ``replay=False``, or if the replay ends in another observation, the interrupted
+episode is truncated: its last transition is the first of a new episode, in which the action
+was taken, so ``transition.obs`` is not the state's there.
+
+Failures: an environment that raises (including ``sys.exit``), violates Gymnasium's protocol
+or its own spaces, or does not answer within ``timeout`` ends the compiled program with an
+error (see ``ops.env_failure.failure``); ``runtime.training.loop.train`` saves the run and
+raises ``EnvironmentStopped``. Harmless deviations are converted: numbers of another type,
+arrays of one element.
+
+Batches: rows are stepped in parallel in ``workers`` processes, which do not import jax. The
+results do not depend on the number of workers. They end with the program, however it ends;
+one that dies is a failure as above.
+
+Actions: each is an element of the environment's space. Actions of integer boxes are rounded,
+so under uniform actions an integer at a bound is half as likely as the others.
+"""
 
 from __future__ import annotations
 
@@ -37,27 +58,8 @@ def from_gymnasium(
 
   It works with ``make_step`` and every other function that takes an ``Env``, also under
   ``vmap``. ``Transition.next_obs`` is the true final observation. Equal keys give equal runs if
-  the environment respects its reset seed.
-
-  Resuming: the environment is reset with the seed of its episode and the actions since are
-  replayed, which restores its whole state exactly (of a MuJoCo environment: positions,
-  velocities, warm start and random generators) and takes as long as the episode has taken so
-  far. With ``replay=False``, or if the replay ends in another observation, the interrupted
-  episode is truncated: its last transition is the first of a new episode, in which the action
-  was taken, so ``transition.obs`` is not the state's there.
-
-  Failures: an environment that raises (including ``sys.exit``), violates Gymnasium's protocol
-  or its own spaces, or does not answer within ``timeout`` ends the compiled program with an
-  error (see ``ops.env_failure.failure``); ``runtime.training.loop.train`` saves the run and
-  raises ``EnvironmentStopped``. Harmless deviations are converted: numbers of another type,
-  arrays of one element.
-
-  Batches: rows are stepped in parallel in ``workers`` processes, which do not import jax. The
-  results do not depend on the number of workers. They end with the program, however it ends;
-  one that dies is a failure as above.
-
-  Actions: each is an element of the environment's space. Actions of integer boxes are rounded,
-  so under uniform actions an integer at a bound is half as likely as the others.
+  the environment respects its reset seed. The module's docstring describes resuming, failures,
+  batches and actions.
 
   Args:
     source: an id for ``gymnasium.make``, a function without arguments that makes an instance,
@@ -111,13 +113,7 @@ def from_gymnasium(
     "action_low": action_low,
     "action_high": action_high,
   }
-  packed = _packed(source, make, workers)
-  try:
-    hosts = VectorHost(name, make, packed=packed, workers=workers, timeout=timeout, **settings)
-  except EnvironmentFailed as error:
-    if isinstance(source, str) and isinstance(error.__cause__, _refusals()):
-      raise ValueError(f"gymnasium.make({source!r}) fails: {error.__cause__}") from error
-    raise
+  hosts = _make_hosts(source, name, make, workers=workers, timeout=timeout, **settings)
   host = hosts.local
   shapes = f"from_gymnasium({_source_code(source)}", host.obs_dim, len(host.action_box.low)
   spec = EnvSpec(
@@ -131,6 +127,19 @@ def from_gymnasium(
     terminated=task_functions.terminated(terminated, *shapes),
   )
   return HostEnv(spec, hosts, reward, terminated, replay, host.model)
+
+
+def _make_hosts(
+  source: Any, name: str, make: Callable[[], Any], *, workers: int | None, **settings: Any
+) -> VectorHost:
+  """Makes the first instance; a wrong id or option becomes a ``ValueError``."""
+  packed = _packed(source, make, workers)
+  try:
+    return VectorHost(name, make, packed=packed, workers=workers, **settings)
+  except EnvironmentFailed as error:
+    if isinstance(source, str) and isinstance(error.__cause__, _refusals()):
+      raise ValueError(f"gymnasium.make({source!r}) fails: {error.__cause__}") from error
+    raise
 
 
 def _maker(

@@ -48,14 +48,12 @@ def from_playground(
     ImportError: Playground is not installed; names the extra.
     ValueError: an unknown name or field of the config, a wrapper, a part that is not
       observed.
+
+  Example (needs the extra ``playground``)::
+
+    env = from_playground("CartpoleBalance", episode_length=200, action_repeat=2)
   """
-  name = env if isinstance(env, str) else type(env).__name__
-  if isinstance(env, str):
-    env = _load(env, overrides)
-  elif overrides:
-    raise ValueError(
-      f"{next(iter(overrides))!r} is an override for environments given by name."
-    )
+  name, env = _load(env, overrides)
   config = getattr(env, "_config", {})
   repeat = int(config.get("action_repeat", 1))
   length = config.get("episode_length", 1000) // repeat
@@ -75,15 +73,20 @@ def from_playground(
   )
 
 
-def _load(name: str, overrides: dict[str, Any]) -> Any:
-  """Loads a registered environment."""
+def _load(env: Any, overrides: dict[str, Any]) -> tuple[str, Any]:
+  """Returns an environment and its name; loads it if ``env`` is a name."""
+  if not isinstance(env, str):
+    if overrides:
+      field = next(iter(overrides))
+      raise ValueError(f"{field!r} is an override for environments given by name.")
+    return type(env).__name__, env
   registry = import_extra("mujoco_playground", "playground").registry
-  validate.choice("env", name, sorted(registry.ALL_ENVS))
-  known = registry.get_default_config(name)
+  validate.choice("env", env, sorted(registry.ALL_ENVS))
+  known = registry.get_default_config(env)
   fixed = {"impl": "jax"} if "impl" in known else {}
   for field in overrides:
     validate.known(field, sorted(known))
-  return registry.load(name, config_overrides={**fixed, **overrides})
+  return env, registry.load(env, config_overrides={**fixed, **overrides})
 
 
 def _positions(state: Any) -> Array:

@@ -66,25 +66,32 @@ def to_gymnasium(
         f"{env.spec.name!r} has no MuJoCo model to render: pass draw, a function of "
         "env.pose(state)."
       )
-  spec, box = env.spec, gymnasium.spaces.Box
-  fields = {
+  fields = _class_fields(env, drawable)
+  fields |= {
+    "render_mode": render_mode,
+    "spec": gymnasium.envs.registration.EnvSpec(
+      "mbrl_jax/" + re.sub(r"[^\w:.-]", "_", env.spec.name),
+      entry_point=lambda render_mode=None: to_gymnasium(
+        env, render_mode, draw=draw, width=width, height=height
+      ),
+      max_episode_steps=env.spec.episode_length,
+    ),
+  }
+  cls = type("ToGymnasium", (_ToGymnasium, gymnasium.Env), fields)
+  return cls(env, draw or _Renderer(env, width, height))
+
+
+def _class_fields(env: Env, drawable: bool) -> dict[str, Any]:
+  """Returns the metadata and the spaces of a ``gymnasium.Env``."""
+  spec, box = env.spec, import_extra("gymnasium").spaces.Box
+  return {
     "metadata": {
       "render_modes": list(_MODES) if drawable else [],
       "render_fps": max(1, round(1 / spec.dt)),
     },
     "observation_space": box(-np.inf, np.inf, (spec.obs_dim,), np.float32),
     "action_space": box(np.float32(spec.action_low), np.float32(spec.action_high)),
-    "render_mode": render_mode,
-    "spec": gymnasium.envs.registration.EnvSpec(
-      "mbrl_jax/" + re.sub(r"[^\w:.-]", "_", spec.name),
-      entry_point=lambda render_mode=None: to_gymnasium(
-        env, render_mode, draw=draw, width=width, height=height
-      ),
-      max_episode_steps=spec.episode_length,
-    ),
   }
-  cls = type("ToGymnasium", (_ToGymnasium, gymnasium.Env), fields)
-  return cls(env, draw or _Renderer(env, width, height))
 
 
 class _ToGymnasium:

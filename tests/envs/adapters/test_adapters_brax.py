@@ -1,4 +1,4 @@
-"""Brax' environments as ours and ours as Brax'; short ones, so that little is compiled."""
+"""from_brax and to_brax, on small environments that compile fast."""
 
 import dataclasses
 import functools

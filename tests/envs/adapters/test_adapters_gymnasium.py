@@ -1,4 +1,4 @@
-"""Environments that follow Gymnasium's protocol as ours; needs no Gymnasium."""
+"""from_gymnasium with fake environments; needs no Gymnasium."""
 
 import functools
 
@@ -18,7 +18,7 @@ def reward(obs, action, next_obs):
 
 
 def by_hand(kind, seed, actions):
-  """Runs an environment in plain Python; returns what a transition should hold."""
+  """Steps an environment in plain Python; returns the expected transitions."""
   env, rows = kind(), []
   obs, _ = env.reset(seed=seed)
   for action in actions:
@@ -64,7 +64,7 @@ def test_a_batch_uses_one_environment_per_row():
   env = from_gymnasium(kind)
   keys = jax.random.split(jax.random.key(1), 3)
   together = jax.jit(jax.vmap(functools.partial(episode, env)))(keys)[1]
-  assert kind.made == 3 and kind.resets == 4  # one more to look at the shapes
+  assert kind.made == 3 and kind.resets == 4  # one more to determine the shapes
   alone = jax.jit(functools.partial(episode, env))
   for i, key in enumerate(keys):
     same = lambda a, b, i=i: np.testing.assert_array_equal(a[i], b)
@@ -148,7 +148,7 @@ def test_invalid_arguments_are_refused(change, arguments, message):
     from_gymnasium(Walk.fresh(**change), **arguments)
 
 
-def test_bounds_that_an_environment_leaves_open_may_be_given():
+def test_finite_bounds_can_be_given_for_an_unbounded_space():
   kind = Walk.fresh(action_space=Box([-np.inf], [np.inf]))
   env = from_gymnasium(kind, action_low=-0.5, action_high=1)
   assert (env.spec.action_low, env.spec.action_high) == (-0.5, 1)
@@ -171,7 +171,7 @@ def test_the_control_step_is_the_environment_s_if_it_is_a_number(change, dt):
   assert from_gymnasium(Walk.fresh(**change)).spec.dt == dt
 
 
-def test_a_model_whose_data_is_elsewhere_is_not_drawn():
+def test_a_model_without_data_is_not_rendered():
   model = mujoco.MjModel.from_xml_string("<mujoco/>")
   env = from_gymnasium(Walk.fresh(model=model, mj_data=mujoco.MjData(model)))
   assert env.model is None
@@ -179,18 +179,18 @@ def test_a_model_whose_data_is_elsewhere_is_not_drawn():
   np.testing.assert_array_equal(env.pose(state), state.obs)
 
 
-def test_a_source_must_be_something_to_make_environments_of():
+def test_an_invalid_source_is_refused():
   with pytest.raises(ValueError, match="source must be an id, an environment or a function"):
     from_gymnasium(3)
 
 
 # --------------------------------------------------------------------------
-# States that no instance is in
+# Restoring states
 # --------------------------------------------------------------------------
 
 
 def test_any_state_can_be_stepped_again():
-  """A state is a value: stepping it twice, or an older one, gives the same."""
+  """Stepping a state twice, or an older state, gives equal results."""
   kind = Walk.fresh(limit=1e9)
   env = from_gymnasium(kind)
   step, key = jax.jit(env.step), jax.random.key(0)

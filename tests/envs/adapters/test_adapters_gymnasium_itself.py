@@ -1,4 +1,4 @@
-"""Gymnasium's environments as ours and ours as Gymnasium's, where Gymnasium is installed."""
+"""from_gymnasium and to_gymnasium with Gymnasium itself."""
 
 import dataclasses
 import functools

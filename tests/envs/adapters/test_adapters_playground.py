@@ -1,4 +1,4 @@
-"""MuJoCo Playground's environments as ours; the fake needs neither Playground nor MJX."""
+"""from_playground; the fake environment needs neither Playground nor MJX."""
 
 import functools
 import sys
@@ -13,7 +13,7 @@ from mbrl_jax import from_playground, make_env
 
 
 class State(SimpleNamespace):
-  """What Playground's state holds."""
+  """Playground's state."""
 
 
 jax.tree_util.register_pytree_node(

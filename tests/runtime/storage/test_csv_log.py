@@ -1,4 +1,4 @@
-"""Tables that are read back: what is wrong is named by file, line and column."""
+"""Reading tables: errors name the file, the line and the column."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def test_required_columns_are_checked(tmp_path):
 
 
 def test_rows_without_a_checksum_are_read_strictly(tmp_path):
-  """As of runs of earlier versions: no row is dropped because it is damaged."""
+  """As in runs of earlier versions: damaged rows are not dropped."""
   path = tmp_path / "metrics.csv"
   path.write_text(GOOD.replace("1e-7", "x"))
   with pytest.raises(RunFolderError, match="line 4: return is 'x'"):

@@ -1,4 +1,4 @@
-"""One process at a time writes to a folder, and the kernel frees it."""
+"""Only one process at a time writes to a folder; the kernel releases the lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ with lock.writing(Path(sys.argv[1])):
 
 @pytest.fixture
 def holder(tmp_path):
-  """Another process that holds the folder ``run``, in which there is a run."""
+  """Another process that has locked the folder ``run``, which holds a run."""
   run_folder.create(tmp_path / "run", {"algo": "probe"})
   child = subprocess.Popen(
     [sys.executable, "-c", HOLD, tmp_path / "run"], stdout=subprocess.PIPE, text=True, cwd=ROOT
@@ -42,8 +42,8 @@ def holder(tmp_path):
 
 def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path, holder):
   folder = tmp_path / "run"
-  said = rf"run is being .* by process {holder.pid}: wait"
-  with pytest.raises(RunFolderError, match=said), lock.writing(folder):
+  message = rf"run is being .* by process {holder.pid}: wait"
+  with pytest.raises(RunFolderError, match=message), lock.writing(folder):
     pass
   before = {path: path.read_bytes() for path in folder.iterdir()}
   with pytest.raises(RunFolderError, match=f"process {holder.pid}"):
@@ -68,11 +68,11 @@ def test_a_process_may_lock_a_folder_again_under_another_name(tmp_path):
   with open(tmp_path / lock.NAME, "w") as file:
     with lock.writing(tmp_path), lock.writing(tmp_path / "link"):
       pass
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is free again
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlocked again
 
 
 def test_a_deleted_lock_file_is_created_again(tmp_path, monkeypatch):
-  """Between opening and locking, whoever held the folder may have taken it away."""
+  """The previous owner may delete the file between opening and locking."""
   flock, times = fcntl.flock, []
 
   def delete_then_lock(descriptor, operation):

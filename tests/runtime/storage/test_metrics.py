@@ -1,4 +1,4 @@
-"""Metric files: widened and cut back without harm."""
+"""Metric files: new columns, truncation, resuming, progress."""
 
 from __future__ import annotations
 

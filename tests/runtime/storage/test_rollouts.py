@@ -1,4 +1,4 @@
-"""Files of rollouts and predictions that are read back: what is wrong is named."""
+"""Reading files of rollouts and predictions: errors name the array."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_predictions_are_checked(tmp_path, wrong):
 
 
 def test_every_damage_to_a_file_is_detected_or_harmless(tmp_path):
-  """Cut at any place, and one byte changed at any."""
+  """Truncated and with one byte changed, at every seventh byte."""
   path = tmp_path / "a.npz"
   arrays = {"a": np.arange(5), "b": np.ones((2, 3), np.float32)}
   np.savez(path, **arrays)

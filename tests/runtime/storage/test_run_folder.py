@@ -1,4 +1,4 @@
-"""Run folders: created whole or not at all, and what is in them is checked."""
+"""Run folders: created atomically; their contents are checked."""
 
 from __future__ import annotations
 
@@ -53,12 +53,12 @@ for number in range(100):
 
 
 def test_a_creation_killed_at_any_point_can_be_resumed_or_repeated(tmp_path):
-  """Before each of its operations on files in turn."""
+  """Killed before each of its file operations in turn."""
   command = [sys.executable, "-c", KILL, tmp_path]
   done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
   assert done.returncode == 0, done.stderr[-3000:]
-  said = done.stdout.splitlines()
-  assert len(said) > 5 and set(said) == {
+  lines = done.stdout.splitlines()
+  assert len(lines) > 5 and set(lines) == {
     "again ['.lock', 'config.json', 'versions.json']",
     "resumes 1",
   }
