@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import csv
+
+import numpy as np
 import pytest
 
 from mbrl_jax.runtime.storage.csv_log import Table, evaluations, read_table
@@ -70,3 +73,24 @@ def test_rows_without_a_checksum_are_read_strictly(tmp_path):
   path.write_text(GOOD + "30,0")
   Table(path, after=10).start()
   assert [row["step"] for row in read_table(path)] == [10, 10]
+
+
+def test_new_columns_keep_the_table_rectangular(tmp_path):
+  table = Table(tmp_path / "t.csv")
+  table.write({"step": 1, "a": 0.1})
+  table.write({"step": 2, "a": 0.2, "b": 1e-30})
+  table.write({"step": 3, "b": float("nan")})
+  with open(tmp_path / "t.csv", newline="") as file:
+    cells = list(csv.reader(file))
+  assert cells[0] == ["step", "a", "b"]
+  assert {len(row) for row in cells} == {3}
+  assert cells[1] == ["1", "0.1", ""] and cells[3] == ["3", "", "nan"]
+  assert read_table(tmp_path / "t.csv")[1] == {"step": 2, "a": 0.2, "b": 1e-30}
+
+
+def test_floats_are_restored_exactly(tmp_path):
+  table = Table(tmp_path / "t.csv")
+  values = [*np.random.default_rng(0).normal(size=50) * 1e-8, 1e300, np.inf, -0.5, 3.0]
+  for i, value in enumerate(values):
+    table.write({"step": i, "a": value})
+  assert [row["a"] for row in read_table(tmp_path / "t.csv")] == values
