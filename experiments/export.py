@@ -24,7 +24,7 @@ from experiments import evaluate, job
 from experiments.command_line import cli, outputs
 from experiments.command_line.flag_error import flag_error
 from mbrl_jax.ops.validate import choice
-from mbrl_jax.runtime.storage import portable
+from mbrl_jax.runtime.storage import function_export
 from mbrl_jax.runtime.storage.checkpoint import Restored
 from mbrl_jax.types import TrainState
 
@@ -66,7 +66,7 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   params, carry = algorithm.deploy(jax.jit(algorithm.params)(state))
   inputs = {"params": params, "carry": carry, "key": key, "obs": obs}
   try:
-    apart = portable.export(control, inputs, out, "policy", about)
+    apart = function_export.export(control, inputs, out, "policy", about)
   except ImportError as error:
     hint = "jax.export writes with flatbuffers: pip install 'mbrl_jax[export]'."
     raise cli.UsageError(hint) from error

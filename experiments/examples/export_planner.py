@@ -6,7 +6,8 @@
 Inputs are the model's parameters, the measured state, the plan state and the two words of a
 random key; outputs are the action and what changes of the plan state. Parameters and the
 searches' floats are inputs like any other: new ones need no new export. The files are those of
-``runtime.portable``; ``experiments.export`` writes them for what a run has learned.
+``runtime.storage.function_export``; ``experiments.export`` writes them for what a run has
+learned.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from absl import flags
 
 from experiments.command_line import cli
 from experiments.examples.system_identification import TRUE, make_pendulum_planner
-from mbrl_jax.runtime.storage import portable
+from mbrl_jax.runtime.storage import function_export
 from mbrl_jax.types import Planner
 
 
@@ -34,7 +35,7 @@ def export(planner: Planner, params: Any, state: Any, folder: Path) -> None:
 
   key = jax.random.key(0, impl="threefry2x32")
   inputs = {"params": params, "state": state, "plan_state": planner.init(), "key": key}
-  portable.export(plan, inputs, folder, "planner")
+  function_export.export(plan, inputs, folder, "planner")
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:

@@ -42,7 +42,7 @@ from experiments import job
 from experiments.command_line import cli, outputs
 from experiments.sweep import grid, processes, programs, ray_tasks, results, schedule
 from experiments.train import options as train_options
-from mbrl_jax.runtime.storage import lock, run_folder
+from mbrl_jax.runtime.storage import lock, resume_config, run_folder
 from mbrl_jax.runtime.training.interrupt import Interrupt
 
 BACKENDS: dict[str, Callable[[flags.FlagValues], schedule.Backend]] = {
@@ -164,7 +164,7 @@ def _task(folder: Path, cell: grid.Cell) -> job.Job:
     raise grid.swept_error(error, cell.values) from error
   task = task._replace(settings={**task.settings, "physics": cell.settings["physics"]})
   if begun:
-    run_folder.check_config(place, task.settings, task.grows)
+    resume_config.check_config(place, task.settings, task.grows)
   else:
     run_folder.check_free(place.path)
     job.check_evaluations(task)
@@ -224,7 +224,7 @@ def _joint(
     if not (run.folder.path / "config.json").exists():
       run_folder.create(run.folder.path, task.settings)
     else:
-      run_folder.extend(run.folder, task.settings, task.grows)
+      resume_config.extend(run.folder, task.settings, task.grows)
   words = [*(f"--runs={run.folder.path}" for run in runs), *_typed(options)]
   program = [sys.executable, "-m", "experiments.sweep.run_group", *words]
   log = runs[0].log.with_name(f"{runs[0].name}_and_{len(runs) - 1}_more.log")

@@ -14,7 +14,7 @@ from absl import flags
 from experiments import job, run_settings
 from experiments.command_line import cli, env_reference
 from experiments.train.options import STORED
-from mbrl_jax.runtime.storage import audit, lock, run_folder
+from mbrl_jax.runtime.storage import audit, lock, resume_config, run_folder
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints
 from mbrl_jax.runtime.training import loop
 from mbrl_jax.types import TrainState
@@ -42,13 +42,13 @@ def open_job(
     run_settings.config_of(folder.config())
   settings = _settings(options, dotted, folder.config())
   task = job.build(settings, options.devices)
-  run_folder.check_config(folder, task.settings, task.grows)
+  resume_config.check_config(folder, task.settings, task.grows)
   with lock.writing(folder.path):
     if not folder.checkpoints.exists():  # a run that was killed before starts over
       run_folder.write_versions(folder)
     if options.step is None:  # also checked when it is read, but that is after compiling
       audit.check(folder)
-    run_folder.extend(folder, task.settings, task.grows, options.step)
+    resume_config.extend(folder, task.settings, task.grows, options.step)
     yield folder, task
 
 

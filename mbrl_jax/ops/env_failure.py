@@ -1,7 +1,7 @@
-"""Reports failures of external environments, also from within compiled code.
+"""Reports failures of environments on the host through compiled code.
 
-An exception in a callback aborts the compiled program, and XLA raises its own error whose
-text quotes the traceback. ``failure`` extracts the environment's message from it.
+An exception in a callback ends the compiled program; XLA then raises an error of its own whose
+text quotes the traceback. ``failure`` finds the environment's message in it.
 """
 
 from __future__ import annotations
@@ -13,54 +13,55 @@ from collections.abc import Callable
 from typing import Any
 
 _OPEN, _CLOSE = "<environment failed: ", " :environment failed>"
-_LONGEST = 1000  # characters of a message
+_MAX_LENGTH = 1000  # characters of a message
 
 
 class EnvironmentFailed(RuntimeError):
-  """An environment on the host raised, returned an invalid value or timed out."""
+  """An environment on the host raised, violated its protocol or did not answer in time."""
 
 
-class Malformed(Exception):
+class ProtocolError(Exception):
   """An environment returned a value that violates its protocol or its spaces."""
 
   def __init__(self, value: Any, expected: str, role: str = ""):
-    """Describes the returned value (its ``role``) and the expected one."""
+    """Describes the value that was returned (as ``role``) and the expected one."""
     super().__init__(_describe(value) + (f" as {role}" if role else ""), expected)
 
 
-def failed(message: str) -> EnvironmentFailed:
-  """Makes an error whose message is one short line that XLA can quote.
+def environment_error(message: str) -> EnvironmentFailed:
+  """Makes an error with a message of one line and limited length, which XLA can quote.
 
-  XLA aborts the process on characters that UTF-8 cannot encode, and cuts the message at a
-  null character.
+  XLA ends the process at characters that UTF-8 cannot encode, and the message at a null.
   """
   message = "".join(c if c.isprintable() else "?" for c in " ".join(message.split()))
-  return EnvironmentFailed(message if len(message) <= _LONGEST else message[:_LONGEST] + "...")
+  if len(message) > _MAX_LENGTH:
+    message = message[:_MAX_LENGTH] + "..."
+  return EnvironmentFailed(message)
 
 
-def text_of(error: BaseException) -> str:
-  """Returns the text of an external error, or ``""`` if converting it to text fails."""
+def error_text(error: BaseException) -> str:
+  """Returns the text of an error, ``""`` if its ``__str__`` raises."""
   try:
     return str(error)
   except Exception:
     return ""
 
 
-def marks_failure(function: Callable[..., Any]) -> Callable[..., Any]:
-  """Marks failures of a callback so that ``failure`` finds them in XLA's error text."""
+def tag_failures(function: Callable) -> Callable:
+  """Wraps a callback so that ``failure`` recognises its failures in the text of XLA's error."""
 
   @functools.wraps(function)
-  def marking(*arguments: Any) -> Any:
+  def tagged(*arguments: Any) -> Any:
     try:
       return function(*arguments)
     except EnvironmentFailed as error:
       raise EnvironmentFailed(f"{_OPEN}{error}{_CLOSE}") from None
 
-  return marking
+  return tagged
 
 
 def failure(error: BaseException) -> str | None:
-  """Returns the failure message of an environment, or ``None`` for any other error."""
+  """Returns the message of an environment's failure, ``None`` for any other error."""
   found = re.search(f"{re.escape(_OPEN)}(.*?){re.escape(_CLOSE)}", str(error), re.DOTALL)
   if found is not None:
     return found[1]
@@ -68,7 +69,7 @@ def failure(error: BaseException) -> str | None:
 
 
 def _describe(value: Any) -> str:
-  """Describes a value briefly."""
+  """Describes a value briefly, by its type and size or its ``repr``."""
   if isinstance(value, (tuple, list)):
     return f"a {type(value).__name__} of {len(value)}"
   shape = getattr(value, "shape", ())

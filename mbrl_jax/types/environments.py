@@ -105,7 +105,9 @@ class Env(Protocol):
   ``restart``, see ``envs.restart``.
   """
 
-  spec: EnvSpec
+  @property
+  def spec(self) -> EnvSpec:
+    """Returns the static description of the task."""
 
   def reset(self, key: Key) -> EnvState:
     """Draws an initial state."""

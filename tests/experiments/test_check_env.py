@@ -1,4 +1,4 @@
-"""Broken tasks, each caught by the check that is meant for it, and the program."""
+"""Broken tasks, each detected by one check, and the check_env program."""
 
 import functools
 import re
@@ -15,8 +15,8 @@ from experiments.command_line import cli
 from mbrl_jax.envs import Physics, PhysicsState, load_model
 from mbrl_jax.ops.missing import MissingReward, MissingTermination
 from mbrl_jax.runtime.checks import NOTE, OK, WRONG, behaviour, check_env, contract, transitions
-from mbrl_jax.runtime.checks.finding import Finding, guarded
-from mbrl_jax.runtime.checks.record import make_record
+from mbrl_jax.runtime.checks.finding import Finding, run_check
+from mbrl_jax.runtime.checks.recording import record_transitions
 
 random = lambda obs, action, next_obs: jnp.float32(np.random.normal())
 norm = lambda obs, action, next_obs: -jnp.sqrt(0 * next_obs[0])
@@ -55,12 +55,12 @@ RECORDED = [
   (
     transitions.check_finite,
     task_with(physics=Physics(PhysicsState, broken_by.explodes)),
-    r"next_obs\[0\] is not finite first in step 1 of an episode of actions at their upper",
+    r"next_obs\[0\] is first not finite in step 1 of an episode of actions at their upper",
   ),
   (
     transitions.check_finite,
     spec_with(reward=lambda o, a, n: jnp.log(n[0])),
-    "reward is not f",
+    "reward is first not f",
   ),
   (transitions.check_observed, broken_by.ResetsItself, "next_obs is not the obs of the state"),
   (
@@ -70,7 +70,7 @@ RECORDED = [
   ),
   (transitions.check_pure, broken_by.HiddenReward, "by up to 2 in step 1 of an episode of"),
   (transitions.check_pure, broken_by.HiddenTermination, "terminated is not spec.terminated"),
-  (transitions.check_transforms, spec_with(reward=random), "reward gives something else under"),
+  (transitions.check_transforms, spec_with(reward=random), "reward gives other results under"),
   (
     transitions.check_transforms,
     spec_with(reward=lambda o, a, n: n[0] if n[0] > 0 else n[1]),
@@ -89,7 +89,7 @@ RECORDED = [
   (
     transitions.check_termination,
     spec_with(terminated=lambda o, a, n: jnp.ones((), bool)),
-    "every one of 270 episodes ended in its first step",
+    "all 270 episodes ended in their first step",
   ),
   (transitions.check_length, broken_by.Endless, "not truncated after its 20 steps"),
   (transitions.check_length, broken_by.Hasty, "truncated in step 3 of .* before its 20 steps"),
@@ -104,7 +104,7 @@ NOTES = [
     spec_with(terminated=lambda o, a, n: n[0] > 1e6),
     "not seen in 270 steps",
   ),
-  (transitions.check_length, spec_with(dt=0.001), "0.02 s: is it meant so"),
+  (transitions.check_length, spec_with(dt=0.001), "0.02 s: is this intended"),
 ]
 
 
@@ -114,39 +114,39 @@ PURE = (
   transitions.check_encode,
   transitions.check_gradient,
 )
-good_record = functools.cache(lambda: make_record(point(), steps=30))
+good_recording = functools.cache(lambda: record_transitions(point(), steps=30))
 
 
-def record_of(env, check):
-  """Records a task, or the good one where a check looks at the pure functions alone."""
-  return good_record() if check in PURE else make_record(env, steps=30)
+def recording_of(env, check):
+  """Records a task; checks of the pure functions share the recording of the good task."""
+  return good_recording() if check in PURE else record_transitions(env, steps=30)
 
 
-def level_and_text(check, broken, level, text, *more):
-  finding = guarded(check, broken, *more)
+def assert_finding(check, broken, level, text, *more):
+  finding = run_check(check, broken, *more)
   assert finding.level == level, finding
   assert re.search(text, finding.text), finding.text
 
 
 @pytest.mark.parametrize(("check", "break_it", "text"), STATIC)
-def test_what_tracing_shows(check, break_it, text):
-  level_and_text(check, break_it(point()), WRONG, text)
+def test_tracing_finds_wrong_shapes_and_types(check, break_it, text):
+  assert_finding(check, break_it(point()), WRONG, text)
 
 
 @pytest.mark.parametrize(("check", "break_it", "text"), RECORDED)
-def test_what_episodes_show(check, break_it, text):
+def test_recorded_episodes_reveal_errors(check, break_it, text):
   broken = break_it(point())
-  level_and_text(check, broken, WRONG, text, record_of(broken, check))
+  assert_finding(check, broken, WRONG, text, recording_of(broken, check))
 
 
 @pytest.mark.parametrize(("check", "break_it", "text"), NOTES)
-def test_what_may_be_meant_so(check, break_it, text):
+def test_unusual_but_valid_tasks_get_a_note(check, break_it, text):
   broken = break_it(point())
-  level_and_text(check, broken, NOTE, text, record_of(broken, check))
+  assert_finding(check, broken, NOTE, text, recording_of(broken, check))
 
 
-def test_a_reward_that_nobody_knows_is_a_note():
-  """As of an environment of Gymnasium's: its own reward is in the transitions."""
+def test_an_unknown_reward_function_is_a_note():
+  """Like an adapted Gymnasium environment, whose own reward is in the transitions."""
 
   class Adapted(Wrapper):
     def __init__(self):
@@ -162,7 +162,7 @@ def test_a_reward_that_nobody_knows_is_a_note():
   assert not any(finding.level == WRONG for finding in findings.values())
 
 
-def test_a_termination_that_nobody_knows_is_a_note():
+def test_an_unknown_termination_function_is_a_note():
   class Adapted(broken_by.HiddenTermination):
     def __init__(self):
       super().__init__(point())
@@ -172,20 +172,20 @@ def test_a_termination_that_nobody_knows_is_a_note():
   assert found.level == NOTE and found.text == "the termination is not known as a function"
 
 
-def test_a_constant_start_is_a_note():
-  alike = task_with(initial=lambda key: (jnp.zeros(1), jnp.zeros(1)))(point())
-  level_and_text(behaviour.check_resets, alike, NOTE, "one state from 16 keys")
-  level_and_text(behaviour.check_resets, point(), OK, "16 states")
+def test_a_constant_initial_state_is_a_note():
+  constant = task_with(initial=lambda key: (jnp.zeros(1), jnp.zeros(1)))(point())
+  assert_finding(behaviour.check_resets, constant, NOTE, "one from 16 keys")
+  assert_finding(behaviour.check_resets, point(), OK, "16 states")
 
 
-def test_actions_that_are_not_clipped_are_a_note():
-  level_and_text(
+def test_unclipped_actions_are_a_note():
+  assert_finding(
     behaviour.check_bounds, broken_by.Unclipped(point()), NOTE, "beyond the upper bounds"
   )
-  level_and_text(behaviour.check_bounds, point(), OK, "act as those at them")
+  assert_finding(behaviour.check_bounds, point(), OK, "effect of those at the bounds")
 
 
-def test_a_step_that_compiles_again_is_wrong():
+def test_a_step_that_recompiles_is_wrong():
   class Narrow(Wrapper):
     def reset(self, key):
       state = self.task.reset(key)
@@ -195,20 +195,20 @@ def test_a_step_that_compiles_again_is_wrong():
       return self.task.step(state._replace(steps=jnp.int32(state.steps)), action, key)
 
   env = Narrow(point())
-  level_and_text(
-    behaviour.check_speed, env, WRONG, "compiled 2 times", record_of(point(), PURE[0])
+  assert_finding(
+    behaviour.check_speed, env, WRONG, "compiled 2 times", recording_of(point(), PURE[0])
   )
 
 
-def test_a_model_that_mjx_lacks_is_wrong():
+def test_a_model_that_mjx_does_not_support_is_wrong():
   xml = """<mujoco><worldbody><body><joint name="a"/><geom size=".1"/></body></worldbody>
     <actuator><position joint="a" delay=".004" nsample="4"/></actuator></mujoco>"""
   env = task_with(model=load_model(xml))(point())
-  level_and_text(behaviour.check_mjx, env, WRONG, "MJX cannot simulate")
-  level_and_text(behaviour.check_mjx, point(), NOTE, "no MuJoCo model")
+  assert_finding(behaviour.check_mjx, env, WRONG, "MJX cannot simulate")
+  assert_finding(behaviour.check_mjx, point(), NOTE, "no MuJoCo model")
 
 
-def test_nothing_is_wrong_with_a_task_that_keeps_the_contract():
+def test_a_correct_task_passes_every_check():
   findings = check_env(point(), steps=30)
   assert {finding.level for finding in findings} == {OK}, findings
   assert len(findings) == len({finding.check for finding in findings}) == 18
@@ -216,7 +216,7 @@ def test_nothing_is_wrong_with_a_task_that_keeps_the_contract():
   assert all(f"\n  {finding.check} " in documented for finding in findings)
 
 
-def test_what_cannot_run_is_said_and_the_rest_waits():
+def test_a_failed_contract_skips_the_other_checks():
   findings = check_env(broken_by.Growing(point()), steps=30)
   assert [f.check for f in findings] == ["spec", "shapes", "functions", "scan", "others"]
   with pytest.raises(ValueError, match="steps=0 must be positive"):
@@ -243,18 +243,18 @@ def call(*arguments, env=None):
   return program.main(values, {"config": {}, "env": env or {}})
 
 
-def test_the_program_says_which_tasks_are_wrong(tmp_path, capsys, monkeypatch):
+def test_the_program_lists_the_wrong_tasks(tmp_path, capsys, monkeypatch):
   def found(env, **settings):
     assert settings == {"steps": 10, "seed": 0, "mjx": False}
     level = WRONG if float(env.spec.decode(1.0, 1.0)) == 1.0 else OK
-    return [Finding("decode", level, "told")]
+    return [Finding("decode", level, "a message")]
 
   monkeypatch.setattr(program, "check_env", found)
   file = tmp_path / "mine.py"
   file.write_text(FILE)
   good, bad = f"--env={file}:make_good", f"--env={file}:make_bad"
   assert call(good, "--steps=10") == 0
-  assert "ok     decode       told" in capsys.readouterr().out
+  assert "ok     decode       a message" in capsys.readouterr().out
   assert call(good, bad, "--steps=10") == 1
   said = capsys.readouterr().out
   assert "wrong  decode" in said
@@ -265,7 +265,7 @@ def test_the_program_says_which_tasks_are_wrong(tmp_path, capsys, monkeypatch):
     call("--env=pendulm")
 
 
-def test_all_are_all_that_are_registered(capsys, monkeypatch):
+def test_all_means_every_registered_task(capsys, monkeypatch):
   monkeypatch.setattr(program, "check_env", lambda env, **settings: [])
   monkeypatch.setattr(program, "list_envs", lambda: ["pendulum", "linear_quadratic"])
   assert call("--env=all") == 0

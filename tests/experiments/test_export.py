@@ -13,7 +13,7 @@ from test_examples import BLOCKED, EXAMPLES
 
 from experiments import export, job, run_settings
 from experiments.command_line import cli
-from mbrl_jax.runtime.storage import portable, run_folder
+from mbrl_jax.runtime.storage import function_export, run_folder
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints
 
 pytest.importorskip("flatbuffers")
@@ -120,7 +120,7 @@ def test_keys_are_words_and_what_is_handed_on_is_no_output():
     drawn = jax.random.uniform(given["key"])
     return {"drawn": drawn, "kept": given["kept"], "count": given["count"] + 1}
 
-  call, arrays, names = portable.flatten(function, inputs)
+  call, arrays, names = function_export.flatten(function, inputs)
   assert names == ["count", "drawn"] and list(arrays) == ["count", "kept", "key"]
   assert arrays["key"].dtype == np.uint32
   traced.clear()
@@ -133,6 +133,6 @@ def test_what_cannot_be_exported_is_said(policy, monkeypatch):
   def refuse(*_):
     raise ValueError("a call of the host\nin it")
 
-  monkeypatch.setattr(portable, "export", refuse)
+  monkeypatch.setattr(function_export, "export", refuse)
   with pytest.raises(cli.UsageError, match="sac cannot be exported: a call of the host in"):
     exported(policy[0])

@@ -85,12 +85,12 @@ def test_logs_whose_lengths_do_not_fit_are_refused(lengths, tmp_path):
   arrays = {name: np.ones(shape) for name, shape in shapes.items()}
   path = tmp_path / "logs.npz"
   np.savez(path, **arrays, lengths=np.array(lengths), terminated=np.zeros(2))
-  with pytest.raises(ValueError, match="its lengths do not fit"):
+  with pytest.raises(ValueError, match="do not match its lengths"):
     load_dataset(str(path), SPEC)
 
 
 def test_refuses(tmp_path):
-  with pytest.raises(ValueError, match="there is no such file"):
+  with pytest.raises(ValueError, match="does not exist"):
     load_dataset(str(tmp_path / "none.npz"), SPEC)
   with pytest.raises(ValueError, match=r"action has shape \[12, 2\], expected \[12, 1\]"):
     load_dataset(saved(tmp_path, action=np.zeros((12, 2))), SPEC)
@@ -101,7 +101,7 @@ def test_refuses(tmp_path):
     assert "allow" not in str(refused.value)
   with pytest.raises(ValueError, match="cannot be read"):
     load_dataset(saved(tmp_path, obs=np.array([{}] * 12)), SPEC)
-  with pytest.raises(ValueError, match="reward holds <U1, it must hold numbers"):
+  with pytest.raises(ValueError, match="reward contains <U1, expected numbers"):
     load_dataset(saved(tmp_path, reward=np.array(["x"] * 12)), SPEC)
   with pytest.raises(ValueError, match=r"obs has shape \[\], expected"):
     load_dataset(saved(tmp_path, obs=3.0), SPEC)

@@ -81,7 +81,7 @@ def test_bad_commands_end_with_a_sentence_and_status_two(run):
   assert "--resume" in program("train", *TINY, f"--logdir={folder}", status=2)
   resume = ["train", f"--logdir={folder}", "--resume"]
   said = program(*resume, "--config.planner.samples=9", status=2)
-  assert "config.planner.samples: the run has 10, asked for 9" in said
+  assert "config.planner.samples: the run has 10, requested 9" in said
   said = program(*resume, "--config.trials=1", status=2)
   assert "--config.trials=1 is below the 2 of the run" in said
   assert "Did you mean" in program("train", "--sed=3", status=2)

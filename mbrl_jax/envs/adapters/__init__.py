@@ -1,6 +1,6 @@
-"""Other people's environments as ours, and ours as theirs.
+"""Adapts environments of Gymnasium, Brax and MuJoCo Playground to ``types.Env``, and back.
 
-No library is imported before the function that needs it is called.
+Each library is imported only when a function that needs it is called.
 """
 
 from mbrl_jax.envs.adapters.brax_env import from_brax

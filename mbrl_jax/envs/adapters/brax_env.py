@@ -1,4 +1,4 @@
-"""Makes an ``Env`` of a Brax environment."""
+"""Adapts Brax environments to ``types.Env``."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ def from_brax(
   parts: tuple[str, ...] | None = None,
   **options: Any,
 ) -> FunctionalEnv:
-  """Makes an ``Env`` of a Brax environment, all inside XLA.
+  """Makes an ``Env`` of a Brax environment; it runs entirely inside XLA.
 
-  ``Transition.next_obs`` is the true final observation: the environment is used as it is,
-  without Brax' wrappers, and those that reset by themselves are refused.
+  ``Transition.next_obs`` is the true final observation: the environment is used without Brax'
+  wrappers, and auto-reset wrappers are refused.
 
   Args:
     env: a ``brax.envs.Env``, or the name of a registered one, such as ``"ant"``.
-    reward: pure ``(obs [O], action [A], next_obs [O]) -> []``, the reward of simulator and
-      planner alike. ``None``: the environment's own, which algorithms that plan refuse.
+    reward: pure ``(obs [O], action [A], next_obs [O]) -> []``, used by the simulator and the
+      planner. ``None``: the environment's own reward; algorithms that plan refuse the task.
     terminated: the same for termination; ``None``: the environment's ``done``; plans then
-      go on for ever, and algorithms that learn from what their model imagines refuse the
-      task. Where only the environment is done the episode is truncated.
+      never terminate, and algorithms that learn from model rollouts refuse the task. If only
+      the environment is done, the episode is truncated.
     episode_length: control steps; Brax leaves it to the training program.
     action_low, action_high: bounds, one number or ``[A]``; Brax' environments take -1 to 1.
-    action_repeat: steps of the environment in one control step; rewards are added up.
-    parts: names of a dictionary of observations to show, by default all, sorted by name.
+    action_repeat: steps of the environment in one control step; rewards are summed.
+    parts: keys of a dictionary observation to include, by default all, sorted by name.
     **options: for ``brax.envs.get_environment``, such as ``backend="mjx"``.
 
   Returns:
@@ -46,14 +46,14 @@ def from_brax(
   Raises:
     ImportError: Brax is not installed.
     ValueError: an unknown name, a wrapper, a part that is not observed.
+
+  Example:
+    >>> from mbrl_jax import from_brax
+    >>> env = from_brax("fast", episode_length=50)
+    >>> env.spec.name, env.spec.obs_dim, env.spec.episode_length
+    ('brax:fast', 2, 50)
   """
-  if isinstance(env, str):
-    name, envs = env, import_extra("brax.envs", "brax")
-    env = envs.get_environment(validate.choice("env", name, sorted(envs._envs)), **options)
-  elif options:
-    raise ValueError(f"{next(iter(options))!r} is an option of environments by name.")
-  else:
-    name = type(env).__name__
+  name, env = _load(env, options)
   return make_functional(
     env,
     f"brax:{name}",
@@ -70,7 +70,18 @@ def from_brax(
   )
 
 
+def _load(env: Any, options: dict[str, Any]) -> tuple[str, Any]:
+  """Returns an environment and its name; loads it if ``env`` is a name."""
+  if isinstance(env, str):
+    envs = import_extra("brax.envs", "brax")
+    name = validate.choice("env", env, sorted(envs._envs))
+    return name, envs.get_environment(name, **options)
+  if options:
+    raise ValueError(f"{next(iter(options))!r} is an option for environments given by name.")
+  return type(env).__name__, env
+
+
 def _positions(state: Any) -> Array:
-  """Returns the generalised positions, of an environment that has none its observation."""
+  """Returns the generalised positions ``[Q]``, else the observation ``[O]``."""
   positions = getattr(state.pipeline_state, "q", None)
   return flatten(state.obs) if positions is None else positions

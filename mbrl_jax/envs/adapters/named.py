@@ -1,7 +1,8 @@
-"""Makes adapted environments by name: ``gymnasium:Pendulum-v1``, ``brax:ant``, ...."""
+"""Makes adapted environments by name, such as ``gymnasium:Pendulum-v1`` or ``brax:ant``."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from mbrl_jax.envs.action_noise import ActionNoise
@@ -11,15 +12,19 @@ from mbrl_jax.envs.adapters.playground_env import from_playground
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Env
 
-_MAKERS = {"brax": from_brax, "gymnasium": from_gymnasium, "playground": from_playground}
+_MAKERS: dict[str, Callable[..., Env]] = {
+  "brax": from_brax,
+  "gymnasium": from_gymnasium,
+  "playground": from_playground,
+}
 NAMES = ("brax:NAME", "gymnasium:ID", "playground:NAME")
-"""What such names look like, for messages."""
+"""Patterns of such names, for messages."""
 
 
 def is_adapted(name: str) -> bool:
-  """Tells the name of an adapted environment from that of a task."""
-  kind, found, rest = name.partition(":")
-  return bool(found and rest) and kind in _MAKERS
+  """Returns whether ``name`` is that of an adapted environment."""
+  library, separator, rest = name.partition(":")
+  return bool(separator and rest) and library in _MAKERS
 
 
 def make_adapted(name: str, physics: str = "auto", **overrides: Any) -> Env:
@@ -27,19 +32,19 @@ def make_adapted(name: str, physics: str = "auto", **overrides: Any) -> Env:
 
   Args:
     name: ``"brax:..."``, ``"gymnasium:..."`` or ``"playground:..."``.
-    physics: ``"auto"``: they bring their own.
-    **overrides: ``action_noise``, and what ``from_brax``, ``from_gymnasium`` or
-      ``from_playground`` takes.
+    physics: ``"auto"``, because they have their own.
+    **overrides: ``action_noise``, and the arguments of ``from_brax``, ``from_gymnasium`` or
+      ``from_playground``.
 
   Raises:
-    ImportError: the library is not installed; says how to install it.
-    ValueError: another physics, or what the adapter refuses.
+    ImportError: the library is not installed; names the extra.
+    ValueError: another physics, or an argument that the adapter refuses.
   """
   validate.choice("physics", physics, ("auto",))
   if "randomise" in overrides:
     text = f"is for tasks of mbrl_jax, not for {name!r}."
     raise validate.ArgumentError("randomise", validate.NO_VALUE, text)
   noise = overrides.pop("action_noise", None)
-  kind, _, rest = name.partition(":")
-  env = _MAKERS[kind](rest, **overrides)
+  library, _, rest = name.partition(":")
+  env = _MAKERS[library](rest, **overrides)
   return env if noise is None else ActionNoise(env, noise)

@@ -1,4 +1,4 @@
-"""Makes an ``Env`` of a MuJoCo Playground environment."""
+"""Adapts MuJoCo Playground environments to ``types.Env``."""
 
 from __future__ import annotations
 
@@ -21,39 +21,39 @@ def from_playground(
   parts: tuple[str, ...] | None = None,
   **overrides: Any,
 ) -> FunctionalEnv:
-  """Makes an ``Env`` of a MuJoCo Playground environment, all inside XLA.
+  """Makes an ``Env`` of a MuJoCo Playground environment; it runs entirely inside XLA.
 
-  ``Transition.next_obs`` is the true final observation: the environment is used as it is,
-  without the wrappers for training, and those that reset by themselves are refused.
+  ``Transition.next_obs`` is the true final observation: the environment is used without the
+  training wrappers, and auto-reset wrappers are refused.
 
   Args:
     env: an environment, or the name of a registered one, such as ``"CartpoleBalance"``.
-    reward: pure ``(obs [O], action [A], next_obs [O]) -> []``, the reward of simulator and
-      planner alike. ``None``: the environment's own, which algorithms that plan refuse.
+    reward: pure ``(obs [O], action [A], next_obs [O]) -> []``, used by the simulator and the
+      planner. ``None``: the environment's own reward; algorithms that plan refuse the task.
     terminated: the same for termination; ``None``: the environment's ``done``; plans then
-      go on for ever, and algorithms that learn from what their model imagines refuse the
-      task. Where only the environment is done the episode is truncated.
+      never terminate, and algorithms that learn from model rollouts refuse the task. If only
+      the environment is done, the episode is truncated.
     episode_length: control steps, by default those of its config.
     action_low, action_high: bounds, one number or ``[A]``; Playground's environments take
       -1 to 1.
-    parts: names of a dictionary of observations to show, such as ``("state",)``; by
-      default all, sorted by name.
-    **overrides: of the environment's config, by name only. ``impl`` is ``"jax"`` if it is not
-      given: the default of Playground, Warp, needs an NVIDIA GPU to be of use.
+    parts: keys of a dictionary observation to include, such as ``("state",)``; by default all,
+      sorted by name.
+    **overrides: fields of the environment's config, for environments given by name. ``impl`` is
+      ``"jax"`` by default: Playground's default, Warp, is useful on NVIDIA GPUs only.
 
   Returns:
-    The environment. Its control step is ``action_repeat`` of its config long.
+    The environment. Its control step is ``action_repeat`` steps, as in its config.
 
   Raises:
-    ImportError: Playground is not installed; says how to install it.
+    ImportError: Playground is not installed; names the extra.
     ValueError: an unknown name or field of the config, a wrapper, a part that is not
       observed.
+
+  Example (needs the extra ``playground``)::
+
+    env = from_playground("CartpoleBalance", episode_length=200, action_repeat=2)
   """
-  name = env if isinstance(env, str) else type(env).__name__
-  if isinstance(env, str):
-    env = _load(env, overrides)
-  elif overrides:
-    raise ValueError(f"{next(iter(overrides))!r} is an override of environments by name.")
+  name, env = _load(env, overrides)
   config = getattr(env, "_config", {})
   repeat = int(config.get("action_repeat", 1))
   length = config.get("episode_length", 1000) // repeat
@@ -73,15 +73,20 @@ def from_playground(
   )
 
 
-def _load(name: str, overrides: dict[str, Any]) -> Any:
-  """Loads a registered environment."""
+def _load(env: Any, overrides: dict[str, Any]) -> tuple[str, Any]:
+  """Returns an environment and its name; loads it if ``env`` is a name."""
+  if not isinstance(env, str):
+    if overrides:
+      field = next(iter(overrides))
+      raise ValueError(f"{field!r} is an override for environments given by name.")
+    return type(env).__name__, env
   registry = import_extra("mujoco_playground", "playground").registry
-  validate.choice("env", name, sorted(registry.ALL_ENVS))
-  known = registry.get_default_config(name)
+  validate.choice("env", env, sorted(registry.ALL_ENVS))
+  known = registry.get_default_config(env)
   fixed = {"impl": "jax"} if "impl" in known else {}
   for field in overrides:
     validate.known(field, sorted(known))
-  return registry.load(name, config_overrides={**fixed, **overrides})
+  return env, registry.load(env, config_overrides={**fixed, **overrides})
 
 
 def _positions(state: Any) -> Array:

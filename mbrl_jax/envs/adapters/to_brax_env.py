@@ -1,4 +1,4 @@
-"""Shows our environments as Brax', so that Brax' PPO and SAC train on them."""
+"""Adapts ``types.Env`` to Brax' interface, so that Brax' PPO and SAC can train on it."""
 
 from __future__ import annotations
 
@@ -15,24 +15,30 @@ from mbrl_jax.types import Array, Env
 def to_brax(env: Env) -> Any:
   """Makes a ``brax.envs.base.Env`` of an environment.
 
-  The ``State`` holds our ``EnvState`` as ``pipeline_state``; ``done`` is our ``terminated``
-  alone. The time limit belongs to Brax' ``EpisodeWrapper``: give its training programs
-  ``episode_length=env.spec.episode_length``. ``info["truncation"]``, which that wrapper
-  overwrites, says until then whether our own limit was reached.
+  ``State.pipeline_state`` is the ``EnvState``; ``done`` is ``terminated`` only. Brax'
+  ``EpisodeWrapper`` applies the time limit: pass ``episode_length=env.spec.episode_length`` to
+  its training programs. ``info["truncation"]``, which that wrapper overwrites, is ``truncated``
+  without it.
 
-  Actions are within -1 and 1, as Brax' policies give them, and scaled to our bounds.
+  Actions are in [-1, 1], as Brax' policies return them, and scaled to the environment's bounds.
 
   Args:
-    env: any environment that compiles; those on the host work too.
+    env: any environment that compiles; environments on the host work too.
 
   Returns:
-    The environment, which has no ``sys``: Brax' randomisation does not apply.
+    The environment. It has no ``sys``, so Brax' domain randomisation does not apply.
 
   Raises:
     ImportError: Brax is not installed.
-    ValueError: the bounds of the actions are not finite.
+    ValueError: the action bounds are not finite.
+
+  Example:
+    >>> from mbrl_jax import make_env, to_brax
+    >>> env = to_brax(make_env("pendulum"))
+    >>> env.observation_size, env.action_size, env.dt
+    (3, 1, 0.05)
   """
-  low, high = np.float32(env.spec.action_low), np.float32(env.spec.action_high)
+  low, high = (np.asarray(x, np.float32) for x in (env.spec.action_low, env.spec.action_high))
   if not (np.isfinite(low) & np.isfinite(high)).all():
     raise ValueError(
       f"the actions of {env.spec.name!r} must have finite bounds to be scaled to, got "
@@ -62,12 +68,12 @@ class _ToBrax:
     key, step_key = jax.random.split(_typed(state.info["rng"]))
     low, high = self._env.spec.action_low, self._env.spec.action_high
     scaled = low + (high - low) * (jnp.clip(action, -1, 1) + 1) / 2
-    ours, transition = self._env.step(state.pipeline_state, scaled, step_key)
+    inner, transition = self._env.step(state.pipeline_state, scaled, step_key)
     truncation = transition.truncated.astype(jnp.float32)
     rng = jax.random.key_data(key)
     return state.replace(
-      pipeline_state=ours,
-      obs=ours.obs,
+      pipeline_state=inner,
+      obs=inner.obs,
       reward=transition.reward,
       done=transition.terminated.astype(jnp.float32),
       info={**state.info, "rng": rng, "truncation": truncation},
@@ -85,12 +91,12 @@ class _ToBrax:
 
   @property
   def backend(self) -> str:
-    """Says that the physics is ours."""
+    """Name of the physics."""
     return "mbrl_jax"
 
   @property
   def dt(self) -> float:
-    """Seconds of a control step."""
+    """Control step, s."""
     return self._env.spec.dt
 
 

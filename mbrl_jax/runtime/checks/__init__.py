@@ -1,24 +1,38 @@
-"""Checks whether a task keeps the contract of ``types.Env``, and says what is wrong."""
+"""Checks whether a task satisfies the contract of ``types.Env``, and reports violations."""
 
 from __future__ import annotations
 
 from mbrl_jax.ops import validate
 from mbrl_jax.runtime.checks import behaviour, contract, transitions
-from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding, guarded
-from mbrl_jax.runtime.checks.record import make_record
+from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding, run_check
+from mbrl_jax.runtime.checks.recording import Recording, record_transitions
 from mbrl_jax.types import Env
 
 __all__ = ["NOTE", "OK", "WRONG", "Finding", "check_contract", "check_env", "check_spec"]
 
 
 def check_spec(env: Env) -> list[Finding]:
-  """Checks the numbers of ``env.spec`` alone."""
-  return [guarded(contract.check_spec, env)]
+  """Checks the numbers of ``env.spec`` only.
+
+  Example:
+    >>> from mbrl_jax import make_env
+    >>> from mbrl_jax.runtime.checks import check_spec
+    >>> check_spec(make_env("pendulum"))[0].text
+    'obs [3], action [1], 0.05 s'
+  """
+  return [run_check(contract.check_spec, env)]
 
 
 def check_contract(env: Env) -> list[Finding]:
-  """Checks what tracing shows, in which nothing runs or compiles: shapes, types, structure."""
-  return [guarded(check, env) for check in _CONTRACT]
+  """Checks shapes, types and structure by tracing; nothing is run or compiled.
+
+  Example:
+    >>> from mbrl_jax import make_env
+    >>> from mbrl_jax.runtime.checks import check_contract
+    >>> {finding.level for finding in check_contract(make_env("pendulum"))}
+    {'ok'}
+  """
+  return [run_check(check, env) for check in _CONTRACT]
 
 
 def check_env(
@@ -26,7 +40,7 @@ def check_env(
 ) -> list[Finding]:
   """Checks a task: shapes, purity, numbers, episodes.
 
-  Nine rows of episodes are run: of random actions, held ones, and at the bounds.
+  Nine rows of episodes are run, with random, constant and extreme actions.
 
   Args:
     env: the task.
@@ -35,12 +49,12 @@ def check_env(
     mjx: also compile the task's model with MJX, which takes seconds to minutes.
 
   Returns:
-    One ``Finding`` a check. The task keeps the contract if the level of none is
-    ``"wrong"``. What must be right before a task can run at all comes first; if it is
-    not, the rest is left out.
+    One ``Finding`` per check. The task satisfies the contract if no level is ``"wrong"``. The
+    checks that a task must pass before it can run come first; if one fails, the others are
+    skipped.
 
   Raises:
-    ValueError: ``steps`` is not positive, or the seed gives no key of its own.
+    ValueError: ``steps`` is not positive, or the seed is out of range.
 
   Example:
     >>> from mbrl_jax import check_env, make_env
@@ -51,20 +65,21 @@ def check_env(
   validate.seeds(seed)
   findings = check_contract(env)
   if any(finding.level == WRONG for finding in findings):
-    return [*findings, Finding("others", NOTE, "the other checks wait until this is mended")]
-  record = None
+    return [*findings, Finding("others", NOTE, "skipped until this is fixed")]
+  recording: Recording | None = None
 
   def check_run() -> Finding:
-    nonlocal record
-    record = make_record(env, steps=steps, seed=seed)
-    return Finding("run", OK, f"{int(record.over.sum()):,} episodes in {steps:,} steps a row")
+    nonlocal recording
+    recording = record_transitions(env, steps=steps, seed=seed)
+    count = int(recording.over.sum())
+    return Finding("run", OK, f"{count:,} episodes in {steps:,} steps per row")
 
-  findings.append(guarded(check_run))
-  if record is not None:
+  findings.append(run_check(check_run))
+  if recording is not None:
     checks = (*_RECORDED, behaviour.check_determinism, behaviour.check_speed)
-    findings += [guarded(check, env, record) for check in checks]
+    findings += [run_check(check, env, recording) for check in checks]
   others = [behaviour.check_resets, behaviour.check_bounds]
-  findings += [guarded(check, env) for check in others + [behaviour.check_mjx] * mjx]
+  findings += [run_check(check, env) for check in others + [behaviour.check_mjx] * mjx]
   return findings
 
 

@@ -1,4 +1,4 @@
-"""Checks shapes and types of a task, by tracing it: nothing is run."""
+"""Checks shapes and types of a task by tracing it; nothing is run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def check_spec(env: Env) -> Finding:
 
 
 def check_shapes(env: Env) -> Finding:
-  """Checks what ``reset``, ``step``, ``observe`` and ``pose`` return."""
+  """Checks the shapes and types that ``reset``, ``step``, ``observe`` and ``pose`` return."""
   spec, start, (state, transition) = env.spec, _start(env), _step(env)
   obs, action = (spec.obs_dim,), (spec.action_dim,)
   problems = [
@@ -53,7 +53,7 @@ def check_shapes(env: Env) -> Finding:
   pose = jax.eval_shape(env.pose, state)
   if pose.ndim != 1:
     problems.append(f"pose(...) must be [Q], not {pose.shape}")
-  return _finding("shapes", problems, "reset, step, observe and pose return what they must")
+  return _finding("shapes", problems, "reset, step, observe and pose return the right shapes")
 
 
 def check_functions(env: Env) -> Finding:
@@ -77,9 +77,10 @@ def check_functions(env: Env) -> Finding:
 
 
 def check_scan(env: Env) -> Finding:
-  """Checks that a state keeps its type over a step, so that episodes scan."""
+  """Checks that a step keeps the state's structure and types, as ``jax.lax.scan`` requires."""
   before, (after, _) = _start(env), _step(env)
-  if jax.tree.structure(before) != jax.tree.structure(after):
+  structures: list[Any] = [jax.tree.structure(before), jax.tree.structure(after)]
+  if structures[0] != structures[1]:
     return Finding("scan", WRONG, "a step changes the structure of the state")
   problems = []
   for (path, old), new in zip(
@@ -87,7 +88,7 @@ def check_scan(env: Env) -> Finding:
   ):
     name = "state" + jax.tree_util.keystr(path)
     if (old.shape, old.dtype) != (new.shape, new.dtype):
-      problems.append(f"a step turns {name} from {_say(old)} into {_say(new)}")
+      problems.append(f"a step turns {name} from {_describe(old)} into {_describe(new)}")
     elif old.weak_type != new.weak_type:
       problems.append(f"{name} has a weak type in {'reset' if old.weak_type else 'step'}")
   return _finding("scan", problems, "a step keeps the state's types")
@@ -99,25 +100,25 @@ def _start(env: Env) -> Any:
 
 def _step(env: Env) -> Any:
   key = jax.random.key(0)
-  return jax.eval_shape(lambda s, a: env.step(s, a, key), _start(env), _abstract(env))
+  action = _abstract(env.spec.action_dim)
+  return jax.eval_shape(lambda s, a: env.step(s, a, key), _start(env), action)
 
 
-def _abstract(size: Any) -> jax.ShapeDtypeStruct:
-  """Stands for an action of a task, or for a vector."""
-  size = size if isinstance(size, int) else size.spec.action_dim
+def _abstract(size: int) -> jax.ShapeDtypeStruct:
+  """Returns the shape of a float vector."""
   return jax.ShapeDtypeStruct((size,), _FLOAT)
 
 
 def _differs(name: str, value: Any, shape: tuple[int, ...], dtype: Any) -> list[str]:
-  """Says in which way a value is not what it must be."""
+  """Returns a message if a value has another shape or dtype, else none."""
   if not hasattr(value, "dtype"):
     return [f"{name} is a {type(value).__name__} and must be {dtype} {list(shape)}"]
   if (value.shape, value.dtype) == (shape, dtype):
     return []
-  return [f"{name} is {_say(value)} and must be {dtype} {list(shape)}"]
+  return [f"{name} is {_describe(value)} and must be {dtype} {list(shape)}"]
 
 
-def _say(value: Any) -> str:
+def _describe(value: Any) -> str:
   return f"{value.dtype} {list(value.shape)}"
 
 

@@ -1,4 +1,4 @@
-"""What a check has to say about a task."""
+"""Runs a check of a task and reports its result."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ OK, NOTE, WRONG = "ok", "note", "wrong"
 
 
 class Finding(NamedTuple):
-  """One line about a task.
+  """The result of one check of a task.
 
   Attributes:
-    check: which check says it.
-    level: ``"ok"``, ``"note"`` (it may be meant so) or ``"wrong"``.
-    text: what it found.
+    check: name of the check.
+    level: ``"ok"``, ``"note"`` (may be intended) or ``"wrong"``.
+    text: what the check found, one line.
   """
 
   check: str
@@ -26,12 +26,12 @@ class Finding(NamedTuple):
   text: str
 
 
-def guarded(check: Callable[..., Finding], *arguments: object) -> Finding:
-  """Calls a check; a task that raises is wrong, and is told where it did."""
+def run_check(check: Callable[..., Finding], *arguments: object) -> Finding:
+  """Calls a check; an exception of the task becomes a ``"wrong"`` finding with its line."""
   try:
     return check(*arguments)
   except MemoryError:
-    raise  # which is no fault of the task's
+    raise  # not the task's error
   except user_error.RAISED as error:
     if isinstance(error, KeyboardInterrupt) and not user_error.blame(error):
       raise
@@ -43,9 +43,9 @@ def guarded(check: Callable[..., Finding], *arguments: object) -> Finding:
 
 
 def _where(error: BaseException) -> str:
-  """Names the line of the task's own code that an error came from."""
+  """Returns the file and line of the task's code that raised an error."""
   here, frames = Path(__file__).parent, user_error.frames(error)
-  theirs = [frame for frame in frames if frame.module.startswith(user_error.PREFIX)]
+  in_task = [frame for frame in frames if frame.module.startswith(user_error.PREFIX)]
   others = [f for f in frames if "site-packages" not in f.file and Path(f.file).parent != here]
-  found = (theirs or others)[-1:]
+  found = (in_task or others)[-1:]
   return f" ({Path(found[0].file).name}, line {found[0].line})" if found else ""

@@ -1,1 +1,1 @@
-"""Run folders: checkpoints, metrics, rollouts."""
+"""Stores runs: checkpoints, metrics, rollouts, predictions and the folders that hold them."""

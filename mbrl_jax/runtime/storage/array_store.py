@@ -1,4 +1,4 @@
-"""Keeps named arrays in a folder, written by orbax, whatever the folder is called."""
+"""Stores named arrays in a folder with orbax; the folder may have any name."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mbrl_jax.runtime.storage.pytree_io import Leaves
 
 
 def save(folder: Path, arrays: Leaves) -> None:
-  """Writes arrays, none of them empty, into ``folder``, which must not exist."""
-  with _harmless(folder.parent) as parent:
+  """Writes non-empty arrays to ``folder``, which must not exist."""
+  with _plain_path(folder.parent) as parent:
     _checkpointer().save(parent / folder.name, arrays)
 
 
@@ -23,17 +23,17 @@ def load(folder: Path, names: list[str], partial: bool = False) -> Leaves:
   """Reads arrays by name.
 
   Args:
-    folder: as ``save`` wrote it.
+    folder: written by ``save``.
     names: of the arrays.
-    partial: there may be others.
+    partial: whether the folder may hold other arrays as well.
 
   Raises:
-    Exception: an array is missing or damaged; the kind is orbax' choice.
+    Exception: an array is missing or damaged; orbax chooses the type.
   """
   as_numpy = {name: ocp.RestoreArgs(restore_type=np.ndarray) for name in names}
   item = dict.fromkeys(names, 0)
   arguments = ocp.args.PyTreeRestore(restore_args=as_numpy, item=item, partial_restore=partial)
-  with _harmless(folder.parent) as parent:
+  with _plain_path(folder.parent) as parent:
     found = _checkpointer().restore(parent / folder.name, args=arguments)
   return {name: np.asarray(array) for name, array in found.items()}
 
@@ -43,12 +43,12 @@ def _checkpointer() -> ocp.Checkpointer:
 
 
 @contextlib.contextmanager
-def _harmless(folder: Path) -> Iterator[Path]:
-  r"""Yields a path to an existing folder in which no character means anything.
+def _plain_path(folder: Path) -> Iterator[Path]:
+  r"""Yields a path to an existing folder without special characters.
 
-  Orbax takes ``[``, ``*`` and ``\`` anywhere in a path for a pattern, ``gs:/`` for a bucket,
-  and encodes it as UTF-8. Linux names an open folder by a number; elsewhere the path stays
-  as it is, and reading back what was saved tells whether it will do.
+  Orbax interprets ``[``, ``*`` and ``\`` anywhere in a path as a pattern and ``gs:/`` as a
+  bucket, and encodes the path as UTF-8. On Linux an open folder has a numeric path; elsewhere
+  the path is unchanged, and reading a checkpoint back after saving detects a failure.
   """
   descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
   try:

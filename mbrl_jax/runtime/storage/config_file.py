@@ -1,4 +1,4 @@
-"""Reads ``config.json``, which somebody may have edited, and checks what its fields are."""
+"""Reads ``config.json`` and checks its fields, because a user may have edited it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FIELDS: dict[str, tuple[type, tuple[int, int] | None]] = {
   "env_overrides": (dict, None),
   "config": (dict, None),
 }
-"""What fields of ``config.json`` may be: their type, and the bounds of integers."""
+"""Types of fields of ``config.json``, and bounds of integers."""
 
 
 def read(path: Path) -> dict[str, Any]:
-  """Reads a file of fields; those of ``FIELDS`` that are there are checked.
+  """Reads ``config.json`` and checks the fields listed in ``FIELDS``.
 
   Raises:
-    RunFolderError: it cannot be read, or a field cannot be what it is; names it.
+    RunFolderError: it cannot be read, or a field has an invalid value; names the field.
   """
   config = read_json(path)
   for name in (name for name in FIELDS if name in config):
@@ -52,14 +52,16 @@ def read_json(path: Path) -> dict[str, Any]:
   except (OSError, ValueError, RecursionError) as error:
     raise RunFolderError(f"{path} cannot be read: {error}.") from error
   if not isinstance(found, dict):
-    raise RunFolderError(f"{path} holds no table of fields.")
+    raise RunFolderError(f"{path} does not contain a JSON object.")
   return found
 
 
 def _check(path: Path, name: str, value: Any) -> None:
+  """Checks the type and the bounds of one field."""
   kind, bounds = FIELDS[name]
-  if type(value) is not kind:
-    expected = {str: "a text", int: "a whole number", dict: "a table"}[kind]
+  found: type = type(value)
+  if found is not kind:
+    expected = {str: "a string", int: "a whole number", dict: "an object"}[kind]
     raise RunFolderError(f"{path}: {name} is {value!r}, not {expected}.")
   if bounds and not bounds[0] <= value <= bounds[1]:
     raise RunFolderError(f"{path}: {name} is {value!r}, not from {bounds[0]} to {bounds[1]}.")

@@ -1,8 +1,9 @@
-"""Reads transitions that were recorded, to learn from them offline."""
+"""Reads recorded transitions for offline learning."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,39 +21,56 @@ def load_dataset(path: str, spec: EnvSpec) -> Transition:
   Args:
     path: an ``.npz`` file with ``obs [n, O]``, ``action [n, A]``, ``reward [n]``,
       ``next_obs [n, O]`` and ``terminated [n]``; or the ``logs.npz`` of a run, see
-      ``runtime.rollouts``.
-    spec: the task.
+      ``rollouts``.
+    spec: of the task.
 
   Returns:
     Transitions with leaves ``[n, ...]`` (numpy), none of them truncated.
 
   Raises:
-    ValueError: no such file, or arrays that are missing, of other shapes or not finite.
+    ValueError: the file does not exist, or arrays are missing, have another shape or are not
+      finite.
+
+  Example:
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from mbrl_jax import make_env
+    >>> from mbrl_jax.runtime.storage.dataset import load_dataset
+    >>> rows = {"obs": np.ones((5, 3)), "action": np.ones((5, 1)), "next_obs": np.ones((5, 3))}
+    >>> with tempfile.NamedTemporaryFile(suffix=".npz") as file:
+    ...   np.savez(file, **rows, reward=np.ones(5), terminated=np.zeros(5))
+    ...   load_dataset(file.name, make_env("pendulum").spec).obs.shape
+    (5, 3)
   """
   if not Path(path).is_file():
-    raise ArgumentError("dataset", path, ": there is no such file.")
+    raise ArgumentError("dataset", path, "does not exist.")
   arrays = _read(path)
   if set(LOGS) <= set(arrays):
-    if not _fits(arrays):
+    if not _is_log(arrays):
       raise ArgumentError(
-        "dataset", path, "is not the logs.npz of a run: its lengths do not fit."
+        "dataset", path, "is not the logs.npz of a run: the arrays do not match its lengths."
       )
-    arrays = _cut(arrays)
+    arrays = _unpad(arrays)
+  return _transitions(path, arrays, spec)
+
+
+def _transitions(path: str, arrays: dict[str, np.ndarray], spec: EnvSpec) -> Transition:
+  """Checks the arrays and converts them to transitions."""
   missing = [name for name in ROWS if name not in arrays]
   if missing:
     raise ArgumentError(
       "dataset",
       path,
-      f"lacks {', '.join(missing)}; it must hold {', '.join(ROWS)}, or be "
+      f"lacks {', '.join(missing)}; it must contain {', '.join(ROWS)}, or be "
       "the logs.npz of a run.",
     )
   for name in ROWS:
     if arrays[name].dtype.kind not in "fiub":
       raise ArgumentError(
-        "dataset", path, f": {name} holds {arrays[name].dtype}, it must hold numbers."
+        "dataset", path, f": {name} contains {arrays[name].dtype}, expected numbers."
       )
-  with np.errstate(over="ignore"):  # what gets infinite is refused below
-    rows = {name: np.asarray(arrays[name], np.float32) for name in ROWS}
+  with np.errstate(over="ignore"):  # infinite values are refused below
+    rows: dict[str, Any] = {name: np.asarray(arrays[name], np.float32) for name in ROWS}
   count = rows["obs"].size // spec.obs_dim
   tails = {"obs": (spec.obs_dim,), "action": (spec.action_dim,), "next_obs": (spec.obs_dim,)}
   for name, array in rows.items():
@@ -66,25 +84,25 @@ def load_dataset(path: str, spec: EnvSpec) -> Transition:
       )
     if not np.isfinite(array).all():
       raise ArgumentError("dataset", path, f": {name} has values that are not finite.")
-  rows["terminated"] = rows["terminated"] > 0
-  return Transition(**rows, truncated=np.zeros(count, bool))
+  rows |= {"terminated": rows["terminated"] > 0, "truncated": np.zeros(count, bool)}
+  return Transition(**rows)
 
 
 def _read(path: str) -> dict[str, np.ndarray]:
-  """Reads all arrays of an ``.npz`` file; nothing in it is run."""
+  """Reads all arrays of an ``.npz`` file; never unpickles objects."""
   try:
     return files.read_npz(path)
   except (OSError, files.RunFolderError) as error:
     raise ArgumentError(
       "dataset",
       path,
-      f"cannot be read: it must be an .npz file, as numpy.savez writes it, "
+      f"cannot be read: it must be an .npz file as written by numpy.savez, "
       f"with the arrays {', '.join(ROWS)}, or the logs.npz of a run.",
     ) from error
 
 
-def _fits(logs: dict[str, np.ndarray]) -> bool:
-  """Tells whether a run's padded rollouts are as long as their lengths say."""
+def _is_log(logs: dict[str, np.ndarray]) -> bool:
+  """Returns whether the padded rollouts match their lengths."""
   lengths = logs["lengths"]
   if lengths.dtype.kind not in "iu" or lengths.ndim != 1 or not lengths.size:
     return False
@@ -100,8 +118,8 @@ def _fits(logs: dict[str, np.ndarray]) -> bool:
   )
 
 
-def _cut(logs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-  """Cuts the transitions out of a run's padded rollouts."""
+def _unpad(logs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+  """Returns the transitions of a run's padded rollouts."""
   lengths = logs["lengths"].astype(int)
   join = lambda name, first: np.concatenate(
     [rows[first : first + length] for rows, length in zip(logs[name], lengths, strict=True)]

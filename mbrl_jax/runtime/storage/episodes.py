@@ -1,4 +1,4 @@
-"""Cuts the chunks that a training step returns into episodes, on the host."""
+"""Splits the chunks that a training step returns into episodes, on the host."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Episode(NamedTuple):
   """One finished episode of ``T`` steps.
 
   Attributes:
-    step: environment steps taken (by each seed) when it ended; of environments that step at
-      the same time, one after the other.
-    total: its return.
+    step: environment steps taken (by each seed) when it ended; steps of parallel environments
+      are counted one after the other.
+    total: return of the episode.
     arrays: ``obs [T, O]``, ``action [T, A]``, ``reward [T]``, ``next_obs``,
       ``terminated [T]``, ``truncated [T]``, ``pose [T, Q]`` and ``info/...``.
   """
@@ -31,27 +31,27 @@ class Episode(NamedTuple):
 
   @property
   def random(self) -> bool:
-    """Whether its actions were the initial random ones."""
+    """Whether its actions were those of the initial random policy."""
     return bool(np.all(self.arrays.get("info/random", np.zeros(1)) > 0))
 
 
 def series(metrics: dict[str, Any]) -> Arrays:
-  """Returns a chunk's per-step arrays ``[..., K, ...]`` under flat names."""
+  """Returns a chunk's per-step arrays ``[..., K, ...]`` by name."""
   arrays = {k: np.asarray(v) for k, v in metrics["transition"]._asdict().items()}
   arrays["pose"] = np.asarray(metrics["pose"])
   return arrays | {f"info/{k}": np.asarray(v) for k, v in metrics["info"].items()}
 
 
-class Cutter:
-  """Collects the steps of one environment of a seed until an episode ends."""
+class EpisodeCollector:
+  """Collects the steps of one of a seed's environments until an episode ends."""
 
   def __init__(self, open_steps: Arrays | None = None, env: int = 0, envs: int = 1):
-    """Starts anew, or with the steps of the episode that was open.
+    """Starts empty, or with the steps of the open episode.
 
     Args:
-      open_steps: what ``open_steps`` returned.
-      env: number of the environment.
-      envs: how many there are.
+      open_steps: returned by ``open_steps``.
+      env: index of the environment.
+      envs: number of environments.
     """
     self._open: list[Arrays] = [open_steps] if open_steps else []
     self._env, self._envs = env, envs
@@ -59,11 +59,11 @@ class Cutter:
   def feed(
     self, step: int, arrays: Arrays, done: np.ndarray, returns: np.ndarray
   ) -> list[Episode]:
-    """Takes a chunk of ``K`` steps and returns the episodes that ended in it.
+    """Adds a chunk of ``K`` steps and returns the episodes that ended in it.
 
     Args:
       step: environment steps taken before the chunk.
-      arrays: per-step arrays ``[K, ...]``, of the environments in turn.
+      arrays: per-step arrays ``[K, ...]``; the environments alternate.
       done: ``[K]``, true at the last step of an episode.
       returns: ``[K]``, return of the episode, valid where ``done``.
     """
@@ -71,9 +71,9 @@ class Cutter:
     arrays = {k: v[own] for k, v in arrays.items()}
     done, returns = done[own], returns[own]
     episodes, start = [], 0
-    for end in np.flatnonzero(done) + 1:
+    for end in (np.flatnonzero(done) + 1).tolist():
       self._open.append({k: v[start:end] for k, v in arrays.items()})
-      taken = step + int(end - 1) * self._envs + self._env + 1
+      taken = step + (end - 1) * self._envs + self._env + 1
       episodes.append(Episode(taken, float(returns[end - 1]), self.open_steps()))
       self._open, start = [], end
     if start < len(done):
@@ -81,7 +81,7 @@ class Cutter:
     return episodes
 
   def open_steps(self) -> Arrays:
-    """Returns the steps of the episode that has not ended, ``{}`` if there are none."""
+    """Returns the steps of the open episode, ``{}`` if there are none."""
     if not self._open:
       return {}
     return {k: np.concatenate([part[k] for part in self._open]) for k in self._open[0]}

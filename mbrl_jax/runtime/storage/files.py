@@ -1,4 +1,4 @@
-"""Writes files so that a reader sees the old content or the new, never half of it."""
+"""Writes files atomically, so that a reader sees the old content or the new."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ import errno
 import json
 import os
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
 NO_SYNC = (errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EACCES)
-"""Errors of file systems that do not synchronise folders, and of folders not to be read."""
+"""Errors of file systems that cannot sync folders, and of folders without read permission."""
 
 
 class RunFolderError(RuntimeError):
-  """A folder or a file of a run that cannot be used as asked; the message says what to do."""
+  """A run's folder or file cannot be used; the message gives the remedy."""
 
 
 def write_atomic(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
-  """Calls ``write(file)`` on a temporary neighbour, then renames it to ``path``.
+  """Calls ``write(file)`` on a temporary file in the same folder, then renames it to ``path``.
 
   Raises:
-    OSError: as ``write`` or the file system does, and names ``path``, which is then untouched.
+    OSError: raised by ``write`` or the file system; names ``path``, which is unchanged.
   """
   path = Path(path)
   temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -37,7 +37,7 @@ def write_atomic(path: Path | str, write: Callable[[BinaryIO], Any]) -> None:
     os.replace(temporary, path)
     sync(path.parent)
   except OSError as error:
-    error.filename = error.filename or str(path)  # a full disk is told without it
+    error.filename = error.filename or str(path)  # the error of a full disk has none
     raise
   finally:
     with contextlib.suppress(FileNotFoundError):
@@ -54,28 +54,36 @@ def write_json(path: Path | str, value: Any) -> None:
   write_text(path, json.dumps(value, indent=2) + "\n")
 
 
+def write_npz(
+  path: Path | str, arrays: Mapping[str, np.ndarray], compress: bool = False
+) -> None:
+  """Writes an ``.npz`` file to ``path`` atomically."""
+  save: Callable[..., None] = np.savez_compressed if compress else np.savez
+  write_atomic(path, lambda file: save(file, **arrays))
+
+
 def read_npz(path: Path | str) -> dict[str, np.ndarray]:
   """Reads all arrays of an ``.npz`` file.
 
   Raises:
-    RunFolderError: it is none, or damaged; names the file and the array.
-    OSError: there is no such file.
+    RunFolderError: it is not an npz file, or is damaged; names the file and the array.
+    OSError: the file does not exist.
   """
   with open(path, "rb") as file:
     if not zipfile.is_zipfile(file):
-      raise RunFolderError(f"{path} is not an npz file, or is cut short.")
-    arrays, name = {}, "the list of its arrays"
+      raise RunFolderError(f"{path} is not an npz file, or is incomplete.")
+    arrays, name = {}, "its index"
     try:
       with np.load(path, allow_pickle=False) as stored:
         for name in stored.files:
           arrays[name] = stored[name]
-    except Exception as error:  # of the archive, its compression or an array's head
+    except Exception as error:  # from the archive, its compression or an array's header
       raise RunFolderError(f"{path} is damaged: {name} cannot be read.") from error
   return arrays
 
 
 def sync(path: Path | str) -> None:
-  """Forces a file, or the entries of a folder where that is possible, to the disk."""
+  """Flushes a file to the disk, or a folder's entries if the file system supports it."""
   try:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -88,7 +96,7 @@ def sync(path: Path | str) -> None:
 
 
 def sync_tree(folder: Path) -> None:
-  """Forces every file below ``folder``, and the folders' entries, to the disk."""
+  """Flushes every file below ``folder``, and the folders' entries, to the disk."""
   for parent, _, names in os.walk(folder):
     for name in [".", *names]:
       sync(os.path.join(parent, name))

@@ -1,4 +1,4 @@
-"""Restores states with buffers that were smaller when saved, because the run was shorter."""
+"""Restores states of shorter runs, whose replay buffers were smaller when saved."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mbrl_jax.buffers.ring import Ring
 
 
 def as_saved(template: Any, table: dict[str, dict[str, Any]]) -> Any:
-  """Returns ``template`` with buffers as small as those of a checkpoint.
+  """Returns ``template`` with buffers of the size that they have in a checkpoint.
 
   Args:
     template: a state.
-    table: shapes of the checkpoint's leaves, as ``leaves.describe`` returns them.
+    table: shapes of the checkpoint's leaves, as returned by ``pytree_io.describe``.
   """
 
   def fit(path: Any, node: Any) -> Any:
@@ -34,7 +34,7 @@ def as_saved(template: Any, table: dict[str, dict[str, Any]]) -> Any:
 
 
 def grown_like(template: Any, state: Any) -> Any:
-  """Returns ``state`` with buffers as large, and placed, as those of ``template``."""
+  """Returns ``state`` with buffers of the size and on the devices of ``template``'s."""
 
   def grow(like: Any, node: Any) -> Any:
     if not _is_ring(node) or _capacity(node) == _capacity(like):

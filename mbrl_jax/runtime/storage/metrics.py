@@ -1,4 +1,4 @@
-"""Writes one row of metrics an episode to CSV, JSON lines and TensorBoard."""
+"""Writes one row of metrics per episode to CSV, JSON lines and TensorBoard."""
 
 from __future__ import annotations
 
@@ -8,29 +8,33 @@ from typing import Any, Protocol
 
 from mbrl_jax.runtime.storage import files
 from mbrl_jax.runtime.storage.csv_log import EVALUATIONS, Row, Table, finite
-from mbrl_jax.runtime.storage.journal import JSONLines, Seal
+from mbrl_jax.runtime.storage.journal import Journal, JSONLines, PrefixChecksum
 
 TIMING = "timing.csv"
-FILES = {"metrics.csv": Table, TIMING: Table, EVALUATIONS: Table, "metrics.jsonl": JSONLines}
+FILES: dict[str, type[Journal]] = {
+  "metrics.csv": Table,
+  TIMING: Table,
+  EVALUATIONS: Table,
+  "metrics.jsonl": JSONLines,
+}
 
 
 class Tracker(Protocol):
-  """Whoever else is told of the metrics, see ``wandb_tracker``."""
+  """An additional destination of the metrics, see ``wandb_tracker``."""
 
   def log(self, step: int, values: Mapping[str, Any]) -> None:
-    """Takes scalars of an environment step."""
+    """Logs scalars of an environment step."""
 
   def close(self) -> None:
-    """Takes no more."""
+    """Finishes logging."""
 
 
 class MetricsWriter:
   """The metric files of one run.
 
-  ``metrics.csv`` and ``metrics.jsonl`` hold what the seed decides and are equal
-  byte for byte between a run and the same run resumed; what the clock decides
-  goes to ``timing.csv``. Evaluations that no episode waits for go to
-  ``evaluations.csv``. TensorBoard gets all, and so does a tracker.
+  ``metrics.csv`` and ``metrics.jsonl`` hold the metrics that the seed determines, byte for byte
+  the same in a resumed run; wall-clock metrics go to ``timing.csv``. Evaluations counted in
+  steps go to ``evaluations.csv``. TensorBoard and a tracker receive everything.
   """
 
   def __init__(
@@ -39,32 +43,32 @@ class MetricsWriter:
     after: int | None = None,
     tags: str = "",
     tracker: Tracker | None = None,
-    seals: Mapping[str, Seal] | None = None,
+    checksums: Mapping[str, PrefixChecksum] | None = None,
   ):
     """Opens the files in ``folder``; the first new row, or ``start``, changes them.
 
     Args:
       folder: folder of the run.
-      after: on resuming, the restored step: later rows are dropped.
-      tags: ``str.format`` pattern of a row that prefixes its TensorBoard tags,
-        such as ``"seed{seed:.0f}/"``.
-      tracker: who is told as well; closed with the files.
-      seals: by name of the file what the restored checkpoint remembers of it.
+      after: the restored step when resuming; later rows are dropped.
+      tags: ``str.format`` pattern of a row, prefix of its TensorBoard tags, such as
+        ``"seed{seed:.0f}/"``.
+      tracker: additional destination; closed with the files.
+      checksums: the restored checkpoint's checksums by file name.
 
     Raises:
       RunFolderError: rows up to the restored step are missing or damaged.
     """
     import tensorboardX  # here, because importing it sets an environment variable
 
-    self._folder, seals = Path(folder), seals or {}
+    self._folder, checksums = Path(folder), checksums or {}
     self._metrics, self._timing, self._evaluations, self._lines = self._files = [
-      kind(self._folder / name, after, seals.get(name)) for name, kind in FILES.items()
+      kind(self._folder / name, after, checksums.get(name)) for name, kind in FILES.items()
     ]
-    if seals and self._timing.seal.rows != self._metrics.seal.rows:
-      path, expected = self._folder / TIMING, seals["metrics.csv"]
-      raise expected.broken(path, self._timing.seal.rows, after or 0)
+    if checksums and self._timing.checksum.rows != self._metrics.checksum.rows:
+      path, expected = self._folder / TIMING, checksums["metrics.csv"]
+      raise expected.mismatch(path, self._timing.checksum.rows, after or 0)
     purge = None if after is None else after + 1
-    # The suffix: a file of the same second would be overwritten.
+    # Without the suffix a file of the same second would be overwritten.
     self._board = tensorboardX.SummaryWriter(
       str(self._folder / "tensorboard"), purge_step=purge, filename_suffix=f".{purge or 0}"
     )
@@ -75,8 +79,8 @@ class MetricsWriter:
 
     Args:
       step: environment steps taken.
-      row: metrics that the seed decides.
-      timing: metrics that the clock decides.
+      row: metrics that the seed determines.
+      timing: wall-clock metrics.
     """
     row = {"step": step, **{k: float(v) for k, v in row.items()}}
     timing = {"step": step, **(timing or {})}
@@ -91,30 +95,31 @@ class MetricsWriter:
     self._to_board(step, row, row)
 
   def start(self) -> None:
-    """Drops the rows after the restored step, which the first new row does otherwise."""
+    """Drops the rows after the restored step, as the first new row would."""
     for file in self._files:
       file.start()
 
-  def sync(self) -> dict[str, Seal]:
+  def sync(self) -> dict[str, PrefixChecksum]:
     """Forces the rows to the disk.
 
     Returns:
-      What a checkpoint is to remember of each file; nothing of what the clock decides.
+      The checksum of each file for a checkpoint, except that of the wall-clock metrics.
     """
     for file in self._files:
       file.sync()
     files.sync(self._folder)
-    seals = {name: file.seal for name, file in zip(FILES, self._files, strict=True)}
-    del seals[TIMING]
-    return seals
+    checksums = {name: file.checksum for name, file in zip(FILES, self._files, strict=True)}
+    del checksums[TIMING]
+    return checksums
 
   def close(self) -> None:
-    """Closes the TensorBoard file and the tracker; the others are closed after each row."""
+    """Closes the TensorBoard file and the tracker; the other files are not kept open."""
     self._board.close()
     if self._tracker is not None:
       self._tracker.close()
 
   def _to_board(self, step: int, row: Row, values: Row) -> None:
+    """Sends values to TensorBoard and the tracker; ``row`` fills in the tags."""
     keys, prefix = ("step", "seed", "timing/step", "timing/seed"), self._tags.format(**row)
     values = {prefix + name: value for name, value in values.items() if name not in keys}
     for name, value in values.items():

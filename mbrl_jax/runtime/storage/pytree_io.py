@@ -1,4 +1,4 @@
-"""Turns a state pytree into named numpy arrays and back, bit for bit."""
+"""Converts a state pytree to named numpy arrays and back, bit for bit."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import zlib
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 Leaves = dict[str, np.ndarray]
 
 
 def is_key(leaf: Any) -> bool:
-  """Tells whether ``leaf`` is a typed random key."""
+  """Returns whether ``leaf`` is a typed random key."""
   dtype = getattr(leaf, "dtype", None)
   return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
 
@@ -24,13 +25,20 @@ def named(tree: Any) -> dict[str, Any]:
 
 
 def flatten(tree: Any) -> Leaves:
-  """Copies the leaves of ``tree`` to the host; typed keys become their raw words."""
+  """Copies the leaves of ``tree`` to the host; typed keys become their raw words.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> from mbrl_jax.runtime.storage import pytree_io
+    >>> pytree_io.flatten({"net": {"w": jnp.ones(2)}})
+    {'net.w': array([1., 1.], dtype=float32)}
+  """
   words = {k: jax.random.key_data(x) if is_key(x) else x for k, x in named(tree).items()}
   return {k: np.asarray(x) for k, x in jax.device_get(words).items()}
 
 
 def describe(tree: Any) -> dict[str, dict[str, Any]]:
-  """Returns ``{path: {"shape", "dtype"}}``; keys of each generator are a dtype of their own."""
+  """Returns ``{path: {"shape", "dtype"}}``; each key implementation has its own dtype."""
   return {
     k: {"shape": list(np.shape(x)), "dtype": str(x.dtype if hasattr(x, "dtype") else type(x))}
     for k, x in named(tree).items()
@@ -39,21 +47,21 @@ def describe(tree: Any) -> dict[str, dict[str, Any]]:
 
 def checksum(array: np.ndarray) -> int:
   """Returns the CRC-32 of an array's bytes."""
-  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8))
+  return zlib.crc32(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
 
 
 def unflatten(template: Any, leaves: Leaves) -> Any:
-  """Puts ``leaves`` where ``template`` has its own, on the template's devices.
+  """Returns ``template`` with its leaves replaced, on the template's devices.
 
   Args:
-    template: a state of the right structure; its values do not matter.
-    leaves: arrays by path as ``flatten`` returns them, already checked.
+    template: a state of the same structure; its values are ignored.
+    leaves: arrays by path as returned by ``flatten``, already checked.
   """
 
   def place(path: str, leaf: Any) -> Any:
     value = leaves[path]
     if is_key(leaf):
-      return jax.random.wrap_key_data(value, impl=jax.random.key_impl(leaf))
+      return jax.random.wrap_key_data(jnp.asarray(value), impl=jax.random.key_impl(leaf))
     if isinstance(leaf, jax.Array):
       return jax.device_put(value, leaf.sharding)
     return value
@@ -63,7 +71,7 @@ def unflatten(template: Any, leaves: Leaves) -> Any:
 
 
 def differences(expected: dict[str, dict], found: dict[str, dict]) -> list[str]:
-  """Returns one sentence for each leaf that is missing, foreign or of another shape."""
+  """Returns one message for each leaf that is missing, unexpected or of another type."""
 
   def text(leaf: dict[str, Any]) -> str:
     return f"{leaf['dtype']}{leaf['shape']}"
@@ -74,5 +82,5 @@ def differences(expected: dict[str, dict], found: dict[str, dict]) -> list[str]:
       lines.append(f"{path}: expected {text(leaf)}, not in the checkpoint")
     elif text(leaf) != text(found[path]):
       lines.append(f"{path}: expected {text(leaf)}, found {text(found[path])}")
-  foreign = [path for path in found if path not in expected]
-  return lines + [f"{path}: not expected, found {text(found[path])}" for path in foreign]
+  extra = [path for path in found if path not in expected]
+  return lines + [f"{path}: not expected, found {text(found[path])}" for path in extra]

@@ -1,14 +1,13 @@
-"""Keeps the rollouts of a run and writes them as ``logs.npz`` and ``logs.mat``.
+"""Collects a run's rollouts and writes them to ``logs.npz`` and ``logs.mat``.
 
 Both files have the keys and shapes of the original PETS program ([Chua 2018],
 ``logs.mat``): ``observations [R, T+1, O]``, ``actions [R, T, A]``, ``rewards [R, T]``
 over all rollouts, and ``returns [1, R - random]`` without the random ones.
 
 Deviations:
-  * Rollouts that end early are padded with NaN; ``lengths [R]`` says how long
-    they are.
-  * Added: ``poses [R, T, Q]``, what a renderer needs; ``steps [R]`` (environment
-    steps taken at each end), ``random [R]`` and ``terminated [R]``.
+  * Rollouts that end early are padded with NaN; ``lengths [R]`` are their lengths.
+  * Added: ``poses [R, T, Q]`` for a renderer; ``steps [R]`` (environment steps taken at
+    each end), ``random [R]`` and ``terminated [R]``.
 """
 
 from __future__ import annotations
@@ -23,29 +22,29 @@ import scipy.io
 from mbrl_jax.runtime.storage import files
 from mbrl_jax.runtime.storage.episodes import Episode
 from mbrl_jax.runtime.storage.files import RunFolderError
-from mbrl_jax.runtime.storage.journal import NOTHING, Seal
+from mbrl_jax.runtime.storage.journal import EMPTY, PrefixChecksum
 
 SERIES = {"observations": 1, "actions": 0, "rewards": 0, "poses": 0}
-"""Arrays that are padded, and how many entries they have beside one for each step."""
+"""Padded arrays, and their number of entries in addition to one per step."""
 SCALARS = {"steps": np.int64, "random": np.bool_, "terminated": np.bool_}
-"""Arrays with one entry for each rollout."""
+"""Arrays with one entry per rollout."""
 
 
 def read(path: Path | str) -> dict[str, np.ndarray]:
   """Reads an ``.npz`` file that ``Rollouts.save`` wrote.
 
   Raises:
-    OSError: there is no such file.
-    RunFolderError: it is damaged, or is not what is promised above; names the array.
+    OSError: the file does not exist.
+    RunFolderError: it is damaged, or violates the module's format; names the array.
   """
   arrays = files.read_npz(path)
   for name in ("lengths", *SERIES, *SCALARS):
     if name not in arrays:
-      raise RunFolderError(f"{path}: there is no array {name!r}.")
+      raise RunFolderError(f"{path}: the array {name!r} is missing.")
     array = arrays[name]
     if not _fits(name, array, arrays["lengths"]):
       raise RunFolderError(
-        f"{path}: {name} is {array.dtype}{list(array.shape)}, which does not fit its lengths."
+        f"{path}: {name} is {array.dtype}{list(array.shape)}, which does not match its lengths."
       )
   if not np.all(np.diff(arrays["steps"], prepend=0) > 0):
     raise RunFolderError(f"{path}: steps do not increase from rollout to rollout.")
@@ -53,7 +52,7 @@ def read(path: Path | str) -> dict[str, np.ndarray]:
 
 
 def _fits(name: str, array: np.ndarray, lengths: np.ndarray) -> bool:
-  """Tells whether an array may stand in a file beside ``lengths``."""
+  """Returns whether an array's dtype and shape match ``lengths``."""
   if name == "lengths":
     good = array.ndim == 1 and array.size > 0 and array.dtype == np.int64
     return good and bool(np.all(array > 0))
@@ -65,7 +64,7 @@ def _fits(name: str, array: np.ndarray, lengths: np.ndarray) -> bool:
 
 
 def _pad(arrays: list[np.ndarray]) -> np.ndarray:
-  """Stacks ``[t, ...]`` arrays to ``[R, T, ...]`` with NaN after their ends."""
+  """Stacks ``[t, ...]`` arrays to ``[R, T, ...]``, padded with NaN."""
   longest = max(len(a) for a in arrays)
   padded = np.full((len(arrays), longest, *arrays[0].shape[1:]), np.nan, np.float32)
   for row, array in zip(padded, arrays, strict=True):
@@ -77,9 +76,9 @@ class Rollouts:
   """The finished episodes of one seed, in order."""
 
   def __init__(self) -> None:
-    """Starts without any."""
+    """Starts empty."""
     self._rows: list[dict[str, np.ndarray]] = []
-    self.seal = NOTHING
+    self.checksum = EMPTY
 
   def __len__(self) -> int:
     """Number of rollouts."""
@@ -105,10 +104,10 @@ class Rollouts:
     kinds = {**dict.fromkeys(SERIES, np.float32), **SCALARS}
     row = {name: np.asarray(row[name], kind) for name, kind in kinds.items()}
     self._rows.append(row)
-    self.seal = self.seal.then(b"".join(array.tobytes() for array in row.values()))
+    self.checksum = self.checksum.extended(b"".join(array.tobytes() for array in row.values()))
 
   def arrays(self) -> dict[str, np.ndarray]:
-    """Returns all rollouts under the keys of the module's docstring."""
+    """Returns all rollouts under the keys in the module's docstring."""
     if not self._rows:
       return {}
     series = {k: [row[k] for row in self._rows] for k in self._rows[0]}
@@ -122,36 +121,37 @@ class Rollouts:
   def save(self, path: Path) -> None:
     """Writes ``path``.npz and ``path``.mat, each atomically."""
     arrays = self.arrays()
-    files.write_atomic(path.with_suffix(".npz"), lambda file: np.savez(file, **arrays))
+    files.write_npz(path.with_suffix(".npz"), arrays)
     buffer = io.BytesIO()
     scipy.io.savemat(buffer, arrays, do_compression=False)
-    files.write_atomic(path.with_suffix(".mat"), lambda file: file.write(_timeless(buffer)))
+    content = _without_timestamp(buffer)
+    files.write_atomic(path.with_suffix(".mat"), lambda file: file.write(content))
 
   @classmethod
-  def load(cls, path: Path, after: int, seal: Seal | None = None) -> Rollouts:
-    """Reads ``path``.npz, keeping the rollouts that ended by step ``after``.
+  def load(cls, path: Path, after: int, checksum: PrefixChecksum | None = None) -> Rollouts:
+    """Reads ``path``.npz; keeps the rollouts that ended by step ``after``.
 
     Args:
-      path: as ``save`` was given.
+      path: as for ``save``.
       after: a step.
-      seal: of these rollouts, where a checkpoint remembers it.
+      checksum: of these rollouts, if a checkpoint stores it.
 
     Raises:
-      RunFolderError: the file is damaged, or holds others.
+      RunFolderError: the file is damaged, or does not match the checksum.
     """
     rollouts, source = cls(), path.with_suffix(".npz")
-    if after and (seal.rows if seal else True) and source.exists():
+    if after and (checksum.rows if checksum else True) and source.exists():
       arrays = read(source)
-      for i in np.flatnonzero(arrays["steps"] <= after)[: seal and seal.rows]:
+      for i in np.flatnonzero(arrays["steps"] <= after)[: checksum and checksum.rows]:
         length = arrays["lengths"][i]
         cut = {name: arrays[name][i, : length + more] for name, more in SERIES.items()}
         rollouts._append(cut | {name: arrays[name][i] for name in SCALARS})
-    if seal is not None and rollouts.seal != seal:
-      raise seal.broken(source, len(rollouts), after)
+    if checksum is not None and rollouts.checksum != checksum:
+      raise checksum.mismatch(source, len(rollouts), after)
     return rollouts
 
 
-def _timeless(buffer: io.BytesIO) -> bytes:
-  """Blanks the time of writing in a MAT file's text header (its first 116 bytes)."""
+def _without_timestamp(buffer: io.BytesIO) -> bytes:
+  """Removes the timestamp from a MAT file's text header (its first 116 bytes)."""
   data = buffer.getvalue()
   return b"MATLAB 5.0 MAT-file, written by mbrl_jax".ljust(116) + data[116:]

@@ -1,4 +1,4 @@
-"""Sends a run's metrics to Weights & Biases as well; needs the extra ``wandb``."""
+"""Logs a run's metrics to Weights & Biases; needs the extra ``wandb``."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from mbrl_jax.runtime.storage import files
 from mbrl_jax.runtime.storage.run_folder import RunFolder
 
 STEP = "environment_steps"
-"""What all curves are drawn over."""
+"""The x axis of all curves."""
 
 
 class WandbTracker:
-  """A run of a project, the same one whenever the run in the folder goes on.
+  """A W&B run; a resumed run folder continues the same one.
 
-  Its identifier lies in ``wandb.json``. W&B's own variables are heeded: with
-  ``WANDB_MODE=offline`` all stays in the folder until ``wandb sync``.
+  ``wandb.json`` stores its identifier. W&B's environment variables apply: with
+  ``WANDB_MODE=offline`` everything stays in the folder until ``wandb sync``.
   """
 
   def __init__(self, folder: RunFolder, project: str):
     """Starts or continues the run.
 
     Raises:
-      ImportError: W&B is not installed; says how to install it.
-      ValueError: W&B refuses, such as without a key; says why.
+      ImportError: W&B is not installed; names the extra.
+      ValueError: W&B refuses, for example without a key; gives its reason.
     """
     wandb = import_extra("wandb")
-    known = folder.path / "wandb.json"
+    identifier = folder.path / "wandb.json"
     try:
       self._run = wandb.init(
         project=project,
         name=folder.path.name,
-        id=json.loads(known.read_text())["id"] if known.exists() else None,
+        id=json.loads(identifier.read_text())["id"] if identifier.exists() else None,
         resume="allow",
         dir=str(folder.path),
         config=folder.config(),
@@ -42,14 +42,14 @@ class WandbTracker:
     except wandb.Error as error:
       reason = " ".join(str(error).split())
       raise ValueError(f"W&B refuses the project {project!r}: {reason}") from error
-    files.write_json(known, {"id": self._run.id})
+    files.write_json(identifier, {"id": self._run.id})
     self._run.define_metric(STEP)
     self._run.define_metric("*", step_metric=STEP)
 
   def log(self, step: int, values: Mapping[str, Any]) -> None:
-    """Sends scalars of an environment step; steps that a resumed run repeats come twice."""
+    """Logs scalars of an environment step; steps repeated by a resumed run are logged twice."""
     self._run.log({STEP: step, **values})
 
   def close(self) -> None:
-    """Waits until all is sent."""
+    """Waits until everything is sent."""
     self._run.finish()

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mbrl_jax.runtime.storage.csv_log import Row
-from mbrl_jax.runtime.storage.episodes import Arrays, Cutter, Episode
+from mbrl_jax.runtime.storage.episodes import Arrays, Episode, EpisodeCollector
 
 ERRORS = ("model_error", "mse", "loss")
 """Update metrics that progress may show as the model error, in order of preference."""
@@ -40,7 +40,9 @@ class SeedCounters:
       envs: environments that the learner acts in.
     """
     saved = saved or {}
-    self._cutters = [Cutter(strip_prefix(f"open/{i}/", saved), i, envs) for i in range(envs)]
+    self._collectors = [
+      EpisodeCollector(strip_prefix(f"open/{i}/", saved), i, envs) for i in range(envs)
+    ]
     self.episodes = int(saved.get("episodes", 0))
     self.trials = int(saved.get("trials", 0))
     self.best = float(saved.get("best", -np.inf))
@@ -57,7 +59,9 @@ class SeedCounters:
       done: ``[K]``, true at the last step of an episode.
       returns: ``[K]``, return of the episode, valid where ``done``.
     """
-    found = [e for cutter in self._cutters for e in cutter.feed(step, arrays, done, returns)]
+    found = [
+      e for collector in self._collectors for e in collector.feed(step, arrays, done, returns)
+    ]
     return [(e, self._row(e)) for e in sorted(found, key=lambda e: e.step)]
 
   def learned(self, update: Row) -> None:
@@ -73,8 +77,8 @@ class SeedCounters:
     counts = {"episodes": self.episodes, "trials": self.trials, "best": self.best}
     open_steps = {
       f"open/{i}/{k}": v
-      for i, cutter in enumerate(self._cutters)
-      for k, v in cutter.open_steps().items()
+      for i, collector in enumerate(self._collectors)
+      for k, v in collector.open_steps().items()
     }
     update = {f"update/{k}": v for k, v in self.update.items()}
     return {k: np.asarray(v) for k, v in {**counts, **open_steps, **update}.items()}

@@ -75,8 +75,10 @@ class Run:
     self.counters = [
       SeedCounters(strip_prefix(f"{i}/", host), envs) for i in range(len(self.logs))
     ]
-    seals = audit.from_host(host)
-    self.rollouts = [Rollouts.load(p, self.step, seals.get(f"{p.name}.npz")) for p in self.logs]
+    checksums = audit.from_host(host)
+    self.rollouts = [
+      Rollouts.load(p, self.step, checksums.get(f"{p.name}.npz")) for p in self.logs
+    ]
     after = self.step if resume is not False else None
     tags = "seed{seed:.0f}/" if seeds else ""
     # Seeds whose episodes end early finish before the others and then take no more steps.
@@ -84,7 +86,7 @@ class Run:
     self.recent_lengths: list[collections.deque[int]] = [
       collections.deque(maxlen=RECENT) for _ in self.counters
     ]
-    self.writer = MetricsWriter(folder.path, after, tags, tracker, seals)
+    self.writer = MetricsWriter(folder.path, after, tags, tracker, checksums)
     # Files change only after everything to resume from has been read.
     self.checkpoints.discard_after(self.step)
     self.writer.start()
@@ -143,8 +145,10 @@ class Run:
       for path, rollouts in zip(self.logs, self.rollouts, strict=True):
         if len(rollouts):
           rollouts.save(path)
-    seals = self.writer.sync()
-    seals |= {f"{p.name}.npz": r.seal for p, r in zip(self.logs, self.rollouts, strict=True)}
+    checksums = self.writer.sync()
+    checksums |= {
+      f"{p.name}.npz": r.checksum for p, r in zip(self.logs, self.rollouts, strict=True)
+    }
     host = {
       f"{i}/{k}": v
       for i, counters in enumerate(self.counters)
@@ -152,7 +156,7 @@ class Run:
     }
     host[CONFIG_CRC] = np.asarray(self._config_crc, np.int64)
     host[CONFIG_GROWS] = np.asarray(self.schedule.grows)
-    host |= audit.to_host(seals)
+    host |= audit.to_host(checksums)
     self.checkpoints.save(self.step, self.state, host, score)
     self.saved = self.step
 

@@ -1,4 +1,4 @@
-"""Small environments that follow Gymnasium's protocol without needing it, or jax."""
+"""Small environments that follow Gymnasium's protocol without Gymnasium or jax."""
 
 import threading
 import time
@@ -8,7 +8,7 @@ import numpy as np
 
 
 class Box:
-  """A box in space."""
+  """A box."""
 
   def __init__(self, low, high, dtype=np.float32):
     self.low, self.high = np.asarray(low, dtype), np.asarray(high, dtype)
@@ -20,7 +20,7 @@ class Box:
 
 
 class Discrete:
-  """A choice among ``n``."""
+  """A discrete space of ``n`` elements."""
 
   shape = ()
 
@@ -36,12 +36,12 @@ class Dict:
 
 
 class Walk:
-  """A noisy walk on the line that ends beyond 2, in 12 steps or by a fault that was asked for.
+  """A noisy random walk on a line that ends beyond 2, after 12 steps or by an injected fault.
 
   Attributes:
-    made: instances so far.
-    resets, steps: calls of all instances.
-    threads: in which they came.
+    made: number of instances.
+    resets, steps: number of calls of all instances.
+    threads: ids of the calling threads.
   """
 
   made = resets = steps = 0
@@ -53,14 +53,14 @@ class Walk:
 
   @classmethod
   def fresh(cls, **fields):
-    """Makes a class with counters of its own."""
+    """Makes a class with separate counters."""
     return type(
       "Walk", (cls,), {"made": 0, "resets": 0, "steps": 0, "threads": set(), **fields}
     )
 
   noise = 0.3
   limit = 2.0
-  fault = None  # (step of the episode, "raise" | "hang" | what to do with what it returns)
+  fault = None  # (step of the episode, "raise" | "hang" | function of the returned tuple)
   seeded = True
 
   def __init__(self):
@@ -99,11 +99,11 @@ class Walk:
     pass
 
   def _show(self):
-    return np.array([self.place, self.count])  # float64, as many do
+    return np.array([self.place, self.count])  # float64, like many environments
 
 
 class Choice(Walk):
-  """Goes left or right; shows a dictionary."""
+  """A walk with two actions and a dictionary observation."""
 
   observation_space = Dict(
     grid=Box(np.zeros((2, 2)), np.ones((2, 2))), face=Discrete(3, start=1)
@@ -120,7 +120,7 @@ class Choice(Walk):
 
 def episode(env, key, steps=14):
   """Takes random actions; returns the last state and all transitions."""
-  import jax  # not where instances live
+  import jax  # workers must not import jax
 
   def body(state, key):
     action = jax.random.uniform(key, (env.spec.action_dim,), minval=-1.2, maxval=1.2)

@@ -1,4 +1,4 @@
-"""Brax' environments as ours and ours as Brax'; short ones, so that little is compiled."""
+"""from_brax and to_brax, on small environments that compile fast."""
 
 import dataclasses
 import functools
@@ -54,7 +54,7 @@ def run(env, actions, key):
   return jax.jit(lambda: jax.lax.scan(step, env.reset(key), actions))()
 
 
-def test_a_brax_environment_steps_as_it_does_itself(counter):
+def test_an_adapted_brax_environment_equals_brax_stepped_directly(counter):
   env = from_brax(counter, episode_length=5)
   spec = env.spec
   assert (spec.obs_dim, spec.action_dim, spec.dt, spec.episode_length) == (3, 2, 0.25, 5)
@@ -82,7 +82,7 @@ def test_done_terminates_and_the_time_limit_truncates(counter):
   assert not t.terminated.any() and t.truncated.tolist() == [False, False, True, True]
 
 
-def test_parts_of_the_observation_and_a_reward_of_the_user_s(counter):
+def test_observation_parts_and_a_user_s_reward(counter):
   reward = lambda obs, action, next_obs: next_obs[0] - obs[0]
   env = from_brax(counter, parts=("state",), reward=reward)
   _, t = run(env, jnp.full((2, 2), 0.5), jax.random.key(0))
@@ -90,7 +90,7 @@ def test_parts_of_the_observation_and_a_reward_of_the_user_s(counter):
   np.testing.assert_allclose(t.reward, [0.5, 0.5], rtol=1e-5)
 
 
-def test_repeated_actions_add_their_rewards_up(counter):
+def test_rewards_of_repeated_actions_are_summed(counter):
   env = from_brax(counter, action_repeat=2)
   state, t = run(env, jnp.full((1, 2), 0.25), jax.random.key(0))
   np.testing.assert_allclose(t.reward, [1.0])
@@ -98,7 +98,7 @@ def test_repeated_actions_add_their_rewards_up(counter):
   assert env.spec.dt == 0.5 and state.physics.info["count"] == 2
 
 
-def test_the_state_keeps_its_types_so_that_it_scans(counter):
+def test_the_state_keeps_its_types_in_a_step(counter):
   env = from_brax(counter)
   before = jax.eval_shape(env.reset, jax.random.key(0))
   assert not any(leaf.weak_type for leaf in jax.tree.leaves(before))
@@ -106,7 +106,7 @@ def test_the_state_keeps_its_types_so_that_it_scans(counter):
   assert before == after
 
 
-def test_training_stores_the_true_last_observation(counter):
+def test_training_stores_the_true_final_observation(counter):
   env, algorithm = from_brax(counter, parts=("state",)), probe_algorithm()
   wide = algorithm.act
   act = lambda *inputs: (jnp.ones(2), *wide(*inputs)[1:])
@@ -124,7 +124,7 @@ def test_training_stores_the_true_last_observation(counter):
   ("arguments", "message"),
   [
     ({"parts": ("stat",)}, "parts='stat' is not observed.*hidden.*state"),
-    ({"backend": "mjx"}, "'backend' is an option of environments by name"),
+    ({"backend": "mjx"}, "'backend' is an option for environments given by name"),
     ({"episode_length": 0}, "episode_length=0 must be positive"),
     ({"action_repeat": 0}, "action_repeat=0 must be positive"),
     ({"action_low": 2}, r"action_low=\[2.0, 2.0\] must be below action_high=\[1.0, 1.0\]"),
@@ -137,7 +137,7 @@ def test_training_stores_the_true_last_observation(counter):
     ({"terminated": lambda o, a, n: n[0]}, "terminated.* must return one bool"),
   ],
 )
-def test_what_cannot_be_adapted_is_refused(counter, arguments, message):
+def test_invalid_arguments_are_refused(counter, arguments, message):
   with pytest.raises(ValueError, match=message):
     from_brax(counter, **arguments)
 
@@ -159,7 +159,7 @@ def careless(counter):
   return make
 
 
-def test_a_reward_and_an_end_of_one_element_are_numbers(careless):
+def test_arrays_of_one_element_are_scalars(careless):
   widen = lambda s, start: s.replace(reward=jnp.ones((1,)) * 0.5, done=s.done.reshape(1) > 0)
   _, t = run(careless(widen), jnp.zeros((3, 2)), jax.random.key(0))
   assert t.reward.tolist() == [0.5] * 3 and t.terminated.tolist() == [False, False, True]
@@ -186,20 +186,20 @@ def test_a_reward_and_an_end_of_one_element_are_numbers(careless):
     ),
   ],
 )
-def test_a_state_that_a_step_changes_in_kind_is_told(careless, change, message):
+def test_a_step_that_changes_the_state_s_types_is_reported(careless, change, message):
   env = careless(change)
   with pytest.raises(EnvironmentFailed, match=message):
     jax.eval_shape(env.step, env.reset(jax.random.key(0)), jnp.zeros(2), None)
 
 
-def test_brax_needs_bounds_to_scale_to():
+def test_to_brax_needs_finite_bounds():
   env = make_env("pendulum")
   spec = env.spec._replace(action_high=np.float32([np.inf]))
   with pytest.raises(ValueError, match=r"'pendulum' must have finite bounds.*\[inf\]"):
     to_brax(dataclasses.replace(env, spec=spec))
 
 
-def test_wrappers_that_hide_the_end_are_refused(counter):
+def test_wrappers_that_hide_the_final_observation_are_refused(counter):
   from brax.envs.wrappers import training
 
   with pytest.raises(ValueError, match="wrapped in AutoResetWrapper"):
@@ -214,13 +214,13 @@ def test_planning_needs_a_reward(counter):
     make_algorithm("pets", env.spec)
 
 
-def test_names_are_brax_s():
+def test_unknown_names_suggest_brax_s():
   with pytest.raises(ValueError, match=r"env='an' is not known. Did you mean 'ant'"):
     make_env("brax:an")
 
 
 @pytest.mark.parametrize("name", ["pendulum", "inverted_pendulum"])
-def test_ours_as_brax_s_and_back_are_ours(name):
+def test_to_brax_and_back_gives_equal_transitions(name):
   env = make_env(name, episode_length=3)
   back = from_brax(to_brax(env), episode_length=3)
   high = jnp.asarray(env.spec.action_high)
@@ -234,7 +234,7 @@ def test_ours_as_brax_s_and_back_are_ours(name):
     )
 
 
-def test_brax_s_wrappers_work_on_ours():
+def test_brax_s_wrappers_work_on_to_brax():
   from brax.envs.wrappers import training
 
   env = to_brax(make_env("pendulum"))
@@ -261,7 +261,7 @@ def test_termination_reaches_brax_as_done_and_the_time_limit_as_truncation():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_inverted_pendulum_of_brax():
+def test_brax_s_inverted_pendulum():
   env = make_env("brax:inverted_pendulum", backend="generalized")
   state, t = run(env, jnp.full((30, 1), 1.0), jax.random.key(0))
   assert np.isfinite(t.next_obs).all() and t.terminated[-1] and not t.terminated[0]
@@ -272,7 +272,7 @@ def test_inverted_pendulum_of_brax():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", ["pendulum", "inverted_pendulum"])
-def test_brax_s_ppo_trains_on_ours(name):
+def test_brax_s_ppo_trains_on_to_brax(name):
   from brax.training.agents.ppo import train as ppo
 
   env = make_env(name, episode_length=16)

@@ -1,4 +1,4 @@
-"""Environments that follow Gymnasium's protocol as ours; needs no Gymnasium."""
+"""from_gymnasium with fake environments; needs no Gymnasium."""
 
 import functools
 
@@ -18,7 +18,7 @@ def reward(obs, action, next_obs):
 
 
 def by_hand(kind, seed, actions):
-  """Runs an environment in plain Python; returns what a transition should hold."""
+  """Steps an environment in plain Python; returns the expected transitions."""
   env, rows = kind(), []
   obs, _ = env.reset(seed=seed)
   for action in actions:
@@ -30,7 +30,7 @@ def by_hand(kind, seed, actions):
   return [np.array(column, np.float32) for column in zip(*rows, strict=True)]
 
 
-def test_an_episode_is_the_environment_s_own():
+def test_an_episode_equals_the_environment_stepped_directly():
   kind = Walk.fresh()
   env = from_gymnasium(kind)
   spec = env.spec
@@ -49,7 +49,7 @@ def test_an_episode_is_the_environment_s_own():
   assert bool(t.terminated[n - 1] | t.truncated[n - 1])
 
 
-def test_nothing_moves_after_the_end():
+def test_the_state_stays_the_same_after_the_end():
   kind = Walk.fresh(limit=0.0)  # terminates in its first step
   env = from_gymnasium(kind)
   state, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
@@ -59,19 +59,19 @@ def test_nothing_moves_after_the_end():
 
 
 @pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
-def test_a_batch_is_one_environment_for_each_row():
+def test_a_batch_uses_one_environment_per_row():
   kind = Walk.fresh()
   env = from_gymnasium(kind)
   keys = jax.random.split(jax.random.key(1), 3)
   together = jax.jit(jax.vmap(functools.partial(episode, env)))(keys)[1]
-  assert kind.made == 3 and kind.resets == 4  # one more to look at the shapes
+  assert kind.made == 3 and kind.resets == 4  # one more to determine the shapes
   alone = jax.jit(functools.partial(episode, env))
   for i, key in enumerate(keys):
     same = lambda a, b, i=i: np.testing.assert_array_equal(a[i], b)
     jax.tree.map(same, together, alone(key)[1])
 
 
-def test_all_happens_in_one_thread():
+def test_all_calls_come_from_one_thread():
   kind = Walk.fresh()
   env = from_gymnasium(kind)
   jax.block_until_ready(
@@ -80,14 +80,14 @@ def test_all_happens_in_one_thread():
   assert len(kind.threads) == 1
 
 
-def test_the_time_limit_truncates_with_the_true_last_observation():
+def test_the_time_limit_truncates_with_the_true_final_observation():
   env = from_gymnasium(Walk.fresh(limit=1e9), episode_length=5)
   state, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
   assert t.truncated.tolist() == [False] * 4 + [True] * 10
   assert t.next_obs[4, 1] == 5 and state.steps == 5 and not t.terminated.any()
 
 
-def test_the_user_s_functions_take_the_place_of_the_environment_s():
+def test_user_functions_replace_the_environment_s():
   ended = lambda obs, action, next_obs: next_obs[1] >= 3
   env = from_gymnasium(Walk.fresh(limit=1e9), reward=reward, terminated=ended)
   _, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
@@ -96,13 +96,13 @@ def test_the_user_s_functions_take_the_place_of_the_environment_s():
   assert env.spec.reward is reward and env.spec.terminated is ended
 
 
-def test_where_only_the_environment_ends_the_episode_is_truncated():
+def test_an_episode_that_only_the_environment_ends_is_truncated():
   env = from_gymnasium(Walk.fresh(limit=0.0), terminated=lambda *_: jnp.zeros((), bool))
   _, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
   assert t.truncated[0] and not t.terminated[0]
 
 
-def test_nan_shows_as_nan_and_does_not_reach_the_environment():
+def test_nan_actions_return_nan_and_do_not_reach_the_environment():
   kind = Walk.fresh()
   env = from_gymnasium(kind)
   state, t = env.step(env.reset(jax.random.key(0)), jnp.full(1, jnp.nan), jax.random.key(1))
@@ -137,18 +137,18 @@ def test_discrete_actions_and_dictionaries(discrete, left, right):
     ({}, {"gravity": 1}, "'gravity' is an option for gymnasium.make"),
     ({}, {"action_low": 2}, "action_low=.* must be below action_high="),
     ({"observation_space": None}, {}, "observation space must be made of Box"),
-    ({"num_envs": 2}, {}, "steps several environments at once"),
+    ({"num_envs": 2}, {}, "is a vector environment"),
     ({}, {"reward": lambda o, a, n: n[:1]}, r"reward.* one number, \[\], .*float32 \[1\]"),
     ({}, {"terminated": lambda o, a, n: n[0]}, r"terminated.* one bool, \[\], .*float32 \[\]"),
     ({}, {"reward": lambda o, a, n: None}, "reward.* one number.*None"),
   ],
 )
-def test_what_cannot_be_adapted_is_refused(change, arguments, message):
+def test_invalid_arguments_are_refused(change, arguments, message):
   with pytest.raises(ValueError, match=message):
     from_gymnasium(Walk.fresh(**change), **arguments)
 
 
-def test_bounds_that_an_environment_leaves_open_may_be_given():
+def test_finite_bounds_can_be_given_for_an_unbounded_space():
   kind = Walk.fresh(action_space=Box([-np.inf], [np.inf]))
   env = from_gymnasium(kind, action_low=-0.5, action_high=1)
   assert (env.spec.action_low, env.spec.action_high) == (-0.5, 1)
@@ -171,7 +171,7 @@ def test_the_control_step_is_the_environment_s_if_it_is_a_number(change, dt):
   assert from_gymnasium(Walk.fresh(**change)).spec.dt == dt
 
 
-def test_a_model_whose_data_is_elsewhere_is_not_drawn():
+def test_a_model_without_data_is_not_rendered():
   model = mujoco.MjModel.from_xml_string("<mujoco/>")
   env = from_gymnasium(Walk.fresh(model=model, mj_data=mujoco.MjData(model)))
   assert env.model is None
@@ -179,18 +179,18 @@ def test_a_model_whose_data_is_elsewhere_is_not_drawn():
   np.testing.assert_array_equal(env.pose(state), state.obs)
 
 
-def test_a_source_must_be_something_to_make_environments_of():
+def test_an_invalid_source_is_refused():
   with pytest.raises(ValueError, match="source must be an id, an environment or a function"):
     from_gymnasium(3)
 
 
 # --------------------------------------------------------------------------
-# States that no instance is in
+# Restoring states
 # --------------------------------------------------------------------------
 
 
 def test_any_state_can_be_stepped_again():
-  """A state is a value: stepping it twice, or an older one, gives the same."""
+  """Stepping a state twice, or an older state, gives equal results."""
   kind = Walk.fresh(limit=1e9)
   env = from_gymnasium(kind)
   step, key = jax.jit(env.step), jax.random.key(0)
@@ -210,7 +210,7 @@ def test_any_state_can_be_stepped_again():
   assert both.next_obs[1, 0] < both.next_obs[0, 0]
 
 
-def test_a_new_process_restores_the_episode_by_replaying_it():
+def test_a_new_process_restores_the_episode_by_replay():
   old, new = (
     from_gymnasium(Walk.fresh(limit=1e9)),
     from_gymnasium(kind := Walk.fresh(limit=1e9)),
@@ -227,7 +227,7 @@ def test_a_new_process_restores_the_episode_by_replaying_it():
 
 
 @pytest.mark.parametrize("case", ["unseeded", "no replay"])
-def test_an_episode_that_cannot_be_restored_is_closed_with_a_true_transition(case):
+def test_an_episode_that_cannot_be_restored_ends_with_a_real_transition(case):
   kind = Walk.fresh(limit=1e9, seeded=case != "unseeded", noise=0.0)
   old, new = (from_gymnasium(kind, replay=case == "unseeded") for _ in range(2))
   state, key = old.reset(jax.random.key(0)), jax.random.key(1)
@@ -243,7 +243,7 @@ def test_an_episode_that_cannot_be_restored_is_closed_with_a_true_transition(cas
   assert not t.truncated and t.next_obs[1] == 1
 
 
-def test_one_instance_serves_one_row():
+def test_one_instance_serves_one_row_only():
   env = from_gymnasium(Walk.fresh()())
   _, t = jax.jit(functools.partial(episode, env))(jax.random.key(0))
   assert np.isfinite(t.next_obs).all() and env.spec.name == "Walk-v0"
@@ -251,7 +251,7 @@ def test_one_instance_serves_one_row():
     jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 2))
 
 
-def test_abandoned_instances_are_used_again():
+def test_abandoned_instances_are_reused():
   kind = Walk.fresh()
   env = from_gymnasium(kind)
   for i in range(30):
@@ -270,12 +270,12 @@ def test_closing_closes_every_instance():
   assert t.next_obs[1] == 1 and kind.made == 4
 
 
-def test_the_pool_gives_away_what_was_unused_longest():
+def test_the_pool_reuses_the_least_recently_used_instance():
   pool, (a, b, c) = Pool(2), [Instance(i, np.zeros(1), np.zeros(1)) for i in range(3)]
-  assert pool.spare() is None
-  pool.keep(b"a", a)
-  assert pool.spare() is None
-  pool.keep(b"b", b)
-  assert pool.look(b"a") is a and pool.spare() is b and pool.look(b"b") is None
-  pool.keep(b"a", c)  # two in one state: the first is free
-  assert pool.spare() is a and pool.take(b"a") is c and pool.take(b"a") is None
+  assert pool.acquire() is None
+  pool.put(b"a", a)
+  assert pool.acquire() is None
+  pool.put(b"b", b)
+  assert pool.get(b"a") is a and pool.acquire() is b and pool.get(b"b") is None
+  pool.put(b"a", c)  # two in one state: the first is free
+  assert pool.acquire() is a and pool.pop(b"a") is c and pool.pop(b"a") is None

@@ -1,4 +1,4 @@
-"""MuJoCo Playground's environments as ours; the fake needs neither Playground nor MJX."""
+"""from_playground; the fake environment needs neither Playground nor MJX."""
 
 import functools
 import sys
@@ -13,7 +13,7 @@ from mbrl_jax import from_playground, make_env
 
 
 class State(SimpleNamespace):
-  """What Playground's state holds."""
+  """Playground's state."""
 
 
 jax.tree_util.register_pytree_node(
@@ -51,7 +51,7 @@ jax.tree_util.register_pytree_node(
 )
 
 
-def test_its_config_says_how_long_and_how_often():
+def test_episode_length_and_action_repeat_come_from_its_config():
   env = from_playground(Slide())
   assert env.spec.name == "playground:Slide"
   assert (env.spec.dt, env.spec.episode_length, env.spec.obs_dim) == (0.04, 4, 3)
@@ -64,15 +64,17 @@ def test_its_config_says_how_long_and_how_often():
   assert not t.terminated and not t.truncated
 
 
-def test_parts_reward_and_length_are_the_user_s():
+def test_parts_reward_and_episode_length_can_be_given():
   reward = lambda obs, action, next_obs: next_obs[0]
   env = from_playground(Slide(), parts=("state",), reward=reward, episode_length=1)
   _, t = env.step(env.reset(jax.random.key(0)), jnp.zeros(1), jax.random.key(0))
   assert t.reward == t.next_obs[0] and t.truncated and t.next_obs.shape == (1,)
 
 
-def test_overrides_are_for_names():
-  with pytest.raises(ValueError, match="'sim_dt' is an override of environments by name"):
+def test_overrides_need_a_name():
+  with pytest.raises(
+    ValueError, match="'sim_dt' is an override for environments given by name"
+  ):
     from_playground(Slide(), sim_dt=0.1)
 
 
@@ -97,14 +99,14 @@ def balance(playground):
   return make_env("playground:CartpoleBalance", episode_length=3)
 
 
-def test_names_and_overrides_are_playground_s(playground):
+def test_unknown_names_and_overrides_suggest_playground_s(playground):
   with pytest.raises(ValueError, match=r"env='CartpoleBalanc'.*'CartpoleBalance'"):
     make_env("playground:CartpoleBalanc")
   with pytest.raises(ValueError, match=r"override='sim_td'.*'sim_dt'"):
     make_env("playground:CartpoleBalance", sim_td=0.1)
 
 
-def test_the_specification(balance):
+def test_the_specification_of_a_registered_environment(balance):
   spec = balance.spec
   assert (spec.obs_dim, spec.action_dim, spec.dt) == (5, 1, 0.01) and balance.model.nq == 2
   assert from_playground("CartpoleBalance").spec.episode_length == 1000
@@ -113,7 +115,7 @@ def test_the_specification(balance):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_it_steps_as_it_does_itself(balance):
+def test_an_adapted_playground_environment_equals_playground_stepped_directly(balance):
   key, action = jax.random.key(0), jnp.array([0.3])
   step = jax.jit(functools.partial(balance.step, key=key))
   state = jax.jit(balance.reset)(key)
@@ -132,7 +134,7 @@ def test_it_steps_as_it_does_itself(balance):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_the_example_s_reward_is_playground_s(balance):
+def test_the_example_s_reward_equals_playground_s(balance):
   from experiments.examples.foreign_tasks import cartpole_reward
 
   state, step = jax.jit(balance.reset)(jax.random.key(1)), jax.jit(balance.step)

@@ -1,4 +1,4 @@
-"""What environments return otherwise than Gymnasium's protocol says; needs no Gymnasium."""
+"""Violations of Gymnasium's protocol are reported; needs no Gymnasium."""
 
 import decimal
 import logging
@@ -13,7 +13,7 @@ from fake_gymnasium import Walk
 from experiments.command_line.cli import is_no_failure
 from mbrl_jax import from_gymnasium
 from mbrl_jax.envs.adapters.host import protocol
-from mbrl_jax.ops.env_failure import EnvironmentFailed, failed, failure, marks_failure
+from mbrl_jax.ops.env_failure import EnvironmentFailed, environment_error, failure, tag_failures
 
 KEY = jax.random.key(0)
 
@@ -31,13 +31,13 @@ def fail_with(error):
   "reward",
   [1.5, np.float32(1.5), np.array(1.5), np.array([[1.5]]), [1.5], decimal.Decimal("1.5")],
 )
-def test_one_number_is_a_reward(reward):
+def test_arrays_of_one_number_are_rewards(reward):
   outcome = protocol.read_step((None, reward, np.bool_(True), np.array([0]), None))
   assert outcome == (None, 1.5, True, False)
   assert [type(x) for x in outcome[1:]] == [float, bool, bool]
 
 
-def test_whole_numbers_and_truths_are_rewards():
+def test_integers_and_bools_are_rewards():
   rewards = [protocol.read_step((0, x, 0.0, 1, {})).reward for x in (3, np.int8(3), True)]
   assert rewards == [3.0, 3.0, 1.0]
 
@@ -58,12 +58,12 @@ def test_whole_numbers_and_truths_are_rewards():
     (lambda t: (np.zeros(3), *t[1:]), "as observation from step, not numbers of shape [2]."),
   ],
 )
-def test_a_step_that_returns_something_else_is_told(change, message):
+def test_a_step_that_violates_the_protocol_is_reported(change, message):
   env = from_gymnasium(Walk.fresh(fault=(1, change)))
   with pytest.raises(Exception, match="environment failed") as caught:
     env.step(env.reset(KEY), jnp.zeros(1), KEY)
-  told = failure(caught.value)
-  assert told.startswith("Walk returned ") and message in told and told.count("\n") == 0
+  found = failure(caught.value)
+  assert found.startswith("Walk returned ") and message in found and "\n" not in found
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_a_step_that_returns_something_else_is_told(change, message):
     ((0.5, 0.5), "0.5 as observation from reset, not numbers of shape [2]."),
   ],
 )
-def test_a_reset_that_returns_something_else_is_told(returned, message):
+def test_a_reset_that_violates_the_protocol_is_reported(returned, message):
   with pytest.raises(EnvironmentFailed) as caught:
     from_gymnasium(Walk.fresh(reset=lambda self, **_: returned))
   assert failure(caught.value) == f"Walk returned {message}"
@@ -91,19 +91,19 @@ def test_a_reset_that_returns_something_else_is_told(returned, message):
     (ValueError("x" * 10**6), f"Walk raised ValueError (step): {'x' * 969}..."),
   ],
 )
-def test_whatever_an_environment_raises_is_one_sentence(error, message):
+def test_every_exception_is_reported_in_one_line(error, message):
   env = from_gymnasium(Walk.fresh(fault=(1, fail_with(error))))
   with pytest.raises(Exception, match="environment failed") as caught:
     env.step(env.reset(KEY), jnp.zeros(1), KEY)
   assert failure(caught.value) == message
 
 
-def test_leaving_while_it_is_made_is_a_failure():
-  with pytest.raises(EnvironmentFailed, match=r"exit raised SystemExit \(being made\)\."):
+def test_sys_exit_during_construction_is_a_failure():
+  with pytest.raises(EnvironmentFailed, match=r"exit raised SystemExit \(construction\)\."):
     from_gymnasium(sys.exit)
 
 
-def test_closing_goes_on_behind_one_that_raises():
+def test_closing_continues_after_an_instance_that_raises():
   closed = []
 
   def close(self):
@@ -117,18 +117,20 @@ def test_closing_goes_on_behind_one_that_raises():
   assert len(closed) == 3
 
 
-def test_programs_leave_out_what_jax_logs_of_a_failure(caplog):
-  """Accelerators call back by ``pure_callback``, which logs what is raised."""
+def test_programs_filter_jax_logs_of_a_failure(caplog):
+  """On accelerators ``pure_callback`` logs the exception."""
   logger = logging.getLogger("jax._src.callback")
 
   def call(error):
-    fail = marks_failure(fail_with(error))
+    fail = tag_failures(fail_with(error))
     with pytest.raises(Exception, match="sentence"):
       jax.block_until_ready(jax.pure_callback(fail, jax.ShapeDtypeStruct((), np.float32), 0.0))
     return len(caplog.records)
 
   logger.addFilter(is_no_failure)
   try:
-    assert call(failed("a sentence")) == 0 and call(ValueError("another sentence")) == 1
+    assert (
+      call(environment_error("a sentence")) == 0 and call(ValueError("another sentence")) == 1
+    )
   finally:
     logger.removeFilter(is_no_failure)

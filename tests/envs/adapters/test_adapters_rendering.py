@@ -1,4 +1,4 @@
-"""Pictures of models by MuJoCo's renderer; needs no Gymnasium."""
+"""Rendering with MuJoCo; needs no Gymnasium."""
 
 import os
 import subprocess
@@ -35,8 +35,8 @@ np.save(sys.argv[1], frames)
 """
 
 
-def test_pictures_may_exceed_the_model_s_buffer(tmp_path):
-  """OpenGL is chosen before MuJoCo is imported, hence the process."""
+def test_images_may_be_larger_than_the_model_s_buffer(tmp_path):
+  """In a process, because OpenGL is selected before MuJoCo is imported."""
   backend = video.gl_backend()
   if backend is None:
     pytest.skip("no OpenGL on this machine")
@@ -53,7 +53,7 @@ def test_pictures_may_exceed_the_model_s_buffer(tmp_path):
   assert column > 120, "the ball is not at the right"
 
 
-def test_where_nothing_can_be_drawn_a_sentence_says_what_to_do(monkeypatch):
+def test_a_missing_opengl_context_names_the_remedy(monkeypatch):
   def broken(*arguments):
     raise mujoco.FatalError("no context")
 

@@ -1,4 +1,4 @@
-"""Spaces of Gymnasium as arrays and back; needs no Gymnasium."""
+"""Conversion between Gymnasium's spaces and arrays; needs no Gymnasium."""
 
 import tracemalloc
 from types import SimpleNamespace
@@ -8,14 +8,14 @@ import pytest
 from fake_gymnasium import Box, Dict, Discrete
 
 from mbrl_jax.envs.adapters.host import spaces
-from mbrl_jax.ops.env_failure import Malformed
+from mbrl_jax.ops.env_failure import ProtocolError
 
 FLOATS = (np.float16, np.float32, np.float64, np.longdouble)
 INTEGERS = (np.int8, np.uint8, np.int16, np.uint16, np.int32, np.uint32, np.int64, np.uint64)
 
 
 def points(actions, rng):
-  """Actions at the bounds, between them, around and far beyond them, and none."""
+  """Yields actions at, between, around and far beyond the bounds, and NaN."""
   low, high = np.float64(actions.low), np.float64(actions.high)
   yield from (actions.low, actions.high)
   yield from np.float32(rng.uniform(low, high, (50, len(low))))
@@ -50,7 +50,7 @@ def integer_boxes():
 def test_every_action_is_an_element_of_its_box(boxes):
   rng = np.random.default_rng(0)
   for box in boxes():
-    actions = spaces.actions(box, "one_hot")
+    actions = spaces.action_box(box, "one_hot")
     for point in points(actions, rng):
       native = actions.decode(point)
       assert box.contains(native), (box.low, box.dtype, point)
@@ -60,9 +60,9 @@ def test_every_action_is_an_element_of_its_box(boxes):
 
 
 @pytest.mark.parametrize("kind", INTEGERS)
-def test_integers_are_the_nearest_ones(kind):
+def test_integer_actions_are_rounded(kind):
   low, high = (-2, 2) if np.issubdtype(kind, np.signedinteger) else (0, 4)
-  actions = spaces.actions(Box([low], [high], kind), "one_hot")
+  actions = spaces.action_box(Box([low], [high], kind), "one_hot")
   drawn = np.random.default_rng(0).uniform(low, high, 2000).astype(np.float32)
   decoded = [actions.decode(x[None])[0] for x in drawn]
   np.testing.assert_array_equal(decoded, np.rint(drawn))
@@ -70,16 +70,16 @@ def test_integers_are_the_nearest_ones(kind):
   np.testing.assert_allclose(shares, [0.125, 0.25, 0.25, 0.25, 0.125], atol=0.03)
 
 
-def test_every_byte_is_within_reach():
-  actions = spaces.actions(Box([0], [255], np.uint8), "one_hot")
+def test_every_byte_can_be_reached():
+  actions = spaces.action_box(Box([0], [255], np.uint8), "one_hot")
   for near in (-0.4, 0.0, 0.4):
     decoded = [int(actions.decode(np.float32([i + near]))[0]) for i in range(256)]
     assert decoded == list(range(256))
 
 
-def test_choices_are_elements_whatever_the_numbers():
+def test_discrete_actions_are_elements_for_all_inputs():
   for discrete in ("one_hot", "index"):
-    actions = spaces.actions(Discrete(5, start=-3), discrete)
+    actions = spaces.action_box(Discrete(5, start=-3), discrete)
     picked = {actions.decode(point) for point in points(actions, np.random.default_rng(0))}
     assert picked == {-3, -2, -1, 0, 1}
 
@@ -100,29 +100,29 @@ def test_choices_are_elements_whatever_the_numbers():
     (None, "must be a Box or Discrete, got None"),
   ],
 )
-def test_actions_that_float32_cannot_write_are_refused(space, message):
+def test_actions_that_float32_cannot_represent_are_refused(space, message):
   with pytest.raises(ValueError, match=message):
-    spaces.actions(space, "index")
+    spaces.action_box(space, "index")
 
 
-def test_narrower_bounds_may_be_given():
+def test_narrower_bounds_are_accepted():
   endless = Box([-np.inf, -5], [np.inf, 5])
-  actions = spaces.actions(endless, "one_hot", -1, [2, 3])
+  actions = spaces.action_box(endless, "one_hot", -1, [2, 3])
   assert (actions.low.tolist(), actions.high.tolist()) == ([-1, -1], [2, 3])
   np.testing.assert_array_equal(actions.decode(np.float32([9, -9])), [2, -1])
-  huge = spaces.actions(Box([-(2**63)], [2**63 - 1], np.int64), "one_hot", -4, 4)
+  huge = spaces.action_box(Box([-(2**63)], [2**63 - 1], np.int64), "one_hot", -4, 4)
   assert huge.decode(np.float32([3.7])).tolist() == [4]
 
 
-def test_narrower_bounds_are_kept_to_the_bit():
-  tenth = spaces.actions(Box([-1], [1], np.float64), "one_hot", -0.1, 0.1)
+def test_narrower_bounds_are_kept_exactly():
+  tenth = spaces.action_box(Box([-1], [1], np.float64), "one_hot", -0.1, 0.1)
   reached = [tenth.decode(bound).item() for bound in (tenth.low, tenth.high)]
   assert reached == [-0.1, 0.1], "as float32 they are beyond"
-  whole = spaces.actions(Box([0, 0], [9, 9], np.int64), "one_hot", 0.4, [2.6, 3])
+  whole = spaces.action_box(Box([0, 0], [9, 9], np.int64), "one_hot", 0.4, [2.6, 3])
   assert (whole.low.tolist(), whole.high.tolist()) == ([1, 1], [2, 3])
   np.testing.assert_array_equal(whole.decode(np.float32([0, 9])), [1, 3])
   with pytest.raises(ValueError, match=r"\[0.2\] must be .*\[0.4\] .*with an integer between"):
-    spaces.actions(Box([0], [9], np.int64), "one_hot", 0.2, 0.4)
+    spaces.action_box(Box([0], [9], np.int64), "one_hot", 0.2, 0.4)
 
 
 @pytest.mark.parametrize(
@@ -135,11 +135,11 @@ def test_narrower_bounds_are_kept_to_the_bit():
     (0, "high", "action_high='high' must be one number"),
   ],
 )
-def test_bounds_that_are_none_are_refused(low, high, message):
+def test_invalid_bounds_are_refused(low, high, message):
   with pytest.raises(ValueError, match=message):
-    spaces.actions(Box([-3, -3], [3, 3]), "one_hot", low, high)
+    spaces.action_box(Box([-3, -3], [3, 3]), "one_hot", low, high)
   with pytest.raises(ValueError, match="are for a Box"):
-    spaces.actions(Discrete(3), "one_hot", low, high)
+    spaces.action_box(Discrete(3), "one_hot", low, high)
 
 
 # --------------------------------------------------------------------------
@@ -147,17 +147,19 @@ def test_bounds_that_are_none_are_refused(low, high, message):
 # --------------------------------------------------------------------------
 
 
-def test_a_choice_costs_as_many_numbers_as_there_are():
+def test_one_hot_encoding_takes_linear_memory():
   space = Dict(here=Discrete(10_000, start=5))
   tracemalloc.start()
   flat = spaces.flatten(space, {"here": np.array([7])})
   peak = tracemalloc.get_traced_memory()[1]
   tracemalloc.stop()
   assert peak < 10 * flat.nbytes
-  assert spaces.size(space) == flat.size == 10_000 and np.flatnonzero(flat).tolist() == [2]
+  assert spaces.observation_size(space) == flat.size == 10_000 and np.flatnonzero(
+    flat
+  ).tolist() == [2]
 
 
-def test_harmless_deviations_are_taken_as_they_are_meant():
+def test_harmless_deviations_are_converted():
   box = Box([0, 0, 0], [1, 1, 1])
   for value in ([1, 0, 1], np.array([[1], [0], [1]], np.int8), np.array([[True, False, True]])):
     flat = spaces.flatten(box, value)
@@ -183,8 +185,8 @@ def test_harmless_deviations_are_taken_as_they_are_meant():
     (SimpleNamespace(spaces=(Discrete(2),)), (1, 1), "a tuple of 2", "a tuple of 1"),
   ],
 )
-def test_observations_of_another_space_are_told(space, value, found, expected):
-  with pytest.raises(Malformed) as caught:
+def test_observations_of_another_space_are_reported(space, value, found, expected):
+  with pytest.raises(ProtocolError) as caught:
     spaces.flatten(space, value)
   assert found in caught.value.args[0] and expected in caught.value.args[1]
 
@@ -193,4 +195,4 @@ def test_observations_without_a_fixed_shape_are_refused():
   text = SimpleNamespace(shape=None)
   for space in (None, text, Dict(a=Discrete(2), b=text), type("OneOf", (), {"spaces": ()})()):
     with pytest.raises(ValueError, match="the observation space must be made of Box, Discrete"):
-      spaces.size(space)
+      spaces.observation_size(space)

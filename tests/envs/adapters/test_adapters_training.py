@@ -1,4 +1,4 @@
-"""Training on environments of the host: resets, resuming, failures; needs no Gymnasium."""
+"""Training on environments on the host: resets, resuming, failures; needs no Gymnasium."""
 
 import functools
 import sys
@@ -13,7 +13,7 @@ from mbrl_jax import from_gymnasium, make_env, to_gymnasium
 from mbrl_jax.algorithms import make_algorithm
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.envs import ActionNoise
-from mbrl_jax.envs.adapters.host.host_thread import HostThread, Late, Quit
+from mbrl_jax.envs.adapters.host.host_thread import HostExit, HostThread, HostTimeout
 from mbrl_jax.envs.task import never
 from mbrl_jax.ops.env_failure import EnvironmentFailed, failure
 from mbrl_jax.runtime.storage import run_folder
@@ -26,7 +26,7 @@ def reward(obs, action, next_obs):
 
 
 @pytest.mark.parametrize(("seeds", "envs"), [(None, 1), (3, 1), (None, 3), (2, 2)])
-def test_training_resets_only_what_is_over(seeds, envs):
+def test_training_resets_only_finished_rows(seeds, envs):
   kind = Walk.fresh(limit=1e9)
   env, algorithm = from_gymnasium(kind), probe_algorithm()
   step = make_step(algorithm, env, steps=30 * envs, envs=envs, seeds=seeds)
@@ -42,7 +42,7 @@ def test_training_resets_only_what_is_over(seeds, envs):
   assert (last[:, 1] == 12).all(), "the observation after the reset was stored"
 
 
-def test_action_noise_leaves_the_rows_alone_that_are_not_over():
+def test_action_noise_resets_only_finished_rows():
   kind = Walk.fresh(limit=1e9)
   env, algorithm = ActionNoise(from_gymnasium(kind), 0.1), probe_algorithm()
   start = jax.vmap(functools.partial(init_state, algorithm, env))
@@ -50,7 +50,7 @@ def test_action_noise_leaves_the_rows_alone_that_are_not_over():
     start(jax.random.split(jax.random.key(0), 2))
   )
   assert kind.resets == 1 + 4
-  # the environment's own reward, because there is no other
+  # the environment's own reward
   np.testing.assert_allclose(
     metrics["transition"].reward, metrics["transition"].next_obs[..., 0], rtol=1e-6
   )
@@ -77,7 +77,7 @@ def test_an_evaluation_does_not_disturb_training():
 
 
 def train(path, kind, total, resume=False, **options):
-  """Trains in a run folder, with an environment of its own as in a new process."""
+  """Trains in a run folder with a new environment, as a new process would."""
   env, algorithm = from_gymnasium(kind, **options), probe_algorithm()
   state = init_state(algorithm, env, jax.random.key(0))
   folder = run_folder.open_run(path) if resume else run_folder.create(path, {})
@@ -87,7 +87,7 @@ def train(path, kind, total, resume=False, **options):
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
-  """A run that nothing disturbed: its outcome, and its table's bytes."""
+  """An uninterrupted run: its result and the bytes of its table."""
   path = tmp_path_factory.mktemp("whole") / "run"
   return train(path, Walk.fresh(limit=1e9), 40), (path / "metrics.csv").read_bytes()
 
@@ -122,17 +122,17 @@ def test_a_broken_environment_saves_and_stops_the_run(tmp_path, whole, fault, me
   assert (tmp_path / "run" / "metrics.csv").read_bytes() == whole[1]
 
 
-def test_an_environment_that_fails_at_once_says_so():
+def test_a_failed_construction_is_reported():
   def explode():
     raise OSError("no port")
 
   with pytest.raises(EnvironmentFailed) as caught:
     from_gymnasium(explode)
-  assert failure(caught.value) == "explode raised OSError (being made): no port"
+  assert failure(caught.value) == "explode raised OSError (construction): no port"
   assert failure(ValueError("another")) is None
 
 
-def test_an_error_that_cannot_be_printed_is_named():
+def test_an_error_without_text_is_named():
   class Mute(Exception):
     def __str__(self):
       raise RuntimeError("no text")
@@ -157,14 +157,14 @@ def test_a_failure_does_not_break_later_calls():
   assert t.next_obs[1] == 2
 
 
-def test_a_worker_hands_on_results_and_errors():
+def test_the_thread_returns_results_and_errors():
   worker = HostThread(timeout=0.2)
   assert worker.call(divmod, 7, 2) == (3, 1)
   with pytest.raises(ZeroDivisionError):
     worker.call(divmod, 7, 0)
-  with pytest.raises(Late):
+  with pytest.raises(HostTimeout):
     worker.call(__import__("time").sleep, 1.0)
-  with pytest.raises(Quit) as caught:
+  with pytest.raises(HostExit) as caught:
     worker.call(sys.exit, 3)
   assert caught.value.__cause__.code == 3
   assert worker.call(max, [1, 2], default=0) == 2
@@ -178,7 +178,7 @@ def test_planning_needs_a_reward():
 
 
 @pytest.mark.parametrize("name", ["mbpo", "mopac", "demorl", "loop", "demo_layer"])
-def test_imagination_needs_a_termination(name):
+def test_model_rollouts_need_a_termination(name):
   spec = from_gymnasium(Walk.fresh(), reward=reward).spec
   with pytest.raises(
     ValueError, match=r"from_gymnasium\(env, terminated=fn\).* mbrl_jax.never"
@@ -200,7 +200,7 @@ def test_a_missing_library_names_its_extra(monkeypatch):
       make()
 
 
-def test_names_of_others_take_no_physics():
+def test_adapted_names_refuse_physics_and_randomise():
   with pytest.raises(ValueError, match="physics='mjx'"):
     make_env("gymnasium:Pendulum-v1", "mjx")
   with pytest.raises(ValueError, match="randomise"):

@@ -1,6 +1,6 @@
-"""A program that steps four rows in two worker processes, says which, and then ends as told.
+"""Resets four rows in two worker processes, prints their process ids and ends as requested.
 
-Not guarded by ``__name__``: a process that ran it once more would be seen.
+Not guarded by ``__name__``, so that a process that runs it again is detected.
 """
 
 import os
@@ -10,25 +10,25 @@ import time
 
 import jax
 import jax.numpy as jnp
-from worker_walks import Sleeping, Told
+from worker_walks import ReportingWalk, Sleeping
 
 from mbrl_jax import from_gymnasium
 
 print("started", flush=True)
-fate = sys.argv[1]
-told = from_gymnasium(Told, workers=2)
-states = jax.jit(jax.vmap(told.reset))(jax.random.split(jax.random.key(0), 4))
+ending = sys.argv[1]
+env = from_gymnasium(ReportingWalk, workers=2)
+states = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 4))
 print(*sorted({int(pid) for pid in states.obs[:, 0]}), flush=True)
-if fate == "raise":
+if ending == "raise":
   raise RuntimeError("enough")
-if fate == "hang":
-  env = from_gymnasium(Sleeping, workers=1)
-  step = jax.jit(env.step)
-  state = env.reset(jax.random.key(0))
-  print(*(process._process.pid for process in env.hosts._processes.values()), flush=True)
+if ending == "hang":
+  sleeping = from_gymnasium(Sleeping, workers=1)
+  step = jax.jit(sleeping.step)
+  state = sleeping.reset(jax.random.key(0))
+  print(*(process._process.pid for process in sleeping.hosts._processes.values()), flush=True)
   jax.block_until_ready(step(state, jnp.ones(1), jax.random.key(0)))
-if fate == "interrupt":
+if ending == "interrupt":
   os.killpg(0, signal.SIGINT)
-if fate == "kill":
+if ending == "kill":
   os.kill(os.getpid(), signal.SIGKILL)
 time.sleep(60)

@@ -1,4 +1,4 @@
-"""Walks that worker processes can import; some meet a fate."""
+"""Walks that worker processes can import; some fail in a step. They must not import jax."""
 
 import ctypes
 import os
@@ -11,26 +11,26 @@ import numpy as np
 from fake_gymnasium import Walk
 
 
-class Short(Walk):
-  """A walk as it is."""
+class ShortWalk(Walk):
+  """A plain walk."""
 
   threads = set()  # noqa: RUF012
 
 
-class Endless(Short):
-  """A walk that only ends by its time limit."""
+class EndlessWalk(ShortWalk):
+  """A walk that ends at its time limit only."""
 
   limit = 1e9
 
 
-class Unseeded(Endless):
-  """Does not keep to its seed."""
+class UnseededWalk(EndlessWalk):
+  """A walk that ignores its seed."""
 
   seeded = False
 
 
-class Told(Endless):
-  """Shows its process; the reward says whether there is jax in it."""
+class ReportingWalk(EndlessWalk):
+  """Observes its process id; the reward is one if jax is loaded there."""
 
   def _take(self, action):
     return self._show(), float("jax" in sys.modules), *super()._take(action)[2:]
@@ -39,37 +39,37 @@ class Told(Endless):
     return np.array([os.getpid(), self.count])
 
 
-class Doomed(Endless):
-  """Meets its fate on an action above 0.9."""
+class FailingWalk(EndlessWalk):
+  """Fails on an action above 0.9."""
 
   def step(self, action):
     if action[0] > 0.9:
-      self.fate()
+      self.fail()
     return super().step(action)
 
 
-class Raising(Doomed):
-  def fate(self):
+class Raising(FailingWalk):
+  def fail(self):
     raise RuntimeError("the wheel came off")
 
 
-class Leaving(Doomed):
-  def fate(self):
+class Leaving(FailingWalk):
+  def fail(self):
     sys.exit(3)
 
 
-class Exiting(Doomed):
-  def fate(self):
+class Exiting(FailingWalk):
+  def fail(self):
     os._exit(4)
 
 
-class Crashing(Doomed):
-  def fate(self):
+class Crashing(FailingWalk):
+  def fail(self):
     os.kill(os.getpid(), signal.SIGSEGV)
 
 
-class Starting(Crashing):
-  """Starts a simulator, whose process it gives as the reward."""
+class SpawningWalk(Crashing):
+  """Starts a simulator process; the reward is its process id."""
 
   def __init__(self):
     super().__init__()
@@ -84,33 +84,33 @@ class Starting(Crashing):
     self.simulator.wait()
 
 
-class Killed(Doomed):
-  def fate(self):
+class Killed(FailingWalk):
+  def fail(self):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Sleeping(Doomed):
-  def fate(self):
+class Sleeping(FailingWalk):
+  def fail(self):
     time.sleep(60)
 
 
-class Holding(Doomed):
-  """Keeps Python's global lock meanwhile."""
+class Holding(FailingWalk):
+  """Sleeps while it holds Python's global lock."""
 
-  def fate(self):
+  def fail(self):
     ctypes.PyDLL(None).usleep(60_000_000)
 
 
-class Closing(Told):
-  """Leaves a file where it is closed, in the folder that a variable names."""
+class ClosingWalk(ReportingWalk):
+  """Writes a file to the folder ``CLOSED`` when it is closed."""
 
   def close(self):
     with open(os.path.join(os.environ["CLOSED"], f"{os.getpid()}-{id(self)}"), "w"):
       pass
 
 
-def unfit():
-  """Makes an environment in one process only."""
+def make_only_here():
+  """Makes an environment in the test process only."""
   if "pytest" not in sys.modules:
     raise OSError("no second licence")
-  return Endless()
+  return EndlessWalk()

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from experiments.command_line import outputs
 from experiments.command_line.cli import UsageError
 from mbrl_jax.runtime.rendering import plots, video
-from mbrl_jax.runtime.storage import files, portable
+from mbrl_jax.runtime.storage import files, function_export
 
 
 def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):
@@ -99,7 +99,7 @@ def test_a_disk_that_gets_full_leaves_no_half_of_a_file(name, tmp_path, monkeypa
     "a.png": lambda: plots.write_figure(Figure(), path),
     "a.gif": lambda: video.write_video(path, frames, 10.0),
     "a.mp4": lambda: video.write_video(path, frames, 10.0),
-    "a.bin": lambda: portable.export(
+    "a.bin": lambda: function_export.export(
       lambda x: {"y": x["x"] + 1}, {"x": jnp.ones(1)}, tmp_path, "a"
     ),
   }

@@ -191,7 +191,7 @@ def test_a_longer_sweep_extends_its_runs_but_changes_nothing_else_of_them(tmp_pa
   task = program._task(tmp_path, long)
   assert (task.total_steps, task.settings["eval_steps"]) == (40_000, 1000)
   (other,) = cells(swept, "--config.steps=40000", eval_steps=2000)
-  with pytest.raises(run_folder.RunFolderError, match="eval_steps: the run has 1000, asked"):
+  with pytest.raises(run_folder.RunFolderError, match="eval_steps: the run has 1000, r"):
     program._task(tmp_path, other)
 
 
@@ -319,7 +319,7 @@ def test_a_sweep_from_the_command_line(tmp_path):
   assert not (lone / "logs.npz").exists(), "--norollouts did not arrive"
   again = sweep(*words)
   assert again.returncode == 0 and again.stdout.count("done before") == 2
-  other, wanted = sweep(*words, "--config.agent.tau=0.5"), "the run has 0.005, asked for 0.5"
+  other, wanted = sweep(*words, "--config.agent.tau=0.5"), "the run has 0.005, requested 0.5"
   assert other.returncode == 2 and f"config.agent.tau: {wanted}" in other.stderr
 
 

@@ -1,4 +1,4 @@
-"""The files of a run are what its newest checkpoint remembers, or it is said."""
+"""A run's files are verified against its newest checkpoint."""
 
 from __future__ import annotations
 
@@ -8,25 +8,25 @@ import numpy as np
 import pytest
 import runtime_probe
 
-from mbrl_jax.runtime.storage import audit, run_folder
+from mbrl_jax.runtime.storage import audit, resume_config, run_folder
 from mbrl_jax.runtime.storage.files import RunFolderError
 from mbrl_jax.runtime.storage.run_folder import RunFolder
 
 NAMES = ("metrics.csv", "metrics.jsonl", "evaluations.csv", "logs.npz")
 
 
-def test_a_run_whose_length_may_grow_is_audited_whatever_it_is(tmp_path):
+def test_a_run_passes_before_and_after_its_length_grows(tmp_path):
   path, config = tmp_path / "run", {"algo": "probe", "config": {"steps": 12}}
   folder = run_folder.create(path, config)
   runtime_probe.run(path, 12, resume=True, when={"grows": "config.steps"})
   audit.check(folder)
-  run_folder.extend(folder, {**config, "config": {"steps": 24}}, "config.steps")
+  resume_config.extend(folder, {**config, "config": {"steps": 24}}, "config.steps")
   audit.check(folder)
   runtime_probe.run(path, 24, resume=True, when={"grows": "config.steps"})
   audit.check(folder)
 
 
-def test_changes_before_the_newest_checkpoint_are_seen_and_later_rows_are_not(tmp_path):
+def test_changes_before_the_newest_checkpoint_are_found_and_later_rows_ignored(tmp_path):
   path = tmp_path / "run"
   runtime_probe.run(path, 18, when={"eval_steps": 6, "checkpoint_steps": 12})
   shutil.rmtree(path / "checkpoints" / "00000018")
@@ -48,7 +48,7 @@ def test_changes_before_the_newest_checkpoint_are_seen_and_later_rows_are_not(tm
   with pytest.raises(RunFolderError, match=r"logs\.npz.* not those that the run wrote"):
     audit.check(RunFolder(path), "logs.npz")
   (path / "config.json").write_text('{"algo": "sac"}')
-  with pytest.raises(RunFolderError, match=r"config\.json is not what it was"):
+  with pytest.raises(RunFolderError, match=r"config\.json was changed"):
     audit.check(RunFolder(path))
   shutil.rmtree(path / "checkpoints")
   audit.check(RunFolder(path), *NAMES)

@@ -1,4 +1,4 @@
-"""Checkpoints: bit-exact, retained, atomic under kill -9, and clear about damage."""
+"""Checkpoints: bit-exact, retained, atomic under kill -9; damage is reported."""
 
 from __future__ import annotations
 
@@ -81,8 +81,10 @@ def test_a_folder_may_have_any_name(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("what", ["state", "host.npz", "manifest.json"])
-def test_what_does_not_read_back_is_dropped_before_older_ones_are(tmp_path, what, monkeypatch):
-  """The disk, or the storage library, loses what it was given without a word."""
+def test_a_checkpoint_that_does_not_read_back_is_deleted_and_older_ones_kept(
+  tmp_path, what, monkeypatch
+):
+  """The disk or the storage library loses data without an error."""
   store, state = Checkpoints(tmp_path, keep=1), {"w": np.arange(5.0)}
   store.save(1, state)
   sync_tree = files.sync_tree
@@ -121,7 +123,7 @@ def test_saving_a_step_again_replaces_it(tmp_path):
   assert [p.name for p in tmp_path.iterdir()] == ["00000001"]
 
 
-def test_says_which_leaves_differ(tmp_path):
+def test_differing_leaves_are_named(tmp_path):
   store = Checkpoints(tmp_path)
   store.save(1, make_state(1))
   with pytest.raises(CheckpointError) as caught:
@@ -162,7 +164,7 @@ def test_damage_is_named_with_the_last_good_step(tmp_path):
     store.restore(make_state(), 1)
 
 
-def test_what_is_not_named_as_a_step_is_written_is_no_checkpoint(tmp_path):
+def test_folders_of_other_names_are_no_checkpoints(tmp_path):
   for name in (
     "00000020",
     "123456789",
@@ -208,7 +210,7 @@ assert os.listdir(sys.argv[1]) == ["00000001"], os.listdir(sys.argv[1])
 """
 
 
-def test_full_disk_is_said_and_old_ones_stay(tmp_path):
+def test_a_full_disk_is_reported_and_keeps_earlier_checkpoints(tmp_path):
   """A file-size limit makes real writes fail, inside orbax's C++ as well."""
   command = [sys.executable, "-c", FULL, tmp_path]
   done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
@@ -236,12 +238,12 @@ def test_kill_during_save_leaves_a_complete_checkpoint(tmp_path):
     child = subprocess.Popen(
       [sys.executable, "-c", LOOP, tmp_path], stdout=subprocess.PIPE, text=True, cwd=ROOT
     )
-    said = int(child.stdout.readline())
+    reported = int(child.stdout.readline())
     time.sleep(rng.uniform(0.0, 0.12))
     os.kill(child.pid, signal.SIGKILL)
-    said = [said, *map(int, child.stdout.read().split())][-1]
+    reported = [reported, *map(int, child.stdout.read().split())][-1]
     child.wait()
     back = store.restore(template)
-    assert back.step in (said, said + 1)
+    assert back.step in (reported, reported + 1)
     assert int(back.state["s"]) == back.step
     np.testing.assert_array_equal(back.state["w"], float(back.step))

@@ -1,4 +1,4 @@
-"""Checkpoints of shorter runs, whose buffers were smaller."""
+"""Checkpoints of shorter runs with smaller buffers."""
 
 import chex
 import jax

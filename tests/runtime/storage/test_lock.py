@@ -1,4 +1,4 @@
-"""One process at a time writes to a folder, and the kernel frees it."""
+"""Only one process at a time writes to a folder; the kernel releases the lock."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ with lock.writing(Path(sys.argv[1])):
 
 @pytest.fixture
 def holder(tmp_path):
-  """Another process that holds the folder ``run``, in which there is a run."""
+  """Another process that has locked the folder ``run``, which holds a run."""
   run_folder.create(tmp_path / "run", {"algo": "probe"})
   child = subprocess.Popen(
     [sys.executable, "-c", HOLD, tmp_path / "run"], stdout=subprocess.PIPE, text=True, cwd=ROOT
@@ -40,10 +40,10 @@ def holder(tmp_path):
   child.wait()
 
 
-def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path, holder):
+def test_a_second_process_is_refused_until_the_first_has_ended(tmp_path, holder):
   folder = tmp_path / "run"
-  said = rf"run is being .* by process {holder.pid}: wait"
-  with pytest.raises(RunFolderError, match=said), lock.writing(folder):
+  message = rf"run is being .* by process {holder.pid}: wait"
+  with pytest.raises(RunFolderError, match=message), lock.writing(folder):
     pass
   before = {path: path.read_bytes() for path in folder.iterdir()}
   with pytest.raises(RunFolderError, match=f"process {holder.pid}"):
@@ -55,7 +55,7 @@ def test_a_second_process_is_refused_until_the_first_is_dead(tmp_path, holder):
     assert (folder / lock.NAME).read_text() == f"{os.getpid()}\n"
 
 
-def test_several_folders_are_held_or_none(tmp_path, holder):
+def test_either_all_folders_are_locked_or_none(tmp_path, holder):
   (tmp_path / "free").mkdir()
   with pytest.raises(RunFolderError), lock.writing(tmp_path / "free", tmp_path / "run"):
     pass
@@ -63,16 +63,16 @@ def test_several_folders_are_held_or_none(tmp_path, holder):
     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_who_holds_a_folder_may_enter_again_by_another_name(tmp_path):
+def test_a_process_may_lock_a_folder_again_under_another_name(tmp_path):
   (tmp_path / "link").symlink_to(tmp_path)
   with open(tmp_path / lock.NAME, "w") as file:
     with lock.writing(tmp_path), lock.writing(tmp_path / "link"):
       pass
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # it is free again
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlocked again
 
 
-def test_a_lock_whose_file_was_deleted_is_none(tmp_path, monkeypatch):
-  """Between opening and locking, whoever held the folder may have taken it away."""
+def test_a_deleted_lock_file_is_created_again(tmp_path, monkeypatch):
+  """The previous owner may delete the file between opening and locking."""
   flock, times = fcntl.flock, []
 
   def delete_then_lock(descriptor, operation):
@@ -86,7 +86,7 @@ def test_a_lock_whose_file_was_deleted_is_none(tmp_path, monkeypatch):
     assert (tmp_path / lock.NAME).exists() and len(times) == 2
 
 
-def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch):
+def test_a_file_system_without_locks_gives_a_warning(tmp_path, monkeypatch):
   def refuse(descriptor, operation):
     raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 

@@ -1,11 +1,11 @@
-"""Files of rollouts and predictions that are read back: what is wrong is named."""
+"""Reading files of rollouts and predictions: errors name the array."""
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
 
-from mbrl_jax.runtime.storage import files, predictions, rollouts
+from mbrl_jax.runtime.storage import predictions, rollouts
 from mbrl_jax.runtime.storage.files import RunFolderError
 
 LOGS = {
@@ -24,7 +24,7 @@ PREDICTED = {
 }
 
 
-def test_good_files_are_read(tmp_path):
+def test_valid_files_are_read(tmp_path):
   np.savez(tmp_path / "logs.npz", **LOGS)
   assert set(rollouts.read(tmp_path / "logs.npz")) == set(LOGS)
   np.savez(tmp_path / "trial.npz", **PREDICTED)
@@ -54,7 +54,7 @@ def test_each_array_of_rollouts_is_checked(tmp_path, name):
     {"steps": np.array([-3, 3])},
   ],
 )
-def test_numbers_that_no_run_writes_are_refused(tmp_path, wrong):
+def test_invalid_numbers_are_refused(tmp_path, wrong):
   np.savez(tmp_path / "logs.npz", **(LOGS | wrong))
   with pytest.raises(RunFolderError, match=r"logs\.npz"):
     rollouts.read(tmp_path / "logs.npz")
@@ -75,26 +75,3 @@ def test_predictions_are_checked(tmp_path, wrong):
   np.savez(tmp_path / "trial.npz", **(PREDICTED | wrong))
   with pytest.raises(RunFolderError, match=r"trial\.npz"):
     predictions.read(tmp_path / "trial.npz")
-
-
-def test_whatever_is_done_to_a_file_is_seen_or_harmless(tmp_path):
-  """Cut at any place, and one byte changed at any."""
-  path = tmp_path / "a.npz"
-  arrays = {"a": np.arange(5), "b": np.ones((2, 3), np.float32)}
-  np.savez(path, **arrays)
-  data, seen = path.read_bytes(), 0
-  for i in range(0, len(data), 7):
-    for damaged in (data[:i], data[:i] + bytes([data[i] ^ 0x10]) + data[i + 1 :]):
-      path.write_bytes(damaged)
-      try:
-        found = files.read_npz(path)
-      except RunFolderError as error:
-        assert str(path) in str(error) and "\n" not in str(error)
-        seen += 1
-      else:
-        same = [k in found and np.array_equal(found[k], arrays[k]) for k in arrays]
-        assert all(same) or set(found) != set(arrays)
-  assert seen > len(data) // 7
-  path.write_text("obs,action\n1,2\n")
-  with pytest.raises(RunFolderError, match="not an npz file"):
-    files.read_npz(path)

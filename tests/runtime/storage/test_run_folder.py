@@ -1,4 +1,4 @@
-"""Run folders: created whole or not at all, and what is in them is checked."""
+"""Run folders: created atomically; their contents are checked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mbrl_jax.runtime.storage import lock, run_folder
+from mbrl_jax.runtime.storage import lock, resume_config, run_folder
 from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError
 
 ROOT = Path(__file__).parents[3]
@@ -52,13 +52,13 @@ for number in range(100):
 """
 
 
-def test_wherever_creation_is_killed_it_can_be_resumed_or_done_again(tmp_path):
-  """Before each of its operations on files in turn."""
+def test_a_creation_killed_at_any_point_can_be_resumed_or_repeated(tmp_path):
+  """Killed before each of its file operations in turn."""
   command = [sys.executable, "-c", KILL, tmp_path]
   done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=ROOT)
   assert done.returncode == 0, done.stderr[-3000:]
-  said = done.stdout.splitlines()
-  assert len(said) > 5 and set(said) == {
+  lines = done.stdout.splitlines()
+  assert len(lines) > 5 and set(lines) == {
     "again ['.lock', 'config.json', 'versions.json']",
     "resumes 1",
   }
@@ -80,7 +80,7 @@ def test_a_new_run_that_fails_before_anything_is_stored_leaves_nothing(tmp_path)
     run_folder.discard_unused(folder)
 
 
-def test_a_run_that_a_full_disk_does_not_take_leaves_nothing(tmp_path, monkeypatch):
+def test_a_full_disk_during_creation_leaves_nothing(tmp_path, monkeypatch):
   def fill():
     raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -92,7 +92,7 @@ def test_a_run_that_a_full_disk_does_not_take_leaves_nothing(tmp_path, monkeypat
   assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
 
 
-def test_what_is_not_ours_is_named_and_kept(tmp_path):
+def test_foreign_files_are_named_and_kept(tmp_path):
   (tmp_path / "versions.json").write_text("{}")
   with pytest.raises(RunFolderError, match=r"'versions\.json', but no config\.json"):
     run_folder.create(tmp_path, {})
@@ -100,59 +100,33 @@ def test_what_is_not_ours_is_named_and_kept(tmp_path):
   assert not (tmp_path / lock.NAME).exists()
 
 
-@pytest.mark.parametrize(
-  ("text", "message"),
-  [
-    ("", r"config\.json cannot be read"),
-    ('{"seed": 3', r"config\.json cannot be read.*line 1"),
-    ("[1]", "holds no table"),
-    ("[" * 100_000, "cannot be read"),
-    ('{"seed": -1}', "seed is -1, not from 0 to 4294967295"),
-    ('{"seed": 4294967296}', "seed is 4294967296, not from"),
-    ('{"seed": true}', "seed is True, not a whole number"),
-    ('{"seed": 1.0}', "seed is 1.0, not a whole number"),
-    ('{"seed": 4294967295, "seeds": 2}', "the first of 2"),
-    ('{"seeds": 0}', "seeds is 0, not from 1"),
-    ('{"eval_every": -5}', "eval_every is -5"),
-    ('{"eval_episodes": "3"}', "eval_episodes is '3', not a whole number"),
-    ('{"env": null}', "env is None, not a text"),
-    ('{"config": []}', r"config is \[\], not a table"),
-  ],
-)
-def test_a_config_that_nobody_wrote_so_is_refused(tmp_path, text, message):
-  (tmp_path / "config.json").write_text(text)
-  with pytest.raises(RunFolderError, match=message) as error:
-    RunFolder(tmp_path).config()
-  assert "config.json" in str(error.value) and "\n" not in str(error.value)
-
-
-def test_a_checkpoint_knows_the_config(tmp_path):
+def test_a_checkpoint_detects_a_changed_config(tmp_path):
   folder = run_folder.create(tmp_path / "run", {"a": 1, "b": {"c": 2}})
   host = {run_folder.CONFIG_CRC: folder.config_crc()}
   (folder.path / "config.json").write_text('{"b": {"c": 2},\n "a": 1}')
   folder.check_config_of(host)
   folder.check_config_of({})  # of an earlier version
   (folder.path / "config.json").write_text(json.dumps({"a": 1, "b": {"c": 3}}))
-  with pytest.raises(RunFolderError, match="not what it was"):
+  with pytest.raises(RunFolderError, match="was changed"):
     folder.check_config_of(host)
 
 
-def test_a_checkpoint_knows_which_field_may_grow(tmp_path):
+def test_the_length_field_may_grow(tmp_path):
   folder = run_folder.create(tmp_path / "run", {"config": {"steps": 9, "c": 2}})
   grows = run_folder.CONFIG_GROWS
   crc = np.int64(folder.config_crc("config.steps"))
   host = {run_folder.CONFIG_CRC: crc, grows: np.asarray("config.steps")}
   folder.check_config_of(host)
-  run_folder.extend(folder, {"config": {"steps": 20, "c": 2.0}}, "config.steps")
+  resume_config.extend(folder, {"config": {"steps": 20, "c": 2.0}}, "config.steps")
   assert folder.config() == {"config": {"steps": 20, "c": 2}}
   folder.check_config_of(host)
   (folder.path / "config.json").write_text(json.dumps({"config": {"steps": 20, "c": 3}}))
-  with pytest.raises(RunFolderError, match="not what it was"):
+  with pytest.raises(RunFolderError, match="was changed"):
     folder.check_config_of(host)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", '{"packages": 3}'])
-def test_versions_that_are_damaged_are_named(tmp_path, text):
+def test_damaged_versions_are_reported(tmp_path, text):
   (tmp_path / "versions.json").write_text(text)
   with pytest.raises(RunFolderError, match=r"versions\.json"):
     run_folder.read_versions(RunFolder(tmp_path))

@@ -1,4 +1,4 @@
-"""W&B is told what the files are told; the real library where it is installed."""
+"""W&B receives the rows that the files receive."""
 
 import json
 import sys
@@ -29,11 +29,11 @@ class FakeRun:
 
 @pytest.fixture
 def wandb(monkeypatch):
-  """Stands in for the library and keeps what it was asked for."""
-  module = SimpleNamespace(asked=[], runs=[], Error=type("Error", (Exception,), {}))
+  """A fake library that records the arguments of ``init``."""
+  module = SimpleNamespace(calls=[], runs=[], Error=type("Error", (Exception,), {}))
 
   def init(**arguments):
-    module.asked.append(arguments)
+    module.calls.append(arguments)
     module.runs.append(FakeRun(arguments["id"]))
     return module.runs[-1]
 
@@ -47,7 +47,7 @@ def folder(tmp_path):
   return run_folder.create(tmp_path / "run", {"algo": "sac", "seed": 0})
 
 
-def test_all_rows_arrive_over_environment_steps(wandb, folder):
+def test_all_rows_are_logged_over_environment_steps(wandb, folder):
   writer = MetricsWriter(folder.path, tags="seed{seed:.0f}/", tracker=WandbTracker(folder, "p"))
   writer.write(200, {"seed": 1, "return": 2.0}, {"seconds": 3.0})
   writer.evaluation(300, {"seed": 1, "eval/return": 5.0})
@@ -59,18 +59,18 @@ def test_all_rows_arrive_over_environment_steps(wandb, folder):
     {STEP: 300, "seed1/eval/return": 5.0},
   ]
   assert run.finished
-  asked = wandb.asked[0]
-  assert (asked["project"], asked["name"], asked["config"]["algo"]) == ("p", "run", "sac")
+  call = wandb.calls[0]
+  assert (call["project"], call["name"], call["config"]["algo"]) == ("p", "run", "sac")
 
 
-def test_a_resumed_run_is_the_same_run(wandb, folder):
+def test_a_resumed_run_continues_the_same_wandb_run(wandb, folder):
   for _ in range(2):
     WandbTracker(folder, "p").close()
-  assert [asked["id"] for asked in wandb.asked] == [None, "abc"]
+  assert [call["id"] for call in wandb.calls] == [None, "abc"]
   assert json.loads((folder.path / "wandb.json").read_text()) == {"id": "abc"}
 
 
-def test_a_refusal_is_one_sentence(wandb, folder):
+def test_a_refusal_is_one_line(wandb, folder):
   def refuse(**_):
     raise wandb.Error("no key\nlog in")
 
@@ -80,7 +80,7 @@ def test_a_refusal_is_one_sentence(wandb, folder):
   assert str(error.value) == "--wandb: W&B refuses the project 'p': no key log in"
 
 
-def test_without_the_extra_nothing_is_begun(monkeypatch, tmp_path):
+def test_a_missing_extra_is_reported_before_the_run(monkeypatch, tmp_path):
   monkeypatch.setitem(sys.modules, "wandb", None)
   with pytest.raises(cli.UsageError, match=r"--wandb: .*pip install \"mbrl_jax\[wandb\]\""):
     train._check_wandb()

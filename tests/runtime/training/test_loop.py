@@ -16,7 +16,7 @@ import pytest
 import runtime_probe
 import scipy.io
 
-from mbrl_jax.runtime.storage import pytree_io, run_folder
+from mbrl_jax.runtime.storage import pytree_io, resume_config, run_folder
 from mbrl_jax.runtime.storage.checkpoint import CheckpointError, Checkpoints
 from mbrl_jax.runtime.storage.csv_log import evaluations, read_table
 from mbrl_jax.runtime.training import loop
@@ -227,9 +227,9 @@ def test_unusable_folders_are_refused_with_reasons(tmp_path):
   folder = run_folder.create(tmp_path / "fresh", {"a": 1, "b": {"c": [1], "d": 2}})
   with pytest.raises(CheckpointError, match="no checkpoint in"):
     runtime_probe.run(tmp_path / "fresh", 6, resume=4)
-  run_folder.check_config(folder, {"a": 1, "b": {"c": (1,), "d": 2}})
-  with pytest.raises(run_folder.RunFolderError, match=r"b\.d: the run has 2, asked for 3"):
-    run_folder.check_config(folder, {"a": 1, "b": {"c": [1], "d": 3}})
+  resume_config.check_config(folder, {"a": 1, "b": {"c": (1,), "d": 2}})
+  with pytest.raises(run_folder.RunFolderError, match=r"b\.d: the run has 2, requested 3"):
+    resume_config.check_config(folder, {"a": 1, "b": {"c": [1], "d": 3}})
 
 
 def test_a_run_killed_before_its_first_checkpoint_starts_over(tmp_path):

@@ -1,1 +1,1 @@
-"""Environments that live on the host, as if they were pure functions."""
+"""Environments on the host as pure functions."""

@@ -1,9 +1,9 @@
-"""Puts an environment that lives on the host behind ``types.Env``.
+"""Adapts an environment on the host to ``types.Env``.
 
-It follows Gymnasium's protocol and runs where it is; compiled code calls it: ``jit``,
-``scan`` and ``vmap`` work, and a batch is one call with an instance for each row. To the
-outside it is a pure function: the state holds the seed of the episode and the actions so
-far, by which any state can be reached again (see ``host``).
+The environment follows Gymnasium's protocol and runs on the host; compiled code calls back to
+it. ``jit``, ``scan`` and ``vmap`` work, and a batch is one call with an instance for each row.
+The environment is a pure function: its state holds the seed of the episode and the actions so
+far, from which every state can be reached again (see ``host``).
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class HostState(NamedTuple):
 
   Attributes:
     seed: of the episode ``[]`` uint32.
-    token: names the state to the host ``[2]`` uint32.
-    actions: taken in this episode ``[T, A]``, zero where it has not come to; ``[0, A]`` where
-      episodes are not to be replayed.
+    token: identifies the state on the host ``[2]`` uint32.
+    actions: taken in this episode ``[T, A]``, zero for later steps; ``[0, A]`` if episodes are
+      not replayed.
     obs: observation ``[O]``.
-    pose: what a renderer needs ``[Q]``.
+    pose: positions for a renderer ``[Q]``.
     ended: whether the episode is over ``[]`` bool.
     terminated: whether it terminated ``[]`` bool.
   """
@@ -49,15 +49,15 @@ class HostState(NamedTuple):
 class HostEnv:
   """An environment on the host; see ``from_gymnasium``.
 
-  After the end of an episode nothing moves any more: a step gives no reward and leads
-  nowhere, until ``reset`` or ``restart``.
+  After the end of an episode the state stays the same and the reward is zero, until ``reset``
+  or ``restart``.
 
   Attributes:
-    spec: what learners and planners may know.
-    hosts: the instances.
-    reward, terminated: the user's, or ``None``: the environment's own.
+    spec: static description for learners and planners.
+    hosts: resets and steps the instances.
+    reward, terminated: the user's functions; ``None``: the environment's own values.
     replay: whether the state holds the actions of its episode.
-    model: the MuJoCo model of a MuJoCo-based environment, to draw it, else ``None``.
+    model: MuJoCo model for rendering; ``None``: the environment has none.
   """
 
   spec: EnvSpec
@@ -69,17 +69,17 @@ class HostEnv:
 
   @property
   def max_envs(self) -> int | None:
-    """How many of it there can be at once: 1 of a given instance, ``None``: any number."""
+    """Largest number of parallel environments: 1 for an instance; ``None``: no limit."""
     return self.hosts.max_rows
 
   @single
   def reset(self, key: Key) -> EnvState:
-    """Begins an episode, ``reset(seed=...)`` with a seed drawn by ``key``."""
+    """Starts an episode: ``reset(seed=...)`` with a seed drawn with ``key``."""
     return self._begin(np.ones((), bool), key, np.zeros(2, np.uint32))
 
   @single
   def restart(self, done: Array, state: EnvState, key: Key) -> EnvState:
-    """Returns ``state``, or a new episode where ``done``; other rows are not touched."""
+    """Starts a new episode if ``done``, else returns ``state`` unchanged."""
     token = state.physics.token
     return jax.lax.cond(done, lambda: self._begin(done, key, token), lambda: state)
 
@@ -90,14 +90,14 @@ class HostEnv:
     before, action = state.physics, jnp.asarray(action, jnp.float32)
     sent = jnp.clip(action, self.spec.action_low, self.spec.action_high)
     arguments = before.seed, before.token, state.steps, before.actions, before.obs, before.ended
-    # The action comes back because XLA may compute it twice, rounded differently: only what the
-    # environment was given leads to the same state again.
+    # The host returns the action because XLA may compute it twice with different rounding: only
+    # the action that the environment received leads to the same state again.
     token, sent, start, obs, pose, reward, terminated, truncated, lost = host_call(
       self.hosts.step, self._shapes, *arguments, sent
     )
     steps = jnp.where(lost, 1, state.steps + ~before.ended)
     own = Transition(start, action, reward, obs, terminated, truncated)
-    transition = self._judge(before, own, steps)
+    transition = self._apply_task(before, own, steps)
     ended = transition.terminated | transition.truncated
     actions = before.actions
     if self.replay:
@@ -118,23 +118,24 @@ class HostEnv:
     return physics.obs
 
   def pose(self, state: EnvState) -> Array:
-    """Returns the generalised positions of a MuJoCo-based environment, else the observation."""
+    """Returns the generalised positions ``[Q]`` of a MuJoCo environment, else ``[O]``."""
     return state.physics.pose
 
   def close(self) -> None:
-    """Closes all instances; a step after that makes new ones."""
+    """Closes all instances; a later step makes new ones."""
     self.hosts.close()
 
   @property
   def _shapes(self) -> tuple[jax.ShapeDtypeStruct, ...]:
-    """Shapes of ``host.Stepped``."""
+    """Shapes of one row of ``step_data.OutputBatch``."""
     real = lambda *shape: jax.ShapeDtypeStruct(shape, np.float32)
     flag, token = jax.ShapeDtypeStruct((), bool), jax.ShapeDtypeStruct((2,), np.uint32)
-    obs, pose = real(self.hosts.own.obs_dim), real(self.hosts.own.pose_dim)
+    obs, pose = real(self.hosts.local.obs_dim), real(self.hosts.local.pose_dim)
     action = real(self.spec.action_dim)
     return token, action, obs, obs, pose, real(), flag, flag, flag
 
-  def _begin(self, wanted: Array, key: Key, ended: Array) -> EnvState:
+  def _begin(self, wanted: Array | np.ndarray, key: Key, ended: Array | np.ndarray) -> EnvState:
+    """Starts an episode if ``wanted``; ``ended`` is the token of the state that it replaces."""
     seed = jax.random.bits(key, (), np.uint32)
     token, obs, pose = host_call(
       self.hosts.reset, (self._shapes[0], *self._shapes[3:5]), wanted, seed, ended
@@ -144,11 +145,11 @@ class HostEnv:
     physics = HostState(seed, token, actions, obs, pose, ended=no, terminated=no)
     return EnvState(physics, obs, jnp.zeros((), jnp.int32))
 
-  def _judge(self, before: HostState, own: Transition, steps: Array) -> Transition:
-    """Puts the user's functions in, and the time limit."""
-    judged = own.obs, own.action, own.next_obs
-    reward = own.reward if self.reward is None else self.reward(*judged)
-    terminated = own.terminated if self.terminated is None else self.terminated(*judged)
+  def _apply_task(self, before: HostState, own: Transition, steps: Array) -> Transition:
+    """Applies the user's reward and termination, and the time limit."""
+    inputs = own.obs, own.action, own.next_obs
+    reward = own.reward if self.reward is None else self.reward(*inputs)
+    terminated = own.terminated if self.terminated is None else self.terminated(*inputs)
     over = own.terminated | own.truncated | (steps >= self.spec.episode_length) | before.ended
     terminated = jnp.where(before.ended, before.terminated, terminated)
     return own._replace(

@@ -1,10 +1,9 @@
-"""A thread of its own for all that one environment does on the host.
+"""Runs all calls to an environment in one dedicated thread, with a timeout.
 
-Compiled code calls back from threads of XLA, another one each time. Many environments
-want to be used by the thread that made them; and only from outside of a thread can
-somebody notice that it hangs. The thread is a daemon: one that hangs for ever does not keep
-the program from ending. It cannot be stopped, though, and one that never lets go of
-Python's global lock stops the program all the same.
+Compiled code calls back from XLA's threads, a different one each time, but many environments
+must be used by the thread that made them; and a hang can only be detected from another thread.
+The thread is a daemon: one that hangs does not keep the program from ending. It cannot be
+stopped, however, and one that never releases Python's global lock stops the program too.
 """
 
 from __future__ import annotations
@@ -16,38 +15,38 @@ from collections.abc import Callable
 from typing import Any
 
 
-class Late(Exception):
-  """The thread did not answer in time: within how many seconds is the argument."""
+class HostTimeout(Exception):
+  """The thread did not answer in time; the argument is the timeout in seconds."""
 
 
-class Quit(Exception):
-  """A function asked the thread or the program to end: its cause is what it raised.
+class HostExit(Exception):
+  """A function tried to end the thread or the program; the cause is what it raised.
 
-  That of the caller's thread, Ctrl-C, stays what it is.
+  Ctrl-C in the caller's own thread stays ``KeyboardInterrupt``.
   """
 
 
-def call_here(what: str, function: Callable[[], Any]) -> Any:
-  """Returns ``function()``, called in this thread; ``what`` it does is for others to tell.
+def call_directly(operation: str, function: Callable[[], Any]) -> Any:
+  """Returns ``function()``, called in this thread; ``operation`` is unused.
 
   Raises:
-    Quit: the function raised SystemExit, KeyboardInterrupt or the like.
-    Exception: whatever else the function raises.
+    HostExit: the function raised SystemExit, KeyboardInterrupt or the like.
+    Exception: any other exception of the function.
   """
-  del what
+  del operation
   try:
     return function()
   except Exception:
     raise
   except BaseException as error:
-    raise Quit from error
+    raise HostExit from error
 
 
 class HostThread:
-  """Runs functions one after the other in its thread.
+  """Runs functions one after the other in one thread.
 
   Attributes:
-    timeout: seconds to wait for an answer; ``None``: for ever.
+    timeout: seconds to wait for a result; ``None``: no limit.
   """
 
   def __init__(self, timeout: float | None = None):
@@ -58,9 +57,9 @@ class HostThread:
     """Returns ``function(*arguments, **keywords)``.
 
     Raises:
-      Late: it took longer than ``timeout``; the next call gets a new thread.
-      Quit: the function raised SystemExit, KeyboardInterrupt or the like.
-      Exception: whatever else the function raises.
+      HostTimeout: it took longer than ``timeout``; the next call gets a new thread.
+      HostExit: the function raised SystemExit, KeyboardInterrupt or the like.
+      Exception: any other exception of the function.
     """
     answer: queue.SimpleQueue = queue.SimpleQueue()
     self._tasks.put((function, arguments, keywords, answer))
@@ -68,9 +67,9 @@ class HostThread:
       value, error = answer.get(timeout=self.timeout)
     except queue.Empty:
       self._start()
-      raise Late(self.timeout) from None
+      raise HostTimeout(self.timeout) from None
     if error is not None and not isinstance(error, Exception):
-      raise Quit from error
+      raise HostExit from error
     if error is not None:
       raise error
     return value
@@ -83,7 +82,7 @@ class HostThread:
 
 
 def _work(tasks: queue.SimpleQueue) -> None:
-  """Does what comes, until ``None`` comes."""
+  """Runs tasks until ``None`` arrives."""
   while (task := tasks.get()) is not None:
     function, arguments, keywords, answer = task
     try:

@@ -1,7 +1,7 @@
 """Keeps the instances of an environment that lives on the host.
 
-An instance is found by the token of the state that it is in. Those that nobody asks for
-any more are given to others, the longest unused first.
+An instance is found by the token of the state that it is in. Instances that are no longer
+needed are reused, the least recently used first.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 
 @dataclasses.dataclass
 class Instance:
-  """One environment and what it shows in the state that it is in.
+  """One environment with its current observation and pose.
 
   Attributes:
     env: follows Gymnasium's protocol.
     obs: flat observation ``[O]``.
-    pose: what a renderer needs ``[Q]``.
+    pose: positions for a renderer ``[Q]``.
   """
 
   env: Any
@@ -32,7 +32,7 @@ class Pool:
   """Instances by token.
 
   Attributes:
-    limit: instances to keep at most.
+    limit: largest number of instances in use.
   """
 
   def __init__(self, limit: int):
@@ -40,29 +40,29 @@ class Pool:
     self._used: OrderedDict[bytes, Instance] = OrderedDict()
     self._free: list[Instance] = []
 
-  def keep(self, token: bytes, instance: Instance) -> None:
-    """Keeps an instance that is in the state ``token``."""
+  def put(self, token: bytes, instance: Instance) -> None:
+    """Stores an instance that is in the state ``token``."""
     self.release(token)
     self._used[token] = instance
 
-  def look(self, token: bytes) -> Instance | None:
-    """Returns the instance in the state ``token``, which stays there."""
+  def get(self, token: bytes) -> Instance | None:
+    """Returns the instance in the state ``token`` and keeps it in the pool."""
     if token in self._used:
       self._used.move_to_end(token)
     return self._used.get(token)
 
-  def take(self, token: bytes) -> Instance | None:
-    """Hands over the instance in the state ``token``, ``None`` if there is none."""
+  def pop(self, token: bytes) -> Instance | None:
+    """Removes and returns the instance in the state ``token``, ``None`` if there is none."""
     return self._used.pop(token, None)
 
-  def spare(self) -> Instance | None:
-    """Hands over an instance to begin anew with; ``None``: there may be one more."""
+  def acquire(self) -> Instance | None:
+    """Removes and returns an instance to reset; ``None``: a new one may be made."""
     if self._free:
       return self._free.pop()
     return self._used.popitem(last=False)[1] if len(self._used) >= self.limit else None
 
   def free(self, instance: Instance) -> None:
-    """Takes back an instance whose state nobody will ask for."""
+    """Returns an instance whose state is no longer needed to the pool."""
     self._free.append(instance)
 
   def release(self, token: bytes) -> None:
@@ -71,7 +71,7 @@ class Pool:
       self.free(self._used.pop(token))
 
   def clear(self) -> list[Instance]:
-    """Hands over all instances."""
+    """Removes and returns all instances."""
     instances = [*self._used.values(), *self._free]
     self._used.clear()
     self._free.clear()

@@ -1,4 +1,4 @@
-"""Reads what the methods of Gymnasium's protocol return, or says what is wrong with it."""
+"""Checks what an environment's ``reset`` and ``step`` return against Gymnasium's protocol."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from typing import Any, NamedTuple, SupportsFloat
 
 import numpy as np
 
-from mbrl_jax.ops.env_failure import Malformed
+from mbrl_jax.ops.env_failure import ProtocolError
 
 
 class StepResult(NamedTuple):
   """What a step returns.
 
   Attributes:
-    obs: the observation, as the environment's space describes it.
+    obs: observation, an element of the environment's space.
     reward: one number.
     terminated, truncated: whether, and how, the episode is over.
   """
@@ -28,7 +28,7 @@ def read_reset(returned: Any) -> Any:
   """Returns the observation of what ``reset`` returned.
 
   Raises:
-    Malformed: it is no pair.
+    ProtocolError: it is not a pair.
   """
   obs, _ = _parts(returned, ("obs", "info"))
   return obs
@@ -38,26 +38,27 @@ def read_step(returned: Any) -> StepResult:
   """Checks what ``step`` returned; arrays of one element count as numbers.
 
   Raises:
-    Malformed: not five things, no number for a reward, no truth value for an end.
+    ProtocolError: not five values, a reward that is not one number, a flag that is not a
+      truth value.
   """
   obs, reward, *ends, _ = _parts(returned, ("obs", "reward", "terminated", "truncated", "info"))
-  number = _only(reward)
+  number = _single_element(reward)
   if not isinstance(number, SupportsFloat):  # strings are not, decimals are
-    raise Malformed(reward, "one number", "reward")
+    raise ProtocolError(reward, "one number", "reward")
   for name, end in zip(("terminated", "truncated"), ends, strict=True):
-    if _only(end) not in (0, 1):
-      raise Malformed(end, "True or False", name)
-  return StepResult(obs, float(number), *(bool(_only(end)) for end in ends))
+    if _single_element(end) not in (0, 1):
+      raise ProtocolError(end, "True or False", name)
+  return StepResult(obs, float(number), *(bool(_single_element(end)) for end in ends))
 
 
 def _parts(returned: Any, names: tuple[str, ...]) -> Any:
-  """Returns the parts of a tuple; an observation alone must not be taken for one."""
+  """Returns the parts of a tuple or list; a bare array (an observation) is refused."""
   if not isinstance(returned, (tuple, list)) or len(returned) != len(names):
-    raise Malformed(returned, f"({', '.join(names)})")
+    raise ProtocolError(returned, f"({', '.join(names)})")
   return returned
 
 
-def _only(value: Any) -> Any:
+def _single_element(value: Any) -> Any:
   """Returns the only element of an array, ``None`` if there are several."""
   array = np.asarray(value)
   return array.item() if array.size == 1 else None

@@ -1,4 +1,4 @@
-"""Starts a worker process, in which there is no jax: the program that ``worker_process`` runs.
+"""Starts a worker process, which never imports jax; ``worker_process`` runs this program.
 
 Usage: ``python -P worker_main.py CONNECTION LIFE``, two file descriptors, see
 ``worker_server``. The first message is the ``sys.path`` of the parent.
@@ -13,20 +13,21 @@ from pathlib import Path
 
 
 def main(descriptor: int, life: int) -> None:
-  """Finds what the parent finds, and serves."""
+  """Takes over the parent's ``sys.path`` and serves."""
   connection = Connection(descriptor)
   try:
     sys.path[:] = connection.recv()
   except EOFError:
     return
-  # The packages import jax: they are left empty while the modules in them are loaded.
+  # These packages import jax: empty stand-ins replace them while their modules are loaded.
   adapters = Path(__file__).resolve().parents[1]
   for name, path in (("mbrl_jax.envs", adapters.parent), ("mbrl_jax.envs.adapters", adapters)):
-    sys.modules[name] = types.ModuleType(name)
-    sys.modules[name].__path__ = [str(path)]
+    package = types.ModuleType(name)
+    package.__path__ = [str(path)]
+    sys.modules[name] = package
   from mbrl_jax.envs.adapters.host import worker_server
 
-  # An environment that uses them is to find them whole.
+  # An environment that imports them must get the real packages.
   for name in ("mbrl_jax.envs.adapters", "mbrl_jax.envs"):
     del sys.modules[name]
   worker_server.serve(connection, Connection(life))

@@ -1,9 +1,9 @@
-"""A worker process as its parent sees it: started, told what to do, and surely ended.
+"""Controls a worker process from its parent: starts it, sends it jobs and ends it.
 
-Not ``multiprocessing``: its processes run the program's main module once more, and import all
-that it imports. This one is in a process group of its own, so that Ctrl-C in a terminal, which
-goes to a whole group, leaves the decision to the parent; and what an environment has started
-can be ended with it.
+Not ``multiprocessing``: its processes run the program's main module again, with everything that
+it imports. A worker has its own process group, so that Ctrl-C in a terminal, which is sent to
+the whole group, reaches the parent only; and the processes that an environment has started can
+be ended together with the worker.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from multiprocessing import Pipe
 from pathlib import Path
 from typing import Any
 
-from mbrl_jax.envs.adapters.host.worker_server import GRACE, MAKING, WorkerSetup, receive, send
-from mbrl_jax.ops.env_failure import EnvironmentFailed, failed
+from mbrl_jax.envs.adapters.host.host import CONSTRUCTION
+from mbrl_jax.envs.adapters.host.worker_server import GRACE_PERIOD, WorkerSetup, receive, send
+from mbrl_jax.ops.env_failure import EnvironmentFailed, environment_error
 
 _PROGRAM = Path(__file__).with_name("worker_main.py")
 
@@ -35,31 +36,31 @@ class WorkerProcess:
   """
 
   def __init__(self, number: int, setup: WorkerSetup):
-    """Starts it; the answer to be received first is that it is ready.
+    """Starts the process; its first answer reports that it is ready.
 
     Raises:
-      OSError: the system gives none.
+      OSError: the system cannot start one.
     """
     self.name, self.number, self._timeout = setup.settings["name"], number, setup.timeout
-    self._connection, theirs = Pipe()
+    self._connection, worker_end = Pipe()
     life, self._life = Pipe(duplex=False)
-    descriptors = theirs.fileno(), life.fileno()
-    with theirs, life:
-      # -P: the folder of the program must not shadow modules of the standard library
+    descriptors = worker_end.fileno(), life.fileno()
+    with worker_end, life:
+      # -P: the program's folder must not shadow modules of the standard library
       self._process = subprocess.Popen(
         [sys.executable, "-P", str(_PROGRAM), *map(str, descriptors)],
         stdin=subprocess.DEVNULL,
         pass_fds=descriptors,
         process_group=0,
       )
-    self._doing, self._ready = MAKING, False
+    self._doing, self._ready = CONSTRUCTION, False
     where = {"where": f", worker {number}"}
-    with contextlib.suppress(OSError):  # what it died of is told when it is to answer
+    with contextlib.suppress(OSError):  # ``answer`` reports why it died
       self._connection.send(sys.path)
       send(self._connection, (setup.make, setup.timeout, setup.settings | where))
 
   def ask(self, job: str, *arguments: Any) -> None:
-    """Tells what to do; the answer must be received before the next one."""
+    """Sends a job; its answer must be received before the next job is sent."""
     self._doing = job
     with contextlib.suppress(OSError):
       send(self._connection, (job, arguments))
@@ -68,7 +69,7 @@ class WorkerProcess:
     """Returns the answer.
 
     Args:
-      limit: seconds to wait for it; ``None``: for ever.
+      limit: seconds to wait; ``None``: no limit.
 
     Raises:
       EnvironmentFailed: the environment or the process failed; see ``alive``.
@@ -85,22 +86,22 @@ class WorkerProcess:
           raise EnvironmentFailed(value)
         self._doing = value
     except (EOFError, OSError):
-      raise failed(self._fate()) from None
+      raise environment_error(self._exit_reason()) from None
     self.end(0.0)
-    raise failed(f"{self.name} did not answer within {limit:g} s ({self._where}).")
+    raise environment_error(f"{self.name} did not answer within {limit:g} s ({self._where}).")
 
   @property
   def alive(self) -> bool:
-    """Whether it can be asked."""
+    """Whether it accepts jobs."""
     return self._process.poll() is None and not self._life.closed
 
-  def dismiss(self) -> None:
-    """Lets it close its instances and end; returns at once."""
+  def request_exit(self) -> None:
+    """Tells it to close its instances and exit; does not wait."""
     self._life.close()
 
-  def end(self, grace: float = GRACE) -> None:
-    """Sees to it that it has ended, and what it has started with it."""
-    self.dismiss()
+  def end(self, grace: float = GRACE_PERIOD) -> None:
+    """Ends the process and all that it has started, by force after ``grace`` seconds."""
+    self.request_exit()
     with contextlib.suppress(subprocess.TimeoutExpired):
       self._process.wait(grace)
     with contextlib.suppress(ProcessLookupError, PermissionError):  # nothing is left
@@ -111,24 +112,24 @@ class WorkerProcess:
   def _where(self) -> str:
     return f"{self._doing}, worker {self.number}"
 
-  def _fate(self) -> str:
-    """Says of what the process died."""
-    self.end(GRACE)
+  def _exit_reason(self) -> str:
+    """Ends the process and describes why it died."""
+    self.end(GRACE_PERIOD)
     code = self._process.returncode
     if code == -signal.SIGALRM and self._timeout is not None:
       return f"{self.name} did not answer within {self._timeout:g} s ({self._where})."
     if code >= 0:
       return f"{self.name} ended its process with exit code {code} ({self._where})."
-    hint = ", as a system does that is out of memory" if code == -signal.SIGKILL else ""
+    hint = ": is the machine out of memory?" if code == -signal.SIGKILL else "."
     name = signal.Signals(-code).name
-    return f"{self.name}'s process was killed by {name} ({self._where}){hint}."
+    return f"{self.name}'s process was killed by {name} ({self._where}){hint}"
 
 
-class _Finder(pickle.Unpickler):
-  """Loads what another process could load."""
+class _ImportableUnpickler(pickle.Unpickler):
+  """Unpickles only what another process could import."""
 
   def find_class(self, module: str, name: str) -> Any:
-    """Returns ``module.name`` if an import would find the module."""
+    """Returns ``module.name`` if an import finds the module."""
     top = module.partition(".")[0]
     if not any(finder.find_spec(top, None) for finder in sys.meta_path):
       raise ValueError(f"no import finds {module}")
@@ -139,13 +140,13 @@ def pack(make: Callable[[], Any]) -> bytes:
   """Pickles a function for another process.
 
   Raises:
-    ValueError: it cannot be used there; says why.
+    ValueError: another process cannot use it; gives the reason.
   """
   try:
     packed = pickle.dumps(make)
-    if b"__main__" in packed:  # there, that is another program
-      raise ValueError("it is of the main program")
-    _Finder(io.BytesIO(packed)).load()
+    if b"__main__" in packed:  # which is another module in a worker
+      raise ValueError("it is defined in the main program")
+    _ImportableUnpickler(io.BytesIO(packed)).load()
   except Exception as error:
     raise ValueError(str(error)) from error
   return packed

@@ -1,4 +1,4 @@
-"""Runs a task under many kinds of actions and records what happens."""
+"""Runs a task under several action sources and records the transitions."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import numpy as np
 
 from mbrl_jax.envs.restart import restart
 from mbrl_jax.runtime.devices.compilation import compile_ahead
-from mbrl_jax.types import Array, Env, Key, Transition
+from mbrl_jax.types import Array, Env, EnvState, Key, Transition
 
-ACTORS = (
+ACTION_SOURCES = (
   "random actions",
   "random actions",
   "random actions",
@@ -24,19 +24,19 @@ ACTORS = (
   "actions at random bounds",
   "zero actions",
 )
-"""What acts in each row of a record."""
+"""Action source of each row of a recording."""
 
 
-class Record(NamedTuple):
-  """Episodes one after the other, as many rows at once as there are ``ACTORS``.
+class Recording(NamedTuple):
+  """Consecutive episodes in ``R`` parallel rows, one row per action source.
 
   Attributes:
     transition: of every step, leaves ``[R, T, ...]`` (numpy).
-    steps: control steps since the reset, this one included ``[R, T]``.
+    steps: control steps since the reset, including this one ``[R, T]``.
     state_obs: ``EnvState.obs`` after the step ``[R, T, O]``.
     observed: ``env.observe`` of the physics after the step ``[R, T, O]``.
-    repeats: whether a second call of the compiled program gave the very same.
-    seconds: that second call took.
+    repeats: whether a second call of the compiled program gave equal results.
+    seconds: duration of the second call.
   """
 
   transition: Transition
@@ -48,50 +48,53 @@ class Record(NamedTuple):
 
   @property
   def over(self) -> np.ndarray:
-    """Says which steps ended an episode ``[R, T]``."""
-    return self.transition.terminated | self.transition.truncated
+    """Which steps ended an episode ``[R, T]``."""
+    return np.asarray(self.transition.terminated | self.transition.truncated)
 
-  def where(self, flags: np.ndarray) -> str:
-    """Says in words where the first of ``flags [R, T]`` is, by the length of the episode."""
+  def where(self, flags: Any) -> str:
+    """Describes the earliest step of an episode among ``flags [R, T]``."""
     row, step = min(np.argwhere(flags), key=lambda index: self.steps[tuple(index)])
-    return f"in step {self.steps[row, step]} of an episode of {ACTORS[row]}"
+    return f"in step {self.steps[row, step]} of an episode of {ACTION_SOURCES[row]}"
 
 
-def make_record(env: Env, *, steps: int, seed: int = 0) -> Record:
-  """Records ``steps`` control steps in every row; an episode that is over is followed by one.
+def record_transitions(env: Env, *, steps: int, seed: int = 0) -> Recording:
+  """Records ``steps`` control steps in every row; environments are reset after an episode.
 
   Args:
     env: the task.
     steps: ``T``.
     seed: of states and actions.
   """
-  keys = jax.random.split(jax.random.key(seed), len(ACTORS))
-  kinds = np.array([list(dict.fromkeys(ACTORS)).index(name) for name in ACTORS])
-  rows = jax.jit(jax.vmap(lambda kind, key: _row(env, kind, key, steps)))
-  run, _ = compile_ahead(rows, kinds, keys)
-  first = jax.device_get(run(kinds, keys))
-  begun = time.perf_counter()
-  second = jax.device_get(run(kinds, keys))
-  seconds = time.perf_counter() - begun
-  return Record(*second, same(first, second), seconds)
+  keys = jax.random.split(jax.random.key(seed), len(ACTION_SOURCES))
+  names = list(dict.fromkeys(ACTION_SOURCES))
+  sources = np.array([names.index(name) for name in ACTION_SOURCES])
+  rows = jax.jit(jax.vmap(lambda source, key: _row(env, source, key, steps)))
+  run, _ = compile_ahead(rows, sources, keys)
+  first = jax.device_get(run(sources, keys))
+  start = time.perf_counter()
+  second: tuple[Any, ...] = jax.device_get(run(sources, keys))
+  seconds = time.perf_counter() - start
+  transition, counts, state_obs, observed = second
+  repeats = same(first, second)
+  return Recording(transition, counts, state_obs, observed, repeats, seconds)
 
 
 def same(a: Any, b: Any) -> bool:
-  """Says whether two pytrees hold the same numbers, NaN being like NaN."""
+  """Returns whether two pytrees hold equal numbers; NaN equals NaN."""
   equal = lambda x, y: np.array_equal(x, y, equal_nan=np.issubdtype(x.dtype, np.floating))
   return all(
     map(equal, map(np.asarray, jax.tree.leaves(a)), map(np.asarray, jax.tree.leaves(b)))
   )
 
 
-def _row(env: Env, kind: Array, key: Key, steps: int) -> tuple:
-  """Runs the episodes of one row."""
+def _row(env: Env, source: Array, key: Key, steps: int) -> tuple:
+  """Runs the episodes of one row; returns the first four fields of ``Recording``."""
 
-  def body(carry, step):
+  def body(carry: tuple[EnvState, Array], step: Array) -> tuple[tuple[EnvState, Array], tuple]:
     state, episode = carry
     act_key, env_key, reset_key = jax.random.split(jax.random.fold_in(key, step), 3)
     held_key = jax.random.fold_in(jax.random.fold_in(key, 2**31 - 1), episode)
-    action = _actions(env, act_key, held_key)[kind]
+    action = _actions(env, act_key, held_key)[source]
     after, transition = env.step(state, action, env_key)
     seen = transition, after.steps, after.obs, env.observe(after.physics)
     over = transition.terminated | transition.truncated
@@ -102,7 +105,7 @@ def _row(env: Env, kind: Array, key: Key, steps: int) -> tuple:
 
 
 def _actions(env: Env, key: Key, held_key: Key) -> Array:
-  """Returns what each of the different ``ACTORS`` does ``[K, A]``."""
+  """Returns the action of each distinct action source ``[K, A]``."""
   low, high = jnp.asarray(env.spec.action_low), jnp.asarray(env.spec.action_high)
   uniform = lambda key: jax.random.uniform(key, low.shape, minval=low, maxval=high)
   corner = jnp.where(jax.random.bernoulli(key, shape=low.shape), low, high)

@@ -1,15 +1,15 @@
-"""Writes a function to files that another process runs without mbrl_jax.
+"""Exports a function to files that run without mbrl_jax.
 
-``jax.export`` keeps the compiled function as portable bytes for CPU, CUDA and TPU. Everything
-goes in and out as a flat list of arrays, so whoever loads it needs no class of ours, only jax
-and flatbuffers; ``experiments/examples/load_exported.py`` is a loader to copy:
+``jax.export`` serialises the function for CPU, CUDA and TPU. Its inputs and outputs are flat
+lists of arrays, so a loader needs only jax and flatbuffers; copy
+``experiments/examples/load_exported.py``:
 
   NAME.bin    the program (jax.export, StableHLO inside)
   NAME.npz    the arrays that it was exported with, by name
   NAME.json   name, shape and dtype of every input and output, in their order
 
-An output that is named like an input is what to hand in there the next time. Random keys are
-their two words. All arrays are inputs, parameters too: new ones need no new export.
+An output with the name of an input is that input of the next call. Random keys are two words
+each. All arrays are inputs, including parameters: new parameters need no new export.
 """
 
 from __future__ import annotations
@@ -38,18 +38,28 @@ def export(
   """Writes the three files, loads the program again and runs it once.
 
   Args:
-    function: ``inputs -> outputs``, both pytrees by name.
-    inputs: those to export with; keys typed, of the implementation threefry.
-    folder: where the files go.
+    function: ``inputs -> outputs``, both dictionaries of pytrees.
+    inputs: example inputs, which are written as well; typed keys must be threefry.
+    folder: folder of the files.
     name: of the files.
-    about: what else the JSON file says.
+    about: additional fields of the JSON file.
 
   Returns:
-    By how much the program's outputs differ at most from the function's.
+    The largest difference between the program's outputs and the function's.
 
   Raises:
     ImportError: flatbuffers is missing.
-    ValueError: jax cannot export what the function does.
+    ValueError: jax cannot export an operation of the function.
+
+  Example:
+    >>> import tempfile
+    >>> from pathlib import Path
+    >>> import jax.numpy as jnp
+    >>> from mbrl_jax.runtime.storage import function_export
+    >>> double = lambda inputs: {"y": 2 * inputs["x"]}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...   function_export.export(double, {"x": jnp.ones(3)}, Path(folder), "double")
+    0.0
   """
   call, arrays, names = flatten(function, inputs)
   shapes = [jax.ShapeDtypeStruct(x.shape, x.dtype) for x in arrays.values()]
@@ -57,7 +67,7 @@ def export(
   program = exported.serialize()
   folder.mkdir(parents=True, exist_ok=True)
   files.write_atomic(folder / f"{name}.bin", lambda file: file.write(program))
-  files.write_atomic(folder / f"{name}.npz", lambda file: np.savez(file, **arrays))
+  files.write_npz(folder / f"{name}.npz", arrays)
   describe = lambda name, x: {"name": name, "shape": list(x.shape), "dtype": str(x.dtype)}
   files.write_json(
     folder / f"{name}.json",
@@ -77,15 +87,15 @@ def export(
 def flatten(
   function: Callable[[dict[str, Any]], dict[str, Any]], inputs: dict[str, Any]
 ) -> tuple[Callable[..., tuple], dict[str, np.ndarray], list[str]]:
-  """Makes a function of pytrees one of arrays.
+  """Converts a function of pytrees to a function of arrays.
 
   Args:
     function: see ``export``.
     inputs: see ``export``; every leaf is an array.
 
   Returns:
-    ``call(*arrays) -> arrays``, what to call it with by name, and the outputs' names. Inputs
-    that are handed on as they are, such as parameters, are not among the outputs.
+    ``call(*arrays) -> arrays``, the input arrays by name, and the outputs' names. Inputs that
+    are returned unchanged, such as parameters, are left out of the outputs.
   """
   leaves, tree = jax.tree.flatten(inputs)
   keyed = [jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key) for leaf in leaves]
