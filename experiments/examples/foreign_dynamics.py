@@ -14,8 +14,7 @@ import mujoco
 import numpy as np
 
 from mbrl_jax import Dynamics, icem, make_evaluate, make_planner, mppi
-from mbrl_jax.envs import mjx_model, mjx_state
-from mbrl_jax.envs.models import mjx_dynamics
+from mbrl_jax.envs import mjx_dynamics, mjx_model, mjx_state
 from mbrl_jax.types import Array
 
 ARM = """<mujoco><option timestep="0.01"/><worldbody>

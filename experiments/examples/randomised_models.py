@@ -15,8 +15,7 @@ import mujoco
 import numpy as np
 
 from mbrl_jax import icem, make_evaluate, make_planner
-from mbrl_jax.envs import mjx_model, mjx_state
-from mbrl_jax.envs.models import mjx_dynamics, randomise
+from mbrl_jax.envs import mjx_dynamics, mjx_model, mjx_state, randomise
 from mbrl_jax.ops import risk
 from mbrl_jax.types import Array, Dynamics, Key, Planner
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from mjcf_models import ARM, arm, c_rollout, cart, follow
 
-from mbrl_jax.envs import env_dynamics, make_env, make_mjcf, mjx_model, mjx_state
-from mbrl_jax.envs.models import mjx_dynamics
+from mbrl_jax.envs import env_dynamics, make_env, make_mjcf, mjx_dynamics, mjx_model, mjx_state
 from mbrl_jax.envs.physics.mjx import import_mjx
 from mbrl_jax.planners import cem, make_evaluate, make_planner
 from mbrl_jax.types import Dynamics

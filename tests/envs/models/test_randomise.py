@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 from mjcf_models import CART, arm, c_rollout, cart
 
-from mbrl_jax.envs import mjx_model, mjx_state
-from mbrl_jax.envs.models import mjx_dynamics, randomise
+from mbrl_jax.envs import mjx_dynamics, mjx_model, mjx_state, randomise
 from mbrl_jax.envs.models.randomise import draw_models
 from mbrl_jax.ops.risk import cvar
 from mbrl_jax.planners import make_evaluate

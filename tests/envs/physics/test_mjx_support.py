@@ -19,8 +19,7 @@ from mjx_features import (
   fixed,
 )
 
-from mbrl_jax.envs import make_mjcf, make_task, mjx_model
-from mbrl_jax.envs.models import mjx_dynamics, randomise
+from mbrl_jax.envs import make_mjcf, make_task, mjx_dynamics, mjx_model, randomise
 from mbrl_jax.envs.physics import mjx
 from mbrl_jax.envs.physics.backends import make_physics
 from mbrl_jax.envs.physics.mjx import import_mjx

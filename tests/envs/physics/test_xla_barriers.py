@@ -8,8 +8,7 @@ import mujoco
 import numpy as np
 import pytest
 
-from mbrl_jax.envs import mjx_model, mjx_state
-from mbrl_jax.envs.models import mjx_dynamics
+from mbrl_jax.envs import mjx_dynamics, mjx_model, mjx_state
 from mbrl_jax.envs.physics.xla_barriers import add_barriers
 
 pytestmark = pytest.mark.timeout(120)
