@@ -193,14 +193,14 @@ UNSUPPORTED = """<mujoco model="hills"><worldbody>
     (
       sled().replace("<worldbody>", '<option><flag sensor="disable"/></option><worldbody>', 1),
       {},
-      "sensor='place' always reads 0: the model switches sensors off",
+      "sensor='place' always reads 0: the model disables sensors",
     ),
     (sled(), {"cost": {"place": "much"}}, r"cost\['place'\]='much' must be a finite weight"),
     (sled(), {"cost": {"place": (1.0, np.nan)}}, "finite"),
     (
       sled(),
       {"cost": {"place": (1.0, (1, 2))}},
-      "target has 2 numbers, but the sensor gives 1",
+      "target has 2 numbers, but the sensor has 1",
     ),
     (sled(""), {}, "actuator 'push' has no limits"),
     (
@@ -208,7 +208,7 @@ UNSUPPORTED = """<mujoco model="hills"><worldbody>
       {},
       "no actuat",
     ),
-    (sled(), {"dt": 0.015}, "dt=0.015 is no multiple.*0.01.*nearest is 0.0[12]"),
+    (sled(), {"dt": 0.015}, "dt=0.015 is not a multiple.*0.01.*nearest is 0.0[12]"),
     (sled(), {"keyframe": 0}, "keyframe=0: the model has 0 keyframes"),
     (FLOATING, {"cost": {"goal": 1}, "keyframe": "hihg"}, "Did you mean 'high'.*'far'"),
     (sled(), {"episode_length": 0}, "episode_length=0 must be positive"),
@@ -227,7 +227,7 @@ def test_what_is_wrong_in_a_file_is_said_with_the_file(tmp_path):
   path, part = tmp_path / "robot.xml", tmp_path / "legs.xml"
   path.write_text('<mujoco>\n<worldbody><include file="legs.xml"/></worldbody></mujoco>')
   part.write_text('<mujocoinclude>\n<geom size="wide"/></mujocoinclude>')
-  message = "robot.xml'.*'size'.*'geom', line 0 .of a file that it includes: legs.xml"
+  message = "robot.xml'.*'size'.*'geom', line 0 .in an included file: legs.xml"
   with pytest.raises(ValueError, match=message):
     make_mjcf(path, cost={"place": 1.0})
   path.write_text(UNSUPPORTED)

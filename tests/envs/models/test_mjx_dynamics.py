@@ -10,7 +10,7 @@ import pytest
 from mjcf_models import ARM, arm, c_rollout, cart, follow
 
 from mbrl_jax.envs import env_dynamics, make_env, make_mjcf, mjx_dynamics, mjx_model, mjx_state
-from mbrl_jax.envs.physics.mjx import import_mjx
+from mbrl_jax.envs.physics.mjx_models import import_mjx
 from mbrl_jax.planners import cem, make_evaluate, make_planner
 from mbrl_jax.types import Dynamics
 
@@ -218,7 +218,7 @@ TWO_BALLS = """<mujoco><worldbody>
       lambda: mjx_dynamics(arm(), reward=speed_up, sensors=["typ"]),
       "sensor='typ'.*Did you mean 'tip'.*'shake'",
     ),
-    (lambda: mjx_dynamics(cart(), reward=speed_up, sensors=["a"]), "no sensor with a name"),
+    (lambda: mjx_dynamics(cart(), reward=speed_up, sensors=["a"]), "no named sensor"),
     (lambda: mjx_model("arm.xml"), "mujoco.MjModel or an mjx.Model.*got str"),
     (lambda: mjx_state(arm(), [0.0]), r"qpos must have shape \[2\].*\(1,\)"),
     (lambda: mjx_state(arm(), [0.0, 0.0], [1.0]), r"qvel must have shape \[2\]"),

@@ -250,7 +250,7 @@ def test_slices_are_scored_as_if_alone_and_a_new_key_does_not_retrace():
   ("arguments", "message"),
   [
     ({"n": 0, "masses": (1, 2)}, "n=0 must be positive"),
-    ({"n": 2}, "no range was given, want one of masses, friction, gains, damping"),
+    ({"n": 2}, "no range was given; give one of masses, friction, gains, damping"),
     ({"n": 2, "masses": (0.0, 2.0)}, r"masses=\[0.0, 2.0\].*0 < low"),
     ({"n": 2, "damping": (2.0, 1.0)}, r"damping=\[2.0, 1.0\] must be factors"),
     ({"n": 2, "gains": 1.5}, r"gains=1.5 must be factors"),

@@ -20,9 +20,9 @@ from mjx_features import (
 )
 
 from mbrl_jax.envs import make_mjcf, make_task, mjx_dynamics, mjx_model, randomise
-from mbrl_jax.envs.physics import mjx
+from mbrl_jax.envs.physics import mjx_models
 from mbrl_jax.envs.physics.backends import make_physics
-from mbrl_jax.envs.physics.mjx import import_mjx
+from mbrl_jax.envs.physics.mjx_models import import_mjx
 from mbrl_jax.envs.physics.mjx_support import find_unsupported
 
 STEPS = 10
@@ -74,7 +74,7 @@ def test_what_mjx_ignores_is_refused_by_name(name):
 def test_what_is_refused_mjx_would_get_wrong(name, monkeypatch):
   """Were it not refused; once MJX simulates it, the rule goes."""
   model = compiled(*IGNORED[name][:3])
-  monkeypatch.setattr(mjx, "find_unsupported", lambda model: None)
+  monkeypatch.setattr(mjx_models, "find_unsupported", lambda model: None)
   assert np.abs(in_mjx(model) - in_c(model)).max() > 1e-3
 
 

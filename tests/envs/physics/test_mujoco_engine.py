@@ -168,7 +168,7 @@ def test_few_batches_are_kept():
   gc.collect()
   before, engine = batches(), Engine([make_model()], (0,))
   start = np.concatenate(
-    [engine.first.view(np.int32), np.zeros(2, np.int32), engine.first_ulps]
+    [engine.initial.view(np.int32), np.zeros(2, np.int32), engine.initial_ulps]
   )
   results = [engine.step(1, np.tile(start, (count, 1)))[0] for count in (*range(1, 12), 3)]
   assert batches() - before <= 4

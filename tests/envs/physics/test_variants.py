@@ -65,7 +65,7 @@ def test_each_variant_on_mjx_is_its_model():
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_mjx_gathers_only_what_differs():
-  from mbrl_jax.envs.physics.mjx import mjx_model, stack_models, take_model
+  from mbrl_jax.envs.physics.mjx_models import mjx_model, stack_models, take_model
 
   models = arm_models()
   stack, axes = stack_models(models)
@@ -174,7 +174,7 @@ def other(**changes):
 @pytest.mark.parametrize(
   ("models", "message"),
   [
-    ([], r"variants=\[\] holds no model"),
+    ([], r"variants=\[\] contains no model"),
     ([arm(), "arm"], r"variants\[1\] must be a mujoco.MjModel, got str"),
     ([arm(), cart()], r"variants\[1\] and variants\[0\].*differ in nq: 1 and 2"),
     ([arm(), other(timestep=0.02)], r"differ in opt.timestep: 0.02 and 0.01"),
@@ -203,7 +203,7 @@ def test_mjx_names_what_its_program_is_built_from():
   ("name", "settings", "message"),
   [
     ("cartpole", {"mases": (0.5, 2.0)}, r"randomise.mases is not known.*Did you mean 'masses'"),
-    ("cartpole", {"count": 4}, "no range was given, want one of masses"),
+    ("cartpole", {"count": 4}, "no range was given; give one of masses"),
     ("cartpole", {"count": 0, "masses": (1, 2)}, "randomise.count=0 must be positive"),
     (
       "cartpole",

@@ -75,7 +75,11 @@ def test_merged_batches_work_inside_of_scans():
 def test_room_for_contacts_follows_the_model():
   model = hopper.make_hopper("mujoco").model
   assert 0 < mjx_warp._pairs(model) <= model.ngeom * (model.ngeom - 1) / 2
-  assert mjx_warp._rows(model, 3) > mjx_warp._rows(model, 2) > mjx_warp._rows(model, 0)
+  assert (
+    mjx_warp._constraints(model, 3)
+    > mjx_warp._constraints(model, 2)
+    > mjx_warp._constraints(model, 0)
+  )
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from mbrl_jax.envs import make_env
 from mbrl_jax.envs.tasks.robel import dclaw, dkitty
-from mbrl_jax.envs.tasks.robel.random_dynamics import draw
+from mbrl_jax.envs.tasks.robel.random_dynamics import draw_models
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def within(values, low, high):
 
 
 def test_hands_within_the_published_ranges(claw):
-  models = list(draw(claw.model, dclaw._RANDOM, slice(0, 10), 20))
+  models = list(draw_models(claw.model, dclaw._RANDOM, slice(0, 10), 20))
   damping = np.stack([m.dof_damping for m in models])
   assert within(damping, 0.005, 0.1) and np.ptp(damping[0]) > 0
   assert within([m.dof_frictionloss for m in models], 0.001, 0.005)
@@ -50,7 +50,7 @@ def test_hands_within_the_published_ranges(claw):
 
 def test_robots_within_the_published_ranges(bumpy):
   model = bumpy.model
-  models = list(draw(model, dkitty._RANDOM, slice(6, 18), 20))
+  models = list(draw_models(model, dkitty._RANDOM, slice(6, 18), 20))
   damping = np.stack([m.dof_damping for m in models])
   assert within(damping[:, 6:], 0.1, 0.2) and not damping[:, :6].any()
   assert np.ptp(damping[:, 6:], 1).max() == 0
@@ -64,7 +64,7 @@ def test_robots_within_the_published_ranges(bumpy):
 def test_the_robot_stands_on_bumps_of_the_published_height(bumpy):
   model = bumpy.model
   assert np.isclose(model.hfield_size[0, 0] * 2 / (model.hfield_ncol[0] - 1), 0.075)
-  for m in draw(model, dkitty._RANDOM, slice(6, 18), 3):
+  for m in draw_models(model, dkitty._RANDOM, slice(6, 18), 3):
     assert within(m.hfield_data * m.hfield_size[0, 2], 0, 0.05)
   stretched = np.float32([0.284, -1, 1, -0.284, -1, 1, -0.284, -1, 1, 0.284, -1, 1])
   states = jax.jit(jax.vmap(bumpy.reset))(jax.random.split(jax.random.key(0), 8))
