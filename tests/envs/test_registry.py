@@ -53,7 +53,7 @@ def test_shapes_and_types(made):
   assert jax.eval_shape(env.pose, state).ndim == 1
 
 
-def test_state_keeps_its_type_so_that_it_scans(made):
+def test_a_step_keeps_shapes_and_dtypes_for_scan(made):
   env = made.env
   before = jax.eval_shape(env.reset, jax.random.key(0))
   action = jnp.zeros(env.spec.action_dim)
@@ -98,7 +98,7 @@ def test_eager_equals_compiled():
     )
 
 
-def test_transitions_are_judged_and_decoded_by_the_specification(made):
+def test_transitions_agree_with_reward_termination_and_decode_of_the_spec(made):
   """Decoded on what can happen: what a task remembers follows from the rest."""
   spec, action = made.env.spec, 0.5 * jnp.asarray(made.env.spec.action_high)
   _, t = made.step(made.reset(jax.random.key(0)), action, jax.random.key(1))
@@ -123,7 +123,7 @@ def test_actions_are_clipped_for_the_physics_only(made):
   np.testing.assert_array_equal(far.action, edge + 5)
 
 
-def test_nan_action_shows_as_nan(made):
+def test_a_nan_action_gives_nan(made):
   action = jnp.full(made.env.spec.action_dim, jnp.nan)
   _, t = made.step(made.reset(jax.random.key(0)), action, jax.random.key(1))
   assert np.isnan(t.reward) and np.isnan(t.next_obs).any()
@@ -139,7 +139,7 @@ def test_episode_length_truncates():
   assert flags == [False, False, True, True]
 
 
-def test_action_noise_disturbs_the_physics_and_hides_it():
+def test_action_noise_acts_on_the_physics_and_is_not_observed():
   quiet, noisy = make_env("pendulum"), make_env("pendulum", action_noise=0.5)
   assert isinstance(noisy, ActionNoise) and noisy.spec.name == "pendulum"
   state, action = quiet.reset(jax.random.key(0)), jnp.array([0.3])
@@ -180,6 +180,6 @@ def test_action_noise_is_clipped_to_the_bounds():
     ("pendulum", "auto", {"action_noise": float("nan")}, r"action_noise=nan must"),
   ],
 )
-def test_make_env_refuses(name, physics, overrides, message):
+def test_make_env_rejects(name, physics, overrides, message):
   with pytest.raises(ValueError, match=message):
     make_env(name, physics, **overrides)

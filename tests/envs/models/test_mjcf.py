@@ -50,7 +50,7 @@ ALL = ["tip", "speed", "shake", "effort", "clock"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("physics", ["mujoco", "mjx"])
-def test_sensors_belong_to_the_very_state(physics):
+def test_sensors_belong_to_the_state_itself(physics):
   """After a reset and after a step they are those of ``mj_forward``."""
   task = make_mjcf(ARM, cost=dict.fromkeys(ALL, 1.0), keyframe="up", physics=physics, dt=0.03)
   state = jax.jit(task.reset)(jax.random.key(0))
@@ -73,7 +73,7 @@ def test_sensors_belong_to_the_very_state(physics):
   assert np.abs(state.obs[5:8] - stale.sensordata[:3]).max() > 1e-4, "the test is blind"
 
 
-def test_the_cost_is_what_it_says():
+def test_the_reward_is_the_negative_cost():
   task = make_mjcf(ARM, cost=COST, control_cost=0.1, physics="mujoco")
   assert task.spec.obs_dim == 5 + 4 and task.spec.name == "arm"
   np.testing.assert_array_equal(task.spec.action_high, [2.0, 1.0])
@@ -83,7 +83,7 @@ def test_the_cost_is_what_it_says():
   np.testing.assert_allclose(got, -(0.5 * 5**2 + 2.0 * tip + 0.1 * 5), rtol=1e-6)
 
 
-def test_a_function_is_a_cost():
+def test_a_function_can_be_the_cost():
   def cost(sensors, ctrl):
     assert {name: x.shape for name, x in sensors.items()} == {"place": (), "twice": (3,)}
     return jnp.abs(sensors["place"] - 1.0) + ctrl[0]
@@ -165,7 +165,7 @@ def test_noise_keeps_quaternions_normalised():
   assert jnp.std(qpos[:, 9]) > 0.1
 
 
-def test_the_name_of_a_nameless_model_is_that_of_its_file(tmp_path):
+def test_an_unnamed_model_takes_the_name_of_its_file(tmp_path):
   path = tmp_path / "my_sled.xml"
   path.write_text(sled().replace(' model="sled"', ""))
   assert make_mjcf(str(path), cost={"place": 1}, physics="mujoco").spec.name == "my_sled"
@@ -218,12 +218,12 @@ UNSUPPORTED = """<mujoco model="hills"><worldbody>
     (UNSUPPORTED, {"physics": "mjx"}, "MJX cannot.*'hills'.*CYLINDER.*physics='mujoco'"),
   ],
 )
-def test_refuses(xml, arguments, message):
+def test_rejects_invalid_arguments(xml, arguments, message):
   with pytest.raises(ValueError, match=message):
     make_mjcf(xml, **{"cost": {"place": 1.0}, "physics": "mujoco", **arguments})
 
 
-def test_what_is_wrong_in_a_file_is_said_with_the_file(tmp_path):
+def test_errors_name_the_file(tmp_path):
   path, part = tmp_path / "robot.xml", tmp_path / "legs.xml"
   path.write_text('<mujoco>\n<worldbody><include file="legs.xml"/></worldbody></mujoco>')
   part.write_text('<mujocoinclude>\n<geom size="wide"/></mujocoinclude>')
@@ -235,7 +235,7 @@ def test_what_is_wrong_in_a_file_is_said_with_the_file(tmp_path):
     make_mjcf(path, cost={"place": 1.0}, physics="mjx")
 
 
-def test_assets_say_where_they_are_wrong():
+def test_errors_of_assets_name_the_file():
   def spoil(spec):
     spec.worldbody.add_body(name="massless").add_joint()
 

@@ -23,7 +23,7 @@ def speed_up(obs, action, next_obs):
   return jnp.sum(next_obs - obs) - 0.1 * jnp.sum(action**2)
 
 
-def test_steps_are_those_of_mujoco():
+def test_steps_equal_mujoco():
   model = arm()
   controls = np.random.default_rng(0).uniform(-1, 1, (100, 2)).astype(np.float32)
   dynamics = mjx_dynamics(model, reward=speed_up)
@@ -34,7 +34,7 @@ def test_steps_are_those_of_mujoco():
 
 
 @pytest.mark.slow
-def test_a_substep_is_a_step():
+def test_substeps_equal_steps():
   model, hold = cart(), np.full((3, 1), 0.7, np.float32)
   state, params = mjx_state(model, [0.3], [-0.2]), mjx_model(model)
   fine = follow(mjx_dynamics(model, reward=speed_up), params, state, hold)[0]
@@ -92,7 +92,7 @@ def test_planning_reproduces_the_return_of_cartpole():
   np.testing.assert_allclose(planned, exact, rtol=1e-4)
 
 
-def test_states_come_from_data_of_both_kinds_or_from_arrays():
+def test_mjx_state_accepts_data_or_arrays():
   model, mjx = arm(), import_mjx()
   data = mujoco.MjData(model)
   data.qpos, data.qvel, data.act, data.time = [0.1, 0.2], [0.3, 0.4], [0.5], 2.0
@@ -109,7 +109,7 @@ def test_states_come_from_data_of_both_kinds_or_from_arrays():
 
 
 @pytest.mark.slow
-def test_gradients_are_those_of_the_closed_form():
+def test_gradients_equal_the_closed_form():
   """By the plan, and by the mass: system identification."""
   model, steps, dt = cart(mass=2.0), 5, 0.01
   dynamics = mjx_dynamics(model, reward=lambda obs, action, next_obs: next_obs[0] - obs[0])
@@ -138,14 +138,14 @@ def into_the_limit(iterations):
 
 
 @pytest.mark.slow
-def test_reverse_gradients_want_a_single_solver_iteration():
+def test_reverse_mode_needs_a_single_solver_iteration():
   with pytest.raises(ValueError, match="Reverse-mode"):
     jax.eval_shape(jax.grad(into_the_limit(100)), 1.0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("differentiate", [jax.grad, jax.jacfwd])
-def test_gradients_through_limits_are_finite_differences(differentiate):
+def test_gradients_through_limits_equal_finite_differences(differentiate):
   value = into_the_limit(1 if differentiate is jax.grad else 100)
   slope = jax.jit(differentiate(value))(1.0)
   value = jax.jit(value)
@@ -153,7 +153,7 @@ def test_gradients_through_limits_are_finite_differences(differentiate):
   assert slope != 0
 
 
-def test_nothing_constrained_needs_no_lapack():
+def test_an_unconstrained_model_needs_no_lapack():
   """XLA may wait for ever for batched LAPACK calls on CPUs, see envs/physics/mjx.py."""
   if jax.default_backend() != "cpu":
     pytest.skip("MJX factorises dense matrices on accelerators")
@@ -164,7 +164,7 @@ def test_nothing_constrained_needs_no_lapack():
 
 
 @pytest.mark.slow
-def test_a_large_batch_with_limits_ends():
+def test_a_large_batch_with_limits_terminates():
   model = cart(limited=True)
   evaluate = jax.jit(make_evaluate(mjx_dynamics(model, reward=lambda o, a, n: -(n[0] ** 2))))
   plans = jax.random.uniform(jax.random.key(0), (4096, 3, 1), minval=-5.0, maxval=5.0)
@@ -173,7 +173,7 @@ def test_a_large_batch_with_limits_ends():
   assert np.isfinite(returns).all() and len(np.unique(returns)) > 1000
 
 
-def test_a_foreign_function_takes_three_lines():
+def test_a_user_function_needs_three_lines():
   """As the documentation shows it: ``f(state, action)`` and ``cost(state, action)``."""
   f = lambda state, action: state + 0.1 * action
   cost = lambda state, action: jnp.sum((state - 1.0) ** 2) + 0.01 * jnp.sum(action**2)
@@ -193,7 +193,7 @@ def test_a_foreign_function_takes_three_lines():
   assert output.action > 0.5
 
 
-def test_a_model_of_mjx_will_do():
+def test_an_mjx_model_is_accepted():
   model = import_mjx().put_model(cart(), impl="jax")
   dynamics = mjx_dynamics(model, reward=speed_up)
   assert mjx_model(model) is model
@@ -229,6 +229,6 @@ TWO_BALLS = """<mujoco><worldbody>
     ),
   ],
 )
-def test_refuses(call, message):
+def test_rejects_invalid_arguments(call, message):
   with pytest.raises(ValueError, match=message):
     call()

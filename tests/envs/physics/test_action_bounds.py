@@ -59,7 +59,7 @@ BOUND = '<motor name="bound" joint="s" ctrlrange="-1 1"/>'
     ('<dcmotor joint="s" resistance="1" motorconst="1" input="none"/>', "no actuators with"),
   ],
 )
-def test_actuators_that_bound_nothing_are_named(make, actuators, message):
+def test_actuators_without_bounds_are_named(make, actuators, message):
   with pytest.raises(ValueError, match=message):
     make(sled(actuators))
 
@@ -74,14 +74,14 @@ def test_bounds_are_those_of_the_controls(make):
   assert spec.action_low.dtype == np.float32
 
 
-def test_a_task_may_bound_free_actuators_itself():
+def test_a_task_can_bound_unlimited_actuators():
   env = of_task(sled(FREE), action_low=[-2.0], action_high=[5.0])
   state = env.reset(jax.random.key(0))
   _, transition = env.step(state, jnp.array([9.0]), jax.random.key(0))
   np.testing.assert_allclose(transition.reward, 0.02 * 5.0, rtol=1e-5)  # 5 N on 1 kg
 
 
-def test_a_command_takes_any_number_of_actions():
+def test_a_command_accepts_any_number_of_actions():
   command = lambda state, action: action[:1] - action[1:]
   env = of_task(sled(FREE), action_low=[-1, -1], action_high=[1, 1], command=command)
   _, transition = env.step(
@@ -99,6 +99,6 @@ def test_a_command_takes_any_number_of_actions():
     ({"action_low": [-1.0]}, "'free' has no limits"),
   ],
 )
-def test_bounds_of_its_own_are_checked(bounds, message):
+def test_given_bounds_are_checked(bounds, message):
   with pytest.raises(ValueError, match=message):
     of_task(sled(FREE), **bounds)

@@ -81,12 +81,12 @@ def test_mjx_follows_mujoco(name):
   agreement.check(name, TOUCHED[name], FREE.get(name, 1e-4))
 
 
-def test_no_task_is_left_out():
+def test_all_tasks_are_listed():
   assert sorted([*TOUCHED, *ALIKE, *ANALYTIC]) == list_envs()
 
 
 @pytest.mark.parametrize("name", ALIKE)
-def test_tasks_said_to_be_alike_move_alike(name):
+def test_tasks_with_the_same_body_move_alike(name):
   ends = []
   for task in (name, ALIKE[name]):
     model, rng = make_env(task, "mujoco").model, np.random.default_rng(0)

@@ -30,7 +30,7 @@ for name, steps in (("cartpole", 20), ("halfcheetah", 3)):
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
-def test_large_batches_come_to_an_end():
+def test_large_batches_terminate():
   """Without contacts and with: MJX's solver takes LAPACK, which can wait for ever."""
   script = RUN.format(limit=SECONDS - 20, batch=BATCH)
   environment = {**os.environ, "JAX_PLATFORMS": "cpu"}

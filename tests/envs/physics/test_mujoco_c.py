@@ -80,7 +80,7 @@ KINDS = mujoco.MjModel.from_xml_string(EVERYTHING).sensor_type
 
 
 @pytest.mark.parametrize("sensor", range(len(KINDS)))
-def test_a_sensor_asked_for_alone_reads_what_mujoco_reads(sensor):
+def test_a_single_sensor_equals_mujoco(sensor):
   """One row and a batch, after the reset and after a step."""
   model = mujoco.MjModel.from_xml_string(EVERYTHING)
   physics, data = make_physics(model, 2, "mujoco", (sensor,)), mujoco.MjData(model)
@@ -101,7 +101,7 @@ def test_a_sensor_asked_for_alone_reads_what_mujoco_reads(sensor):
   assert np.abs(want).max() > 0
 
 
-def test_kinetic_energy_is_that_of_the_state_where_mujoco_adds_up_energies():
+def test_kinetic_energy_is_that_of_the_state_with_the_energy_flag():
   xml = EVERYTHING.replace("<worldbody>", '<option><flag energy="enable"/></option><worldbody>')
   model = mujoco.MjModel.from_xml_string(xml)
   plain = mujoco.MjModel.from_xml_string(EVERYTHING)
@@ -114,7 +114,7 @@ def test_kinetic_energy_is_that_of_the_state_where_mujoco_adds_up_energies():
     state, want = physics.step(state, np.ones(2)), other.step(want, np.ones(2))
 
 
-def test_no_kind_of_sensor_is_left_out():
+def test_all_sensor_types_are_tested():
   names = {"TACTILE", "PLUGIN", "USER"}  # no simple one; made by plugins and call backs
   left = {int(getattr(mujoco.mjtSensor, f"mjSENS_{name}")) for name in names}
   every = {int(value) for name, value in mujoco.mjtSensor.__members__.items()}
@@ -131,7 +131,7 @@ def test_no_kind_of_sensor_is_left_out():
     (0.0023, 'delay=".01" nsample="9" interp="linear"', 'interval=".0171" nsample="2"'),
   ],
 )
-def test_samples_and_delays_are_those_of_a_loop_of_mj_step(step, motor, sensor):
+def test_samples_and_delays_equal_a_loop_of_mj_step(step, motor, sensor):
   """Times are kept to the last bit, else a sample comes one simulation step late."""
   model = mujoco.MjModel.from_xml_string(SAMPLED.format(step=step, motor=motor, sensor=sensor))
   physics, data = make_physics(model, 4, "mujoco", (0,)), mujoco.MjData(model)
@@ -164,7 +164,7 @@ KEYED = """
     mpos="7 8 9" mquat="0 1 0 0" plastic=".05"/></keyframe></mujoco>"""
 
 
-def test_a_keyframe_restores_all_that_it_holds():
+def test_a_keyframe_is_restored_completely():
   cost = dict.fromkeys("tfpr", 1.0)
   task = make_mjcf(KEYED, cost=cost, keyframe="start", physics="mujoco", dt=0.02)
   model = mujoco.MjModel.from_xml_string(KEYED)

@@ -51,20 +51,20 @@ def check_each_is_itself(backend, compare, models, sensors):
   assert np.abs(got[1][1][0, -1] - got[1][1][1, -1]).max() > 0.1, "the models are too alike"
 
 
-def test_each_variant_in_c_is_its_model_bit_for_bit_and_rows_do_not_mix():
+def test_each_variant_in_c_equals_its_model_bit_for_bit():
   check_each_is_itself("mujoco", np.testing.assert_array_equal, arm_models(), (0, 2))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_each_variant_on_mjx_is_its_model():
+def test_each_variant_on_mjx_equals_its_model():
   compare = lambda got, want: np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
   check_each_is_itself("mjx", compare, arm_models(2), (0,))  # every model compiles once more
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_mjx_gathers_only_what_differs():
+def test_mjx_stacks_only_fields_that_differ():
   from mbrl_jax.envs.physics.mjx_models import mjx_model, stack_models, take_model
 
   models = arm_models()
@@ -75,7 +75,7 @@ def test_mjx_gathers_only_what_differs():
     jax.tree.map(np.testing.assert_array_equal, take_model(stack, axes, i), mjx_model(model))
 
 
-def test_one_model_in_a_list_is_one_model():
+def test_a_list_of_one_model_equals_the_model():
   physics, ctrl = make_physics([arm()], 2, "mujoco"), np.zeros((5, 2), np.float32)
   want = trajectory(make_physics(arm(), 2, "mujoco"), ctrl)
   jax.tree.map(np.testing.assert_array_equal, trajectory(physics, ctrl), want)
@@ -110,7 +110,7 @@ def test_each_reset_draws_a_model_and_keeps_it():
 
 
 @pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
-def test_a_randomised_task_is_the_task_on_each_of_its_models():
+def test_a_randomised_task_equals_the_task_on_each_model():
   settings = {"count": 3, "seed": 5, "masses": (0.5, 2.0), "gains": (0.5, 2.0)}
   env, plain = make_env("hopper", randomise=settings), make_env("hopper")
   ranges = {name: settings[name] for name in ("masses", "gains")}
@@ -132,7 +132,7 @@ def test_a_randomised_task_is_the_task_on_each_of_its_models():
     jax.tree.map(lambda g, w, row=row: np.testing.assert_array_equal(g[row], w), got, want)
 
 
-def test_a_task_of_the_users_varies_by_its_own_models():
+def test_make_task_takes_variants():
   models = [cart(mass) for mass in (1.0, 2.0, 4.0)]
   speed = lambda obs, action, next_obs: next_obs[1]
   env = make_task(
@@ -153,7 +153,7 @@ def test_a_task_of_the_users_varies_by_its_own_models():
   assert len(np.unique(mass)) == 3
 
 
-def test_a_task_from_an_mjcf_varies():
+def test_an_mjcf_task_can_be_randomised():
   from mjcf_models import ARM
 
   env = make_mjcf(ARM, cost=ARM_COST, physics="mujoco")
@@ -181,12 +181,12 @@ def other(**changes):
     ([arm(), other(geom_type=[2, 2])], r"differ in geom_type"),
   ],
 )
-def test_make_physics_refuses(models, message):
+def test_make_physics_rejects(models, message):
   with pytest.raises(ValueError, match=message):
     make_physics(models, 2, "mujoco")
 
 
-def test_mocap_bodies_must_stand_in_one_place():
+def test_mocap_bodies_must_have_the_same_pose():
   body = "<body mocap='true' pos='{} 0 0'><geom size='.1'/></body>"
   xml = f"<mujoco><worldbody>{body}</worldbody></mujoco>"
   models = [mujoco.MjModel.from_xml_string(xml.format(x)) for x in (0, 1)]
@@ -194,7 +194,7 @@ def test_mocap_bodies_must_stand_in_one_place():
     make_physics(models, 1, "mujoco")
 
 
-def test_mjx_names_what_its_program_is_built_from():
+def test_mjx_names_static_fields_that_differ():
   with pytest.raises(ValueError, match=r"variants\[1\].*geom_condim; use physics='mujoco'"):
     make_physics([arm(), other(geom_condim=[1, 1])], 2, "mjx")
 
@@ -216,6 +216,6 @@ def test_mjx_names_what_its_program_is_built_from():
     ("pendulum", {"masses": (0.5, 2.0)}, "'pendulum' has no MuJoCo model"),
   ],
 )
-def test_make_env_refuses(name, settings, message):
+def test_make_env_rejects(name, settings, message):
   with pytest.raises(ValueError, match=message):
     make_env(name, randomise=settings)

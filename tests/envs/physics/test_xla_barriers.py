@@ -27,7 +27,7 @@ def pair(x, y):
   return {"z": z * jnp.linalg.norm(x), "sums": sums}
 
 
-def test_values_and_derivatives_stay():
+def test_values_and_derivatives_are_unchanged():
   x, y = {"a": jnp.array([0.5, 2.0])}, jnp.array(3.0)
   want = pair(x, y)
   fenced = add_barriers(pair)
@@ -42,7 +42,7 @@ def test_values_and_derivatives_stay():
     jax.tree.map(np.testing.assert_allclose, got, derive(total(pair), (0, 1))(x, y))
 
 
-def test_barriers_are_everywhere():
+def test_every_concatenation_has_a_barrier():
   text = str(jax.make_jaxpr(add_barriers(pair))({"a": jnp.ones(2)}, jnp.array(1.0)))
   count = lambda name: text.count(f"= {name}")
   assert count("optimization_barrier") == count("concatenate") + count("stack") >= 4

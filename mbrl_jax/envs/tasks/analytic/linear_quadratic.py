@@ -52,7 +52,7 @@ def double_integrator(dt: float = 0.1) -> LinearQuadratic:
   Example:
     >>> from mbrl_jax.envs import double_integrator, optimal_return
     >>> round(optimal_return(double_integrator(), [1.0, 0.0], steps=50), 3)
-    -12.198
+    -12.813
   """
   return LinearQuadratic(
     a=np.array([[1.0, dt], [0.0, 1.0]]),

@@ -37,7 +37,7 @@ def test_pendulum_follows_gymnasium():
   np.testing.assert_allclose(env.pose(state), [theta], atol=2e-3)
 
 
-def test_pendulum_starts_anywhere():
+def test_pendulum_resets_are_uniform():
   env = make_env("pendulum")
   physics = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 4000)).physics
   for values, high in ((physics.qpos, np.pi), (physics.qvel, 1.0)):
@@ -72,7 +72,7 @@ def test_riccati_equals_least_squares_over_the_whole_plan():
   assert optimal_return(problem, x0, steps) == pytest.approx(best, rel=1e-10)
 
 
-def test_linear_quadratic_pays_the_optimal_return_for_the_optimal_plan():
+def test_the_optimal_plan_earns_the_optimal_return():
   problem, env = double_integrator(), make_env("linear_quadratic")
   state = env.reset(jax.random.key(1))
   start = np.asarray(state.obs)
@@ -94,7 +94,7 @@ def test_linear_quadratic_bounds_never_bind():
   assert np.abs(states.obs).max() <= 1.0
 
 
-def test_linear_quadratic_takes_another_problem():
+def test_linear_quadratic_accepts_another_problem():
   problem = double_integrator()._replace(q=np.diag([3.0, 0.0]))
   env = make_env("linear_quadratic", "analytic", problem=problem)
   obs = np.float32([2.0, 1.0])

@@ -67,7 +67,7 @@ def test_reward_by_hand(env):
 
 
 @pytest.mark.parametrize("socket", list(INSERTED))
-def test_the_peg_fits_into_the_socket_wherever_it_is(env, socket):
+def test_the_peg_fits_into_the_socket_at_all_positions(env, socket):
   data = mujoco.MjData(env.model)
   data.qpos[:] = [*INSERTED[socket], socket]
   mujoco.mj_forward(env.model, data)
@@ -79,7 +79,7 @@ def test_the_peg_fits_into_the_socket_wherever_it_is(env, socket):
   assert (data.qpos[:7] >= low - 1e-6).all() and (data.qpos[:7] <= high + 1e-6).all()
 
 
-def test_the_socket_holds_the_peg_and_stays_where_it_is(env, step, state):
+def test_the_socket_holds_the_peg_and_does_not_move(env, step, state):
   """Pushed sideways for a whole episode, with the peg inside of it."""
   qpos = jnp.float32([*INSERTED[0.3], 0.3])
   state = state._replace(physics=env.physics.init(qpos, jnp.zeros(8)))

@@ -49,7 +49,7 @@ def test_a_push_follows_newton(env, step):
   np.testing.assert_array_equal(t.next_obs[4:], t.obs[4:])
 
 
-def test_the_field_ends_at_its_walls(env, step):
+def test_walls_bound_the_field(env, step):
   state = env.reset(jax.random.key(1))
   for _ in range(25):
     state, t = step(state, jnp.ones(2), jax.random.key(0))
@@ -63,7 +63,7 @@ def test_reward_by_hand(env):
   assert got == pytest.approx(-0.7 - 0.5 * 0.5, abs=1e-6)
 
 
-def test_reward_has_a_slope_at_the_goal(env):
+def test_the_reward_gradient_is_finite_at_the_goal(env):
   slope = jax.grad(lambda obs: env.spec.reward(obs, jnp.zeros(2), obs))(jnp.zeros(6))
   assert np.isfinite(slope).all()
 

@@ -64,7 +64,7 @@ def test_spec_and_model(env):
 
 
 @pytest.mark.parametrize("forearm", [0.321, 0.2])
-def test_observation_holds_the_finger_and_what_each_joint_turns(forearm):
+def test_observation_holds_the_finger_and_scaled_velocities(forearm):
   env = make_env("reacher_7dof", "mujoco", forearm=forearm)
   low, high = np.array(RANGES).T
   rng = np.random.default_rng(0)
@@ -102,7 +102,7 @@ def test_the_hand_stops_at_the_table(env, step):
   assert -0.425 + 0.08 - 0.01 < t.next_obs[16] < -0.425 + 0.08 + 0.03 + 0.01
 
 
-def test_a_run_goes_on_when_the_arm_changes(env, step):
+def test_a_state_transfers_to_another_arm(env, step):
   """What was learned on one arm fits another of its states, which moves otherwise."""
   other = make_env("reacher_7dof", "mujoco", forearm=0.45)
   state, action = env.reset(jax.random.key(0)), jnp.full(7, 0.5)
@@ -115,6 +115,6 @@ def test_a_run_goes_on_when_the_arm_changes(env, step):
 
 
 @pytest.mark.parametrize("forearm", [0.0, -0.3, 2.0, float("nan")])
-def test_refuses_arms_of_no_length(forearm):
+def test_rejects_invalid_forearm_lengths(forearm):
   with pytest.raises(ValueError, match=r"forearm=.* must lie between 0.05 and 1.0"):
     make_env("reacher_7dof", forearm=forearm)

@@ -57,7 +57,7 @@ def check_against(env, name, data):
 
 
 @pytest.mark.parametrize(("name", "version"), VERSIONED)
-def test_recorded_steps(name, version):
+def test_steps_equal_recorded_steps_of_gymnasium(name, version):
   golden = np.load(gym_family.GOLDEN)
   data = {field: golden[f"{name}/{version}/{field}"] for field in gym_family.FIELDS}
   assert len(data["reward"]) >= 6 and (name == "halfcheetah" or data["terminated"].any())
@@ -65,14 +65,14 @@ def test_recorded_steps(name, version):
 
 
 @pytest.mark.parametrize(("name", "version"), VERSIONED)
-def test_steps_of_gymnasium(name, version):
+def test_steps_equal_gymnasium(name, version):
   """8 starts of 200 random steps each, from the same states with the same actions."""
   pytest.importorskip("gymnasium", reason="Gymnasium (the extra 'gymnasium') is not installed")
   check_against(ours(name, version), name, gym_family.rollouts(name, version))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fifty_uninterrupted_steps_of_gymnasium(name):
+def test_fifty_consecutive_steps_equal_gymnasium(name):
   """Later, contacts make any two simulations part: the half-cheetah after 60 steps."""
   pytest.importorskip("gymnasium", reason="Gymnasium (the extra 'gymnasium') is not installed")
   gym, env = theirs(name), ours(name)
@@ -116,7 +116,7 @@ def test_spec(env):
 
 
 @pytest.mark.parametrize("name", RUNNERS)
-def test_models_are_given_what_gymnasium_observes_and_predict_velocity(name):
+def test_models_get_gymnasiums_observation_and_predict_velocity(name):
   spec, rng = ours(name).spec, np.random.default_rng(0)
   obs, next_obs = rng.normal(size=(2, spec.obs_dim)).astype(np.float32)
   np.testing.assert_array_equal(spec.encode(obs), module(name).gym_observation(obs))
@@ -127,7 +127,7 @@ def test_models_are_given_what_gymnasium_observes_and_predict_velocity(name):
   np.testing.assert_allclose(spec.decode(obs, target), next_obs, atol=1e-6)
 
 
-def test_runners_pay_for_the_way_wherever_it_begins():
+def test_the_reward_depends_on_the_displacement_only():
   spec = ours("halfcheetah").spec
   obs, action = np.zeros(18, np.float32), np.full(6, 0.5, np.float32)
   forward = np.eye(1, 18, dtype=np.float32)[0] * 0.25
@@ -136,7 +136,7 @@ def test_runners_pay_for_the_way_wherever_it_begins():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_not_a_number_ends_the_episode_and_shows(name):
+def test_nan_terminates_and_gives_a_nan_reward(name):
   if name == "halfcheetah":
     pytest.skip("never terminates")
   spec = ours(name).spec
@@ -168,7 +168,7 @@ RESETS = {
 }
 
 
-def test_resets_spread_as_gymnasiums(env):
+def test_resets_have_the_spread_of_gymnasium(env):
   count = 2000
   keys = jax.random.split(jax.random.key(0), count)
   qpos, qvel = map(np.asarray, jax.jit(jax.vmap(env.initial))(keys))
@@ -201,12 +201,12 @@ def test_position_of_the_humanoid_is_its_centre_of_mass():
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "halfcheetah"])
-def test_refuses_other_versions(name):
+def test_rejects_other_versions(name):
   with pytest.raises(ValueError, match=r"version=3 .*4, 5"):
     ours(name, version=3)
 
 
-def test_pets_nets_see_and_predict_what_they_did():
+def test_pets_networks_get_and_predict_the_published_features():
   """Height, sine and cosine of the pitch, the rest; the velocity itself, then changes."""
   spec = make_halfcheetah_pets("mujoco").spec
   obs = np.arange(18, dtype=np.float32)

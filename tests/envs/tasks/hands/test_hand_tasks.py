@@ -74,7 +74,7 @@ def test_objects_rest_in_the_idle_hand(envs, steps, name):
 @pytest.mark.parametrize(
   ("name", "floor"), [("hand_pen", 0.075), ("baoding", 0.06), ("cube", 0.14)]
 )
-def test_what_falls_beside_the_hand_ends_the_episode(envs, steps, name, floor):
+def test_a_dropped_object_terminates(envs, steps, name, floor):
   env = envs[name]
   qpos = np.array(begin(env).physics.qpos)
   qpos[OBJECT] = [0.3, 0, 0.2]  # where there are two balls the other one stays
@@ -89,7 +89,7 @@ def test_what_falls_beside_the_hand_ends_the_episode(envs, steps, name, floor):
 
 
 @pytest.mark.parametrize("name", ["hand_pen", "baoding", "cube"])
-def test_what_is_not_a_number_has_ended(envs, name):
+def test_nan_observations_terminate(envs, name):
   spec = envs[name].spec
   obs = jnp.full(spec.obs_dim, jnp.nan)
   assert spec.terminated(obs, jnp.zeros(spec.action_dim), obs)
@@ -139,7 +139,7 @@ def test_pen_bonuses(envs, offset, cosine, height, bonus):
   assert value == pytest.approx(cosine - offset + bonus, abs=1e-5)
 
 
-def test_pen_goals_are_drawn_within_a_radian(envs):
+def test_pen_goals_are_uniform_within_a_radian(envs):
   env = envs["hand_pen"]
   states = many(env, 400)
   goals = np.asarray(states.obs[:, 36:39], np.float64)
@@ -167,7 +167,7 @@ def test_a_closing_hand_turns_the_pen(envs, steps):
 # ----------------------------------------------------------------- Baoding balls
 
 
-def test_baoding_goals_go_round_with_the_palm(envs, steps):
+def test_baoding_goals_rotate_and_move_with_the_palm(envs, steps):
   env = envs["baoding"]
   state = begin(env)
   ends = np.stack([state.obs[36:38], state.obs[38:40]])
@@ -257,7 +257,7 @@ def test_cube_goals_are_quarter_turns_either_way(envs):
 # ------------------------------------------------------------------ spinning pen
 
 
-def test_tip_joints_follow_their_neighbours(envs, steps):
+def test_fingertip_joints_follow_their_neighbours(envs, steps):
   model = envs["pen_spin"].model
   tips = [model.joint(f"{f}J0").qposadr[0] for f in ("FF", "MF", "RF", "LF")]
   middles = [model.joint(f"{f}J1").qposadr[0] for f in ("FF", "MF", "RF", "LF")]
@@ -287,13 +287,13 @@ def test_spin_observation_holds_positions_velocities_and_pose(envs):
   np.testing.assert_array_equal(obs, np.concatenate(parts))
 
 
-def test_spin_starts_differ_and_lie_in_the_hand(envs):
+def test_spin_resets_differ_and_lie_in_the_hand(envs):
   states = many(envs["pen_spin"], 400)
   pens = np.asarray(states.obs[:, 54:57])
   assert 30 <= len(np.unique(pens, axis=0)) <= 32
   assert (np.abs(pens[:, :2]) < 0.04).all() and (pens[:, 2] > 0.12).all()
 
 
-def test_spin_refuses_another_direction():
+def test_spin_rejects_an_unknown_direction():
   with pytest.raises(ValueError, match=r"direction=0.*1, -1"):
     make_env("pen_spin", direction=0)

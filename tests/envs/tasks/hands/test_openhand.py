@@ -119,7 +119,7 @@ def test_observations_are_named_joints_in_the_published_order(valve, gaiting):
     np.testing.assert_allclose(obs[16:], velocity[:3], rtol=1e-3, atol=1e-4)
 
 
-def test_spin_is_that_of_the_world(gaiting):
+def test_spin_is_about_the_world_z_axis(gaiting):
   """An apple lying on its side: its own x is up."""
   physics = gaiting.reset(jax.random.key(0)).physics
   half = np.sqrt(0.5)
@@ -175,6 +175,6 @@ def test_a_grasp_holds_the_apple_and_an_open_hand_drops_it(gaiting):
   assert first == pytest.approx(np.sqrt(fall) * 120, abs=2)
 
 
-def test_refuses_another_valve():
+def test_rejects_an_unknown_valve():
   with pytest.raises(ValueError, match=r"valve='square'.*'tri'"):
     make_env("openhand_valve", "mujoco", valve="square")

@@ -66,7 +66,7 @@ def test_model(turn):
   np.testing.assert_allclose(data.geom("arm_1").xpos[:2], [0.038, 0], atol=1e-6)
 
 
-def test_what_may_touch(turn):
+def test_collision_pairs(turn):
   """Tips with arms and other fingers, middle links with other fingers, nothing else."""
   model, pairs = turn.model, set()
   for i in range(model.ngeom):
@@ -111,7 +111,7 @@ def test_reward_is_the_published_formula(name):
     assert got == pytest.approx(robel_reward(np.float64(obs)), abs=1e-4)
 
 
-def test_reward_has_a_slope_at_the_pose(turn):
+def test_the_reward_gradient_is_finite_at_the_pose(turn):
   obs = jnp.zeros(29).at[:9].set(dclaw.POSE)
   slope = jax.grad(lambda o: turn.spec.reward(o, jnp.zeros(9), o))(obs)
   assert np.isfinite(slope).all()
@@ -157,7 +157,7 @@ def test_screw_resets():
   assert 0.74 < np.abs(speeds).max() <= 0.75 and abs(speeds.mean()) < 0.05
 
 
-def test_targets_follow_the_joints_at_a_limited_speed(turn, start):
+def test_targets_have_a_speed_limit(turn, start):
   """Rate 2 pi / 3 rad/s over 0.1 s around where the joint is, ranges beyond that."""
   command = jax.jit(turn.command)
   angles, reach = np.tile([0, -np.pi / 3, np.pi / 3], 3), 2 * np.pi / 30
@@ -175,7 +175,7 @@ def test_targets_follow_the_joints_at_a_limited_speed(turn, start):
   np.testing.assert_allclose(command(start.physics, inside)[1], -0.9 * np.pi / 3, atol=1e-6)
 
 
-def test_the_last_action_is_observed_within_its_bounds(step, start):
+def test_the_last_action_is_observed_clipped(step, start):
   action = jnp.linspace(-2, 1, 9)
   _, t = step(start, action, jax.random.key(0))
   np.testing.assert_allclose(t.next_obs[19:28], np.clip(action, -1, 1), atol=1e-6)

@@ -30,7 +30,7 @@ def within(values, low, high):
   return inside and values.min() < low + 0.3 * width and values.max() > high - 0.3 * width
 
 
-def test_hands_within_the_published_ranges(claw):
+def test_hand_parameters_are_within_the_published_ranges(claw):
   models = list(draw_models(claw.model, dclaw._RANDOM, slice(0, 10), 20))
   damping = np.stack([m.dof_damping for m in models])
   assert within(damping, 0.005, 0.1) and np.ptp(damping[0]) > 0
@@ -48,7 +48,7 @@ def test_hands_within_the_published_ranges(claw):
   np.testing.assert_array_equal(claw.model.dof_damping, 0.1)
 
 
-def test_robots_within_the_published_ranges(bumpy):
+def test_robot_parameters_are_within_the_published_ranges(bumpy):
   model = bumpy.model
   models = list(draw_models(model, dkitty._RANDOM, slice(6, 18), 20))
   damping = np.stack([m.dof_damping for m in models])
@@ -78,7 +78,7 @@ def test_the_robot_stands_on_bumps_of_the_published_height(bumpy):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_mjx_bumps_into_the_ground_as_mujoco_does(bumpy):
+def test_mjx_agrees_with_mujoco_on_bumps(bumpy):
   """Edges and corners: most control steps agree to millimetres, not all."""
   mjx = make_env("dkitty_orient", "mjx", variant="random_dynamics", models=2).physics
   rng, state = np.random.default_rng(0), jax.jit(bumpy.reset)(jax.random.key(0))
@@ -104,7 +104,7 @@ def test_each_reset_draws_a_model(claw):
   assert len(np.unique(np.asarray(t.next_obs[:, 1]).round(5))) == 5
 
 
-def test_sensors_are_off_by_a_twentieth_of_what_they_measure(claw):
+def test_sensor_noise_is_a_twentieth_of_the_range_wide(claw):
   state = jax.jit(claw.reset)(jax.random.key(0))
   keys = jax.random.split(jax.random.key(1), 500)
   _, t = jax.jit(jax.vmap(claw.step, (None, None, 0)))(state, jnp.zeros(9), keys)
@@ -119,13 +119,13 @@ def test_sensors_are_off_by_a_twentieth_of_what_they_measure(claw):
   assert np.ptp(t.reward) > 0.1
 
 
-def test_the_reset_is_off_as_well(claw):
+def test_the_reset_observation_is_noisy(claw):
   states = jax.jit(jax.vmap(claw.reset))(jax.random.split(jax.random.key(0), 50))
   off = np.asarray(states.obs - jax.vmap(claw.observe)(states.physics))
   assert (off[:, :19].std(0) > 0.005).all() and not off[:, 19:].any()
 
 
-def test_the_robots_sensors(bumpy):
+def test_sensor_noise_of_the_quadruped(bumpy):
   off = np.asarray(
     jax.vmap(lambda key: bumpy.noise(key, jnp.zeros(49)))(
       jax.random.split(jax.random.key(0), 500)
@@ -138,12 +138,12 @@ def test_the_robots_sensors(bumpy):
   np.testing.assert_allclose(np.abs(off[:, 24:36]).max(0), 0.025 * 2 * np.pi, rtol=0.03)
 
 
-def test_other_variants_are_exact():
+def test_other_variants_have_no_noise():
   for name in ("dclaw_turn", "dclaw_screw", "dkitty_orient"):
     env = make_env(name, "mujoco", variant="random")
     assert env.noise is None and env.physics.variants == 1
 
 
-def test_no_models():
+def test_rejects_zero_models():
   with pytest.raises(ValueError, match="models=0 must be positive"):
     make_env("dclaw_screw", "mujoco", variant="random_dynamics", models=0)
