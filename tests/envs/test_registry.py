@@ -1,4 +1,4 @@
-"""Contracts that every registered task keeps, and what ``make_env`` refuses."""
+"""Tests the contracts of every registered task, and the errors of ``make_env``."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from mbrl_jax.types import EnvState, Transition
 
 
 class Made(NamedTuple):
-  """A task with its functions compiled, once for all tests."""
+  """A task with compiled functions, shared by all tests."""
 
   env: Task
   reset: Callable
@@ -99,17 +99,17 @@ def test_eager_equals_compiled():
 
 
 def test_transitions_agree_with_reward_termination_and_decode_of_the_spec(made):
-  """Decoded on what can happen: what a task remembers follows from the rest."""
+  """On a real transition, because a task's memory follows from the rest."""
   spec, action = made.env.spec, 0.5 * jnp.asarray(made.env.spec.action_high)
   _, t = made.step(made.reset(jax.random.key(0)), action, jax.random.key(1))
 
   @jax.jit
-  def judge(t):
-    seen = t.obs, t.action, t.next_obs
+  def evaluate(t):
+    args = t.obs, t.action, t.next_obs
     target = spec.target(t.obs, t.next_obs)
-    return spec.reward(*seen), spec.terminated(*seen), target, spec.decode(t.obs, target)
+    return spec.reward(*args), spec.terminated(*args), target, spec.decode(t.obs, target)
 
-  reward, terminated, target, decoded = judge(t)
+  reward, terminated, target, decoded = evaluate(t)
   np.testing.assert_allclose(t.reward, reward, rtol=1e-5, atol=1e-5)
   assert t.terminated == terminated and target.shape == t.obs.shape
   np.testing.assert_allclose(decoded, t.next_obs, rtol=1e-5, atol=1e-5)

@@ -1,4 +1,4 @@
-"""Tasks from MJCF files: costs by fresh sensors, initial states, and what is refused."""
+"""Tests tasks from MJCF files: costs of current sensors, initial states, errors."""
 
 import jax
 import jax.numpy as jnp
@@ -51,7 +51,7 @@ ALL = ["tip", "speed", "shake", "effort", "clock"]
 @pytest.mark.slow
 @pytest.mark.parametrize("physics", ["mujoco", "mjx"])
 def test_sensors_belong_to_the_state_itself(physics):
-  """After a reset and after a step they are those of ``mj_forward``."""
+  """After a reset and after a step they equal those of ``mj_forward``."""
   task = make_mjcf(ARM, cost=dict.fromkeys(ALL, 1.0), keyframe="up", physics=physics, dt=0.03)
   state = jax.jit(task.reset)(jax.random.key(0))
   step = jax.jit(task.step)
@@ -70,7 +70,7 @@ def test_sensors_belong_to_the_state_itself(physics):
     state, _ = step(state, ctrl, jax.random.key(0))
     stale.ctrl = ctrl
     mujoco.mj_step(task.model, stale, 3)
-  assert np.abs(state.obs[5:8] - stale.sensordata[:3]).max() > 1e-4, "the test is blind"
+  assert np.abs(state.obs[5:8] - stale.sensordata[:3]).max() > 1e-4, "the sensors do not differ"
 
 
 def test_the_reward_is_the_negative_cost():

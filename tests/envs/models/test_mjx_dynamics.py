@@ -1,4 +1,4 @@
-"""Dynamics from MuJoCo models: the truth, the environment's return, and what compiles."""
+"""Tests dynamics from MuJoCo models: accuracy, returns, gradients and compilation."""
 
 import copy
 
@@ -19,7 +19,7 @@ COST = {"tip": (1.0, (0.0, 0.0, 1.9)), "speed": 0.1}
 
 
 def speed_up(obs, action, next_obs):
-  """Rewards what was moved, and charges the action."""
+  """Rewards the change of the observation and charges the action."""
   return jnp.sum(next_obs - obs) - 0.1 * jnp.sum(action**2)
 
 
@@ -110,7 +110,7 @@ def test_mjx_state_accepts_data_or_arrays():
 
 @pytest.mark.slow
 def test_gradients_equal_the_closed_form():
-  """By the plan, and by the mass: system identification."""
+  """By the plan, and by the mass, as in system identification."""
   model, steps, dt = cart(mass=2.0), 5, 0.01
   dynamics = mjx_dynamics(model, reward=lambda obs, action, next_obs: next_obs[0] - obs[0])
   state, params = mjx_state(model), mjx_model(model)
@@ -129,7 +129,7 @@ def test_gradients_equal_the_closed_form():
 
 
 def into_the_limit(iterations):
-  """The distance that a cart goes against the end of its rail, by its force."""
+  """Returns the sum of positions of a cart at the end of its rail, as a function of force."""
   model = cart(limited=True)
   model.opt.iterations, model.opt.ls_iterations = iterations, 6
   dynamics = mjx_dynamics(model, reward=lambda obs, action, next_obs: next_obs[0])
@@ -154,7 +154,7 @@ def test_gradients_through_limits_equal_finite_differences(differentiate):
 
 
 def test_an_unconstrained_model_needs_no_lapack():
-  """XLA may wait for ever for batched LAPACK calls on CPUs, see envs/physics/mjx.py."""
+  """XLA can dead-lock in batched LAPACK calls on CPUs, see envs/physics/mjx.py."""
   if jax.default_backend() != "cpu":
     pytest.skip("MJX factorises dense matrices on accelerators")
   model, plans = cart(), jnp.zeros((8, 3, 1))
@@ -174,7 +174,7 @@ def test_a_large_batch_with_limits_terminates():
 
 
 def test_a_user_function_needs_three_lines():
-  """As the documentation shows it: ``f(state, action)`` and ``cost(state, action)``."""
+  """As in the documentation: ``f(state, action)`` and ``cost(state, action)``."""
   f = lambda state, action: state + 0.1 * action
   cost = lambda state, action: jnp.sum((state - 1.0) ** 2) + 0.01 * jnp.sum(action**2)
 

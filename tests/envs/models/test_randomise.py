@@ -1,4 +1,4 @@
-"""Randomised models: physics that stays consistent, slices that stay apart."""
+"""Tests randomised models: consistent physics, independent slices."""
 
 import jax
 import jax.numpy as jnp
@@ -69,7 +69,7 @@ def test_acceleration_is_force_over_mass():
 
 
 def test_masses_equal_those_of_a_compiled_model():
-  """Inertia, and all that MuJoCo's compiler derives from masses and MJX uses."""
+  """Including inertia, and what MuJoCo's compiler derives from masses and MJX uses."""
   models = randomise(cart(2.0), jax.random.key(1), 2, masses=(0.5, 2.0))
   for k in range(2):
     mass = float(models.params.body_mass[k, 1])
@@ -182,7 +182,7 @@ def test_friction_has_one_factor_and_damping_one_for_each_dof():
   assert len(np.unique(friction[:, 0, 0])) == N
   damping = params.dof_damping / np.float32(model.dof_damping)
   assert len(np.unique(damping)) == 2 * N and (damping < 1).all()
-  assert params.body_mass.shape == (3,), "masses were not asked for"
+  assert params.body_mass.shape == (3,), "masses were not randomised"
 
 
 @pytest.mark.slow
@@ -240,7 +240,7 @@ def test_slices_are_independent_and_a_new_key_does_not_retrace():
 
   alone = jax.jit(make_evaluate(mjx_dynamics(model, reward=reward)))
   returns = np.stack([alone(take(models, k), state, plans, key) for k in range(N)])
-  assert len(traces) == count + 1, "another slice of the set retraced"
+  assert len(traces) == count + 1, "another slice retraced"
   np.testing.assert_allclose(got, np.sort(returns, 0)[: N // 2].mean(0), rtol=1e-5)
   batched = make_evaluate(dynamics, particles=N, risk=cvar(0.5), map_slices=False)
   np.testing.assert_allclose(batched(models.params, state, plans, key), got, rtol=1e-5)

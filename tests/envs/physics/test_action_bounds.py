@@ -1,4 +1,4 @@
-"""Bounds of actions: from the model's actuators, or the task's own."""
+"""Tests the bounds of actions: from the model's actuators or given by the task."""
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,8 @@ def sled(actuators, off=""):
   return SLED.format(actuators=actuators, off=off)
 
 
-def of_task(xml, **bounds):
-  """A task that rewards speed, of a model of the user's."""
+def task_from_model(xml, **bounds):
+  """Makes a task from a model; it rewards the velocity."""
   return make_task(
     "sled",
     mujoco.MjModel.from_xml_string(xml),
@@ -34,7 +34,7 @@ def of_task(xml, **bounds):
   )
 
 
-def of_file(xml):
+def task_from_mjcf(xml):
   return make_mjcf(xml, cost={"q": 1.0}, physics="mujoco")
 
 
@@ -42,7 +42,7 @@ FREE = '<motor name="free" joint="s"/>'
 BOUND = '<motor name="bound" joint="s" ctrlrange="-1 1"/>'
 
 
-@pytest.mark.parametrize("make", [of_task, of_file])
+@pytest.mark.parametrize("make", [task_from_model, task_from_mjcf])
 @pytest.mark.parametrize(
   ("actuators", "message"),
   [
@@ -64,7 +64,7 @@ def test_actuators_without_bounds_are_named(make, actuators, message):
     make(sled(actuators))
 
 
-@pytest.mark.parametrize("make", [of_task, of_file])
+@pytest.mark.parametrize("make", [task_from_model, task_from_mjcf])
 def test_bounds_are_those_of_the_controls(make):
   servo = '<position joint="s" inheritrange="1"/>'
   two = '<pid joint="s" input="pos vel" posrange="-2 2" velrange="-5 6"/>'
@@ -75,7 +75,7 @@ def test_bounds_are_those_of_the_controls(make):
 
 
 def test_a_task_can_bound_unlimited_actuators():
-  env = of_task(sled(FREE), action_low=[-2.0], action_high=[5.0])
+  env = task_from_model(sled(FREE), action_low=[-2.0], action_high=[5.0])
   state = env.reset(jax.random.key(0))
   _, transition = env.step(state, jnp.array([9.0]), jax.random.key(0))
   np.testing.assert_allclose(transition.reward, 0.02 * 5.0, rtol=1e-5)  # 5 N on 1 kg
@@ -83,7 +83,7 @@ def test_a_task_can_bound_unlimited_actuators():
 
 def test_a_command_accepts_any_number_of_actions():
   command = lambda state, action: action[:1] - action[1:]
-  env = of_task(sled(FREE), action_low=[-1, -1], action_high=[1, 1], command=command)
+  env = task_from_model(sled(FREE), action_low=[-1, -1], action_high=[1, 1], command=command)
   _, transition = env.step(
     env.reset(jax.random.key(0)), jnp.array([1.0, -1.0]), jax.random.key(0)
   )
@@ -101,4 +101,4 @@ def test_a_command_accepts_any_number_of_actions():
 )
 def test_given_bounds_are_checked(bounds, message):
   with pytest.raises(ValueError, match=message):
-    of_task(sled(FREE), **bounds)
+    task_from_model(sled(FREE), **bounds)

@@ -27,7 +27,7 @@ BOX = """
   </worldbody>
 </mujoco>"""
 
-LAZY_MOTOR = """
+FILTERED_MOTOR = """
 <mujoco><option timestep="0.01"/>
   <worldbody>
     <body><joint name="push" type="slide" axis="1 0 0" damping=".1"/><geom size=".1"/></body>
@@ -55,7 +55,7 @@ def rollout(physics, start, ctrl):
 
 
 def reference(model, qpos, qvel, ctrl, substeps):
-  """A plain loop over ``mj_step``."""
+  """Returns the states of a loop of ``mj_step``."""
   data = mujoco.MjData(model)
   data.qpos, data.qvel = qpos, qvel
   trace = []
@@ -75,7 +75,7 @@ def test_mujoco_equals_a_plain_loop_of_mj_step(cartpole, controls):
     np.testing.assert_array_equal(got[i], want.astype(np.float32))
 
 
-@pytest.mark.parametrize("xml", [BOX, LAZY_MOTOR])
+@pytest.mark.parametrize("xml", [BOX, FILTERED_MOTOR])
 def test_mujoco_carries_contacts_quaternions_and_activations(xml):
   model = mujoco.MjModel.from_xml_string(xml)
   physics = make_physics(model, 4, "mujoco")
@@ -91,7 +91,7 @@ def test_mujoco_carries_contacts_quaternions_and_activations(xml):
 
 
 def test_mjx_carries_activations():
-  model = mujoco.MjModel.from_xml_string(LAZY_MOTOR)
+  model = mujoco.MjModel.from_xml_string(FILTERED_MOTOR)
   ctrl = np.random.default_rng(1).normal(size=(20, 1)).astype(np.float32)
   start = np.zeros((2, 1), np.float32)
   got = jax.jit(lambda: rollout(make_physics(model, 2, "mjx"), start, ctrl))()
@@ -101,7 +101,7 @@ def test_mjx_carries_activations():
 
 @pytest.fixture(scope="module")
 def mjx_step(cartpole):
-  """One compilation for all tests: RK4 in MJX compiles for many seconds."""
+  """Compiles once for all tests: RK4 in MJX compiles for many seconds."""
   physics = make_physics(cartpole.model, 2, "mjx")
   step = jax.jit(physics.step)
   return physics.init, step.lower(physics.init(*STARTS[0]), np.zeros(1, np.float32)).compile()

@@ -1,4 +1,4 @@
-"""MJX against MuJoCo C, feature by feature: simulated alike, or refused with its name."""
+"""Tests MJX against MuJoCo C by feature: simulated alike, or rejected by name."""
 
 import jax
 import jax.numpy as jnp
@@ -17,7 +17,7 @@ from mbrl_jax.envs.physics.mjx_support import find_unsupported
 
 STEPS = 10
 QUICK = ("stiffness", "filter", "gravcomp")
-"""Features that the default tests compare; the slow ones compare all."""
+"""Features that the quick tests compare; the slow ones compare all."""
 
 
 def compiled(template, *parts):
@@ -25,7 +25,7 @@ def compiled(template, *parts):
 
 
 def begin(model):
-  """A state in which springs, limits and contacts matter: ``(qpos, qvel, act, ctrl)``."""
+  """Returns ``(qpos, qvel, act, ctrl)`` where springs, limits and contacts are active."""
   qpos, turn = model.qpos0.copy(), np.array([0.8, 0.4, 0.4, 0.2])  # a unit quaternion
   if model.nq == 7:  # a free body
     qpos[3:] = turn
@@ -36,7 +36,7 @@ def begin(model):
 
 
 def in_c(model):
-  """Positions and velocities after a loop of ``mj_step``."""
+  """Returns positions and velocities after a loop of ``mj_step``."""
   data = mujoco.MjData(model)
   data.qpos, data.qvel, data.act, data.ctrl = begin(model)
   mujoco.mj_step(model, data, STEPS)
@@ -44,7 +44,7 @@ def in_c(model):
 
 
 def in_mjx(model):
-  """The same on MJX."""
+  """Returns positions and velocities after the same steps on MJX."""
   physics, (qpos, qvel, act, ctrl) = make_physics(model, STEPS, "mjx"), begin(model)
   state = jax.jit(lambda: physics.step(physics.init(qpos, qvel, act), ctrl))()
   return np.concatenate([state.qpos, state.qvel])
@@ -62,7 +62,7 @@ def test_features_that_mjx_ignores_are_rejected_by_name(name):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", IGNORED)
 def test_rejected_features_are_wrong_on_mjx(name, monkeypatch):
-  """Were it not refused; once MJX simulates it, the rule goes."""
+  """Justifies each rule; once MJX simulates the feature, the rule can be removed."""
   model = compiled(*IGNORED[name][:3])
   monkeypatch.setattr(mjx_models, "find_unsupported", lambda model: None)
   assert np.abs(in_mjx(model) - in_c(model)).max() > 1e-3
@@ -77,11 +77,11 @@ def test_features_that_mjx_rejects_give_a_readable_error(name):
 
 
 def compare(name):
-  """Asserts that a feature matters, that it is accepted and that both engines agree."""
+  """Asserts that a feature has an effect, is accepted and agrees on both engines."""
   template, common, feature = ALIKE[name]
   model, plain = compiled(template, common, feature), compiled(template, common)
   want = in_c(model)
-  assert np.abs(want - in_c(plain)).max() > 1e-4, "the test is blind"
+  assert np.abs(want - in_c(plain)).max() > 1e-4, "the feature has no effect"
   error = np.abs(in_mjx(model) - want) / np.maximum(1, np.abs(want))
   assert error.max() < 2e-4  # float32 for 10 steps, with contacts and stiff limits
 
@@ -179,7 +179,7 @@ def test_every_entry_point_to_mjx_rejects(use):
 
 
 def test_a_traced_model_is_not_checked():
-  """Nobody knows its numbers yet."""
+  """Its values are unknown while tracing."""
   model = compiled(ARM, {"rest": '<sensor><force name="s" site="tip"/></sensor>'})
 
   def build_inside(params):

@@ -1,4 +1,4 @@
-"""The C engine: every kind of sensor, sampled and delayed ones, and what a keyframe holds."""
+"""Tests the C engine: all sensor types, samples and delays, keyframes."""
 
 import chex
 import jax
@@ -57,8 +57,8 @@ SAMPLED = """
   <sensor><jointpos name="q" joint="h" {sensor}/></sensor></mujoco>"""
 
 
-def seen_by_mujoco(model, data):
-  """Sensors of ``mj_forward`` at the state of ``data``."""
+def mujoco_sensors(model, data):
+  """Returns the sensors of ``mj_forward`` at the state of ``data``."""
   whole = mujoco.mjtState.mjSTATE_INTEGRATION
   state, other = np.empty(mujoco.mj_stateSize(model, whole)), mujoco.MjData(model)
   mujoco.mj_getState(model, data, state, whole)
@@ -68,7 +68,7 @@ def seen_by_mujoco(model, data):
 
 
 def exact(state):
-  """The float64 numbers that a state stands for: time, qpos, qvel, act and the rest."""
+  """Returns the float64 numbers of a state: time, qpos, qvel, act and the rest."""
   parts = state.data.time[..., None], state.qpos, state.qvel, state.data.act, state.data.rest
   rounded = np.concatenate([np.asarray(part) for part in parts], -1)
   numbers = np.empty(rounded.shape)
@@ -81,7 +81,7 @@ KINDS = mujoco.MjModel.from_xml_string(EVERYTHING).sensor_type
 
 @pytest.mark.parametrize("sensor", range(len(KINDS)))
 def test_a_single_sensor_equals_mujoco(sensor):
-  """One row and a batch, after the reset and after a step."""
+  """For one row and a batch, after the reset and after a step."""
   model = mujoco.MjModel.from_xml_string(EVERYTHING)
   physics, data = make_physics(model, 2, "mujoco", (sensor,)), mujoco.MjData(model)
   qpos, qvel = np.float32(model.qpos0), np.linspace(1, -1, model.nv, dtype=np.float32)
@@ -132,7 +132,7 @@ def test_all_sensor_types_are_tested():
   ],
 )
 def test_samples_and_delays_equal_a_loop_of_mj_step(step, motor, sensor):
-  """Times are kept to the last bit, else a sample comes one simulation step late."""
+  """An inexact time would delay a sample by one simulation step."""
   model = mujoco.MjModel.from_xml_string(SAMPLED.format(step=step, motor=motor, sensor=sensor))
   physics, data = make_physics(model, 4, "mujoco", (0,)), mujoco.MjData(model)
   rng = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def test_samples_and_delays_equal_a_loop_of_mj_step(step, motor, sensor):
     data.ctrl = ctrl
     mujoco.mj_step(model, data, 4)
     np.testing.assert_array_equal(state.qpos, np.float32(data.qpos))
-    np.testing.assert_array_equal(state.sensors, np.float32(seen_by_mujoco(model, data)))
+    np.testing.assert_array_equal(state.sensors, np.float32(mujoco_sensors(model, data)))
   assert exact(state)[0] == data.time
 
 
@@ -172,7 +172,7 @@ def test_a_keyframe_is_restored_completely():
   mujoco.mj_resetDataKeyframe(model, data, 0)
   state, key = task.reset(jax.random.key(0)), jax.random.key(1)
   for told in (data.ctrl.copy(), np.float32([-0.2, 0.1])):
-    seen = seen_by_mujoco(model, data)
+    seen = mujoco_sensors(model, data)
     want = np.concatenate([data.qpos, data.qvel, data.act, seen])
     np.testing.assert_allclose(state.obs, want, rtol=1e-6, err_msg=str(told))
     data.ctrl = np.float32([-0.2, 0.1])

@@ -1,4 +1,4 @@
-"""Batches on the C engine: ``mj_step`` to the bit, at any size, whatever was stepped before."""
+"""Tests batches on the C engine: bit-identical to ``mj_step``, independent of earlier calls."""
 
 import gc
 import threading
@@ -43,7 +43,7 @@ def make_model(**kind):
 
 
 def exact(state):
-  """The float64 numbers that a state stands for, in MuJoCo's order."""
+  """Returns the float64 numbers of a state, in MuJoCo's order."""
   parts = state.data.time[..., None], state.qpos, state.qvel, state.data.act, state.data.rest
   rounded = np.concatenate([np.asarray(part) for part in parts], -1)
   numbers = np.empty(rounded.shape)
@@ -52,7 +52,7 @@ def exact(state):
 
 
 def starts_of(physics, model, count):
-  """States whose first three are the same in every count."""
+  """Returns initial states; the first three are the same for every count."""
   speeds = np.random.default_rng(0).uniform(-3, 3, (200, model.nv)).astype(np.float32)[:count]
   return jax.vmap(lambda qvel: physics.init(model.qpos0, qvel))(speeds)
 
@@ -64,7 +64,7 @@ def commands(count, steps=30):
 @pytest.mark.parametrize("sensors", [(), (0, 1), (0, 2), (0, 3)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_steps_equal_mj_step_bit_for_bit_at_any_batch_size(kind, sensors):
-  """Contacts, limits, springs that yield, activations, delays; few and many rows, and one."""
+  """With contacts, limits, plastic springs, activations and delays; for 1, 3 and 150 rows."""
   model = make_model(**kind)
   physics, ends = make_physics(model, 3, "mujoco", sensors), []
   step = jax.jit(jax.vmap(physics.step))
@@ -94,7 +94,7 @@ def test_results_do_not_depend_on_earlier_calls():
   state, ctrl = starts_of(used, model, 4), commands(4)[0]
   other = jax.tree.map(lambda x: x[::-1], state)
   once, elsewhere = step(state, ctrl), step(other, -ctrl)
-  step(once, ctrl)  # goes on from what the engine may still have, and the next does not
+  step(once, ctrl)  # continues from the engine's last state; the next call does not
   chex.assert_trees_all_equal(step(state, ctrl), once)
   chex.assert_trees_all_equal(step(other, -ctrl), elsewhere)
   chex.assert_trees_all_equal(jax.vmap(fresh.step)(once, ctrl), step(once, ctrl))

@@ -1,4 +1,4 @@
-"""Tasks whose resets draw one of several models, which must not mix."""
+"""Tests tasks that draw one of several models at each reset."""
 
 import copy
 import functools
@@ -26,7 +26,7 @@ def arm_models(count=COUNT):
 
 
 def trajectory(physics, ctrl, variant=None):
-  """Positions, velocities and sensors under ``ctrl [T, nu]``."""
+  """Returns positions, velocities and sensors under ``ctrl [T, nu]``."""
   chosen = {} if variant is None else {"variant": variant}
   start = physics.init(np.float32([0.3, -0.2]), np.float32([0.5, 1.0]), **chosen)
 
@@ -37,7 +37,7 @@ def trajectory(physics, ctrl, variant=None):
   return start.sensors, jax.lax.scan(body, start, ctrl)[1]
 
 
-def check_each_is_itself(backend, compare, models, sensors):
+def check_each_equals_its_model(backend, compare, models, sensors):
   ctrl = np.random.default_rng(0).uniform(-1, 1, (30, 2)).astype(np.float32)
   physics = make_physics(models, 2, backend, sensors)
   assert physics.variants == len(models)
@@ -48,18 +48,20 @@ def check_each_is_itself(backend, compare, models, sensors):
     want = jax.jit(lambda alone=alone: trajectory(alone, ctrl))()
     for row in np.flatnonzero(order == i):
       jax.tree.map(lambda g, w, row=row: compare(g[row], w), got, want)
-  assert np.abs(got[1][1][0, -1] - got[1][1][1, -1]).max() > 0.1, "the models are too alike"
+  assert np.abs(got[1][1][0, -1] - got[1][1][1, -1]).max() > 0.1, "the models do not differ"
 
 
 def test_each_variant_in_c_equals_its_model_bit_for_bit():
-  check_each_is_itself("mujoco", np.testing.assert_array_equal, arm_models(), (0, 2))
+  check_each_equals_its_model("mujoco", np.testing.assert_array_equal, arm_models(), (0, 2))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_each_variant_on_mjx_equals_its_model():
   compare = lambda got, want: np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
-  check_each_is_itself("mjx", compare, arm_models(2), (0,))  # every model compiles once more
+  check_each_equals_its_model(
+    "mjx", compare, arm_models(2), (0,)
+  )  # every model compiles once more
 
 
 @pytest.mark.slow

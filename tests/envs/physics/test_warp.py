@@ -1,6 +1,6 @@
-"""Warp as physics: what it refuses, how it batches and, where it is installed, computes.
+"""Tests Warp as physics: what it rejects, how it batches and, if installed, its results.
 
-Its kernels run on CPUs, too, once each has been compiled: minutes the first time.
+Its kernels also run on CPUs, after minutes of compilation the first time.
 """
 
 import sys
@@ -18,25 +18,25 @@ from mbrl_jax.envs.physics import backends, mjx_warp
 from mbrl_jax.envs.physics.backends import resolve_backend
 from mbrl_jax.envs.tasks.gym import hopper
 
-on_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="asks for what CPUs lack")
+on_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="expects no GPU")
 
 
 @pytest.fixture
-def nothing_is_built(monkeypatch):
+def no_build(monkeypatch):
   def fail(*args):
     raise AssertionError("built before it was checked")
 
   monkeypatch.setattr(backends, "warp_physics", fail)
 
 
-def test_without_the_package_the_error_names_the_extra(monkeypatch, nothing_is_built):
+def test_without_the_package_the_error_names_the_extra(monkeypatch, no_build):
   monkeypatch.setitem(sys.modules, "warp", None)
   with pytest.raises(ImportError, match=r'pip install "mbrl_jax\[warp\]"'):
     make_env("cartpole", physics="warp")
 
 
 @on_cpu
-def test_without_an_nvidia_gpu_the_error_names_the_device(monkeypatch, nothing_is_built):
+def test_without_an_nvidia_gpu_the_error_names_the_device(monkeypatch, no_build):
   monkeypatch.setitem(sys.modules, "warp", types.ModuleType("warp"))
   message = r"NVIDIA GPU, but jax computes on 'cpu'.*mbrl_jax\[warp,cuda13\].*physics='mjx'"
   with pytest.raises(ValueError, match=message):
@@ -88,7 +88,7 @@ def warp():
 
 
 def steps(physics, starts, ctrl):
-  """States after each control step, ``[T, B, ...]``."""
+  """Returns the states after each control step, ``[T, B, ...]``."""
 
   def body(state, u):
     state = jax.vmap(physics.step)(state, u)

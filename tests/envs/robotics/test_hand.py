@@ -1,4 +1,4 @@
-"""The hand of 24 joints: what it is made of and what actions ask of its servos."""
+"""Tests the 24-joint hand: its model and its servo commands."""
 
 import jax.numpy as jnp
 import mujoco
@@ -87,7 +87,7 @@ def without_objects(spec):
 
 @pytest.mark.parametrize("name", TASKS)
 def test_servos_reach_their_targets_without_oscillation(name):
-  """Against gravity the wrist gives way a little; nothing moves after 0.6 s."""
+  """The wrist sags slightly under gravity; nothing moves after 0.6 s."""
   model = load_asset(name, without_objects)
   data = mujoco.MjData(model)
   data.ctrl[:] = model.actuator_ctrlrange.mean(1)

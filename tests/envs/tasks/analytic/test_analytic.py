@@ -1,4 +1,4 @@
-"""The analytic tasks against independent equations and known optima."""
+"""Tests the analytic tasks against independent equations and known optima."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from mbrl_jax.envs import double_integrator, make_env, optimal_plan, optimal_ret
 
 
 def gymnasium_pendulum(theta, speed, torque):
-  """Gymnasium's Pendulum-v1 in float64: next angle, next speed, reward."""
+  """Returns next angle, next velocity and reward of Gymnasium's Pendulum-v1 in float64."""
   torque = np.clip(torque, -2, 2)
   wrapped = (theta + np.pi) % (2 * np.pi) - np.pi
   reward = -(wrapped**2 + 0.1 * speed**2 + 0.001 * torque**2)
@@ -56,7 +56,7 @@ def test_riccati_converges_to_the_algebraic_solution():
 
 
 def test_riccati_equals_least_squares_over_the_whole_plan():
-  """With linear dynamics the return is a quadratic of the plan; solve it directly."""
+  """With linear dynamics the return is quadratic in the plan; solve it directly."""
   problem, steps, x0 = double_integrator(), 7, np.array([0.8, -0.5])
   powers = [np.linalg.matrix_power(problem.a, k) for k in range(steps)]
   free = np.concatenate([p @ x0 for p in powers])

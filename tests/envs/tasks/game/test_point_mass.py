@@ -1,4 +1,4 @@
-"""The point mass against the published facts and formulas of its own."""
+"""Tests the point mass against published constants and independent formulas."""
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ def test_reset_distribution(env):
 
 
 def test_a_push_follows_newton(env, step):
-  """10 N on the ball, its armature and the damping, solved by hand."""
+  """Closed-form solution for 10 N on the ball, its armature and the damping."""
   mass = 1000 * 4 / 3 * np.pi * 0.05**3 + 0.01
   rate, final = 0.1 / mass, 10 / 0.1
   state = env.reset(jax.random.key(0))

@@ -1,4 +1,4 @@
-"""The tasks of the 24-joint hand: pen, Baoding balls, cube and spinning pen."""
+"""Tests the tasks of the 24-joint hand: pen, Baoding balls, cube and pen spin."""
 
 import functools
 
@@ -13,7 +13,7 @@ from mbrl_jax.envs import make_env
 from mbrl_jax.envs.tasks.hands import baoding
 from mbrl_jax.types import EnvState
 
-OBJECT = slice(24, 27)  # where an object's position lies in qpos
+OBJECT = slice(24, 27)  # position of the object in qpos
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def resets(env):
 
 
 def many(env, n):
-  """States after ``n`` resets."""
+  """Returns states after ``n`` resets."""
   return resets(env)(jax.random.split(jax.random.key(0), n))
 
 
 def begin(env, qpos=None, seed=0):
-  """The state after a reset, with other positions if any are given."""
+  """Returns the state after a reset, with other positions if given."""
   state = jax.tree.map(lambda x: x[seed], many(env, 400))
   if qpos is None:
     return state
@@ -48,7 +48,7 @@ def begin(env, qpos=None, seed=0):
 
 
 def run(step, state, actions):
-  """Steps until it terminates; returns the last state and all transitions."""
+  """Steps until termination; returns the last state and all transitions."""
   transitions = []
   for action in actions:
     state, transition = step(state, jnp.float32(action), jax.random.key(0))
@@ -154,7 +154,7 @@ def test_pen_goals_are_uniform_within_a_radian(envs):
 
 
 def test_a_closing_hand_turns_the_pen(envs, steps):
-  """The little finger's side pushes, so that the pen yaws in the palm."""
+  """The side of the little finger pushes, so the pen yaws in the palm."""
   env = envs["hand_pen"]
   push = np.zeros(24)
   push[[15, 16, 17]], push[[3, 4, 5, 7, 8]] = 1.0, -1.0
@@ -198,7 +198,7 @@ def test_baoding_observation(as_released):
   np.testing.assert_array_equal(obs[:24], qpos[:24])
   np.testing.assert_array_equal(obs[24:27], qpos[24:27])
   np.testing.assert_array_equal(obs[30:33], qpos[31:34])
-  tail = qvel[-14:]  # what the release takes for the balls' velocities
+  tail = qvel[-14:]  # the release uses these as the balls' velocities
   expected = (tail[:3], tail[7:10]) if as_released else (qvel[24:27], qvel[30:33])
   np.testing.assert_array_equal(obs[27:30], expected[0])
   np.testing.assert_array_equal(obs[33:36], expected[1])

@@ -1,4 +1,4 @@
-"""The two-link leg against the published facts, MuJoCo and independent formulas."""
+"""Tests the two-link leg against published constants, MuJoCo and independent formulas."""
 
 import jax
 import jax.numpy as jnp
@@ -24,13 +24,13 @@ def step(env):
 
 
 def path(phase):
-  """The published path, by cases."""
+  """Computes the published path by cases."""
   rises = np.where(phase < np.pi, 0.0, 0.1 * np.sin(2 * np.pi - phase))
   return np.stack([0.16 * np.cos(phase), -0.44 + rises], -1)
 
 
 def loop_angles(lengths, points=360):
-  """Angles ``[points, 2]`` along the path."""
+  """Returns angles ``[points, 2]`` along the path."""
   phases = np.linspace(0, 2 * np.pi, points, endpoint=False)
   feet = jnp.asarray(path(phases), jnp.float32)
   return np.float64(jax.vmap(lambda p: joint_angles(p, lengths))(feet)), feet
@@ -114,7 +114,7 @@ def test_spec_and_observation(env, step):
 
 
 def test_observed_torques_drive_the_motion(env, step):
-  """Two steps of MuJoCo itself under the averaged torques."""
+  """Compares two steps with MuJoCo under the averaged torques."""
   state, data = env.reset(jax.random.key(3)), mujoco.MjData(env.model)
   data.qpos[:], last = state.physics.qpos, np.zeros(2)
   for action in (np.array([0.5, 0.3]), np.array([-0.2, 0.9])):
@@ -169,7 +169,7 @@ def test_phase_wraps_without_a_jump_in_the_target(env):
 
 
 def test_pd_control_along_the_inverse_kinematics_tracks(env):
-  """Within the torque limits, 2 cm on average; most of it where the path has corners."""
+  """To 2 cm on average within the torque limits, with the largest errors at corners."""
 
   def act(obs):
     phase = obs[0] + 1.5 * 2 * np.pi * DT  # what the action leads to

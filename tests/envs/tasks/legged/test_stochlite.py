@@ -1,4 +1,4 @@
-"""The Stochlite quadruped against the published facts, MuJoCo and independent formulas."""
+"""Tests Stochlite against published constants, MuJoCo and independent formulas."""
 
 import functools
 
@@ -32,7 +32,7 @@ def reset(env):
 
 @functools.cache
 def player(env):
-  """A compiled function from actions ``[T, 15]`` to transitions, states and the last state."""
+  """Returns a compiled function of actions ``[T, 15]``: last state, transitions, states."""
 
   def body(state, action):
     state, transition = env.step(state, action, jax.random.key(0))
@@ -47,7 +47,7 @@ def play(env, actions):
 
 
 def steady(steps, **parts):
-  """Actions ``[steps, 15]`` with some parts set."""
+  """Returns actions ``[steps, 15]`` with some entries set."""
   action = np.zeros(15)
   for index, value in parts.items():
     action[int(index[1:])] = value
@@ -87,7 +87,7 @@ def test_foot_positions_equal_mujoco_and_angles_invert_them(env):
 
 
 def test_the_trot_alternates_diagonal_pairs():
-  """Stance sweeps back at the speed asked for; a swing lands half a step ahead."""
+  """Stance moves back at the commanded velocity; a swing lands half a step ahead."""
   trot, dt = stochlite._TROT, 0.01
   velocity, shifts = jnp.array([0.3, -0.1, 0.0]), jnp.tile(jnp.array([0.02, 0, 0.01]), (4, 1))
 
@@ -149,7 +149,7 @@ def test_actions_walk_and_turn(env):
 
 
 def test_servo_torques_are_limited_and_give_the_power(env):
-  """Torques of MuJoCo at states that wild actions led to."""
+  """Compares with MuJoCo's torques at states reached by random actions."""
   actions = np.random.default_rng(0).uniform(-1, 1, (500, 15))
   _, transitions, states = play(env, actions)
   data, strongest = mujoco.MjData(env.model), 0.0
@@ -160,7 +160,7 @@ def test_servo_torques_are_limited_and_give_the_power(env):
     strongest = max(strongest, np.abs(data.actuator_force).max())
     power = np.abs(data.actuator_force * data.qvel[6:]).sum()
     assert transitions.next_obs[i, 11] == pytest.approx(power, rel=1e-2, abs=0.5)
-  assert strongest == pytest.approx(7)  # asked for more, gave no more
+  assert strongest == pytest.approx(7)  # saturated
 
 
 def test_observation_describes_the_state(env, reset):
@@ -271,14 +271,14 @@ def test_ramps_have_the_height_of_the_reward(terrain, sign):
   ],
 )
 def test_walks_on_other_terrain(terrain, back, steps, pitch):
-  """Down and over blocks as it is, uphill with the feet 4 cm further back."""
+  """Downhill and over blocks with the nominal gait, uphill with the feet 4 cm further back."""
   env = make_env("stochlite", "mujoco", terrain=terrain)
   actions = steady(steps, a12=1.0, a0=back, a1=back, a2=back, a3=back)
   _, transitions, _ = play(env, actions)
   obs = transitions.next_obs
   assert np.isfinite(obs).all() and not transitions.terminated.any() and obs[-1, 8] > 0.5
   if pitch is not None:
-    np.testing.assert_allclose(obs[-60:, 7].mean(), pitch, atol=0.05)  # the feet find it
+    np.testing.assert_allclose(obs[-60:, 7].mean(), pitch, atol=0.05)  # of the ramp
 
 
 @pytest.mark.parametrize(

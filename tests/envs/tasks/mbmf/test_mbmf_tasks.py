@@ -1,4 +1,4 @@
-"""The tasks of MBMF: swimmer, half-cheetah, hopper and ant of rllab."""
+"""Tests the tasks of MBMF: swimmer, half-cheetah, hopper and ant of rllab."""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def env(request):
 
 @pytest.fixture(scope="module")
 def moved(env):
-  """A state after three steps, and the last transition."""
+  """Returns a state after three steps, and the last transition."""
   state, step = env.reset(jax.random.key(0)), jax.jit(env.step)
   for i in range(3):
     action = jax.random.uniform(jax.random.key(i), (env.spec.action_dim,), minval=-1.0)
@@ -44,7 +44,7 @@ def moved(env):
 
 
 def at(env, state):
-  """MuJoCo's own view of a state."""
+  """Evaluates a state with MuJoCo."""
   data = mujoco.MjData(env.model)
   data.qpos[:], data.qvel[:] = state.physics.qpos, state.physics.qvel
   mujoco.mj_forward(env.model, data)

@@ -1,4 +1,4 @@
-"""Way-points on paths made by hand, and the tasks that follow them."""
+"""Tests way-points on hand-made paths, and the path-following tasks."""
 
 import itertools
 
@@ -19,7 +19,7 @@ AGENTS = dict(zip(FOLLOWERS, (paths.SWIMMER, paths.ANT, paths.HALFCHEETAH), stri
 
 
 def walk(points, places, as_released=False):
-  """Returns the segments that count along ``places``, beginning at 0."""
+  """Returns the active segments along ``places``, starting at 0."""
   segment, visited = jnp.zeros(()), []
   advance = jax.jit(lambda s, p: waypoints.advance(points, s, p, as_released))
   for place in places:
@@ -70,7 +70,7 @@ def test_the_last_segment_stays_active():
 
 @pytest.mark.parametrize("points", [CORNER[[0, 1, 2, 4]], BACK])
 def test_progress_telescopes(points):
-  """What the steps gain together is the way along the path."""
+  """The sum of the gains is the distance along the path."""
   ends = itertools.pairwise(points)
   legs = [np.linspace(a, a + 1.03 * (b - a), 40) for a, b in ends]  # a little too far each
   places = np.float32(np.concatenate(legs))
@@ -138,7 +138,7 @@ def follower(request):
 
 
 def jump(env, state, ahead):
-  """Moves the body and what it remembers as if it had got ``ahead [2]`` of the start."""
+  """Returns the state with the centre of mass at ``ahead [2]`` from the start."""
   agent = env.observe.__self__.agent
   place = state.physics.memory[1:3] + jnp.float32(ahead)
   sensors = state.physics.sensors
@@ -172,7 +172,7 @@ def test_a_prediction_of_the_body_is_decoded_with_its_segment(follower):
   np.testing.assert_array_equal(obs[-3], 0)
   change = np.zeros(spec.obs_dim, np.float32)
   change[task.agent.size - 6] = 0.75  # past the first way-point, of 0.7 m
-  change[-3:] = 9.0  # a model's errors in what is not its business
+  change[-3:] = 9.0  # errors of a model in outputs that are ignored
   moved = spec.decode(obs, change)
   assert moved[-3] == 1
   np.testing.assert_array_equal(moved[-2:], obs[-2:])

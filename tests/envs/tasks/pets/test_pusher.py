@@ -1,3 +1,5 @@
+"""Tests the pusher against the published model and formulas."""
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -85,7 +87,7 @@ def run(env, start, action, steps):
 
 
 def test_the_hand_pushes_the_cylinder(env):
-  """It does not in the published model on MuJoCo 4, see the task's deviations."""
+  """Unlike in the published model on MuJoCo 4, see the task's deviations."""
   start = put(env, [0, 0.36, 0, -0.05, 0, -0.05, 0, -0.55, 0.42])
   end, moves = run(env, start, jnp.float32([1.0, 1.0, 0, 0, 0, 0, 0]), 25)
   assert end.obs[18] > start.obs[18] + 0.05

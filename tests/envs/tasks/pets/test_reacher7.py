@@ -1,3 +1,5 @@
+"""Tests Reacher3D against the published model and formulas."""
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -29,7 +31,7 @@ def site(env, angles):
 
 
 def published_tip(angles):
-  """The formula of the published code, which holds for elbow angles below 0."""
+  """Computes the tip by the published code, valid for elbow angles below 0."""
   pan, lift, upper, elbow, fore, wrist, _ = np.float64(angles)
   along = np.array(
     [np.cos(lift) * np.cos(pan), np.cos(lift) * np.sin(pan), -np.sin(lift)], np.float64
@@ -54,7 +56,7 @@ def angles_below(count, top, seed=0):
 
 
 def test_tip_equals_the_simulator(env):
-  for angles in angles_below(50, top=1.0):  # elbows that are bent the wrong way, too
+  for angles in angles_below(50, top=1.0):  # also elbows bent the wrong way
     expected, data = site(env, angles)
     np.testing.assert_allclose(TIP(angles), expected, atol=1e-6)
     fingers = [data.body(f"{side}_finger").xpos for side in ("left", "right")]

@@ -1,4 +1,4 @@
-"""The D'Claw tasks of ROBEL and PDDM against the published facts and formulas of their own."""
+"""Tests the D'Claw tasks of ROBEL and PDDM against published constants and formulas."""
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +26,12 @@ def start(turn):
 
 
 def resets(env, n=1000):
-  """Observations after ``n`` resets."""
+  """Returns observations after ``n`` resets."""
   return np.asarray(jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), n)).obs)
 
 
 def robel_reward(obs):
-  """The published formula, term by term."""
+  """Computes the published formula term by term."""
   error = (obs[28] - obs[18] + np.pi) % (2 * np.pi) - np.pi
   velocities = obs[9:18]
   fast = velocities[np.abs(velocities) >= 0.5]
@@ -67,7 +67,7 @@ def test_model(turn):
 
 
 def test_collision_pairs(turn):
-  """Tips with arms and other fingers, middle links with other fingers, nothing else."""
+  """Tips collide with arms and other fingers, middle links with other fingers only."""
   model, pairs = turn.model, set()
   for i in range(model.ngeom):
     for j in range(i):
@@ -158,7 +158,7 @@ def test_screw_resets():
 
 
 def test_targets_have_a_speed_limit(turn, start):
-  """Rate 2 pi / 3 rad/s over 0.1 s around where the joint is, ranges beyond that."""
+  """The limit is 2 pi / 3 rad/s over 0.1 s around the joint angle, then the range."""
   command = jax.jit(turn.command)
   angles, reach = np.tile([0, -np.pi / 3, np.pi / 3], 3), 2 * np.pi / 30
   np.testing.assert_allclose(command(start.physics, jnp.zeros(9))[0], 0, atol=1e-6)
@@ -184,7 +184,7 @@ def test_the_last_action_is_observed_clipped(step, start):
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_fingers_between_the_arms_turn_the_valve(step, start, side):
-  """Let down near the axis, then swung sideways, all three push one arm each."""
+  """Lowered near the axis, then swung sideways, each finger pushes one arm."""
   down = jnp.float32([0, 0.334, -0.223] * 3)
   swing = down.at[jnp.array([0, 3, 6])].set(side)
   state = start

@@ -1,4 +1,4 @@
-"""The D'Kitty against the published facts and formulas of its own."""
+"""Tests D'Kitty against published constants and independent formulas."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def start(env):
 
 
 def states(n):
-  """Observations of tilted and turned robots."""
+  """Returns observations of tilted and rotated robots."""
   rng = np.random.default_rng(0)
   obs = rng.normal(size=(n, 49)).astype(np.float32)
   obs[:, 3:5] = rng.uniform(-0.45, 0.45, (n, 2))
@@ -46,7 +46,7 @@ def attitude(env, obs):
 
 
 def error(env, obs):
-  """The angle to the target with dot product and arccos, as ROBEL computes it."""
+  """Computes the angle to the target by dot product and arccos, as ROBEL."""
   ahead = attitude(env, obs)[:2, 1]
   target = np.array([np.cos(obs[48] + np.pi / 2), np.sin(obs[48] + np.pi / 2)]) - obs[:2]
   cosine = ahead @ target / np.linalg.norm(ahead) / np.linalg.norm(target)
@@ -157,7 +157,7 @@ def test_targets_have_a_speed_limit(env, start):
 
 
 def test_stands_still_on_stretched_legs(env, step, start):
-  """The actions that ask for angle 0 keep it where it is, its weight on its feet."""
+  """Actions that command angle 0 keep its pose, with its weight on its feet."""
   low, high = dkitty.RANGES.T
   stand = jnp.asarray(-(low + high) / (high - low))
   state = start
@@ -178,7 +178,7 @@ def test_stands_still_on_stretched_legs(env, step, start):
 
 
 def test_yaw_is_unlimited(env):
-  """Half a turn, where ROBEL's robot hits a stop, is an angle like others."""
+  """Half a turn, the limit of ROBEL's robot, is not a limit here."""
   high = jnp.zeros(18).at[2].set(0.5).at[5].set(3.1)
   physics = env.physics.init(high, jnp.zeros(18).at[5].set(2.0))
   after = jax.jit(env.physics.step)(physics, jnp.zeros(12))

@@ -1,4 +1,4 @@
-"""ROBEL's random dynamics: what is drawn, and sensors that are off."""
+"""Tests ROBEL's random dynamics: ranges of the parameters and sensor noise."""
 
 import dataclasses
 
@@ -23,7 +23,7 @@ def bumpy():
 
 
 def within(values, low, high):
-  """Says whether values lie in a range and take up most of it."""
+  """Returns whether values lie in a range and cover most of it."""
   values = np.asarray(values)
   width = high - low
   inside = (values >= low - 1e-9).all() and (values <= high + 1e-9).all()
@@ -79,7 +79,7 @@ def test_the_robot_stands_on_bumps_of_the_published_height(bumpy):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_mjx_agrees_with_mujoco_on_bumps(bumpy):
-  """Edges and corners: most control steps agree to millimetres, not all."""
+  """At edges and corners most control steps, not all, agree to millimetres."""
   mjx = make_env("dkitty_orient", "mjx", variant="random_dynamics", models=2).physics
   rng, state = np.random.default_rng(0), jax.jit(bumpy.reset)(jax.random.key(0))
   step, command = jax.jit(bumpy.step), jax.jit(bumpy.command)
