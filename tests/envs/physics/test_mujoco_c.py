@@ -91,10 +91,10 @@ def test_a_single_sensor_equals_mujoco(sensor):
   alone = physics.step(start, ctrl)
   rows = jax.vmap(physics.step, (None, 0))(start, np.stack([ctrl, -ctrl]))
   span = slice(model.sensor_adr[sensor], model.sensor_adr[sensor] + model.sensor_dim[sensor])
-  for state, told in ((start, 0 * ctrl), (alone, ctrl), (rows, ctrl)):
+  for state, ctrl_used in ((start, 0 * ctrl), (alone, ctrl), (rows, ctrl)):
     state = jax.tree.map(lambda x: x[0], state) if state is rows else state
     data.qpos, data.qvel, data.time = state.qpos, state.qvel, state.data.time
-    data.ctrl, data.qacc_warmstart = told, 0
+    data.ctrl, data.qacc_warmstart = ctrl_used, 0
     mujoco.mj_forward(model, data)
     want = data.sensordata[span]
     np.testing.assert_allclose(state.sensors, want, rtol=1e-3, atol=1e-4)
@@ -171,10 +171,10 @@ def test_a_keyframe_is_restored_completely():
   data = mujoco.MjData(model)
   mujoco.mj_resetDataKeyframe(model, data, 0)
   state, key = task.reset(jax.random.key(0)), jax.random.key(1)
-  for told in (data.ctrl.copy(), np.float32([-0.2, 0.1])):
+  for ctrl_used in (data.ctrl.copy(), np.float32([-0.2, 0.1])):
     seen = mujoco_sensors(model, data)
     want = np.concatenate([data.qpos, data.qvel, data.act, seen])
-    np.testing.assert_allclose(state.obs, want, rtol=1e-6, err_msg=str(told))
+    np.testing.assert_allclose(state.obs, want, rtol=1e-6, err_msg=str(ctrl_used))
     data.ctrl = np.float32([-0.2, 0.1])
     mujoco.mj_step(model, data, 2)
     state, _ = task.step(state, jnp.float32([-0.2, 0.1]), key)
