@@ -64,7 +64,7 @@ def _sensor_faults(model: Any, sensor: int, contacts: int) -> Iterator[str]:
   if kind == _SENSOR.mjSENS_CONTACT and contacts > 1:
     data, reduction = model.sensor_intprm[sensor][:2]
     if reduction == 0 and data != _FOUND:
-      yield "reduce='none', which shows any contacts,"
+      yield "reduce='none', which reports arbitrary contacts,"
   spatial = (model.wrap_type == int(mujoco.mjtWrap.mjWRAP_SITE)).any()
   if kind in (_SENSOR.mjSENS_FORCE, _SENSOR.mjSENS_TORQUE) and spatial:
     yield "forces of spatial tendons on bodies"
