@@ -14,7 +14,8 @@ from mbrl_jax.envs.models.mjx_dynamics import mjx_dynamics
 from mbrl_jax.envs.models.randomise import Randomised, randomise
 from mbrl_jax.envs.physics.backends import make_physics
 from mbrl_jax.envs.physics.base import Physics, PhysicsState
-from mbrl_jax.envs.physics.mjx import mjx_model, mjx_state
+from mbrl_jax.envs.physics.mjx import mjx_state
+from mbrl_jax.envs.physics.mjx_models import mjx_model
 from mbrl_jax.envs.registry import list_envs, make_env
 from mbrl_jax.envs.task import Memory, Task, make_task, never
 from mbrl_jax.envs.tasks.analytic.linear_quadratic import (

@@ -1,13 +1,12 @@
-"""Disturbs the actions of a task: the stochastic environments of PETS.
+"""Adds noise to the actions of a task: the stochastic environments of PETS.
 
-The physics receives ``clip(a + N(0, std^2), low, high)`` while the agent is shown, and
-learns from, the action it chose; the disturbance reaches a learned model as noise of
-the process.
+The physics receives ``clip(a + N(0, std^2), low, high)``. The agent observes, and learns
+from, the action it chose; to a learned model the disturbance is process noise.
 
-Deviations: the original's reward charges for the disturbed action, ours for the chosen
-one, so that the reward of a stored transition is ``spec.reward`` of that transition and
-planner and environment agree. On cart-pole the two differ by about ``0.01 std^2`` a step.
-An adapted environment whose reward is not known as a function charges for the disturbed one.
+Deviations: the original's reward charges the noisy action, this one the chosen action, so
+that the reward of a stored transition is ``spec.reward`` of that transition and planner and
+environment agree. On cart-pole the two differ by about ``0.01 std^2`` a step. An adapted
+environment without a reward function charges the noisy action.
 """
 
 from __future__ import annotations
@@ -27,20 +26,29 @@ from mbrl_jax.types import Array, Env, EnvSpec, EnvState, Key, Transition
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class ActionNoise:
-  """Wraps an environment so that normal noise is added to every action.
+  """Adds Gaussian noise to every action of an environment.
 
   Attributes:
-    env: the undisturbed environment.
+    env: the environment without noise.
     std: standard deviation, one number or ``[A]``, in the actions' unit.
 
   Raises:
-    ValueError: ``std`` is negative, not finite or of another shape.
+    ValueError: ``std`` is negative, not finite or has another shape.
+
+  Example:
+    >>> import jax
+    >>> from mbrl_jax.envs import ActionNoise, make_env
+    >>> env = ActionNoise(make_env("pendulum"), std=0.1)
+    >>> state = env.reset(jax.random.key(0))
+    >>> state, transition = env.step(state, [0.5], jax.random.key(1))
+    >>> transition.action.tolist()  # the chosen one, without noise
+    [0.5]
   """
 
   env: Env
   std: Any
 
-  def __post_init__(self):
+  def __post_init__(self) -> None:
     shapes = (), (self.spec.action_dim,)
     try:
       std = np.asarray(self.std, float)
@@ -50,27 +58,27 @@ class ActionNoise:
       raise validate.ArgumentError(
         "action_noise",
         self.std,
-        f"must be finite and not negative, one number or {shapes[1][0]}.",
+        f"must be finite and not negative: one number, or {shapes[1][0]}.",
       )
 
   @property
   def spec(self) -> EnvSpec:
-    """Specification of the undisturbed environment."""
+    """Specification of the environment."""
     return self.env.spec
 
   @property
   def model(self) -> Any:
-    """MuJoCo model of the undisturbed environment, or ``None``."""
+    """MuJoCo model of the environment, or ``None``."""
     return getattr(self.env, "model", None)
 
   @property
   def segments(self) -> Any:
-    """Drawing function of the undisturbed environment, or ``None``."""
+    """Drawing function of the environment, or ``None``."""
     return getattr(self.env, "segments", None)
 
   @property
   def max_envs(self) -> int | None:
-    """How many undisturbed environments there can be at once, ``None``: any number."""
+    """Maximum number of concurrent environments, ``None``: unlimited."""
     return getattr(self.env, "max_envs", None)
 
   def reset(self, key: Key) -> EnvState:
@@ -78,7 +86,7 @@ class ActionNoise:
     return self.env.reset(key)
 
   def step(self, state: EnvState, action: Array, key: Key) -> tuple[EnvState, Transition]:
-    """Takes one control step under a disturbed action."""
+    """Takes one control step with a noisy action."""
     noise_key, step_key = jax.random.split(key)
     action = jnp.asarray(action, jnp.float32)
     noisy = action + np.float32(self.std) * jax.random.normal(
@@ -92,7 +100,7 @@ class ActionNoise:
     return state, transition._replace(action=action)
 
   def restart(self, done: Array, state: EnvState, key: Key) -> EnvState:
-    """Begins a new episode where ``done``."""
+    """Starts a new episode where ``done``."""
     return restart(self.env, done, state, key)
 
   def observe(self, physics: Any) -> Array:

@@ -1,4 +1,4 @@
-"""Compiles the MJCF files that come with mbrl_jax."""
+"""Compiles the MJCF files of the package."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ def load_asset(
   """Compiles ``assets/<name>.xml``.
 
   Args:
-    name: of the file, without its suffix.
+    name: file name without its suffix.
     change: edits the specification before it is compiled, for variants of one model.
 
   Raises:
-    ValueError: MuJoCo refuses it; names file, element and line.
+    ValueError: MuJoCo cannot compile it; the message names file, element and line.
   """
   path = FOLDER / f"{name}.xml"
-  with named(path.name, path):
+  with naming_file(path.name, path):
     spec = mujoco.MjSpec.from_file(str(path))
     if change is not None:
       change(spec)
@@ -33,12 +33,12 @@ def load_asset(
 
 
 @contextlib.contextmanager
-def named(where: str, path: Path | None = None) -> Iterator[None]:
-  """Adds the file to what MuJoCo says of a model, which names element and line at most.
+def naming_file(source: str, path: Path | None = None) -> Iterator[None]:
+  """Adds the file to MuJoCo's error messages, which name only element and line.
 
   Args:
-    where: what is being loaded.
-    path: the file, to find out what it includes: of lines there MuJoCo says 0.
+    source: name of the file or text, for the message.
+    path: the file, to list its includes: MuJoCo reports line 0 for errors in those.
   """
   try:
     yield
@@ -46,5 +46,5 @@ def named(where: str, path: Path | None = None) -> Iterator[None]:
     message = " ".join(str(error).split())
     included = re.findall(r"<include\s+file=[\"']([^\"']+)", path.read_text()) if path else []
     if message.endswith("line 0") and included:
-      message += f" (of a file that it includes: {', '.join(included)})"
-    raise ValueError(f"MuJoCo cannot load {where}: {message}") from error
+      message += f" (in an included file: {', '.join(included)})"
+    raise ValueError(f"MuJoCo cannot load {source}: {message}") from error

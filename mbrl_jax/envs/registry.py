@@ -16,61 +16,61 @@ from mbrl_jax.envs.task import Task
 from mbrl_jax.ops import validate
 from mbrl_jax.types import Env
 
-# name -> module in tasks/ whose make_<name> builds it; imported when it is asked for
-_TASKS = {
-  # analytic
-  "linear_quadratic": "analytic.linear_quadratic",
-  "pendulum": "analytic.pendulum",
+# module in tasks/ -> the tasks that it builds by make_<name>; imported on demand
+_MODULES = {
+  "analytic.linear_quadratic": ("linear_quadratic",),
+  "analytic.pendulum": ("pendulum",),
   # PETS
-  "cartpole": "pets.cartpole",
-  "halfcheetah_pets": "gym.halfcheetah",
-  "pusher": "pets.pusher",
-  "reacher7": "pets.reacher7",
+  "pets.cartpole": ("cartpole",),
+  "pets.pusher": ("pusher",),
+  "pets.reacher7": ("reacher7",),
   # MBMF
-  "ant_follow": "mbmf.follow",
-  "ant_mbmf": "mbmf.ant_mbmf",
-  "halfcheetah_follow": "mbmf.follow",
-  "halfcheetah_mbmf": "mbmf.halfcheetah_mbmf",
-  "hopper_mbmf": "mbmf.hopper_mbmf",
-  "swimmer": "mbmf.swimmer",
-  "swimmer_follow": "mbmf.follow",
-  # Gymnasium's family
-  "ant": "gym.ant",
-  "halfcheetah": "gym.halfcheetah",
-  "hopper": "gym.hopper",
-  "humanoid": "gym.humanoid",
-  "inverted_double_pendulum": "gym.inverted_double_pendulum",
-  "inverted_pendulum": "gym.inverted_pendulum",
-  "walker2d": "gym.walker2d",
+  "mbmf.ant_mbmf": ("ant_mbmf",),
+  "mbmf.follow": ("ant_follow", "halfcheetah_follow", "swimmer_follow"),
+  "mbmf.halfcheetah_mbmf": ("halfcheetah_mbmf",),
+  "mbmf.hopper_mbmf": ("hopper_mbmf",),
+  "mbmf.swimmer": ("swimmer",),
+  # Gymnasium, and PETS' half-cheetah
+  "gym.ant": ("ant",),
+  "gym.halfcheetah": ("halfcheetah", "halfcheetah_pets"),
+  "gym.hopper": ("hopper",),
+  "gym.humanoid": ("humanoid",),
+  "gym.inverted_double_pendulum": ("inverted_double_pendulum",),
+  "gym.inverted_pendulum": ("inverted_pendulum",),
+  "gym.walker2d": ("walker2d",),
   # Game-MBRL
-  "peg_insertion": "game.peg_insertion",
-  "point_mass": "game.point_mass",
-  "reacher_7dof": "game.reacher_7dof",
-  "hand_pen": "hands.hand_pen",
-  "dclaw_turn": "robel.dclaw",
-  "dclaw_screw": "robel.dclaw",
-  "dkitty_orient": "robel.dkitty",
-  # PDDM
-  "baoding": "hands.baoding",
-  "cube": "hands.cube",
-  "dclaw_turn_pddm": "robel.dclaw_pddm",
-  # dexterous-gym
-  "pen_spin": "hands.pen_spin",
+  "game.peg_insertion": ("peg_insertion",),
+  "game.point_mass": ("point_mass",),
+  "game.reacher_7dof": ("reacher_7dof",),
+  # ROBEL, and PDDM's D'Claw
+  "robel.dclaw": ("dclaw_screw", "dclaw_turn"),
+  "robel.dclaw_pddm": ("dclaw_turn_pddm",),
+  "robel.dkitty": ("dkitty_orient",),
+  # in-hand manipulation: PDDM, Game-MBRL, MoPAC and dexterous-gym
+  "hands.baoding": ("baoding",),
+  "hands.cube": ("cube",),
+  "hands.hand_pen": ("hand_pen",),
+  "hands.openhand": ("openhand_gaiting", "openhand_valve"),
+  "hands.pen_spin": ("pen_spin",),
   # M-DeMoRL
-  "leg2r": "legged.leg2r",
-  "stochlite": "legged.stochlite",
-  # MoPAC
-  "openhand_gaiting": "hands.openhand",
-  "openhand_valve": "hands.openhand",
+  "legged.leg2r": ("leg2r",),
+  "legged.stochlite": ("stochlite",),
 }
+_TASKS = {name: module for module, names in _MODULES.items() for name in names}
 LARGEST = 2**31
-"""Compiled programs count with 32 bits."""
+"""Upper bound of numeric overrides: compiled programs use 32-bit integers."""
 COMMON = ("action_noise", "episode_length", "randomise")
-"""What can be changed of every task, see ``adjust``."""
+"""Overrides that every task accepts, see ``adjust``."""
 
 
 def list_envs() -> list[str]:
-  """Lists the names that ``make_env`` knows, sorted."""
+  """Lists the task names that ``make_env`` accepts, sorted.
+
+  Example:
+    >>> from mbrl_jax import list_envs
+    >>> list_envs()[:3]
+    ['ant', 'ant_follow', 'ant_mbmf']
+  """
   return sorted(_TASKS)
 
 
@@ -78,14 +78,14 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
   """Makes a task by name.
 
   Args:
-    name: one of ``list_envs()``, or an environment of others: ``"gymnasium:ID"``,
+    name: one of ``list_envs()``, or an environment of another library: ``"gymnasium:ID"``,
       ``"brax:NAME"`` or ``"playground:NAME"``, see ``adapters``.
     physics: MuJoCo tasks: ``"mjx"``, ``"mujoco"`` (the C engine), ``"warp"`` (the extra
       ``warp``, on NVIDIA GPUs) or ``"auto"`` (the C engine where jax computes on a CPU,
       MJX elsewhere). Analytic tasks: ``"analytic"`` or ``"auto"``.
     **overrides: ``episode_length`` (control steps), ``action_noise`` (standard
       deviation in the actions' unit, see ``ActionNoise``), ``randomise`` (MuJoCo tasks:
-      each reset draws another model, ``{"count": 16, "masses": (0.8, 1.2)}``, see
+      each reset draws a model, ``{"count": 16, "masses": (0.8, 1.2)}``, see
       ``randomise.vary_task``), and the keyword arguments of the task's own factory, or of
       the adapter (``from_gymnasium`` and so on).
 
@@ -94,7 +94,7 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
 
   Raises:
     ValueError: unknown name, physics or override, or a value out of range.
-    ImportError: the library of an environment of others is not installed.
+    ImportError: the library of an adapted environment is not installed.
 
   Example:
     >>> env = make_env("pendulum", episode_length=50)
@@ -115,7 +115,7 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
       _check_kind(override, value, own[override])
   common = {name: overrides.pop(name) for name in COMMON if name in overrides}
   env = make(physics, **overrides)
-  for override, value in overrides.items():  # after the task, which says what it wants
+  for override, value in overrides.items():  # after make, whose errors are more specific
     if value != value:
       raise validate.ArgumentError(override, value, "must be a number.")
   return adjust(env, **common)
@@ -124,12 +124,17 @@ def make_env(name: str, physics: str = "auto", **overrides: Any) -> Env:
 def adjust(
   env: Env, *, action_noise: Any = None, episode_length: Any = None, randomise: Any = None
 ) -> Env:
-  """Changes what can be changed of every task; see ``make_env``.
+  """Applies the overrides that every task accepts; see ``make_env``.
 
   Raises:
-    ValueError: a value out of range, or the task is not made to be changed from outside.
+    ValueError: a value is out of range, or the environment does not support the override.
   """
   if randomise is not None:
+    if not isinstance(env, Task):
+      text = (
+        f": only a Task on a MuJoCo model can be randomised, this is a {type(env).__name__}."
+      )
+      raise validate.ArgumentError("randomise", randomise, text)
     env = vary_task(env, randomise)
   if episode_length is not None:
     _check_kind("episode_length", episode_length, 1)
@@ -138,15 +143,15 @@ def adjust(
       raise validate.ArgumentError(
         "episode_length",
         episode_length,
-        ": only tasks that are dataclasses, like mbrl_jax.envs.Task, can be changed from "
-        f"outside; this is a {type(env).__name__}.",
+        ": only tasks that are dataclasses, like mbrl_jax.envs.Task, accept this override; "
+        f"this is a {type(env).__name__}.",
       )
     env = dataclasses.replace(env, spec=env.spec._replace(episode_length=episode_length))
   return env if action_noise is None else ActionNoise(env, action_noise)
 
 
 def _check_kind(name: str, value: Any, default: Any) -> None:
-  """Checks that a value is of the kind of the default: typed as a flag it may be anything."""
+  """Checks that a value has the type of the default; a flag's value can be of any type."""
   real = lambda x: isinstance(x, numbers.Real) and not isinstance(x, bool)
   number = lambda x: real(x) and not abs(x) >= LARGEST
   kinds: dict[type, tuple[str, Callable[[Any], bool]]] = {
@@ -159,9 +164,9 @@ def _check_kind(name: str, value: Any, default: Any) -> None:
       lambda x: isinstance(x, (tuple, list)) and all(map(number, x)),
     ),
   }
-  want, fits = kinds.get(type(default), ("", lambda x: True))
+  expected, fits = kinds.get(type(default), ("", lambda x: True))
   if not fits(value):
-    raise validate.ArgumentError(name, value, f"must be {want}.")
+    raise validate.ArgumentError(name, value, f"must be {expected}.")
 
 
 def _maker(name: str) -> Callable[..., Task]:

@@ -1,4 +1,4 @@
-"""Begins new episodes where old ones are over."""
+"""Resets environments whose episode is done."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from mbrl_jax.types import Array, Env, EnvState, Key
 def restart(env: Env, done: Array, state: EnvState, key: Key) -> EnvState:
   """Returns a reset state where ``done [] bool``, else ``state``.
 
-  An environment that has a method ``restart(done, state, key)`` does this itself. Those on
-  the host have, because under ``vmap`` both branches of a condition run: they leave the rows
-  alone that are not over.
+  An environment with a method ``restart(done, state, key)`` does this itself. Environments on
+  the host need one, because under ``vmap`` both branches of a condition run: their method
+  leaves rows that are not done unchanged.
   """
   own = getattr(env, "restart", None)
   if own is not None:
@@ -24,9 +24,9 @@ def restart(env: Env, done: Array, state: EnvState, key: Key) -> EnvState:
 
 
 def restart_rows(env: Env, done: Array, states: EnvState, keys: Key) -> EnvState:
-  """Does what ``restart`` does for several environments; leaves and keys are ``[N, ...]``.
+  """Applies ``restart`` to several environments; leaves and keys are ``[N, ...]``.
 
-  Nothing is reset in a step in which no episode ends. A single row is not batched.
+  In a step in which no episode ends nothing is reset. A single row is not batched.
   """
   if len(done) == 1:
     state = jax.tree.map(lambda x: x[0], states)

@@ -1,4 +1,19 @@
-"""Makes an ``Env`` out of a specification, physics and a few pure functions."""
+"""Builds an ``Env`` from a specification, physics and pure functions.
+
+Example:
+  >>> import jax.numpy as jnp, mujoco
+  >>> from mbrl_jax import make_task
+  >>> cart = mujoco.MjModel.from_xml_string('''<mujoco><worldbody><body>
+  ...     <joint name="slide" type="slide" axis="1 0 0"/><geom size=".1"/></body></worldbody>
+  ...   <actuator><motor joint="slide" ctrlrange="-1 1"/></actuator></mujoco>''')
+  >>> task = make_task(
+  ...   "cart", cart, "mujoco", dt=0.02, episode_length=100,
+  ...   reward=lambda obs, action, next_obs: -next_obs[0] ** 2,
+  ...   initial=lambda key: (jnp.ones(1), jnp.zeros(1)),
+  ...   observe=lambda physics: jnp.concatenate([physics.qpos, physics.qvel]))
+  >>> task.spec.obs_dim, task.spec.action_high.tolist()
+  (2, [1.0])
+"""
 
 from __future__ import annotations
 
@@ -18,18 +33,36 @@ from mbrl_jax.envs.physics.base import Physics, PhysicsState
 from mbrl_jax.envs.physics.sensors import find_sensors
 from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.validate import ArgumentError
-from mbrl_jax.types import Array, EnvSpec, EnvState, Key, Transition
+from mbrl_jax.types import (
+  Array,
+  EnvSpec,
+  EnvState,
+  Key,
+  RewardFn,
+  TerminationFn,
+  Transition,
+)
 
 
 class Memory(NamedTuple):
-  """What a task remembers besides the physics: a goal, the last action, a phase.
+  """State of a task other than the physics: a goal, the last action, a phase.
 
-  It is carried in ``PhysicsState.memory``, where ``observe`` and ``command`` find it.
+  It is stored in ``PhysicsState.memory``, for ``observe`` and ``command``.
 
   Attributes:
     start: ``(key, PhysicsState) -> memory`` at the reset, a pytree of float32 arrays.
     update: ``(PhysicsState before, action [A], PhysicsState after) -> memory``; the state
       after still holds the old memory.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> from mbrl_jax import Memory
+    >>> count = Memory(
+    ...   start=lambda key, physics: jnp.zeros(()),
+    ...   update=lambda before, action, after: before.memory + 1,
+    ... )
+    >>> float(count.start(None, None))
+    0.0
   """
 
   start: Callable[[Key, PhysicsState], Any]
@@ -38,28 +71,28 @@ class Memory(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Task:
-  """A task on some physics; keeps ``types.Env``.
+  """A task on some physics; implements ``types.Env``.
 
-  Actions outside the bounds are clipped on their way to the physics; the reward
-  and ``Transition.action`` see them as the agent chose them.
+  The physics gets actions clipped to the bounds; the reward and ``Transition.action`` get
+  them as the agent chose them.
 
   Attributes:
-    spec: what learners and planners may know.
+    spec: specification for learners and planners.
     physics: the simulated system.
-    initial: ``(key) -> (qpos [nq], qvel [nv])``, draws an initial state; the physics of
-      a MuJoCo model takes activations ``[na]`` as a third.
+    initial: ``(key) -> (qpos [nq], qvel [nv])``, draws an initial state; with a MuJoCo
+      model it may return activations ``[na]`` as a third.
     observe: ``(PhysicsState) -> [O]``.
-    model: the MuJoCo model, to draw it; ``None`` for analytic tasks.
+    model: the MuJoCo model, for rendering; ``None`` for analytic tasks.
     segments: ``(pose [Q]) -> [S, 2, 2]`` end points in metres of line segments
       that draw the task in the plane (numpy), or ``None``.
-    memory: what it remembers besides the physics, or ``None``.
-    command: ``(PhysicsState, action [A]) -> ctrl [nu]``, of an action within the
-      bounds; ``None``: the action itself.
-    marks: ``(PhysicsState) -> [7 nmocap]``, where to draw the model's mocap bodies, such as
-      a goal: all positions, then all quaternions; ``None``: where the model has them.
-    noise: ``(key, obs [O]) -> [O]``, what the sensors show of an observation, which agent and
-      reward are given; ``None``: all of it. ``observe`` itself stays exact.
-    simulate: ``(models) -> Physics`` like ``physics`` but of other models; ``None`` for
+    memory: the task's own state, or ``None``.
+    command: ``(PhysicsState, action [A]) -> ctrl [nu]``, maps an action within the
+      bounds to controls; ``None``: the action itself.
+    marks: ``(PhysicsState) -> [7 nmocap]``, poses for rendering the model's mocap bodies,
+      such as a goal: all positions, then all quaternions; ``None``: those of the model.
+    noise: ``(key, obs [O]) -> [O]``, adds sensor noise to the observation that agent and
+      reward get; ``None``: no noise. ``observe`` itself is exact.
+    simulate: ``(models) -> Physics`` like ``physics`` for other models; ``None`` for
       analytic tasks.
   """
 
@@ -76,13 +109,13 @@ class Task:
   simulate: Callable[[Sequence[mujoco.MjModel]], Physics] | None = None
 
   def vary(self, models: Sequence[mujoco.MjModel]) -> Task:
-    """Returns this task on several models, of which each reset draws one.
+    """Returns this task on several models; each reset draws one of them.
 
     Args:
-      models: of the same shape as ``model``, which is still the one that is drawn.
+      models: models of the same shape as ``model``, which is still used for rendering.
 
     Raises:
-      ValueError: they are not, or the task has no MuJoCo model.
+      ValueError: the shapes differ, or the task has no MuJoCo model.
     """
     if self.simulate is None:
       raise ValueError(f"The task {self.spec.name!r} has no MuJoCo model to vary.")
@@ -90,8 +123,9 @@ class Task:
 
   @single
   def reset(self, key: Key) -> EnvState:
-    """Draws an initial state, and which of several models is in force."""
-    chosen, noise_key = {}, None
+    """Draws an initial state and, of several models, the active one."""
+    chosen: dict[str, Array] = {}
+    noise_key = key
     if self.noise is not None:
       key, noise_key = jax.random.split(key)
     if self.physics.variants > 1:
@@ -107,7 +141,7 @@ class Task:
 
   @single
   def step(self, state: EnvState, action: Array, key: Key) -> tuple[EnvState, Transition]:
-    """Takes one control step; the physics is deterministic, ``key`` is for the sensors.
+    """Takes one control step; ``key`` is for sensor noise, the physics is deterministic.
 
     Raises:
       ValueError: the action is not of shape ``[A]``.
@@ -134,18 +168,18 @@ class Task:
 
   @single
   def pose(self, state: EnvState) -> Array:
-    """Returns the generalised positions ``[nq]`` and where to draw mocap bodies."""
+    """Returns the generalised positions ``[nq]``, then the poses of mocap bodies."""
     if self.marks is None:
       return state.physics.qpos
     return jnp.concatenate([state.physics.qpos, self.marks(state.physics)])
 
-  def _sense(self, physics: PhysicsState, key: Key | None) -> Array:
-    """Returns the observation as the sensors show it."""
+  def _sense(self, physics: PhysicsState, key: Key) -> Array:
+    """Returns the observation with sensor noise."""
     obs = self.observe(physics)
     return obs if self.noise is None else self.noise(key, obs)
 
   def _advance(self, before: PhysicsState, action: Array) -> PhysicsState:
-    """Steps the physics and what the task remembers."""
+    """Steps the physics and the task's memory."""
     ctrl = action if self.command is None else self.command(before, action)
     after = self.physics.step(before, ctrl)
     if self.memory is None:
@@ -160,10 +194,10 @@ def make_task(
   *,
   dt: float,
   episode_length: int,
-  reward: Callable[[Array, Array, Array], Array],
+  reward: RewardFn,
   initial: Callable[[Key], tuple[Array, ...]],
   observe: Callable[[PhysicsState], Array],
-  terminated: Callable[[Array, Array, Array], Array] | None = None,
+  terminated: TerminationFn | None = None,
   action_low: Any = None,
   action_high: Any = None,
   sensors: tuple[str, ...] = (),
@@ -176,64 +210,62 @@ def make_task(
   """Builds a task on the physics of a MuJoCo model.
 
   Args:
-    name: of the task.
+    name: name of the task.
     model: the compiled model.
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
     dt: seconds of a control step, a multiple of ``model.opt.timestep``.
     episode_length: control steps.
-    reward: see ``EnvSpec``.
-    initial: see ``Task``.
-    observe: see ``Task``.
-    terminated: see ``EnvSpec``; ``None``: never.
+    reward, terminated: see ``EnvSpec``; by default no transition terminates.
+    initial, observe, memory, command, marks: see ``Task``.
     action_low, action_high: bounds ``[A]``; by default the actuators' ``ctrlrange``.
-    sensors: names of the sensors that ``observe`` finds in ``PhysicsState.sensors``, the
-      values one after the other in this order.
-    memory: see ``Task``.
-    command: see ``Task``.
-    marks: see ``Task``.
-    variants: models of the same shape as ``model`` that are simulated in its place, one
-      drawn at each reset.
+    sensors: names of the sensors whose values ``PhysicsState.sensors`` holds, in this order.
+    variants: models of the same shape as ``model`` that are simulated instead, one drawn at
+      each reset.
     **spec: other fields of ``EnvSpec``: ``encode``, ``target``, ``decode``, ``cost``.
 
   Raises:
-    ValueError: an unknown physics or sensor; no bounds of the actions, because an actuator
-      has no ``ctrlrange``; or a model that MJX does not support, if that is the physics.
+    ValueError: an unknown physics or sensor; ``dt`` is not a multiple of the timestep; an
+      actuator without ``ctrlrange`` and no action bounds; or a model that MJX does not
+      support, if that is the physics.
   """
+  simulate = functools.partial(
+    make_physics,
+    substeps=_substeps(model, dt),
+    backend=resolve_backend(physics),
+    sensors=find_sensors(model, sensors),
+  )
+  low, high = action_bounds(model, action_low, action_high, commanded=command is not None)
+  env_spec = EnvSpec(
+    *(name, 0, low, high, dt, episode_length, reward, terminated or never),
+    full_length=terminated in (None, never),
+    **spec,
+  )
+  models = model if variants is None else variants
+  task = Task(env_spec, simulate(models), initial, observe, model, None, memory, command, marks)
+  return _with_obs_dim(dataclasses.replace(task, simulate=simulate))
+
+
+def _substeps(model: mujoco.MjModel, dt: float) -> int:
+  """Returns the number of simulation steps in a control step of ``dt`` seconds."""
   substeps = round(dt / model.opt.timestep)
   if not np.isclose(substeps * model.opt.timestep, dt):
     raise ArgumentError("dt", dt, f"must be a multiple of the timestep {model.opt.timestep}.")
-  backend = resolve_backend(physics)
-  simulate = functools.partial(
-    make_physics, substeps=substeps, backend=backend, sensors=find_sensors(model, sensors)
-  )
-  low, high = action_bounds(model, action_low, action_high, commanded=command is not None)
-  task = Task(
-    spec=EnvSpec(
-      name=name,
-      obs_dim=0,
-      action_low=low,
-      action_high=high,
-      dt=dt,
-      episode_length=episode_length,
-      reward=reward,
-      terminated=terminated or never,
-      full_length=terminated in (None, never),
-      **spec,
-    ),
-    physics=simulate(model if variants is None else variants),
-    initial=initial,
-    observe=observe,
-    model=model,
-    memory=memory,
-    command=command,
-    marks=marks,
-    simulate=simulate,
-  )
+  return substeps
+
+
+def _with_obs_dim(task: Task) -> Task:
+  """Returns the task with the size of its observations in the specification."""
   (obs_dim,) = jax.eval_shape(lambda: task.reset(jax.random.key(0)).obs).shape
   return dataclasses.replace(task, spec=task.spec._replace(obs_dim=obs_dim))
 
 
 def never(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Says that no transition terminates."""
+  """Returns False: no transition terminates.
+
+  Example:
+    >>> from mbrl_jax import never
+    >>> bool(never(None, None, None))
+    False
+  """
   del obs, action, next_obs
   return jnp.zeros((), bool)

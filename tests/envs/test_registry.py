@@ -1,4 +1,4 @@
-"""Contracts that every registered task keeps, and what ``make_env`` refuses."""
+"""Tests the contracts of every registered task, and the errors of ``make_env``."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -13,7 +13,7 @@ from mbrl_jax.types import EnvState, Transition
 
 
 class Made(NamedTuple):
-  """A task with its functions compiled, once for all tests."""
+  """A task with compiled functions, shared by all tests."""
 
   env: Task
   reset: Callable
@@ -53,7 +53,7 @@ def test_shapes_and_types(made):
   assert jax.eval_shape(env.pose, state).ndim == 1
 
 
-def test_state_keeps_its_type_so_that_it_scans(made):
+def test_a_step_keeps_shapes_and_dtypes_for_scan(made):
   env = made.env
   before = jax.eval_shape(env.reset, jax.random.key(0))
   action = jnp.zeros(env.spec.action_dim)
@@ -98,18 +98,18 @@ def test_eager_equals_compiled():
     )
 
 
-def test_transitions_are_judged_and_decoded_by_the_specification(made):
-  """Decoded on what can happen: what a task remembers follows from the rest."""
+def test_transitions_agree_with_reward_termination_and_decode_of_the_spec(made):
+  """On a real transition, because a task's memory follows from the rest."""
   spec, action = made.env.spec, 0.5 * jnp.asarray(made.env.spec.action_high)
   _, t = made.step(made.reset(jax.random.key(0)), action, jax.random.key(1))
 
   @jax.jit
-  def judge(t):
-    seen = t.obs, t.action, t.next_obs
+  def evaluate(t):
+    args = t.obs, t.action, t.next_obs
     target = spec.target(t.obs, t.next_obs)
-    return spec.reward(*seen), spec.terminated(*seen), target, spec.decode(t.obs, target)
+    return spec.reward(*args), spec.terminated(*args), target, spec.decode(t.obs, target)
 
-  reward, terminated, target, decoded = judge(t)
+  reward, terminated, target, decoded = evaluate(t)
   np.testing.assert_allclose(t.reward, reward, rtol=1e-5, atol=1e-5)
   assert t.terminated == terminated and target.shape == t.obs.shape
   np.testing.assert_allclose(decoded, t.next_obs, rtol=1e-5, atol=1e-5)
@@ -123,7 +123,7 @@ def test_actions_are_clipped_for_the_physics_only(made):
   np.testing.assert_array_equal(far.action, edge + 5)
 
 
-def test_nan_action_shows_as_nan(made):
+def test_a_nan_action_gives_nan(made):
   action = jnp.full(made.env.spec.action_dim, jnp.nan)
   _, t = made.step(made.reset(jax.random.key(0)), action, jax.random.key(1))
   assert np.isnan(t.reward) and np.isnan(t.next_obs).any()
@@ -139,7 +139,7 @@ def test_episode_length_truncates():
   assert flags == [False, False, True, True]
 
 
-def test_action_noise_disturbs_the_physics_and_hides_it():
+def test_action_noise_acts_on_the_physics_and_is_not_observed():
   quiet, noisy = make_env("pendulum"), make_env("pendulum", action_noise=0.5)
   assert isinstance(noisy, ActionNoise) and noisy.spec.name == "pendulum"
   state, action = quiet.reset(jax.random.key(0)), jnp.array([0.3])
@@ -180,6 +180,6 @@ def test_action_noise_is_clipped_to_the_bounds():
     ("pendulum", "auto", {"action_noise": float("nan")}, r"action_noise=nan must"),
   ],
 )
-def test_make_env_refuses(name, physics, overrides, message):
+def test_make_env_rejects(name, physics, overrides, message):
   with pytest.raises(ValueError, match=message):
     make_env(name, physics, **overrides)

@@ -1,4 +1,4 @@
-"""Small models for the tests of MJX dynamics, of randomising and of MJCF tasks."""
+"""Small models for tests of MJX dynamics, randomisation and MJCF tasks."""
 
 import jax
 import mujoco
@@ -34,7 +34,7 @@ ARM = """
     <key name="up" qpos="3 0.2" qvel="0.1 0" act="0.3"/>
   </keyframe>
 </mujoco>"""
-"""Two links without contacts or limits, one motor lazy."""
+"""Two links without contacts or limits, one motor with a filter."""
 
 CART = """
 <mujoco model="cart">
@@ -57,7 +57,7 @@ def cart(mass=2.0, limited=False):
 
 
 def c_rollout(model, qpos, qvel, controls, act=0.0):
-  """States ``[T, nq + nv]`` of a plain loop over ``mj_step``."""
+  """Returns the states ``[T, nq + nv]`` of a loop of ``mj_step``."""
   data = mujoco.MjData(model)
   data.qpos, data.qvel, data.act = qpos, qvel, act
   trace = []
@@ -69,7 +69,7 @@ def c_rollout(model, qpos, qvel, controls, act=0.0):
 
 
 def follow(dynamics, params, state, controls):
-  """Final state and all states ``[T, nq + nv]`` under given controls, to be jitted."""
+  """Returns the final state, all states ``[T, nq + nv]`` and rewards for given controls."""
 
   def body(state, ctrl):
     state, reward, _ = dynamics.step(params, state, ctrl, ())

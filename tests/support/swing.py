@@ -1,4 +1,4 @@
-"""Swings all motors of a task by sine waves, to be compared with recorded motion."""
+"""Drives all motors of a task by sine waves, to compare with recorded motion."""
 
 import jax
 import jax.numpy as jnp
@@ -6,7 +6,7 @@ import numpy as np
 
 
 def swing(env, qpos, steps=100, size=1.0):
-  """Runs an episode from rest at ``qpos``; returns positions and velocities at its end.
+  """Runs an episode from rest at ``qpos``; returns its final positions and velocities.
 
   At step t, counted from 1, motor i gets ``size * high * sin(t i / 7)``, i counted from 1.
   """

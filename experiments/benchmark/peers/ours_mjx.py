@@ -24,7 +24,8 @@ def physics_step(task: MjcfTask, engine: str) -> Any:
 
   from mbrl_jax.envs.physics.backends import make_physics
   from mbrl_jax.envs.physics.base import PhysicsState
-  from mbrl_jax.envs.physics.mjx import advance, mjx_model, mjx_state
+  from mbrl_jax.envs.physics.mjx import advance, mjx_state
+  from mbrl_jax.envs.physics.mjx_models import mjx_model
 
   model = mujoco.MjModel.from_xml_path(task.mjcf)
   qpos, qvel = (np.float32(x) for x in task.start)

@@ -1,1 +1,1 @@
-"""Dynamics and tasks from MuJoCo models of your own."""
+"""Dynamics and tasks from the user's MuJoCo models."""

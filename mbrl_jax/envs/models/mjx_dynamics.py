@@ -1,18 +1,18 @@
-"""Turns a MuJoCo model into ``Dynamics`` whose params are the ``mjx.Model`` itself.
+"""Makes ``Dynamics`` from a MuJoCo model, with the ``mjx.Model`` itself as params.
 
-Masses, friction, gains and every other array of the model are data: another value never
-recompiles, ``jax.grad`` reaches it, and a set of randomised models is one ``mjx.Model``
-with a leading axis (see ``randomise``).
+Masses, friction, gains and every other array of the model are data: other values never
+recompile, ``jax.grad`` can differentiate by them, and a set of randomised models is one
+``mjx.Model`` with a leading axis (see ``randomise``).
 
-Each call of a compiled function takes 0.2 ms on the host to look through the many fields of an
-``mjx.Model``; where that counts and the model stays, close over it:
+Each call of a compiled function spends 0.2 ms on the host to flatten the many fields of an
+``mjx.Model``; if that matters and the model does not change, close over it:
 ``jax.jit(functools.partial(planner.plan, params))``.
 
 Gradients: forward mode (``jax.jvp``, ``jax.jacfwd``) always works. Reverse mode
-(``jax.grad``) works for models that nothing constrains; with joint limits, contacts or
-other constraints MJX's solver is a ``while_loop``, which reverse mode refuses, unless it
+(``jax.grad``) works for unconstrained models; with joint limits, contacts or other
+constraints MJX's solver is a ``while_loop``, which reverse mode does not support unless it
 runs a single iteration: ``model.opt.iterations = 1`` before ``mjx_model(model)``. Through
-the four stages of RK4 they compile for minutes; Euler's several times as fast.
+the four stages of RK4 gradients compile for minutes; Euler is several times faster.
 
 Example:
   >>> import jax, mujoco
@@ -44,8 +44,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from mbrl_jax.envs.physics.base import PhysicsState, everything
-from mbrl_jax.envs.physics.mjx import advance, check_sensors, mjx_model, sense
+from mbrl_jax.envs.physics.base import PhysicsState, observe_all
+from mbrl_jax.envs.physics.mjx import advance, sense
+from mbrl_jax.envs.physics.mjx_models import check_sensors, mjx_model
 from mbrl_jax.envs.physics.sensors import find_sensors
 from mbrl_jax.envs.task import never
 from mbrl_jax.ops import validate
@@ -58,44 +59,43 @@ def mjx_dynamics(
   *,
   reward: RewardFn,
   terminated: TerminationFn = never,
-  observe: Callable[[PhysicsState], Array] = everything,
+  observe: Callable[[PhysicsState], Array] = observe_all,
   substeps: int = 1,
   sensors: Sequence[str] = (),
   slices: int = 1,
   params_axes: Any = None,
 ) -> Dynamics:
-  """Makes dynamics that step an ``mjx.Model`` handed in as ``params``.
+  """Makes dynamics that step the ``mjx.Model`` passed as ``params``.
 
   Args:
     model: ``mujoco.MjModel`` or ``mjx.Model``, only to check it and to find sensors;
-      what is stepped are the params, ``mjx_model(model)`` or any like it.
+      the params are stepped, ``mjx_model(model)`` or a model of the same structure.
     reward: ``(obs, action, next_obs) -> []``.
     terminated: ``(obs, action, next_obs) -> [] bool``.
-    observe: ``(PhysicsState) -> obs``, by default ``everything``. For a task on MuJoCo
-      physics ``env.observe`` and ``env.spec.reward`` fit.
+    observe: ``(PhysicsState) -> obs``, by default ``observe_all``. For a task on MuJoCo
+      physics use ``env.observe`` and ``env.spec.reward``.
     substeps: simulation steps of ``model.opt.timestep`` in one control step.
-    sensors: names of sensors that ``observe`` finds in ``state.sensors``, in this order,
-      evaluated at the state itself. They cost one more kinematics a step; a second one
-      only if reward or termination look at those of ``obs``.
+    sensors: names of the sensors whose values ``state.sensors`` holds, in this order,
+      evaluated at the state itself. They cost one more kinematics a step, and a second one
+      if reward or termination depend on the sensors in ``obs``.
     slices: ``E``, the number of models stacked in the params.
-    params_axes: where their axis is, ``Randomised.axes``.
+    params_axes: the axes of that stack, ``Randomised.axes``.
 
   Returns:
     Dynamics whose state is ``mjx_state(...)``, or ``EnvState.physics`` of a task that
-    runs on MJX. Actions go to ``ctrl`` as they are; MJX clips them to the ``ctrlrange``
-    of actuators that have one. Mocap bodies stand where the params' ``body_pos`` and
-    ``body_quat`` put them.
+    runs on MJX. Actions are the ``ctrl``; MJX clips them to the ``ctrlrange`` of actuators
+    that have one. Mocap bodies have the poses ``body_pos`` and ``body_quat`` of the params.
 
   Raises:
     ValueError: substeps or slices below one, an unknown sensor, a model that MJX does
       not support.
   """
   validate.positive(substeps=substeps, slices=slices)
-  asked = find_sensors(mjx_model(model), sensors)
-  check_sensors(model, asked)
+  ids = find_sensors(mjx_model(model), sensors)
+  check_sensors(model, ids)
 
-  def look(params: Any, state: PhysicsState, ctrl: Array) -> Array:
-    return observe(sense(params, state, ctrl, asked) if asked else state)
+  def observe_at(params: Any, state: PhysicsState, ctrl: Array) -> Array:
+    return observe(sense(params, state, ctrl, ids) if ids else state)
 
   @single
   def step(
@@ -103,13 +103,13 @@ def mjx_dynamics(
   ) -> tuple[PhysicsState, Array, Array]:
     del key
     next_state = advance(params, state, action, substeps)
-    seen = look(params, state, action), action, look(params, next_state, action)
-    return next_state, reward(*seen), terminated(*seen)
+    obs, next_obs = (observe_at(params, s, action) for s in (state, next_state))
+    return next_state, reward(obs, action, next_obs), terminated(obs, action, next_obs)
 
   return Dynamics(step, slices, params_axes, noise=_no_noise)
 
 
 def _no_noise(key: Key, shape: tuple[int, ...]) -> tuple[()]:
-  """Spares splitting a key for every row of a rollout that is deterministic."""
+  """Draws nothing: the dynamics are deterministic, so no key is split for each row."""
   del key, shape
   return ()

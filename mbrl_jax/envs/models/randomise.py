@@ -1,18 +1,18 @@
 """Randomises the physical constants of a MuJoCo model.
 
-``randomise`` makes a set of models to plan over under uncertainty, ``vary_task`` a task
-whose model is another one after each reset.
+``randomise`` makes a set of models for planning under model uncertainty, ``vary_task`` a task
+that draws its model at each reset.
 
 Each slice is the model with some constants multiplied by random factors. Physics stays
 consistent: a body's inertia scales with its mass, both terms of a servo scale with its gain,
-and MuJoCo itself computes anew what its compiler derives from masses and MJX uses:
+and MuJoCo recomputes what its compiler derives from masses and MJX uses:
 ``body_subtreemass`` (sensors of subtree velocity), ``body_invweight0``, ``dof_invweight0``
 and ``tendon_invweight0`` (softness of contacts, limits and other constraints).
 
-Left as they are: armature, stiffness, gear, friction loss of joints and tendons, sizes;
-what an actuator has besides its gains, such as ranges, the resistance and friction of a DC
-motor or the shape of a muscle; and ``actuator_acc0``, by which the compiler makes a muscle as
-strong as its load is heavy.
+Not randomised: armature, stiffness, gear, friction loss of joints and tendons, sizes;
+parameters of actuators other than gains, such as ranges, the resistance and friction of a DC
+motor or the shape of a muscle; and ``actuator_acc0``, from which the compiler scales the
+strength of a muscle with its load.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.physics.mjx import mjx_model
+from mbrl_jax.envs.physics.mjx_models import mjx_model
 from mbrl_jax.envs.task import Task
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.key_stream import stream_key
@@ -41,18 +41,18 @@ _SCALED = {
   "damping": ("dof_damping", "dof_dampingpoly"),
 }
 RANGES = tuple(_SCALED)
-"""What can be randomised."""
+"""The groups of constants that can be randomised."""
 DEFAULT_COUNT = 8
-"""Models of ``vary_task`` unless it is told otherwise."""
+"""Default number of models of ``vary_task``."""
 _SETTINGS = ("count", "seed", *RANGES)
-# Parameters that the force of an actuator is proportional to, by kind of gain and of bias.
+# Parameters that an actuator's force is proportional to, by type of gain and of bias.
 _GAIN, _BIAS = mujoco.mjtGain, mujoco.mjtBias
 _PROPORTIONAL = {
   "actuator_gainprm": {
     int(_GAIN.mjGAIN_FIXED): (0,),
     int(_GAIN.mjGAIN_AFFINE): (0, 1, 2),
-    int(_GAIN.mjGAIN_MUSCLE): (2, 3),  # peak force, and scale in place of it where negative
-    int(_GAIN.mjGAIN_DCMOTOR): (1, 4, 5, 6),  # motor constant; kp, ki and kd on board
+    int(_GAIN.mjGAIN_MUSCLE): (2, 3),  # peak force, and scale that replaces a negative one
+    int(_GAIN.mjGAIN_DCMOTOR): (1, 4, 5, 6),  # motor constant; kp, ki and kd of its controller
     int(_GAIN.mjGAIN_SO3): (0,),
     int(_GAIN.mjGAIN_PID): (0,),
   },
@@ -68,12 +68,12 @@ _DERIVED = ("body_subtreemass", "body_invweight0", "dof_invweight0", "tendon_inv
 
 
 class Randomised(NamedTuple):
-  """Several models as one.
+  """Several models stacked into one.
 
   Attributes:
     params: an ``mjx.Model`` whose randomised fields have a leading axis of slices.
-    axes: 0 for those fields and ``None`` for what all slices share:
-      ``Dynamics.params_axes``, or ``in_axes`` of ``jax.vmap``.
+    axes: 0 for those fields and ``None`` for shared ones: ``Dynamics.params_axes``, or
+      ``in_axes`` of ``jax.vmap``.
   """
 
   params: Any
@@ -92,23 +92,23 @@ def randomise(
 ) -> Randomised:
   """Draws ``n`` randomised models; runs on the host, outside of ``jit``.
 
-  A range is ``(low, high)`` of factors that are drawn uniformly; ``None`` leaves alone.
+  A range ``(low, high)`` bounds uniformly drawn factors; ``None`` does not randomise.
 
   Args:
     model: the model to vary; it is not changed.
-    key: typed key. Models from another key have the same structure, so that what was
-      compiled for the first ones serves them too.
+    key: typed key. Models from another key have the same structure, so compiled functions
+      can be reused for them.
     n: ``E``, the number of models.
     masses: one factor for the mass and inertia of each body.
     friction: one factor for all contacts of a slice, because MuJoCo uses the larger
       of two geoms' coefficients.
-    gains: one factor for the force of each actuator; a servo keeps its set point. Of a DC
-      motor it scales the torque constant and the gains of the controller on board.
+    gains: one factor for the force of each actuator; a servo keeps its set point. For a DC
+      motor it scales the torque constant and the gains of its built-in controller.
     damping: one factor for each degree of freedom.
 
   Raises:
-    ValueError: ``n`` below one, no range or a bad one, gains of actuators by plugins or call
-      backs, a model that MJX does not support.
+    ValueError: ``n`` below one, no range or an invalid one, ``gains`` with actuators by
+      plugins or callbacks, a model that MJX does not support.
 
   Example:
     >>> import jax, mujoco
@@ -145,18 +145,18 @@ def draw_models(
     model: see ``randomise``.
     key: see ``randomise``.
     n: see ``randomise``.
-    ranges: by the names in ``RANGES``.
+    ranges: keys are the names in ``RANGES``.
 
   Raises:
-    ValueError: ``n`` below one, no range or a bad one, gains of actuators by plugins or call
-      backs.
+    ValueError: ``n`` below one, no range or an invalid one, ``gains`` with actuators by
+      plugins or callbacks.
   """
   validate.positive(n=n)
   if not isinstance(model, mujoco.MjModel):
     raise ValueError(f"model must be a mujoco.MjModel, got {type(model).__name__}.")
   spans = {name: _check(name, span) for name, span in ranges.items() if span is not None}
   if not spans:
-    raise ValueError(f"no range was given, want one of {', '.join(RANGES)}.")
+    raise ValueError(f"no range was given; give one of {', '.join(RANGES)}.")
   if "gains" in spans:
     _check_gains(model)
   factors = _draw(model, key, n, spans)
@@ -164,15 +164,15 @@ def draw_models(
 
 
 def vary_task(task: Task, settings: Any) -> Task:
-  """Returns a task each of whose resets draws one of several randomised models.
+  """Returns a task that draws one of several randomised models at each reset.
 
   Args:
-    task: on a MuJoCo model.
-    settings: ``count`` models (8) drawn from ``seed`` (0), and ranges of factors as in
+    task: a task on a MuJoCo model.
+    settings: the number of models ``count`` (8), a ``seed`` (0), and ranges of factors as in
       ``randomise``: ``{"count": 16, "masses": (0.8, 1.2)}``.
 
   Raises:
-    ValueError: an unknown or bad setting, no range, or a task without a MuJoCo model.
+    ValueError: an unknown or invalid setting, no range, or a task without a MuJoCo model.
   """
   if not isinstance(settings, Mapping):
     text = "must be a mapping, such as {'masses': (0.8, 1.2)}."
@@ -184,7 +184,7 @@ def vary_task(task: Task, settings: Any) -> Task:
     raise validate.ArgumentError("randomise.count", count, "must be a whole number.")
   validate.seeds(seed, argument="randomise.seed")
   if task.model is None:
-    return task.vary(())  # which says so
+    return task.vary(())  # raises
   ranges = {name: settings.get(name) for name in RANGES}
   with validate.prefixed("randomise"):
     validate.positive(count=count)
@@ -193,7 +193,7 @@ def vary_task(task: Task, settings: Any) -> Task:
 
 
 def _check(name: str, span: Any) -> Range:
-  """Returns ``span`` if it is a range of factors."""
+  """Returns ``span`` as a valid range of factors."""
   try:
     span = np.asarray(span, float)
   except (TypeError, ValueError) as error:
@@ -207,7 +207,7 @@ def _check(name: str, span: Any) -> Range:
 
 
 def _check_gains(model: mujoco.MjModel) -> None:
-  """Refuses actuators of whose parameters nobody knows which are gains."""
+  """Raises for actuators whose gain parameters are unknown."""
   known = (_PROPORTIONAL["actuator_gainprm"], _PROPORTIONAL["actuator_biasprm"])
   kinds = zip(model.actuator_gaintype, model.actuator_biastype, strict=True)
   for i, (gain, bias) in enumerate(kinds):
@@ -216,22 +216,23 @@ def _check_gains(model: mujoco.MjModel) -> None:
         "gains",
         validate.NO_VALUE,
         f": the force of the actuator {model.actuator(i).name or str(i)!r} is computed by a "
-        "plugin or a call back, so which of its parameters are gains is not known; vary "
-        "something else, or make the models yourself (Task.vary).",
+        "plugin or a callback, so its gain parameters are unknown; randomise other constants, "
+        "or pass your own models to Task.vary.",
       )
 
 
 def _draw(
   model: mujoco.MjModel, key: Key, n: int, ranges: dict[str, Range]
 ) -> dict[str, np.ndarray]:
-  """Draws factors ``[n, count]``, for each name from a key of its own."""
+  """Draws factors ``[n, count]`` for each range, from separate keys."""
   counts = {"masses": model.nbody, "friction": 1, "gains": model.nactuator, "damping": model.nv}
   factors = {}
-  for name, one in zip(_SCALED, jax.random.split(key, len(_SCALED)), strict=True):
+  for name, range_key in zip(_SCALED, jax.random.split(key, len(_SCALED)), strict=True):
     if name in ranges:
       low, high = ranges[name]
       shape = (n, counts[name])
-      factors[name] = np.float64(jax.random.uniform(one, shape, jnp.float32, low, high))
+      drawn = jax.random.uniform(range_key, shape, jnp.float32, low, high)
+      factors[name] = np.asarray(drawn, np.float64)
   return factors
 
 
@@ -242,7 +243,7 @@ def _vary(model: mujoco.MjModel, factors: dict[str, np.ndarray]) -> mujoco.MjMod
     for field in _SCALED[name]:
       values = getattr(model, field)
       if name == "gains":
-        values[:] = np.where(_forces(model, field), factor[:, None], 1.0) * values
+        values[:] = np.where(_is_gain(model, field), factor[:, None], 1.0) * values
       elif values.size:
         values[:] = (values.T * factor).T
   if "friction" in factors:
@@ -254,8 +255,8 @@ def _vary(model: mujoco.MjModel, factors: dict[str, np.ndarray]) -> mujoco.MjMod
   return model
 
 
-def _forces(model: mujoco.MjModel, field: str) -> np.ndarray:
-  """Tells which parameters of gain or bias are proportional to the force ``[nu, 10]``."""
+def _is_gain(model: mujoco.MjModel, field: str) -> np.ndarray:
+  """Returns which parameters of gain or bias the force is proportional to ``[nu, 10]``."""
   kinds = getattr(model, field.replace("prm", "type"))
   scaled = np.zeros(getattr(model, field).shape, bool)
   for row, kind in zip(scaled, kinds, strict=True):

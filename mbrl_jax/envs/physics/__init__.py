@@ -1,1 +1,1 @@
-"""What moves a task: MuJoCo C, MJX, Warp, or equations of its own."""
+"""Physics backends: MuJoCo C, MJX, Warp and closed-form equations."""

@@ -1,4 +1,4 @@
-"""Finds the bounds of actions that are the controls of a MuJoCo model."""
+"""Determines the bounds of a task's actions."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ def action_bounds(
 
   Args:
     model: the compiled model.
-    low, high: bounds that the task gives itself; by default the ``ctrlrange``.
-    commanded: the task turns actions into controls, so there may be any number of them.
+    low, high: bounds given by the task; by default the ``ctrlrange``.
+    commanded: the task maps actions to controls, so their number is free.
 
   Raises:
-    ValueError: bounds are taken from the model, but an actuator has none or none that
-      can be used; or those given are not ``low <= high``, one for each control.
+    ValueError: the bounds come from the model, but an actuator has no usable ``ctrlrange``;
+      or given bounds are not ``low <= high``, one for each control.
   """
   if low is None or high is None:
     limits = _control_limits(model)
     low, high = (
       limit if x is None else x for x, limit in zip((low, high), limits, strict=True)
     )
-  low, high = np.float32(low), np.float32(high)
-  wanted = low.shape if commanded else (model.nu,)
-  if low.ndim != 1 or low.shape != wanted or high.shape != wanted:
+  low, high = np.array(low, np.float32), np.array(high, np.float32)
+  expected = low.shape if commanded else (model.nu,)
+  if low.ndim != 1 or low.shape != expected or high.shape != expected:
     raise ValueError(
       f"action_low and action_high must be one number for each of {model.nu} controls, got "
       f"shapes {list(low.shape)} and {list(high.shape)}."
@@ -44,11 +44,11 @@ def action_bounds(
 
 
 def _control_limits(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
-  """Returns ``ctrlrange`` as float32; refuses what bounds nothing."""
+  """Returns ``ctrlrange`` as float32; raises unless it is finite and not empty."""
   if not model.nu:
-    raise ValueError("The model has no actuators with controls: there is nothing to plan.")
+    raise ValueError("The model has no actuators with controls: there are no actions to plan.")
   with np.errstate(over="ignore"):
-    low, high = np.float32(model.actuator_ctrlrange).T
+    low, high = np.asarray(model.actuator_ctrlrange, np.float32).T
   usable = np.isfinite(low) & np.isfinite(high) & (low < high)
   for bad, fault in (
     (model.actuator_ctrllimited == 0, "no limits"),
@@ -59,13 +59,13 @@ def _control_limits(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
       who = f"{'s' if names[1:] else ''} {', '.join(names)} {'have' if names[1:] else 'has'}"
       raise ValueError(
         f"The actuator{who} {fault}, but plans need bounds: write ctrlrange='low high' in the "
-        "MJCF (of make_task: or action_low and action_high)."
+        "MJCF, or pass action_low and action_high to make_task."
       )
   return low, high
 
 
 def _names(model: mujoco.MjModel, bad: np.ndarray) -> list[str]:
-  """Names the actuators of the controls in ``bad [nu]``."""
+  """Returns the names of the actuators with a control in ``bad [nu]``."""
   first, count = model.actuator_ctrladr, model.actuator_ctrlnum
   hit = [i for i in range(model.nactuator) if bad[first[i] : first[i] + count[i]].any()]
   return [repr(model.actuator(i).name or str(i)) for i in hit]

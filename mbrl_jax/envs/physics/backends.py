@@ -1,6 +1,6 @@
 """Builds the physics of a MuJoCo model on one of three backends.
 
-MJX is compiled by XLA, for accelerators; MuJoCo's C engine is called from compiled code, for
+MJX compiles to XLA, for accelerators; MuJoCo's C engine is called back from compiled code, for
 CPUs; Warp is an extra, for NVIDIA GPUs.
 """
 
@@ -28,26 +28,35 @@ def make_physics(
   sensors: tuple[int, ...] = (),
   keyframe: int | None = None,
 ) -> Physics:
-  """Builds the physics of a MuJoCo model, or of several that are variants of one.
+  """Builds the physics of a MuJoCo model, or of several variants of one.
 
   Args:
-    models: the compiled model; it is copied or read, never changed. Of several, all of
-      the same shape, ``PhysicsState.variant`` tells which one moves a state, so rows of
-      a batch may have different ones: MJX gathers the fields that differ, MuJoCo C is
-      handed a model for each row.
+    models: the compiled model, which is not changed; or several of the same shape. Then
+      ``PhysicsState.variant`` selects the model that steps a state, so rows of a batch may
+      use different models: MJX gathers the fields that differ, MuJoCo C gets one model for
+      each row.
     substeps: simulation steps of ``model.opt.timestep`` in one control step.
-    backend: ``"mjx"``, ``"mujoco"`` or ``"warp"``; ``resolve_backend`` turns ``"auto"``
-      into one.
+    backend: ``"mjx"``, ``"mujoco"`` or ``"warp"``; ``resolve_backend`` resolves ``"auto"``.
     sensors: ids of sensors whose values every state carries. They are evaluated at
       that state, under the ``ctrl`` that led to it (the keyframe's after ``init``, or
       zero): one more forward computation in each control step.
-    keyframe: number of the keyframe from which ``init`` takes what it is not told: the
-      time, activations, the deformation of plastic springs. ``None``: none of them.
+    keyframe: number of the keyframe from which ``init`` takes the time, activations and
+      deformation of plastic springs where they are not given; ``None``: zero.
 
   Raises:
-    ValueError: ``substeps`` is not positive, ``backend`` is unknown or there is no
-      hardware for it, models are not of the same shape or it does not support one.
-    ImportError: Warp is asked for and not installed.
+    ValueError: ``substeps`` is not positive, ``backend`` is unknown, lacks its hardware or
+      does not support a model, or the models differ in shape.
+    ImportError: ``backend`` is ``"warp"``, which is not installed.
+
+  Example:
+    >>> import mujoco
+    >>> from mbrl_jax.envs import make_physics
+    >>> model = mujoco.MjModel.from_xml_string(
+    ...   "<mujoco><worldbody><body><freejoint/><geom size='.1'/></body></worldbody></mujoco>")
+    >>> physics = make_physics(model, substeps=5, backend="mujoco")
+    >>> state = physics.init(model.qpos0, [0.0] * model.nv)
+    >>> round(float(physics.step(state, []).qvel[2]), 4)  # 5 steps of 0.002 s under gravity
+    -0.0981
   """
   validate.choice("backend", backend, BACKENDS)
   validate.positive(substeps=substeps)
@@ -61,14 +70,14 @@ def make_physics(
 
 
 def resolve_backend(physics: str) -> str:
-  """Names the backend that ``physics`` stands for on this machine.
+  """Returns the backend that ``physics`` selects on this machine.
 
   ``"auto"`` is MuJoCo C where jax computes on a CPU and MJX elsewhere. On a CPU MJX
-  compiles for seconds and loses where there are contacts: a planar runner makes 155,000
-  steps a second in C and 30,000 at best in batches of MJX, on two cores. Batches of models
-  that nothing constrains it steps two to six times faster than C (pendulum, 512 at a time:
-  4.0 against 0.65 million a second), so for planning ``"mjx"`` can be worth asking for.
-  ``"warp"`` is taken only where it is asked for: it was not measured.
+  compiles for seconds and is slower with contacts: a planar runner makes 155,000
+  steps a second in C and 30,000 at best in batches of MJX, on two cores. It steps batches of
+  unconstrained models two to six times faster than C (pendulum, 512 at a time: 4.0 against
+  0.65 million a second), so ``"mjx"`` can pay for planning. ``"auto"`` never selects
+  ``"warp"``, which was not measured.
 
   Raises:
     ValueError: ``physics`` is unknown.

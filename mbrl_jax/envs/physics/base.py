@@ -1,7 +1,7 @@
-"""Defines what physics is to a task: two pure functions over one state.
+"""Defines the physics of a task: two pure functions of one state.
 
-``backends.make_physics`` builds them for a MuJoCo model; tasks with equations of their own
-fill in ``Physics`` themselves.
+``backends.make_physics`` builds them for a MuJoCo model; tasks with closed-form equations
+construct ``Physics`` directly.
 """
 
 from __future__ import annotations
@@ -17,17 +17,16 @@ from mbrl_jax.types import Array
 
 
 class PhysicsState(NamedTuple):
-  """All that the future of a simulated system depends on.
+  """Complete state of a simulated system.
 
   Attributes:
     qpos: generalised positions ``[nq]``.
     qvel: generalised velocities ``[nv]``.
-    data: whatever else the physics carries, a pytree of arrays; of a MuJoCo model
-      ``data.act`` are the actuators' activations ``[na]``.
-    sensors: values ``[S]`` of the sensors that the physics was asked for, at this very
-      state, or ``()``.
-    memory: what the task remembers besides, see ``task.Memory``; no physics reads it.
-    variant: index of the model in force ``[]`` int32, or ``()`` where there is only one.
+    data: other state of the physics, a pytree of arrays; for a MuJoCo model ``data.act``
+      are the actuators' activations ``[na]``.
+    sensors: values ``[S]`` at this state of the sensors given to ``make_physics``, or ``()``.
+    memory: the task's own state, see ``task.Memory``; the physics ignores it.
+    variant: index of the active model ``[]`` int32, or ``()`` if there is only one.
   """
 
   qpos: Array
@@ -39,15 +38,15 @@ class PhysicsState(NamedTuple):
 
 
 class Physics(NamedTuple):
-  """A simulated system as a pair of pure functions over one example.
+  """A simulated system as a pair of pure functions of one example.
 
   Attributes:
-    init: ``(qpos [nq], qvel [nv]) -> PhysicsState``; that of a MuJoCo model takes
-      activations ``[na]`` as a third argument, zero by default, and that of several
-      models the keyword ``variant``, 0 by default: the index of the one in force.
-    step: ``(PhysicsState, ctrl [nu]) -> PhysicsState`` after one control step,
-      ``ctrl`` held all through it. NaN in gives NaN out.
-    variants: how many models a state may choose from.
+    init: ``(qpos [nq], qvel [nv]) -> PhysicsState``; with a MuJoCo model it takes
+      activations ``[na]`` as a third argument, zero by default, and with several models the
+      keyword ``variant``, the index of the active one, 0 by default.
+    step: ``(PhysicsState, ctrl [nu]) -> PhysicsState`` after one control step with constant
+      ``ctrl``. NaN in gives NaN out.
+    variants: number of models.
   """
 
   init: Callable[..., PhysicsState]
@@ -56,10 +55,15 @@ class Physics(NamedTuple):
 
 
 def keyframe_ctrl(model: mujoco.MjModel, keyframe: int | None) -> np.ndarray:
-  """Returns the ``ctrl [nu]`` that a keyframe holds; zero without one."""
+  """Returns the ``ctrl [nu]`` of a keyframe; zero without one."""
   return np.zeros(model.nu) if keyframe is None else model.key_ctrl[keyframe].copy()
 
 
-def everything(state: PhysicsState) -> Array:
+def qpos_and_qvel(state: PhysicsState) -> Array:
+  """Observes positions and velocities ``[nq + nv]``."""
+  return jnp.concatenate([state.qpos, state.qvel])
+
+
+def observe_all(state: PhysicsState) -> Array:
   """Observes positions, velocities, activations and sensors of a MuJoCo model."""
   return jnp.concatenate([state.qpos, state.qvel, state.data.act, jnp.asarray(state.sensors)])

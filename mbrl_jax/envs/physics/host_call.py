@@ -1,10 +1,10 @@
-"""Calls functions of the host from compiled code, once for a whole batch.
+"""Calls host functions from compiled code, once for a whole batch.
 
-On CPUs the function gets views of XLA's buffers (``buffer_callback``) and makes no jax
-array: ``jax.pure_callback`` copies its arguments in the very thread pool in which it blocks
-and can wait for ever on few cores once they are large (jax issues 24255 and 25861). It serves
-on accelerators, whose programs do not wait in that pool. The function itself must not run jax
-either.
+On CPUs the function gets views of XLA's buffers (``buffer_callback``) and creates no jax
+array: ``jax.pure_callback`` copies its arguments in the thread pool in which it blocks, and
+dead-locks on few cores once they are large (jax issues 24255 and 25861). It is used on
+accelerators, whose programs do not wait in that pool. The host function itself must not run
+jax either.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ def host_call(
   shapes: tuple[jax.ShapeDtypeStruct, ...],
   *arguments: Any,
 ) -> tuple[Array, ...]:
-  """Returns ``function(*arguments)``, a call of the host.
+  """Returns ``function(*arguments)``, evaluated on the host.
 
   Args:
-    function: of arrays ``[*batch, ...]`` to a tuple of arrays ``[*batch, ...]``; must be
-      pure as far as the program can see, which may call it less or more often than is
-      written. An exception in it ends the program with an error that quotes it.
-    shapes: of the results of a single example.
-    *arguments: arrays of a single example; under ``vmap`` all of them get the axis.
+    function: maps arrays ``[*batch, ...]`` to a tuple of arrays ``[*batch, ...]``; must be
+      pure, because XLA may call it more or less often than written. An exception in it ends
+      the program with an error that quotes it.
+    shapes: shapes of the results of a single example.
+    *arguments: arrays of a single example; ``vmap`` adds its axis to all of them.
   """
 
   def fill(context: Any, out: tuple[Any, ...], *inputs: Any) -> None:

@@ -1,15 +1,14 @@
 """Simulates a MuJoCo model with MJX's Warp implementation, on NVIDIA GPUs (extra ``warp``).
 
-The kernels are those of MuJoCo Warp, called from inside XLA; model and state are those of
-``mjx``, and so is what is carried between control steps. Warp keeps the contacts of all rows
-of a batch in one buffer, which has to be sized before it is known how many there are. So
-every ``vmap`` around a step, nested or not, is merged into one batch and the buffer holds
-``CONTACTS`` for each of its rows, or as many as the model can have. A row whose contacts or
-constraints did not fit becomes NaN, as does one that was not finite before.
+The kernels are those of MuJoCo Warp, called from XLA; model and state are those of ``mjx``.
+Warp stores the contacts of all rows of a batch in one buffer, whose size is fixed before the
+contacts are known. So every ``vmap`` around a step, nested or not, is merged into one batch,
+and the buffer holds ``CONTACTS`` for each row, or as many as the model can have. A row whose
+contacts or constraints overflow becomes NaN, as does one that was not finite before.
 
-Never run on a GPU by its authors: there was none. Warp's kernels also run on CPUs, slowly,
-which ``make_physics`` refuses and the tests use: there cart-pole and hopper follow MuJoCo C
-within 1e-4 (positions) and 1e-2 (velocities) for 30 control steps.
+Not tested on a GPU. Warp's kernels also run on CPUs, slowly, which ``make_physics`` rejects
+and the tests use: there cart-pole and hopper follow MuJoCo C within 1e-4 (positions) and 1e-2
+(velocities) for 30 control steps.
 
 Written for mujoco-mjx 3.17 with warp-lang 1.18.
 """
@@ -26,14 +25,12 @@ import mujoco
 import numpy as np
 
 from mbrl_jax.envs.physics.base import Physics, PhysicsState, keyframe_ctrl
-from mbrl_jax.envs.physics.mjx import (
-  MjxData,
-  fill_data,
-  first_state,
+from mbrl_jax.envs.physics.mjx import MjxData, fill_data, first_state
+from mbrl_jax.envs.physics.mjx_models import (
   import_mjx,
   stack_models,
   take_model,
-  unsupported,
+  unsupported_message,
 )
 from mbrl_jax.envs.physics.mjx_support import find_unsupported
 from mbrl_jax.envs.physics.sensors import sensor_addresses
@@ -43,18 +40,18 @@ from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.types import Array
 
 CONTACTS = 64
-"""Contacts for which a row of a batch has room, on average over the rows."""
+"""Capacity in contacts for each row of a batch, on average over the rows."""
 
-_CORNERS = 4  # contacts of two geoms at most, but for boxes, which rarely have more
-_LOST = ("NEFC", "NJMAX_NNZ", "BROADPHASE", "NARROWPHASE", "CCD")  # what did not fit
+_CONTACTS_PER_PAIR = 4  # at most, except for boxes, which rarely have more
+_OVERFLOWS = ("NEFC", "NJMAX_NNZ", "BROADPHASE", "NARROWPHASE", "CCD")
 
 
 def check_warp() -> None:
   """Checks that Warp is installed and that jax computes on an NVIDIA GPU.
 
   Raises:
-    ImportError: Warp is not installed; says how to install it.
-    ValueError: there is no such GPU; says what there is.
+    ImportError: Warp is not installed; the message says how to install it.
+    ValueError: there is no such GPU; the message names the device.
   """
   import_extra("warp")
   device = jax.devices()[0]
@@ -62,8 +59,8 @@ def check_warp() -> None:
     raise ArgumentError(
       "physics",
       "warp",
-      f"needs an NVIDIA GPU, but jax computes on {device.device_kind!r}; for one: pip install "
-      "\"mbrl_jax[warp,cuda13]\", without one: physics='mjx' or 'mujoco'.",
+      f"needs an NVIDIA GPU, but jax computes on {device.device_kind!r}; with a GPU run pip "
+      "install \"mbrl_jax[warp,cuda13]\", without one use physics='mjx' or 'mujoco'.",
     )
 
 
@@ -73,12 +70,12 @@ def warp_physics(
   sensors: tuple[int, ...] = (),
   keyframe: int | None = None,
 ) -> Physics:
-  """Builds the physics of ``models`` on Warp; see ``physics.make_physics``."""
+  """Builds the physics of ``models`` on Warp; see ``backends.make_physics``."""
   base, count = models[0], len(models)
   first_ctrl = np.float32(keyframe_ctrl(base, keyframe))
   engine = _Engine(base, *stack_models(models, _put_model), sensors)
-  move = merge_batches(functools.partial(engine.move, substeps))
-  look = merge_batches(functools.partial(engine.move, 0))
+  advance = merge_batches(functools.partial(engine.step, substeps))
+  sense = merge_batches(functools.partial(engine.step, 0))
 
   def init(
     qpos: Array, qvel: Array, act: Array | None = None, variant: Any = 0
@@ -86,22 +83,22 @@ def warp_physics(
     state = first_state(base, keyframe, qpos, qvel, act)
     if count > 1:
       state = state._replace(variant=jnp.clip(jnp.int32(variant), 0, count - 1))
-    return look(state, jnp.asarray(first_ctrl)) if sensors else state
+    return sense(state, jnp.asarray(first_ctrl)) if sensors else state
 
   def step(state: PhysicsState, ctrl: Array) -> PhysicsState:
     bare = state._replace(sensors=(), memory=())
-    return move(bare, jnp.asarray(ctrl, jnp.float32))._replace(memory=state.memory)
+    return advance(bare, jnp.asarray(ctrl, jnp.float32))._replace(memory=state.memory)
 
   return Physics(single(init), single(step), count)
 
 
 class _Engine(NamedTuple):
-  """Steps rows of states.
+  """Steps batches of states.
 
   Attributes:
     base: the first model.
-    stack, axes: all of them, see ``stack_models``.
-    sensors: ids of those to evaluate.
+    stack, axes: all models, see ``stack_models``.
+    sensors: ids of the sensors to evaluate.
   """
 
   base: mujoco.MjModel
@@ -109,45 +106,47 @@ class _Engine(NamedTuple):
   axes: Any
   sensors: tuple[int, ...]
 
-  def move(self, substeps: int, states: PhysicsState, ctrl: Array) -> PhysicsState:
-    """Takes a control step from states ``[B, ...]``; none of no simulation steps."""
+  def step(self, substeps: int, states: PhysicsState, ctrl: Array) -> PhysicsState:
+    """Advances states ``[B, ...]`` by ``substeps``; 0 only evaluates the sensors."""
     blank = _blank(self.base, len(ctrl))
-    return jax.vmap(functools.partial(self._move, blank, substeps))(states, ctrl)
+    return jax.vmap(functools.partial(self._step_row, blank, substeps))(states, ctrl)
 
-  def _move(self, blank: Any, substeps: int, state: PhysicsState, ctrl: Array) -> PhysicsState:
+  def _step_row(
+    self, blank: Any, substeps: int, state: PhysicsState, ctrl: Array
+  ) -> PhysicsState:
     mjx, model = import_mjx(), self.stack
     if not isinstance(state.variant, tuple):
       model = take_model(self.stack, self.axes, state.variant)
     numbers = state.qpos, state.qvel, *state.data, ctrl
-    sound = jnp.stack([jnp.isfinite(x).all() for x in numbers]).all()
+    valid = jnp.stack([jnp.isfinite(x).all() for x in numbers]).all()
     safe = state._replace(
-      qpos=jnp.where(sound, state.qpos, np.float32(self.base.qpos0)),
-      qvel=jnp.where(sound, state.qvel, 0.0),
-      data=jax.tree.map(lambda x: jnp.where(sound, x, 0.0), state.data),
+      qpos=jnp.where(valid, state.qpos, np.float32(self.base.qpos0)),
+      qvel=jnp.where(valid, state.qvel, 0.0),
+      data=jax.tree.map(lambda x: jnp.where(valid, x, 0.0), state.data),
     )
-    data = fill_data(blank.replace(ctrl=jnp.where(sound, ctrl, 0.0)), safe)
+    data = fill_data(blank.replace(ctrl=jnp.where(valid, ctrl, 0.0)), safe)
     advance = lambda data, _: (mjx.step(model, data), None)
     data, _ = jax.lax.scan(advance, data, length=substeps)
-    sound &= ((data._impl.overflow & _lost_bits()) == 0).all()
-    values = ()
+    valid &= ((data._impl.overflow & _overflow_bits()) == 0).all()
+    values: Any = ()
     if self.sensors:
-      seen = mjx.forward(model, data).sensordata
-      values = seen[sensor_addresses(self.base, self.sensors)]
+      sensordata = mjx.forward(model, data).sensordata
+      values = sensordata[sensor_addresses(self.base, self.sensors)]
     carried = MjxData(data.act, data.qacc_warmstart, data.time)
-    moved = data.qpos, data.qvel, carried, values
-    qpos, qvel, carried, values = jax.tree.map(lambda x: jnp.where(sound, x, jnp.nan), moved)
+    after = data.qpos, data.qvel, carried, values
+    qpos, qvel, carried, values = jax.tree.map(lambda x: jnp.where(valid, x, jnp.nan), after)
     return state._replace(qpos=qpos, qvel=qvel, data=carried, sensors=values)
 
 
 def merge_batches(function: Callable[..., Any]) -> Callable[..., Any]:
-  """Turns a function of rows into one of a single row whose ``vmap`` hands all rows over.
+  """Makes an unbatched function whose ``vmap`` calls ``function`` once with the whole batch.
 
   Args:
-    function: of pytrees of arrays ``[B, ...]``, to such.
+    function: maps pytrees of arrays ``[B, ...]`` to such pytrees.
 
   Returns:
-    The function of pytrees without that axis; ``vmap`` of ``vmap`` calls ``function``
-    once with the rows of both.
+    A function of pytrees without that axis; nested ``vmap`` call ``function`` once with
+    their product as the batch.
   """
 
   @jax.custom_batching.custom_vmap
@@ -156,8 +155,8 @@ def merge_batches(function: Callable[..., Any]) -> Callable[..., Any]:
 
   @rows.def_vmap
   def merge(size: int, batched: list[Any], *args: Any) -> tuple[Any, Any]:
-    spread = lambda x, known: x if known else jnp.broadcast_to(x, (size, *x.shape))
-    args = jax.tree.map(spread, args, tuple(batched))
+    broadcast = lambda x, has_axis: x if has_axis else jnp.broadcast_to(x, (size, *x.shape))
+    args = jax.tree.map(broadcast, args, tuple(batched))
     count = jax.tree.leaves(args)[0].shape[1]
     flat = jax.tree.map(lambda x: x.reshape(size * count, *x.shape[2:]), args)
     results = jax.tree.map(lambda x: x.reshape(size, count, *x.shape[1:]), rows(*flat))
@@ -170,42 +169,42 @@ def merge_batches(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _put_model(model: mujoco.MjModel) -> Any:
-  """Turns a MuJoCo model into Warp's ``mjx.Model``."""
+  """Converts a MuJoCo model to Warp's ``mjx.Model``."""
   problem = find_unsupported(model, "Warp")
   if problem:
-    raise ValueError(unsupported(model, problem, "Warp"))
+    raise ValueError(unsupported_message(model, problem, "Warp"))
   try:
     return import_mjx().put_model(model, impl="warp")
   except NotImplementedError as error:
-    raise ValueError(unsupported(model, str(error), "Warp")) from error
+    raise ValueError(unsupported_message(model, str(error), "Warp")) from error
 
 
 def _blank(model: mujoco.MjModel, rows: int) -> Any:
-  """Makes the ``mjx.Data`` of one of so many rows, its large arrays made on the device."""
-  contacts = min(CONTACTS, _CORNERS * _pairs(model))
-  sizes = {"naconmax": max(1, rows * contacts), "njmax": max(1, _rows(model, contacts))}
+  """Makes the ``mjx.Data`` of one row in a batch of ``rows``, large arrays on the device."""
+  contacts = min(CONTACTS, _CONTACTS_PER_PAIR * _pairs(model))
+  sizes = {"naconmax": max(1, rows * contacts), "njmax": max(1, _constraints(model, contacts))}
   with jax.ensure_compile_time_eval():
     data = import_mjx().make_data(model, impl="warp", **sizes)
 
-  def lighten(leaf: Any) -> Array:
+  def to_device(leaf: Any) -> Array:
     leaf = np.asarray(leaf)
     if leaf.size and (leaf == leaf.flat[0]).all():
-      return jnp.full(leaf.shape, leaf.flat[0])  # or it would be a constant of the program
+      return jnp.full(leaf.shape, leaf.flat[0])  # not a constant stored in the program
     return jnp.asarray(leaf)
 
-  return jax.tree.map(lighten, data)
+  return jax.tree.map(to_device, data)
 
 
 def _pairs(model: mujoco.MjModel) -> int:
-  """Counts the pairs of geoms of different bodies that may collide."""
+  """Returns the number of geom pairs of different bodies that may collide."""
   kinds, affinities, bodies = model.geom_contype, model.geom_conaffinity, model.geom_bodyid
   allowed = (kinds[:, None] & affinities) | (affinities[:, None] & kinds)
   apart = bodies[:, None] != bodies
   return int(np.triu((allowed != 0) & apart).sum()) + model.npair
 
 
-def _rows(model: mujoco.MjModel, contacts: int) -> int:
-  """Bounds the constraints of one row: of contacts, limits, friction and equalities."""
+def _constraints(model: mujoco.MjModel, contacts: int) -> int:
+  """Bounds the constraint rows of one state: contacts, limits, friction and equalities."""
   limits = 2 * int(model.jnt_limited.sum() + model.tendon_limited.sum())
   dims = int(max([1, *model.geom_condim, *model.pair_dim]))
   pyramidal = model.opt.cone == mujoco.mjtCone.mjCONE_PYRAMIDAL
@@ -213,8 +212,8 @@ def _rows(model: mujoco.MjModel, contacts: int) -> int:
   return edges * contacts + limits + model.nv + model.ntendon + 6 * model.neq
 
 
-def _lost_bits() -> int:
-  """Returns the bits that Warp sets where something did not fit."""
+def _overflow_bits() -> int:
+  """Returns the bits that Warp sets where a buffer overflowed."""
   from mujoco.mjx.third_party.mujoco_warp._src.types import OverflowType
 
-  return int(sum(OverflowType[name] for name in _LOST))
+  return int(sum(OverflowType[name] for name in _OVERFLOWS))

@@ -1,18 +1,18 @@
-"""Simulates a MuJoCo model with MuJoCo's C engine from inside compiled jax code.
+"""Simulates a MuJoCo model with MuJoCo's C engine from compiled jax code.
 
-A control step is one call back to the host, for a whole batch under ``vmap``, where
-``mujoco_engine`` steps it on MuJoCo's own threads. Between calls the state lives in jax arrays
-and nowhere else, the solver's warm start included, so a step is a pure function and runs
-are the same bit for bit across processes and sizes of batches.
+A control step is one callback to the host, for a whole batch under ``vmap``, where
+``mujoco_engine`` steps it on MuJoCo's own threads. Between calls the state is held only in jax
+arrays, the solver's warm start included, so a step is a pure function and runs are
+bit-identical across processes and batch sizes.
 
 MuJoCo computes in float64 and jax holds float32. Each number of the state is therefore
-carried as a float32 and what its rounding lost, counted in ulps of float64 (units in the last
-place) as an int32. Together they are the float64 to the last bit, so a control step is
-``mj_step`` in a loop to the last bit. The ulps are not shown in ``qpos`` and ``qvel``;
-whoever replaces a float32 moves the number by at most half of its last place besides.
+stored as a float32 and an int32: its rounding error in ulps of float64 (units in the last
+place). Together they restore the float64 exactly, so a control step equals a loop of
+``mj_step`` to the last bit. ``qpos`` and ``qvel`` do not include the ulps; code that replaces
+a float32 leaves an error of at most half of its last place.
 
-Deviations from calling ``mj_step`` in a loop: numbers below 1e-38, where float32 ends, are
-rounded. Sleep (``option flag sleep``) is off, because who sleeps is no part of a state.
+Deviations from calling ``mj_step`` in a loop: numbers below 1e-38, the float32 limit, are
+rounded. Sleep (``option flag sleep``) is off, because sleeping is not part of the state.
 """
 
 from __future__ import annotations
@@ -31,19 +31,18 @@ from mbrl_jax.envs.physics.mujoco_engine import Engine
 from mbrl_jax.ops.float32 import single
 from mbrl_jax.types import Array
 
-_HUGE = 1e10  # MuJoCo itself gives up on states above this
+_HUGE = 1e10  # MuJoCo rejects states above this
 
 
 class MujocoData(NamedTuple):
-  """What a simulation starts a step from besides the rounded qpos and qvel.
+  """State of a MuJoCo simulation other than the rounded qpos and qvel.
 
   Attributes:
-    time: seconds simulated so far, rounded to float32 ``[]``.
+    time: simulated seconds, rounded to float32 ``[]``.
     act: actuator activations, rounded ``[na]``.
     rest: histories of delays, the solver's warm start and the states of plugins and plastic
       springs, rounded ``[S - 1 - nq - nv - na]``.
-    ulps: what the rounding of the whole state lost, in units of float64's last place, int32
-      ``[S]``.
+    ulps: rounding error of the whole state, in units of float64's last place, int32 ``[S]``.
   """
 
   time: Array
@@ -58,7 +57,7 @@ def mujoco_physics(
   sensors: tuple[int, ...] = (),
   keyframe: int | None = None,
 ) -> Physics:
-  """Builds the physics of ``models`` on MuJoCo C; see ``physics.make_physics``."""
+  """Builds the physics of ``models`` on MuJoCo C; see ``backends.make_physics``."""
   engine, count = Engine(models, sensors, keyframe), len(models)
   cuts = np.cumsum([1, models[0].nq, models[0].nv, models[0].na]).tolist()
   first_ctrl = np.float32(keyframe_ctrl(models[0], keyframe))
@@ -76,8 +75,8 @@ def mujoco_physics(
   def init(
     qpos: Array, qvel: Array, act: Array | None = None, variant: Any = 0
   ) -> PhysicsState:
-    time, _, _, first_act, rest = np.split(engine.first, cuts)
-    ulps = engine.first_ulps.copy()
+    time, _, _, first_act, rest = np.split(engine.initial, cuts)
+    ulps = engine.initial_ulps.copy()
     ulps[cuts[0] : cuts[-1]] = 0  # qpos, qvel and act start as float32
     act = jnp.asarray(first_act if act is None else act, jnp.float32)
     data = MujocoData(jnp.asarray(time[0]), act, jnp.asarray(rest), jnp.asarray(ulps))
@@ -93,17 +92,17 @@ def mujoco_physics(
 
 
 def _call(engine: Engine, substeps: int, floats: Array, ulps: Array) -> tuple[Array, Array]:
-  """Calls ``engine.step`` from traced code, once for all of a ``vmap``."""
-  # MuJoCo can not start from what is NaN or huge; here the test costs nothing.
-  usable = (jnp.abs(floats) < _HUGE).all()
+  """Calls ``engine.step`` from traced code, once for a whole ``vmap``."""
+  # MuJoCo rejects NaN and huge numbers.
+  valid = (jnp.abs(floats) < _HUGE).all()
   blank = np.zeros(floats.shape, np.float32)
-  blank[: engine.size] = engine.first
-  bits = jax.lax.bitcast_convert_type(jnp.where(usable, floats, blank), jnp.int32)
+  blank[: engine.size] = engine.initial
+  bits = jax.lax.bitcast_convert_type(jnp.where(valid, floats, blank), jnp.int32)
   (results,) = host_call(
     lambda packed: (engine.step(substeps, packed),),
-    (jax.ShapeDtypeStruct((engine.results,), np.int32),),
+    (jax.ShapeDtypeStruct((engine.result_size,), np.int32),),
     jnp.concatenate([bits, ulps]),
   )
-  bits, ulps = jnp.split(results, [engine.results - engine.size])
+  bits, ulps = jnp.split(results, [engine.result_size - engine.size])
   floats = jax.lax.bitcast_convert_type(bits, jnp.float32)
-  return jnp.where(usable, floats, jnp.nan), ulps
+  return jnp.where(valid, floats, jnp.nan), ulps

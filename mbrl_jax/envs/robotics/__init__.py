@@ -1,1 +1,1 @@
-"""Kinematics, gaits, servos, terrain and goals that several tasks share."""
+"""Kinematics, gaits, servos, terrain and goals shared by several tasks."""

@@ -1,9 +1,9 @@
-"""Plans where the feet of a trotting quadruped go.
+"""Plans the foot positions of a trotting quadruped.
 
-Legs come in the order front left, front right, back left, back right. A foot's place is seen
-from its hip: x forward, y left, z up. Diagonal pairs take turns: for half a cycle a pair is on
-the ground and moves back as the body should move forward; for the other half it swings to
-where it should land, half a step ahead.
+The order of the legs is front left, front right, back left, back right. A foot position is
+relative to its hip: x forward, y left, z up. Diagonal pairs alternate: for half a cycle a pair
+is in stance and moves back as the body should move forward; for the other half it swings to its
+landing point, half a step ahead.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ import numpy as np
 from mbrl_jax.ops.norm import norm
 from mbrl_jax.types import Array
 
-_OFFSETS = np.float32([0, np.pi, np.pi, 0])  # of the legs' phases
+_OFFSETS = np.array([0, np.pi, np.pi, 0], np.float32)  # phase of each leg, rad
 
 
 class Trot(NamedTuple):
-  """What a trot looks like.
+  """Parameters of a trot.
 
   Attributes:
-    frequency: cycles a second.
-    clearance: how high a foot swings, metres.
-    height: of the hips over the feet on the ground, metres.
-    hips: where they are in the body, ``[4, 2]``, metres.
-    reach: how far a foot may be from its hip, metres.
+    frequency: cycles per second.
+    clearance: height of a swinging foot, metres.
+    height: height of the hips over the feet on the ground, metres.
+    hips: positions of the hips in the body ``[4, 2]``, metres.
+    reach: largest distance of a foot from its hip, metres.
   """
 
   frequency: float
@@ -43,22 +43,22 @@ def advance_phase(trot: Trot, phase: Array, dt: float) -> Array:
 
 
 def on_the_ground(phase: Array) -> Array:
-  """Tells which feet should stand ``[4]``, bool."""
+  """Returns which feet are in stance ``[4]``, bool."""
   return _phases(phase) >= np.pi
 
 
 def move_feet(
   trot: Trot, feet: Array, phase: Array, shifts: Array, velocity: Array, dt: float
 ) -> Array:
-  """Returns where the feet should be at ``phase``, ``[4, 3]``, metres.
+  """Returns the desired foot positions at ``phase``, ``[4, 3]``, metres.
 
   Args:
-    trot: what it looks like.
-    feet: where they should have been ``dt`` seconds earlier ``[4, 3]``, metres.
-    phase: of the front left leg ``[]``, rad.
-    shifts: added to where feet land along x and y, and to their height ``[4, 3]``, metres.
-    velocity: of the body along x and y, m/s, and about z, rad/s, ``[3]``.
-    dt: seconds.
+    trot: parameters of the trot.
+    feet: desired positions ``dt`` seconds earlier ``[4, 3]``, metres.
+    phase: phase of the front left leg ``[]``, rad.
+    shifts: offsets of the landing points along x and y, and of the height ``[4, 3]``, metres.
+    velocity: velocity of the body along x and y, m/s, and about z, rad/s, ``[3]``.
+    dt: time step, seconds.
   """
   phases = _phases(phase)
   from_centre = feet[:, :2] + trot.hips
@@ -77,5 +77,5 @@ def move_feet(
 
 
 def _phases(phase: Array) -> Array:
-  """Returns the legs' own phases ``[4]``: a swing up to pi, then a stance."""
+  """Returns the phase of each leg ``[4]``: swing up to pi, then stance."""
   return jnp.mod(phase + _OFFSETS, 2 * np.pi)

@@ -1,4 +1,4 @@
-"""Makes goals that are drawn at the reset and stay for the episode."""
+"""Provides goals that are drawn at the reset and fixed for the episode."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _UPRIGHT = (1.0, 0.0, 0.0, 0.0)
 
 
 def constant_memory(draw: Callable[[Key], Any]) -> Memory:
-  """Returns the memory of what ``draw(key)`` gives at the reset."""
+  """Makes a ``Memory`` that holds ``draw(key)`` of the reset for the whole episode."""
 
   def start(key: Key, physics: PhysicsState) -> Any:
     del physics
@@ -29,7 +29,7 @@ def constant_memory(draw: Callable[[Key], Any]) -> Memory:
 
 
 def mocap_pose(position: Array, quaternion: Array | tuple[float, ...] = _UPRIGHT) -> Array:
-  """Places the only mocap body of a model, for ``Task.marks``.
+  """Returns the pose of a model's only mocap body, for ``Task.marks``.
 
   Args:
     position: ``[3]``, metres.
@@ -42,7 +42,7 @@ def mocap_pose(position: Array, quaternion: Array | tuple[float, ...] = _UPRIGHT
 
 
 def yaw_quaternion(angle: Array) -> Array:
-  """Returns the quaternion ``[4]`` of a turn by ``angle`` about z, radians."""
+  """Returns the quaternion ``[4]`` of a rotation by ``angle`` (rad) about z."""
   return jnp.stack(
     [jnp.cos(angle / 2), jnp.zeros_like(angle), jnp.zeros_like(angle), jnp.sin(angle / 2)]
   )

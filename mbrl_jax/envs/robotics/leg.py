@@ -1,9 +1,9 @@
-"""Solves the kinematics of legs: a hip and a knee in a plane, and an abduction before them.
+"""Computes forward and inverse kinematics of legs with abduction, hip and knee.
 
 x points forward, y left, z up; hip and knee turn about y, the abduction about x. At angle 0 a
 leg hangs straight down; a positive angle of the hip swings it backward, and the knee's is
-relative to the thigh. Of the two ways to reach a point, the knee that is bent by a negative
-angle is taken: it points backward, as those of the Stoch robots do.
+relative to the thigh. Of the two solutions for a point the one with a negative knee angle is
+returned: the knee points backward, as in the Stoch robots.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ import jax.numpy as jnp
 from mbrl_jax.ops.angle import arctan2, wrap
 from mbrl_jax.types import Array
 
-_STRAIGHT = 1.0 - 1e-6  # cosine of the least bend, where arccos still has a derivative
-_LEAST = 1e-6  # m^2, where a square root still has one
+_STRAIGHT = 1.0 - 1e-6  # cosine of the least bend, for a finite derivative of arccos
+_LEAST = 1e-6  # m^2, for a finite derivative of the square root
 
 
 def foot_position(angles: Array, lengths: tuple[float, float]) -> Array:
-  """Returns where the foot is, seen from the hip, ``[x, z]`` in metres.
+  """Returns the foot position relative to the hip, ``[x, z]`` in metres.
 
   Args:
-    angles: of hip and knee ``[2]``, rad.
-    lengths: of thigh and shank, metres.
+    angles: angles of hip and knee ``[2]``, rad.
+    lengths: lengths of thigh and shank, metres.
   """
   thigh, shank = lengths
   turned = angles[0] + angles[1]
@@ -33,7 +33,7 @@ def foot_position(angles: Array, lengths: tuple[float, float]) -> Array:
 def joint_angles(foot: Array, lengths: tuple[float, float]) -> Array:
   """Returns the angles of hip and knee ``[2]``, rad, that put the foot at ``[x, z]``.
 
-  A point out of reach is approached as far as the leg goes, along its direction.
+  For a point out of reach the leg stretches in its direction.
   """
   thigh, shank = lengths
   x, z = foot[0], foot[1]
@@ -44,12 +44,12 @@ def joint_angles(foot: Array, lengths: tuple[float, float]) -> Array:
 
 
 def foot_position_3d(angles: Array, lengths: tuple[float, float], aside: Array) -> Array:
-  """Returns where the foot is, seen from the axis of the abduction, ``[x, y, z]`` in metres.
+  """Returns the foot position relative to the abduction axis, ``[x, y, z]`` in metres.
 
   Args:
-    angles: of abduction, hip and knee ``[3]``, rad.
-    lengths: of thigh and shank, metres.
-    aside: how far the plane of the leg is off that axis along y, metres.
+    angles: angles of abduction, hip and knee ``[3]``, rad.
+    lengths: lengths of thigh and shank, metres.
+    aside: offset of the leg's plane from that axis along y, metres.
   """
   x, z = foot_position(angles[1:], lengths)
   cos, sin = jnp.cos(angles[0]), jnp.sin(angles[0])

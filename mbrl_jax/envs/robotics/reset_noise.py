@@ -15,7 +15,7 @@ Initial = Callable[[Key], tuple[Array, Array]]
 
 
 def uniform(model: mujoco.MjModel, scale: float) -> Initial:
-  """Disturbs positions and velocities evenly within ``[-scale, scale]``."""
+  """Adds uniform noise within ``[-scale, scale]`` to positions and velocities."""
 
   def initial(key: Key) -> tuple[Array, Array]:
     keys = jax.random.split(key)
@@ -26,7 +26,10 @@ def uniform(model: mujoco.MjModel, scale: float) -> Initial:
 
 
 def uniform_and_normal(model: mujoco.MjModel, scale: float) -> Initial:
-  """Disturbs positions evenly within ``[-scale, scale]``, velocities by ``scale * N(0, 1)``."""
+  """Adds uniform noise within ``[-scale, scale]`` to positions, Gaussian to velocities.
+
+  The standard deviation of the velocities is ``scale``.
+  """
 
   def initial(key: Key) -> tuple[Array, Array]:
     keys = jax.random.split(key)
@@ -36,7 +39,7 @@ def uniform_and_normal(model: mujoco.MjModel, scale: float) -> Initial:
 
 
 def normal(model: mujoco.MjModel, scale: float) -> Initial:
-  """Disturbs positions and velocities by ``scale * N(0, 1)``; not for a free joint."""
+  """Adds ``scale * N(0, 1)`` to positions and velocities; not for a free joint."""
 
   def initial(key: Key) -> tuple[Array, Array]:
     keys = jax.random.split(key)
@@ -52,6 +55,6 @@ def _positions(model: mujoco.MjModel, key: Key, scale: float) -> Array:
   positions = np.float32(model.qpos0) + noise
   if model.jnt_type[0] != mujoco.mjtJoint.mjJNT_FREE:
     return positions
-  # the engines would normalise it in the first step, and observe it as it is until then
+  # the engines normalise it only in the first step, after it was observed
   quaternion = positions[3:7] / jnp.linalg.norm(positions[3:7])
   return jnp.concatenate([positions[:3], quaternion, positions[7:]])

@@ -1,4 +1,4 @@
-"""Turns actions into targets of position servos that are moved at a limited speed."""
+"""Maps actions to targets of position servos with a speed limit."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from mbrl_jax.types import Array
 def servo_command(
   low: Any, high: Any, *, speed: float, dt: float, first: int = 0
 ) -> Callable[[PhysicsState, Array], Array]:
-  """Makes a ``Task.command`` as ROBEL's robots have it.
+  """Makes the ``Task.command`` of ROBEL's robots.
 
-  Actions -1 to 1 stand for targets from ``low`` to ``high``. A target that is further from
-  where its joint is now than it may move in a control step is brought that near.
+  Actions from -1 to 1 map to targets from ``low`` to ``high``, clipped to the angles that the
+  joint can reach in a control step.
 
   Args:
     low, high: targets of the actions -1 and 1, ``[A]``, radians.
-    speed: a joint's limit, rad/s.
+    speed: largest speed of a joint, rad/s.
     dt: seconds of a control step.
-    first: index into ``qpos`` of the first of the ``A`` joints, which follow each other.
+    first: index into ``qpos`` of the first of the ``A`` consecutive joints.
 
   Returns:
     ``(PhysicsState, action [A]) -> targets [A]``.
   """
-  low, high = np.float32(low), np.float32(high)
+  low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
   middle, half, reach = (low + high) / 2, (high - low) / 2, np.float32(speed * dt)
 
   def command(physics: PhysicsState, action: Array) -> Array:

@@ -1,6 +1,6 @@
-"""Lays ground for a walker that starts at the origin.
+"""Adds terrain to a model whose robot starts at the origin.
 
-Ramps and blocks lie ahead of it, along x: boxes over the model's floor, of its default class
+Ramps and blocks are ahead of it, along x: boxes over the model's floor, of its default class
 ``ground``, and few, because MJX computes the contacts of all pairs. Bumps are all around it.
 """
 
@@ -15,18 +15,18 @@ import numpy as np
 from mbrl_jax.types import Array
 
 BEFORE = 0.5
-"""How far ahead of the origin a ramp begins, metres."""
+"""Distance from the origin to the start of a ramp, metres."""
 RUN = 1.5
-"""How far a ramp reaches along x, metres."""
+"""Length of a ramp along x, metres."""
 
 BUMP = 0.05
-"""How high a bump is at most, metres."""
+"""Largest height of a bump, metres."""
 
-_CELL, _CELLS = 0.075, 80  # m, and how many on each side of the ground that has bumps
-_WIDE = 2.0  # m, half the width of all ground
-_LONG = 2.0  # m, half the length of the level part that a ramp leads to or comes from
+_CELL, _CELLS = 0.075, 80  # m, and cells along each side of the bumpy ground
+_WIDE = 2.0  # m, half the width of the terrain
+_LONG = 2.0  # m, half the length of the level part next to a ramp
 _THICK = 0.1  # m, half
-# along x, y, m; turn, rad; height, m
+# x, y, m; yaw, rad; height, m
 _BLOCKS = (
   (0.38, 0.15, 0.2, 0.015),
   (0.42, -0.18, -0.4, 0.022),
@@ -44,23 +44,23 @@ _BLOCKS = (
 
 
 def ramp_height(x: Array, slope: float) -> Array:
-  """Returns how high the ground is at ``x []``, metres.
+  """Returns the height of the ground at ``x []``, metres.
 
   Args:
-    x: along the heading, metres.
-    slope: rad; a positive one rises from the floor, a negative one sinks to it.
+    x: position along the heading, metres.
+    slope: rad; positive rises from the floor, negative descends to it.
   """
   along = jnp.clip(x - BEFORE, 0.0, RUN)
   return math.tan(slope) * (along if slope > 0 else along - RUN)
 
 
 def on_ramp(x: Array) -> Array:
-  """Says whether the ground is inclined at ``x []``."""
+  """Returns whether the ground is inclined at ``x []``."""
   return (x > BEFORE) & (x < BEFORE + RUN)
 
 
 def add_ramp(spec: mujoco.MjSpec, slope: float) -> None:
-  """Lays a ramp and, where it is high, a level part that joins it; see ``ramp_height``."""
+  """Adds a ramp and a level part at its high end; see ``ramp_height``."""
   rise, middle = RUN * math.tan(abs(slope)), BEFORE + RUN / 2
   down = math.sin(slope) * _THICK, -math.cos(slope) * _THICK  # from the surface into the box
   _add_box(
@@ -75,7 +75,7 @@ def add_ramp(spec: mujoco.MjSpec, slope: float) -> None:
 
 
 def add_blocks(spec: mujoco.MjSpec) -> None:
-  """Strews twelve low blocks, up to 0.03 m high, over two metres ahead."""
+  """Adds twelve low blocks, up to 0.03 m high, over two metres ahead."""
   for i, (x, y, turn, height) in enumerate(_BLOCKS):
     quat = [math.cos(turn / 2), 0, 0, math.sin(turn / 2)]
     _add_box(spec, f"block_{i}", [0.12, 0.16, height / 2], [x, y, height / 2], quat)
@@ -84,7 +84,7 @@ def add_blocks(spec: mujoco.MjSpec) -> None:
 def add_bumps(spec: mujoco.MjSpec) -> None:
   """Makes the floor a height field, 6 m wide and flat until ``draw_bumps``.
 
-  Contacts get no margin, which MJX does not know of height fields.
+  Contact margins become 0: MJX does not support them for height fields.
   """
   half, points = _CELL * _CELLS / 2, _CELLS + 1
   field = spec.add_hfield(name="bumps", nrow=points, ncol=points, size=[half, half, BUMP, 0.1])
@@ -96,12 +96,12 @@ def add_bumps(spec: mujoco.MjSpec) -> None:
 
 
 def draw_bumps(model: mujoco.MjModel, rng: np.random.Generator) -> None:
-  """Gives every corner of the cells a height of its own, evenly from 0 to ``BUMP``."""
+  """Draws the height of every corner of the cells uniformly from 0 to ``BUMP``."""
   model.hfield_data[:] = rng.uniform(size=model.hfield_data.size)
 
 
 def _add_box(spec: mujoco.MjSpec, name: str, size: list, pos: list, quat: list) -> None:
-  """Adds a box of ground to the world; sizes are halves."""
+  """Adds a box of class ``ground`` to the world; sizes are half lengths."""
   box = mujoco.mjtGeom.mjGEOM_BOX
   ground = spec.find_default("ground")
   spec.worldbody.add_geom(ground, name=name, type=box, size=size, pos=pos, quat=quat)

@@ -1,1 +1,1 @@
-"""The tasks, by family: one file each."""
+"""Tasks by family, one file each."""

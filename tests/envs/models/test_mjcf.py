@@ -1,4 +1,4 @@
-"""Tasks from MJCF files: costs by fresh sensors, initial states, and what is refused."""
+"""Tests tasks from MJCF files: costs of current sensors, initial states, errors."""
 
 import jax
 import jax.numpy as jnp
@@ -50,8 +50,8 @@ ALL = ["tip", "speed", "shake", "effort", "clock"]
 
 @pytest.mark.slow
 @pytest.mark.parametrize("physics", ["mujoco", "mjx"])
-def test_sensors_belong_to_the_very_state(physics):
-  """After a reset and after a step they are those of ``mj_forward``."""
+def test_sensors_belong_to_the_state_itself(physics):
+  """After a reset and after a step they equal those of ``mj_forward``."""
   task = make_mjcf(ARM, cost=dict.fromkeys(ALL, 1.0), keyframe="up", physics=physics, dt=0.03)
   state = jax.jit(task.reset)(jax.random.key(0))
   step = jax.jit(task.step)
@@ -70,10 +70,10 @@ def test_sensors_belong_to_the_very_state(physics):
     state, _ = step(state, ctrl, jax.random.key(0))
     stale.ctrl = ctrl
     mujoco.mj_step(task.model, stale, 3)
-  assert np.abs(state.obs[5:8] - stale.sensordata[:3]).max() > 1e-4, "the test is blind"
+  assert np.abs(state.obs[5:8] - stale.sensordata[:3]).max() > 1e-4, "the sensors do not differ"
 
 
-def test_the_cost_is_what_it_says():
+def test_the_reward_is_the_negative_cost():
   task = make_mjcf(ARM, cost=COST, control_cost=0.1, physics="mujoco")
   assert task.spec.obs_dim == 5 + 4 and task.spec.name == "arm"
   np.testing.assert_array_equal(task.spec.action_high, [2.0, 1.0])
@@ -83,7 +83,7 @@ def test_the_cost_is_what_it_says():
   np.testing.assert_allclose(got, -(0.5 * 5**2 + 2.0 * tip + 0.1 * 5), rtol=1e-6)
 
 
-def test_a_function_is_a_cost():
+def test_a_function_can_be_the_cost():
   def cost(sensors, ctrl):
     assert {name: x.shape for name, x in sensors.items()} == {"place": (), "twice": (3,)}
     return jnp.abs(sensors["place"] - 1.0) + ctrl[0]
@@ -165,7 +165,7 @@ def test_noise_keeps_quaternions_normalised():
   assert jnp.std(qpos[:, 9]) > 0.1
 
 
-def test_the_name_of_a_nameless_model_is_that_of_its_file(tmp_path):
+def test_an_unnamed_model_takes_the_name_of_its_file(tmp_path):
   path = tmp_path / "my_sled.xml"
   path.write_text(sled().replace(' model="sled"', ""))
   assert make_mjcf(str(path), cost={"place": 1}, physics="mujoco").spec.name == "my_sled"
@@ -193,14 +193,14 @@ UNSUPPORTED = """<mujoco model="hills"><worldbody>
     (
       sled().replace("<worldbody>", '<option><flag sensor="disable"/></option><worldbody>', 1),
       {},
-      "sensor='place' always reads 0: the model switches sensors off",
+      "sensor='place' always reads 0: the model disables sensors",
     ),
     (sled(), {"cost": {"place": "much"}}, r"cost\['place'\]='much' must be a finite weight"),
     (sled(), {"cost": {"place": (1.0, np.nan)}}, "finite"),
     (
       sled(),
       {"cost": {"place": (1.0, (1, 2))}},
-      "target has 2 numbers, but the sensor gives 1",
+      "target has 2 numbers, but the sensor has 1",
     ),
     (sled(""), {}, "actuator 'push' has no limits"),
     (
@@ -208,7 +208,7 @@ UNSUPPORTED = """<mujoco model="hills"><worldbody>
       {},
       "no actuat",
     ),
-    (sled(), {"dt": 0.015}, "dt=0.015 is no multiple.*0.01.*nearest is 0.0[12]"),
+    (sled(), {"dt": 0.015}, "dt=0.015 is not a multiple.*0.01.*nearest is 0.0[12]"),
     (sled(), {"keyframe": 0}, "keyframe=0: the model has 0 keyframes"),
     (FLOATING, {"cost": {"goal": 1}, "keyframe": "hihg"}, "Did you mean 'high'.*'far'"),
     (sled(), {"episode_length": 0}, "episode_length=0 must be positive"),
@@ -218,16 +218,16 @@ UNSUPPORTED = """<mujoco model="hills"><worldbody>
     (UNSUPPORTED, {"physics": "mjx"}, "MJX cannot.*'hills'.*CYLINDER.*physics='mujoco'"),
   ],
 )
-def test_refuses(xml, arguments, message):
+def test_rejects_invalid_arguments(xml, arguments, message):
   with pytest.raises(ValueError, match=message):
     make_mjcf(xml, **{"cost": {"place": 1.0}, "physics": "mujoco", **arguments})
 
 
-def test_what_is_wrong_in_a_file_is_said_with_the_file(tmp_path):
+def test_errors_name_the_file(tmp_path):
   path, part = tmp_path / "robot.xml", tmp_path / "legs.xml"
   path.write_text('<mujoco>\n<worldbody><include file="legs.xml"/></worldbody></mujoco>')
   part.write_text('<mujocoinclude>\n<geom size="wide"/></mujocoinclude>')
-  message = "robot.xml'.*'size'.*'geom', line 0 .of a file that it includes: legs.xml"
+  message = "robot.xml'.*'size'.*'geom', line 0 .in an included file: legs.xml"
   with pytest.raises(ValueError, match=message):
     make_mjcf(path, cost={"place": 1.0})
   path.write_text(UNSUPPORTED)
@@ -235,7 +235,7 @@ def test_what_is_wrong_in_a_file_is_said_with_the_file(tmp_path):
     make_mjcf(path, cost={"place": 1.0}, physics="mjx")
 
 
-def test_assets_say_where_they_are_wrong():
+def test_errors_of_assets_name_the_file():
   def spoil(spec):
     spec.worldbody.add_body(name="massless").add_joint()
 

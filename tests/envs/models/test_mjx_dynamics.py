@@ -1,4 +1,4 @@
-"""Dynamics from MuJoCo models: the truth, the environment's return, and what compiles."""
+"""Tests dynamics from MuJoCo models: accuracy, returns, gradients and compilation."""
 
 import copy
 
@@ -10,7 +10,7 @@ import pytest
 from mjcf_models import ARM, arm, c_rollout, cart, follow
 
 from mbrl_jax.envs import env_dynamics, make_env, make_mjcf, mjx_dynamics, mjx_model, mjx_state
-from mbrl_jax.envs.physics.mjx import import_mjx
+from mbrl_jax.envs.physics.mjx_models import import_mjx
 from mbrl_jax.planners import cem, make_evaluate, make_planner
 from mbrl_jax.types import Dynamics
 
@@ -19,11 +19,11 @@ COST = {"tip": (1.0, (0.0, 0.0, 1.9)), "speed": 0.1}
 
 
 def speed_up(obs, action, next_obs):
-  """Rewards what was moved, and charges the action."""
+  """Rewards the change of the observation and charges the action."""
   return jnp.sum(next_obs - obs) - 0.1 * jnp.sum(action**2)
 
 
-def test_steps_are_those_of_mujoco():
+def test_steps_equal_mujoco():
   model = arm()
   controls = np.random.default_rng(0).uniform(-1, 1, (100, 2)).astype(np.float32)
   dynamics = mjx_dynamics(model, reward=speed_up)
@@ -34,7 +34,7 @@ def test_steps_are_those_of_mujoco():
 
 
 @pytest.mark.slow
-def test_a_substep_is_a_step():
+def test_substeps_equal_steps():
   model, hold = cart(), np.full((3, 1), 0.7, np.float32)
   state, params = mjx_state(model, [0.3], [-0.2]), mjx_model(model)
   fine = follow(mjx_dynamics(model, reward=speed_up), params, state, hold)[0]
@@ -92,7 +92,7 @@ def test_planning_reproduces_the_return_of_cartpole():
   np.testing.assert_allclose(planned, exact, rtol=1e-4)
 
 
-def test_states_come_from_data_of_both_kinds_or_from_arrays():
+def test_mjx_state_accepts_data_or_arrays():
   model, mjx = arm(), import_mjx()
   data = mujoco.MjData(model)
   data.qpos, data.qvel, data.act, data.time = [0.1, 0.2], [0.3, 0.4], [0.5], 2.0
@@ -109,8 +109,8 @@ def test_states_come_from_data_of_both_kinds_or_from_arrays():
 
 
 @pytest.mark.slow
-def test_gradients_are_those_of_the_closed_form():
-  """By the plan, and by the mass: system identification."""
+def test_gradients_equal_the_closed_form():
+  """By the plan, and by the mass, as in system identification."""
   model, steps, dt = cart(mass=2.0), 5, 0.01
   dynamics = mjx_dynamics(model, reward=lambda obs, action, next_obs: next_obs[0] - obs[0])
   state, params = mjx_state(model), mjx_model(model)
@@ -129,7 +129,7 @@ def test_gradients_are_those_of_the_closed_form():
 
 
 def into_the_limit(iterations):
-  """The distance that a cart goes against the end of its rail, by its force."""
+  """Returns the sum of positions of a cart at the end of its rail, as a function of force."""
   model = cart(limited=True)
   model.opt.iterations, model.opt.ls_iterations = iterations, 6
   dynamics = mjx_dynamics(model, reward=lambda obs, action, next_obs: next_obs[0])
@@ -138,14 +138,14 @@ def into_the_limit(iterations):
 
 
 @pytest.mark.slow
-def test_reverse_gradients_want_a_single_solver_iteration():
+def test_reverse_mode_needs_a_single_solver_iteration():
   with pytest.raises(ValueError, match="Reverse-mode"):
     jax.eval_shape(jax.grad(into_the_limit(100)), 1.0)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("differentiate", [jax.grad, jax.jacfwd])
-def test_gradients_through_limits_are_finite_differences(differentiate):
+def test_gradients_through_limits_equal_finite_differences(differentiate):
   value = into_the_limit(1 if differentiate is jax.grad else 100)
   slope = jax.jit(differentiate(value))(1.0)
   value = jax.jit(value)
@@ -153,8 +153,8 @@ def test_gradients_through_limits_are_finite_differences(differentiate):
   assert slope != 0
 
 
-def test_nothing_constrained_needs_no_lapack():
-  """XLA may wait for ever for batched LAPACK calls on CPUs, see envs/physics/mjx.py."""
+def test_an_unconstrained_model_needs_no_lapack():
+  """XLA can dead-lock in batched LAPACK calls on CPUs, see envs/physics/mjx.py."""
   if jax.default_backend() != "cpu":
     pytest.skip("MJX factorises dense matrices on accelerators")
   model, plans = cart(), jnp.zeros((8, 3, 1))
@@ -164,7 +164,7 @@ def test_nothing_constrained_needs_no_lapack():
 
 
 @pytest.mark.slow
-def test_a_large_batch_with_limits_ends():
+def test_a_large_batch_with_limits_terminates():
   model = cart(limited=True)
   evaluate = jax.jit(make_evaluate(mjx_dynamics(model, reward=lambda o, a, n: -(n[0] ** 2))))
   plans = jax.random.uniform(jax.random.key(0), (4096, 3, 1), minval=-5.0, maxval=5.0)
@@ -173,8 +173,8 @@ def test_a_large_batch_with_limits_ends():
   assert np.isfinite(returns).all() and len(np.unique(returns)) > 1000
 
 
-def test_a_foreign_function_takes_three_lines():
-  """As the documentation shows it: ``f(state, action)`` and ``cost(state, action)``."""
+def test_a_user_function_needs_three_lines():
+  """As in the documentation: ``f(state, action)`` and ``cost(state, action)``."""
   f = lambda state, action: state + 0.1 * action
   cost = lambda state, action: jnp.sum((state - 1.0) ** 2) + 0.01 * jnp.sum(action**2)
 
@@ -193,7 +193,7 @@ def test_a_foreign_function_takes_three_lines():
   assert output.action > 0.5
 
 
-def test_a_model_of_mjx_will_do():
+def test_an_mjx_model_is_accepted():
   model = import_mjx().put_model(cart(), impl="jax")
   dynamics = mjx_dynamics(model, reward=speed_up)
   assert mjx_model(model) is model
@@ -218,7 +218,7 @@ TWO_BALLS = """<mujoco><worldbody>
       lambda: mjx_dynamics(arm(), reward=speed_up, sensors=["typ"]),
       "sensor='typ'.*Did you mean 'tip'.*'shake'",
     ),
-    (lambda: mjx_dynamics(cart(), reward=speed_up, sensors=["a"]), "no sensor with a name"),
+    (lambda: mjx_dynamics(cart(), reward=speed_up, sensors=["a"]), "no named sensor"),
     (lambda: mjx_model("arm.xml"), "mujoco.MjModel or an mjx.Model.*got str"),
     (lambda: mjx_state(arm(), [0.0]), r"qpos must have shape \[2\].*\(1,\)"),
     (lambda: mjx_state(arm(), [0.0, 0.0], [1.0]), r"qvel must have shape \[2\]"),
@@ -229,6 +229,6 @@ TWO_BALLS = """<mujoco><worldbody>
     ),
   ],
 )
-def test_refuses(call, message):
+def test_rejects_invalid_arguments(call, message):
   with pytest.raises(ValueError, match=message):
     call()

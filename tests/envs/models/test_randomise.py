@@ -1,4 +1,4 @@
-"""Randomised models: physics that stays consistent, slices that stay apart."""
+"""Tests randomised models: consistent physics, independent slices."""
 
 import jax
 import jax.numpy as jnp
@@ -68,8 +68,8 @@ def test_acceleration_is_force_over_mass():
   np.testing.assert_array_equal(rewards, state.qvel[:, 0])
 
 
-def test_masses_are_those_of_a_model_compiled_with_them():
-  """Inertia, and all that MuJoCo's compiler derives from masses and MJX uses."""
+def test_masses_equal_those_of_a_compiled_model():
+  """Including inertia, and what MuJoCo's compiler derives from masses and MJX uses."""
   models = randomise(cart(2.0), jax.random.key(1), 2, masses=(0.5, 2.0))
   for k in range(2):
     mass = float(models.params.body_mass[k, 1])
@@ -86,7 +86,7 @@ def test_masses_are_those_of_a_model_compiled_with_them():
       np.testing.assert_allclose(got, want, rtol=1e-5, err_msg=field)
 
 
-def test_bodies_draw_factors_of_their_own_and_inertia_follows():
+def test_each_body_has_its_own_factor_and_inertia_scales_with_it():
   model = arm()
   models = randomise(model, jax.random.key(2), N, masses=(0.5, 2.0))
   factor = models.params.body_mass[:, 1:] / np.float32(model.body_mass[1:])
@@ -95,7 +95,7 @@ def test_bodies_draw_factors_of_their_own_and_inertia_follows():
   np.testing.assert_allclose(inertia, np.repeat(factor[..., None], 3, -1), rtol=1e-5)
 
 
-def test_gains_move_the_force_and_leave_the_set_point():
+def test_gains_scale_the_force_and_keep_the_set_point():
   model = mujoco.MjModel.from_xml_string(MIXED)
   params = randomise(model, jax.random.key(0), N, gains=(0.5, 2.0)).params
   gain, bias = params.actuator_gainprm, params.actuator_biasprm
@@ -123,7 +123,7 @@ SERVOS = """
   </actuator></mujoco>"""
 
 
-def test_only_gains_are_scaled_whatever_the_kind_of_actuator():
+def test_only_gains_are_scaled_for_every_actuator_type():
   model = mujoco.MjModel.from_xml_string(SERVOS)
   (varied,) = draw_models(model, jax.random.key(0), 1, {"gains": (2.0, 2.0)})
   gain, bias = (getattr(varied, f"actuator_{x}prm") for x in ("gain", "bias"))
@@ -137,7 +137,7 @@ def test_only_gains_are_scaled_whatever_the_kind_of_actuator():
   np.testing.assert_array_equal(varied.actuator_dynprm, model.actuator_dynprm)
 
 
-def test_a_servo_of_twice_the_gain_pulls_twice_as_hard():
+def test_a_servo_with_twice_the_gain_has_twice_the_force():
   model = mujoco.MjModel.from_xml_string(SERVOS)
   (varied,) = draw_models(model, jax.random.key(0), 1, {"gains": (2.0, 2.0)})
   forces = []
@@ -149,7 +149,7 @@ def test_a_servo_of_twice_the_gain_pulls_twice_as_hard():
   np.testing.assert_allclose(forces[1], 2 * forces[0])
 
 
-def test_gains_that_nobody_knows_are_refused_by_name():
+def test_unknown_gains_are_rejected_by_name():
   xml = MIXED.replace("<motor name", "<general gaintype='user' name")
   model = mujoco.MjModel.from_xml_string(xml)
   draw = lambda **ranges: draw_models(model, jax.random.key(0), 1, ranges)
@@ -158,14 +158,14 @@ def test_gains_that_nobody_knows_are_refused_by_name():
   assert draw(masses=(0.5, 2.0))[0].body_mass[1] != model.body_mass[1]
 
 
-def test_heavier_bodies_leave_muscles_as_strong():
+def test_masses_do_not_change_the_strength_of_muscles():
   model = mujoco.MjModel.from_xml_string(MIXED)
   (varied,) = draw_models(model, jax.random.key(0), 1, {"masses": (2.0, 2.0)})
   np.testing.assert_array_equal(varied.actuator_acc0, model.actuator_acc0)
   np.testing.assert_allclose(varied.dof_invweight0, model.dof_invweight0 / 2)
 
 
-def test_friction_that_overrides_all_contacts_is_scaled_too():
+def test_override_friction_is_scaled():
   model = mujoco.MjModel.from_xml_string(
     "<mujoco><option o_friction='1 2 .1 .2 .3'><flag override='enable'/></option></mujoco>"
   )
@@ -173,7 +173,7 @@ def test_friction_that_overrides_all_contacts_is_scaled_too():
   np.testing.assert_allclose(varied.opt.o_friction, [0.5, 1, 0.05, 0.1, 0.15])
 
 
-def test_friction_scales_together_and_damping_apart():
+def test_friction_has_one_factor_and_damping_one_for_each_dof():
   model = mujoco.MjModel.from_xml_string(MIXED)
   ranges = {"friction": (0.5, 2.0), "damping": (0.0, 1.0)}
   params = randomise(model, jax.random.key(0), N, **ranges).params
@@ -182,11 +182,11 @@ def test_friction_scales_together_and_damping_apart():
   assert len(np.unique(friction[:, 0, 0])) == N
   damping = params.dof_damping / np.float32(model.dof_damping)
   assert len(np.unique(damping)) == 2 * N and (damping < 1).all()
-  assert params.body_mass.shape == (3,), "masses were not asked for"
+  assert params.body_mass.shape == (3,), "masses were not randomised"
 
 
 @pytest.mark.slow
-def test_a_slider_brakes_by_its_friction():
+def test_a_slider_decelerates_by_its_friction():
   model = mujoco.MjModel.from_xml_string(SLIDER)
   models = randomise(model, jax.random.key(0), N, friction=(0.5, 1.5))
   dynamics = mjx_dynamics(model, reward=speed, substeps=50)
@@ -202,7 +202,7 @@ def test_a_slider_brakes_by_its_friction():
   np.testing.assert_allclose(5.0 - state.qvel[:, 0], 0.1 * 9.81 * friction[:, 0], rtol=0.2)
 
 
-def test_ranges_without_width_change_nothing():
+def test_ranges_of_one_change_nothing():
   model = mujoco.MjModel.from_xml_string(MIXED)
   one = (1.0, 1.0)
   models = randomise(
@@ -211,7 +211,7 @@ def test_ranges_without_width_change_nothing():
   jax.tree.map(np.testing.assert_array_equal, take(models, 1), mjx_model(model))
 
 
-def test_the_given_model_is_left_alone():
+def test_the_given_model_is_not_changed():
   model = arm()
   before = model.body_mass.copy(), model.dof_invweight0.copy()
   randomise(model, jax.random.key(0), 2, masses=(2.0, 3.0))
@@ -220,7 +220,7 @@ def test_the_given_model_is_left_alone():
 
 
 @pytest.mark.slow
-def test_slices_are_scored_as_if_alone_and_a_new_key_does_not_retrace():
+def test_slices_are_independent_and_a_new_key_does_not_retrace():
   model, traces = cart(), []
 
   def reward(obs, action, next_obs):
@@ -240,7 +240,7 @@ def test_slices_are_scored_as_if_alone_and_a_new_key_does_not_retrace():
 
   alone = jax.jit(make_evaluate(mjx_dynamics(model, reward=reward)))
   returns = np.stack([alone(take(models, k), state, plans, key) for k in range(N)])
-  assert len(traces) == count + 1, "another slice of the set retraced"
+  assert len(traces) == count + 1, "another slice retraced"
   np.testing.assert_allclose(got, np.sort(returns, 0)[: N // 2].mean(0), rtol=1e-5)
   batched = make_evaluate(dynamics, particles=N, risk=cvar(0.5), map_slices=False)
   np.testing.assert_allclose(batched(models.params, state, plans, key), got, rtol=1e-5)
@@ -250,18 +250,18 @@ def test_slices_are_scored_as_if_alone_and_a_new_key_does_not_retrace():
   ("arguments", "message"),
   [
     ({"n": 0, "masses": (1, 2)}, "n=0 must be positive"),
-    ({"n": 2}, "no range was given, want one of masses, friction, gains, damping"),
+    ({"n": 2}, "no range was given; give one of masses, friction, gains, damping"),
     ({"n": 2, "masses": (0.0, 2.0)}, r"masses=\[0.0, 2.0\].*0 < low"),
     ({"n": 2, "damping": (2.0, 1.0)}, r"damping=\[2.0, 1.0\] must be factors"),
     ({"n": 2, "gains": 1.5}, r"gains=1.5 must be factors"),
     ({"n": 2, "friction": (0.0, np.inf)}, "friction"),
   ],
 )
-def test_refuses(arguments, message):
+def test_rejects_invalid_arguments(arguments, message):
   with pytest.raises(ValueError, match=message):
     randomise(cart(), jax.random.key(0), **arguments)
 
 
-def test_refuses_a_model_of_mjx():
+def test_rejects_an_mjx_model():
   with pytest.raises(ValueError, match=r"mujoco.MjModel, got Model"):
     randomise(mjx_model(cart()), jax.random.key(0), 2, masses=(1, 2))

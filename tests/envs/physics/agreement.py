@@ -10,20 +10,20 @@ from mbrl_jax.envs import make_env, make_physics
 
 STARTS, STEPS = 8, 100
 SUBSTEPS = 8000
-"""Simulation steps that MJX is asked for at most; 100 rows are taken in any case."""
-BATCH = 50  # rows that MJX steps at once: it computes all pairs of geoms that may touch
+"""Largest number of simulation steps on MJX; at least 100 rows are used."""
+BATCH = 50  # rows in a batch of MJX, which computes all pairs of geoms that may collide
 
 
 def substeps(env):
-  """Simulation steps of a control step."""
+  """Returns the simulation steps of a control step."""
   return round(env.spec.dt / env.model.opt.timestep)
 
 
 def visited(env):
-  """Where random actions lead from several resets.
+  """Returns states that random actions reach from several resets.
 
   Returns:
-    ``(qpos, qvel, act, ctrl)``, ``[rows, ...]``: states and the motor commands in them.
+    ``(qpos, qvel, act, ctrl)``, ``[rows, ...]``: states and their controls.
   """
   keys = jax.random.split(jax.random.key(0), STARTS)
   low, high = env.spec.action_low, env.spec.action_high
@@ -44,21 +44,21 @@ def visited(env):
 
 
 def moved(physics, rows):
-  """Positions and velocities after one control step from each row."""
+  """Returns positions and velocities after one control step from each row."""
 
   def step(row):
     qpos, qvel, act, ctrl = row
     state = physics.step(physics.init(qpos, qvel, act), ctrl)
     return state.qpos, state.qvel
 
-  # it runs once: half the time to compile counts for more than twice the time to run
+  # it runs once: half the compile time outweighs twice the run time
   options = {"xla_backend_optimization_level": 0}
   every = lambda rows: jax.lax.map(step, rows, batch_size=BATCH)
   return [np.asarray(x) for x in jax.jit(every, compiler_options=options)(tuple(rows))]
 
 
 def relaxed(model):
-  """The model without contacts or, where nothing can collide, without limits."""
+  """Returns the model without contacts or, where nothing can collide, without limits."""
   model, flags = copy.copy(model), mujoco.mjtDisableBit
   kinds, others = model.geom_contype[:, None], model.geom_conaffinity
   apart = model.geom_bodyid[:, None] != model.geom_bodyid
@@ -68,7 +68,7 @@ def relaxed(model):
 
 
 def in_contact(model, rows):
-  """Which rows begin with a contact, were it one that moves nothing ``[rows]``."""
+  """Returns which rows start in contact, even without a force ``[rows]``."""
   data, found = mujoco.MjData(model), []
   for qpos in rows[0]:
     data.qpos = qpos
@@ -81,9 +81,8 @@ def errors(name):
   """Compares MJX with MuJoCo C.
 
   Returns:
-    Errors of positions and of velocities ``[rows]``, those of numbers above 1 relative, and
-    which rows touched something: those that begin with a contact, or end elsewhere in the
-    relaxed model.
+    Errors of positions and of velocities ``[rows]``, relative for numbers above 1, and which
+    rows touched something: they start in contact, or end elsewhere in the relaxed model.
   """
   env, other = make_env(name, "mujoco"), make_env(name, "mjx")
   rows, count = visited(env), substeps(env)
@@ -97,10 +96,10 @@ def errors(name):
 
 
 def check(name, bounds, free=1e-4):
-  """Asserts that MJX follows MuJoCo C.
+  """Asserts that MJX agrees with MuJoCo C.
 
-  To ``free`` where nothing was touched; else to ``bounds``: of the errors of positions and of
-  velocities ``(median, 99 of 100)``. ``None``: nothing is ever touched.
+  Errors are below ``free`` where nothing was touched; otherwise within ``bounds``, the
+  ``(median, 99th percentile)`` of positions and of velocities; ``None``: nothing is touched.
   """
   *found, touched = errors(name)
   assert all(np.isfinite(error).all() for error in found)

@@ -1,95 +1,35 @@
-"""Small models in which one feature of MuJoCo matters, for comparing MJX with MuJoCo C.
+"""Features of models that MJX ignores, rejects or simulates like MuJoCo C."""
 
-Each feature is a template, what its model has in any case, and what the feature adds.
-"""
+from mjx_templates import (
+  ARM,
+  AROUND,
+  BALL,
+  BALL_JOINT,
+  BALL_SERVO,
+  CAPSULE,
+  CYLINDER,
+  DRUM,
+  ELLIPTIC,
+  FAST,
+  FLOATING,
+  GLOBE,
+  LIMITS,
+  MUSCLE,
+  PASSIVE,
+  PULLEY,
+  RUBBED,
+  TENDON_MOTOR,
+  WATER,
+  WRAP,
+  cord,
+  equality,
+  fixed,
+  general,
+  motor,
+  pair,
+)
 
-ARM = """
-<mujoco model="arm"><option timestep="0.005" {option}><flag {flag}/></option>
-  <worldbody>{world}<site name="hook" pos=".3 .1 .2"/><site name="side" pos="{side} .05 .1"/>
-    <body name="upper"><joint name="a" {kind} {joint}/>
-      <geom name="rod" type="capsule" fromto="0 0 0 0 .05 -.4" size=".04" mass="1"
-        contype="0" conaffinity="0" {geom}/><site name="knee" pos="0 .05 -.3"/>
-      <body name="lower" pos="0 0 -.4" {body}><joint name="b" axis="0 1 0" {other}/>
-        <geom type="capsule" fromto="0 0 0 .03 .02 -.3" size=".03" mass=".5" contype="0"
-          conaffinity="0"/><site name="tip" pos="0 .02 -.3"/></body></body></worldbody>
-  {rest}{tendon}{equality}<actuator>{motor}</actuator></mujoco>"""
-BALL = """
-<mujoco model="ball"><option timestep="0.005" {option}><flag {flag}/></option>
-  <worldbody><geom name="floor" type="plane" size="5 5 .1" {floor}/>
-    <body name="ball" pos="0 0 {height}">{free}<geom name="g" {shape} mass="1" {geom}/>
-      <site name="skin" size=".2"/></body>
-  </worldbody>{rest}</mujoco>"""
-DEFAULTS = {
-  "kind": 'axis="0 1 0"',
-  "motor": '<motor name="m" joint="a" gear="2"/>',
-  "side": "-.3",
-  "height": ".09",
-  "free": "<freejoint/>",
-  "shape": 'size=".1"',
-}
-
-
-class _Slots(dict):
-  def __missing__(self, name):
-    return DEFAULTS.get(name, "")
-
-
-def build(template, *parts):
-  """Fills a template; later parts add attributes and replace elements."""
-  slots = _Slots()
-  for part in parts:
-    for name, text in part.items():
-      joined = name in slots and not text.startswith("<")
-      slots[name] = f"{slots[name]} {text}" if joined else text
-  return template.format_map(slots)
-
-
-def motor(text):
-  return {"motor": f'<{text[0]} name="m" {text[1]}/>'}
-
-
-def general(attributes):
-  return motor(("general", f'joint="a" gainprm="2" {attributes}'))
-
-
-def fixed(attributes=""):
-  joints = '<joint joint="a" coef="1"/><joint joint="b" coef=".7"/>'
-  return {"tendon": f'<tendon><fixed name="t" {attributes}>{joints}</fixed></tendon>'}
-
-
-def cord(attributes="", path='<site site="hook"/><site site="tip"/>'):
-  return {"tendon": f'<tendon><spatial name="t" {attributes}>{path}</spatial></tendon>'}
-
-
-def equality(text):
-  return {"equality": f"<equality>{text}</equality>"}
-
-
-def pair(attributes):
-  elements = f'<pair geom1="floor" geom2="g" condim="3" {attributes}/>'
-  return {"rest": f"<contact>{elements}</contact>"}
-
-
-BALL_JOINT = {"kind": 'type="ball"', **motor(("motor", 'joint="a" gear="2 0 0"'))}
-BALL_SERVO = {"kind": 'type="ball"'}
-FAST = {"option": 'integrator="implicitfast"'}
-LIMITS = {"joint": 'range="-10 10"'}
-RUBBED = {"joint": 'frictionloss="1"'}
-PASSIVE = {"joint": 'stiffness="9" damping="1"', "other": 'stiffness="5" damping="1"'}
-FLOATING = {"body": 'gravcomp="1"'}
-WATER = {"option": 'density="500"'}
-ELLIPTIC = {"option": 'cone="elliptic"'}
-TENDON_MOTOR = motor(("motor", 'tendon="t" gear="3"'))
-MUSCLE = 'joint="a" lengthrange="-1 1" force="50"'
-WRAP = '<geom name="drum" {} contype="0" conaffinity="0"/>'
-DRUM, GLOBE = 'type="cylinder" size=".1 .2" zaxis="0 1 0"', 'type="sphere" size=".13"'
-AROUND = '<site site="hook"/><geom geom="drum" sidesite="side"/><site site="tip"/>'
-PULLEY = """<site site="hook"/><site site="knee"/><pulley divisor="2"/><site site="side"/>
-  <site site="tip"/>"""
-CAPSULE, BOX = 'type="capsule" size=".1 .2"', 'type="box" size=".1 .1 .1"'
-CYLINDER, ELLIPSOID = 'type="cylinder" size=".1 .12"', 'type="ellipsoid" size=".1 .15 .12"'
-
-# What MJX leaves out and does not mention: (template, common, feature, words of the error).
+# Features that MJX ignores silently: (template, common parts, feature, text of the error).
 IGNORED = {
   "stiffness": (ARM, {}, {"joint": 'stiffness="3 2 5"'}, "polynomial stiffness of joint 'a'"),
   "damping": (ARM, {}, {"joint": 'damping=".5 1 2"'}, "polynomial damping of joint 'a'"),
@@ -145,7 +85,7 @@ IGNORED = {
   "noslip": (ARM, {"joint": 'frictionloss="5"'}, {"option": 'noslip_iterations="9"'}, "noslip"),
 }
 
-# What MJX itself refuses, in its own words: (template, feature, words of our error).
+# Features that MJX itself rejects: (template, feature, text of our error).
 REFUSED = {
   "implicit": (ARM, {"option": 'integrator="implicit"'}, "integrator='implicit'"),
   "discrete": (ARM, {"option": 'integrator="discrete"'}, "integrator='discrete'"),
@@ -180,7 +120,7 @@ REFUSED = {
   "condim": (BALL, {**ELLIPTIC, "floor": 'condim="1"', "geom": 'condim="1"'}, "condim=1"),
 }
 
-# What MJX simulates: (template, common, feature).
+# Features that MJX simulates: (template, common parts, feature).
 ALIKE = {
   "stiffness": (ARM, {}, {"joint": 'stiffness="3" springref="20"'}),
   "damping": (ARM, {}, {"joint": 'damping=".5" armature=".1"'}),
@@ -265,69 +205,4 @@ ALIKE = {
     {"free": '<joint type="free" damping="2" stiffness="30" armature=".3"/>'},
   ),
   "capsule": (BALL, {}, {"shape": CAPSULE}),
-}
-
-FRAMES = "".join(
-  f'<{kind} objtype="{sort}" objname="{name}" {reference}/>'
-  for kind in ("framepos", "framequat", "framexaxis", "framelinvel", "frameangvel")
-  for sort, name in (("body", "lower"), ("xbody", "lower"), ("geom", "rod"), ("site", "tip"))
-  for reference in ("", 'reftype="body" refname="upper"')
-)
-ON_SITE = "".join(
-  f'<{kind} site="tip"/>'
-  for kind in ("accelerometer", "velocimeter", "gyro", "force", "torque", "magnetometer")
-)
-SENSED = f"""{FRAMES}{ON_SITE}<jointpos joint="a"/><jointvel joint="b" cutoff=".1"/>
-  <jointactuatorfrc joint="a"/><actuatorpos actuator="m"/><actuatorvel actuator="m"/>
-  <actuatorfrc actuator="m"/><tendonpos tendon="t"/><tendonvel tendon="t"/>
-  <subtreecom body="upper"/><subtreelinvel body="upper"/><subtreeangmom body="upper"/>
-  <framelinacc objtype="body" objname="lower"/><frameangacc objtype="body" objname="lower"/>
-  <clock/>"""
-"""Sensors of the arm that MJX computes."""
-FELT = """<asset><material name="skin"/></asset><sensor><touch site="skin"/>
-  <rangefinder site="skin"/><contact geom1="g" data="found force dist pos normal"/></sensor>"""
-"""Sensors of the ball that MJX computes."""
-
-# What MJX reads wrongly or not at all: (template, feature, sensor, words of the error).
-UNREAD = {
-  "cutoff": (
-    ARM,
-    {},
-    '<framelinacc name="s" objtype="body" objname="lower" cutoff=".1"/>',
-    "cutoff for sensor 's'",
-  ),
-  "touch": (ARM, {}, '<touch name="s" site="tip"/>', "nothing can collide for sensor 's'"),
-  "can": (
-    BALL,
-    {"free": '<freejoint/><site name="can" type="cylinder" size=".2 .2"/>'},
-    '<touch name="s" site="can"/>',
-    "a site of type='cylinder' for sensor 's'",
-  ),
-  "force": (ARM, cord(), '<force name="s" site="tip"/>', "spatial tendons on bodies.*'s'"),
-  "ray": (ARM, {}, '<rangefinder name="s" site="tip"/>', "has no material for sensor 's'"),
-  "direction": (ARM, {}, '<rangefinder name="s" site="tip" data="dist dir"/>', "data.*'s'"),
-  "cylinder": (
-    ARM,
-    {"world": WRAP.format(DRUM)},
-    '<rangefinder name="s" site="tip"/>',
-    "rays that meet cylinders.*'s'",
-  ),
-  "reduce": (
-    BALL,
-    {"shape": CAPSULE},
-    '<contact name="s" geom1="g" data="found dist"/>',
-    "reduce='none'.*'s'",
-  ),
-  "gap": (BALL, {"geom": 'gap=".1"'}, '<contact name="s" geom1="g"/>', "within a gap.*'s'"),
-}
-
-# Kinds that MJX does not know; no model with one is accepted.
-UNKNOWN = {
-  "e_potential": '<e_potential name="s"/>',
-  "e_kinetic": '<e_kinetic name="s"/>',
-  "jointlimitpos": '<jointlimitpos name="s" joint="b"/>',
-  "insidesite": '<insidesite name="s" objtype="body" objname="lower" site="tip"/>',
-  "distance": '<distance name="s" body1="upper" body2="lower"/>',
-  "user": '<user name="s" dim="1"/>',
-  "interval": '<jointpos name="s" joint="a" interval=".02" nsample="2"/>',
 }

@@ -1,4 +1,4 @@
-"""Bounds of actions: from the model's actuators, or the task's own."""
+"""Tests the bounds of actions: from the model's actuators or given by the task."""
 
 import jax
 import jax.numpy as jnp
@@ -19,8 +19,8 @@ def sled(actuators, off=""):
   return SLED.format(actuators=actuators, off=off)
 
 
-def of_task(xml, **bounds):
-  """A task that rewards speed, of a model of the user's."""
+def task_from_model(xml, **bounds):
+  """Makes a task from a model; it rewards the velocity."""
   return make_task(
     "sled",
     mujoco.MjModel.from_xml_string(xml),
@@ -34,7 +34,7 @@ def of_task(xml, **bounds):
   )
 
 
-def of_file(xml):
+def task_from_mjcf(xml):
   return make_mjcf(xml, cost={"q": 1.0}, physics="mujoco")
 
 
@@ -42,7 +42,7 @@ FREE = '<motor name="free" joint="s"/>'
 BOUND = '<motor name="bound" joint="s" ctrlrange="-1 1"/>'
 
 
-@pytest.mark.parametrize("make", [of_task, of_file])
+@pytest.mark.parametrize("make", [task_from_model, task_from_mjcf])
 @pytest.mark.parametrize(
   ("actuators", "message"),
   [
@@ -59,12 +59,12 @@ BOUND = '<motor name="bound" joint="s" ctrlrange="-1 1"/>'
     ('<dcmotor joint="s" resistance="1" motorconst="1" input="none"/>', "no actuators with"),
   ],
 )
-def test_actuators_that_bound_nothing_are_named(make, actuators, message):
+def test_actuators_without_bounds_are_named(make, actuators, message):
   with pytest.raises(ValueError, match=message):
     make(sled(actuators))
 
 
-@pytest.mark.parametrize("make", [of_task, of_file])
+@pytest.mark.parametrize("make", [task_from_model, task_from_mjcf])
 def test_bounds_are_those_of_the_controls(make):
   servo = '<position joint="s" inheritrange="1"/>'
   two = '<pid joint="s" input="pos vel" posrange="-2 2" velrange="-5 6"/>'
@@ -74,16 +74,16 @@ def test_bounds_are_those_of_the_controls(make):
   assert spec.action_low.dtype == np.float32
 
 
-def test_a_task_may_bound_free_actuators_itself():
-  env = of_task(sled(FREE), action_low=[-2.0], action_high=[5.0])
+def test_a_task_can_bound_unlimited_actuators():
+  env = task_from_model(sled(FREE), action_low=[-2.0], action_high=[5.0])
   state = env.reset(jax.random.key(0))
   _, transition = env.step(state, jnp.array([9.0]), jax.random.key(0))
   np.testing.assert_allclose(transition.reward, 0.02 * 5.0, rtol=1e-5)  # 5 N on 1 kg
 
 
-def test_a_command_takes_any_number_of_actions():
+def test_a_command_accepts_any_number_of_actions():
   command = lambda state, action: action[:1] - action[1:]
-  env = of_task(sled(FREE), action_low=[-1, -1], action_high=[1, 1], command=command)
+  env = task_from_model(sled(FREE), action_low=[-1, -1], action_high=[1, 1], command=command)
   _, transition = env.step(
     env.reset(jax.random.key(0)), jnp.array([1.0, -1.0]), jax.random.key(0)
   )
@@ -99,6 +99,6 @@ def test_a_command_takes_any_number_of_actions():
     ({"action_low": [-1.0]}, "'free' has no limits"),
   ],
 )
-def test_bounds_of_its_own_are_checked(bounds, message):
+def test_given_bounds_are_checked(bounds, message):
   with pytest.raises(ValueError, match=message):
-    of_task(sled(FREE), **bounds)
+    task_from_model(sled(FREE), **bounds)

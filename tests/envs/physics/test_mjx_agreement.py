@@ -1,4 +1,4 @@
-"""Every MuJoCo task on MJX against MuJoCo C, one control step from each of many states."""
+"""Tests every MuJoCo task on MJX against MuJoCo C, one control step from many states."""
 
 import agreement
 import mujoco
@@ -7,8 +7,8 @@ import pytest
 
 from mbrl_jax.envs import list_envs, make_env
 
-# What one control step on MJX differs by in positions and in velocities, where it touched
-# something: (median, 99 of 100), measured over 100 to 800 steps and rounded up.
+# Errors of positions and velocities after one control step on MJX that touched something:
+# (median, 99th percentile), measured over 100 to 800 steps and rounded up.
 TOUCHED = {
   "cartpole": ((5e-7, 1e-6), (2e-6, 1e-5)),  # the ends of the rail
   # Gymnasium's family
@@ -50,7 +50,7 @@ TOUCHED = {
 }
 
 FREE = {
-  # measured: 2.4e-4, and of the next two 5e-5 and 8e-5, which is too near to 1e-4
+  # measured: 2.4e-4, then 5e-5 and 8e-5, too close to 1e-4
   "ant": 1e-3,
   "ant_mbmf": 1e-3,
   "walker2d": 5e-4,
@@ -59,7 +59,7 @@ FREE = {
   "hand_pen": 2e-2,
   "pen_spin": 5e-4,
 }
-"""What the errors of steps that touch nothing stay below, where that is not 1e-4."""
+"""Error bounds of steps that touch nothing, if not 1e-4."""
 
 ALIKE = {
   "ant_follow": "ant_mbmf",
@@ -69,7 +69,7 @@ ALIKE = {
   "halfcheetah_pets": "halfcheetah",
   "swimmer_follow": "swimmer",
 }
-"""Tasks whose bodies move like those of another."""
+"""Tasks with the body of another."""
 
 ANALYTIC = ("linear_quadratic", "pendulum")
 
@@ -81,12 +81,12 @@ def test_mjx_follows_mujoco(name):
   agreement.check(name, TOUCHED[name], FREE.get(name, 1e-4))
 
 
-def test_no_task_is_left_out():
+def test_all_tasks_are_listed():
   assert sorted([*TOUCHED, *ALIKE, *ANALYTIC]) == list_envs()
 
 
 @pytest.mark.parametrize("name", ALIKE)
-def test_tasks_said_to_be_alike_move_alike(name):
+def test_tasks_with_the_same_body_move_alike(name):
   ends = []
   for task in (name, ALIKE[name]):
     model, rng = make_env(task, "mujoco").model, np.random.default_rng(0)

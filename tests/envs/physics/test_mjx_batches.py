@@ -1,4 +1,4 @@
-"""Large batches of MJX on CPUs: they may be slow, but they must come to an end."""
+"""Tests that large batches of MJX on CPUs terminate, however slowly."""
 
 import os
 import subprocess
@@ -8,11 +8,11 @@ import pytest
 
 BATCH = 1024
 SECONDS = 800
-"""Two compilations of a minute each, on a machine that is five times slower."""
+"""Time limit: two compilations of a minute each, on a machine that is five times slower."""
 
 RUN = """
 import faulthandler, sys
-faulthandler.dump_traceback_later({limit}, exit=True)  # says where it waits
+faulthandler.dump_traceback_later({limit}, exit=True)  # prints where it waits
 import jax, jax.numpy as jnp
 from mbrl_jax.envs import make_env
 for name, steps in (("cartpole", 20), ("halfcheetah", 3)):
@@ -30,8 +30,8 @@ for name, steps in (("cartpole", 20), ("halfcheetah", 3)):
 
 @pytest.mark.slow
 @pytest.mark.timeout(SECONDS + 60)
-def test_large_batches_come_to_an_end():
-  """Without contacts and with: MJX's solver takes LAPACK, which can wait for ever."""
+def test_large_batches_terminate():
+  """Without and with contacts: MJX's solver uses LAPACK, which can dead-lock."""
   script = RUN.format(limit=SECONDS - 20, batch=BATCH)
   environment = {**os.environ, "JAX_PLATFORMS": "cpu"}
   done = subprocess.run(

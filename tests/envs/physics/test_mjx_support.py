@@ -1,33 +1,23 @@
-"""MJX against MuJoCo C, feature by feature: simulated alike, or refused with its name."""
+"""Tests MJX against MuJoCo C by feature: simulated alike, or rejected by name."""
 
 import jax
 import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from mjx_features import (
-  ALIKE,
-  ARM,
-  BALL,
-  FELT,
-  IGNORED,
-  REFUSED,
-  SENSED,
-  UNKNOWN,
-  UNREAD,
-  build,
-  fixed,
-)
+from mjx_features import ALIKE, IGNORED, REFUSED
+from mjx_sensor_features import FELT, SENSED, UNKNOWN, UNREAD
+from mjx_templates import ARM, BALL, build, fixed
 
 from mbrl_jax.envs import make_mjcf, make_task, mjx_dynamics, mjx_model, randomise
-from mbrl_jax.envs.physics import mjx
+from mbrl_jax.envs.physics import mjx_models
 from mbrl_jax.envs.physics.backends import make_physics
-from mbrl_jax.envs.physics.mjx import import_mjx
+from mbrl_jax.envs.physics.mjx_models import import_mjx
 from mbrl_jax.envs.physics.mjx_support import find_unsupported
 
 STEPS = 10
 QUICK = ("stiffness", "filter", "gravcomp")
-"""Features that the default tests compare; the slow ones compare all."""
+"""Features that the quick tests compare; the slow ones compare all."""
 
 
 def compiled(template, *parts):
@@ -35,7 +25,7 @@ def compiled(template, *parts):
 
 
 def begin(model):
-  """A state in which springs, limits and contacts matter: ``(qpos, qvel, act, ctrl)``."""
+  """Returns ``(qpos, qvel, act, ctrl)`` where springs, limits and contacts are active."""
   qpos, turn = model.qpos0.copy(), np.array([0.8, 0.4, 0.4, 0.2])  # a unit quaternion
   if model.nq == 7:  # a free body
     qpos[3:] = turn
@@ -46,7 +36,7 @@ def begin(model):
 
 
 def in_c(model):
-  """Positions and velocities after a loop of ``mj_step``."""
+  """Returns positions and velocities after a loop of ``mj_step``."""
   data = mujoco.MjData(model)
   data.qpos, data.qvel, data.act, data.ctrl = begin(model)
   mujoco.mj_step(model, data, STEPS)
@@ -54,14 +44,14 @@ def in_c(model):
 
 
 def in_mjx(model):
-  """The same on MJX."""
+  """Returns positions and velocities after the same steps on MJX."""
   physics, (qpos, qvel, act, ctrl) = make_physics(model, STEPS, "mjx"), begin(model)
   state = jax.jit(lambda: physics.step(physics.init(qpos, qvel, act), ctrl))()
   return np.concatenate([state.qpos, state.qvel])
 
 
 @pytest.mark.parametrize("name", IGNORED)
-def test_what_mjx_ignores_is_refused_by_name(name):
+def test_features_that_mjx_ignores_are_rejected_by_name(name):
   template, common, feature, message = IGNORED[name]
   assert find_unsupported(compiled(template, common)) is None
   with pytest.raises(ValueError, match=f"MJX cannot simulate the model.*{message}"):
@@ -71,15 +61,15 @@ def test_what_mjx_ignores_is_refused_by_name(name):
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", IGNORED)
-def test_what_is_refused_mjx_would_get_wrong(name, monkeypatch):
-  """Were it not refused; once MJX simulates it, the rule goes."""
+def test_rejected_features_are_wrong_on_mjx(name, monkeypatch):
+  """Justifies each rule; once MJX simulates the feature, the rule can be removed."""
   model = compiled(*IGNORED[name][:3])
-  monkeypatch.setattr(mjx, "find_unsupported", lambda model: None)
+  monkeypatch.setattr(mjx_models, "find_unsupported", lambda model: None)
   assert np.abs(in_mjx(model) - in_c(model)).max() > 1e-3
 
 
 @pytest.mark.parametrize("name", REFUSED)
-def test_what_mjx_refuses_is_said_in_a_sentence(name):
+def test_features_that_mjx_rejects_give_a_readable_error(name):
   template, feature, message = REFUSED[name]
   with pytest.raises(ValueError, match=f"MJX cannot.*{message}.*physics='mujoco'") as error:
     make_physics(compiled(template, feature), 1, "mjx")
@@ -87,34 +77,34 @@ def test_what_mjx_refuses_is_said_in_a_sentence(name):
 
 
 def compare(name):
-  """Asserts that a feature matters, that it is accepted and that both engines agree."""
+  """Asserts that a feature has an effect, is accepted and agrees on both engines."""
   template, common, feature = ALIKE[name]
   model, plain = compiled(template, common, feature), compiled(template, common)
   want = in_c(model)
-  assert np.abs(want - in_c(plain)).max() > 1e-4, "the test is blind"
+  assert np.abs(want - in_c(plain)).max() > 1e-4, "the feature has no effect"
   error = np.abs(in_mjx(model) - want) / np.maximum(1, np.abs(want))
   assert error.max() < 2e-4  # float32 for 10 steps, with contacts and stiff limits
 
 
 @pytest.mark.parametrize("name", QUICK)
-def test_mjx_simulates_what_it_accepts(name):
+def test_mjx_simulates_accepted_features(name):
   compare(name)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", [name for name in ALIKE if name not in QUICK])
-def test_mjx_simulates_all_that_it_accepts(name):
+def test_mjx_simulates_all_accepted_features(name):
   compare(name)
 
 
 @pytest.mark.parametrize("name", ALIKE)
-def test_nothing_is_refused_that_mjx_simulates(name):
+def test_features_that_mjx_simulates_are_accepted(name):
   assert find_unsupported(compiled(*ALIKE[name])) is None
 
 
 @pytest.mark.parametrize("name", UNREAD)
-def test_a_sensor_that_mjx_reads_wrongly_is_refused_where_it_is_asked_for(name):
+def test_a_sensor_that_mjx_evaluates_wrongly_is_rejected_if_requested(name):
   template, feature, sensor, message = UNREAD[name]
   model = compiled(template, feature, {"rest": f"<sensor>{sensor}</sensor>"})
   assert find_unsupported(model) is None
@@ -126,7 +116,7 @@ def test_a_sensor_that_mjx_reads_wrongly_is_refused_where_it_is_asked_for(name):
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_a_kind_of_sensor_that_mjx_does_not_know_is_named(name):
+def test_an_unsupported_sensor_type_is_named(name):
   parts = {"rest": f"<sensor>{UNKNOWN[name]}</sensor>", "other": 'range="-9 9"'}
   model = compiled(ARM, parts)
   with pytest.raises(ValueError, match=f"MJX cannot simulate.*{name}.*sensor 's'"):
@@ -142,7 +132,7 @@ def test_a_kind_of_sensor_that_mjx_does_not_know_is_named(name):
     (BALL, {"rest": FELT}),
   ],
 )
-def test_mjx_reads_the_sensors_that_it_accepts(template, parts):
+def test_mjx_evaluates_accepted_sensors(template, parts):
   model = compiled(template, {"option": 'magnetic="1 2 3"'}, parts)
   qpos, qvel, act, ctrl = begin(model)
   physics, data = (
@@ -183,13 +173,13 @@ WORST = {"joint": 'stiffness="1 2 3"', "option": 'noslip_iterations="3"', **MOTO
     ),
   ],
 )
-def test_every_way_to_mjx_refuses(use):
+def test_every_entry_point_to_mjx_rejects(use):
   with pytest.raises(ValueError, match=r"MJX cannot simulate.*polynomial stiffness of joint"):
     use(compiled(ARM, WORST))
 
 
-def test_a_model_that_is_traced_passes():
-  """Nobody knows its numbers yet."""
+def test_a_traced_model_is_not_checked():
+  """Its values are unknown while tracing."""
   model = compiled(ARM, {"rest": '<sensor><force name="s" site="tip"/></sensor>'})
 
   def build_inside(params):
@@ -200,7 +190,7 @@ def test_a_model_that_is_traced_passes():
   assert jax.eval_shape(build_inside, params).shape == params.body_mass.shape
 
 
-def test_a_file_is_refused_with_all_that_is_wrong_and_runs_in_c():
+def test_the_error_lists_all_features_and_c_runs_the_file():
   xml = build(ARM, WORST).replace(
     "</actuator>", '</actuator><sensor><jointpos name="q" joint="a"/></sensor>'
   )
@@ -209,7 +199,7 @@ def test_a_file_is_refused_with_all_that_is_wrong_and_runs_in_c():
   assert make_mjcf(xml, cost={"q": 1.0}, physics="mujoco").spec.obs_dim == 5
 
 
-def test_auto_refuses_where_it_means_mjx(monkeypatch):
+def test_auto_rejects_where_it_resolves_to_mjx(monkeypatch):
   monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
   xml = build(ARM, WORST).replace(
     "</actuator>", '</actuator><sensor><jointpos name="q" joint="a"/></sensor>'
@@ -219,6 +209,6 @@ def test_auto_refuses_where_it_means_mjx(monkeypatch):
 
 
 @pytest.mark.parametrize("name", ["springyield", "group", "motor armature"])
-def test_warp_is_told_what_it_leaves_out(name):
+def test_features_that_warp_ignores_are_found(name):
   assert find_unsupported(compiled(*IGNORED[name][:3]), "Warp") is not None
   assert find_unsupported(compiled(*IGNORED["stiffness"][:3]), "Warp") is None

@@ -1,4 +1,4 @@
-"""The C engine: every kind of sensor, sampled and delayed ones, and what a keyframe holds."""
+"""Tests the C engine: all sensor types, samples and delays, keyframes."""
 
 import chex
 import jax
@@ -57,8 +57,8 @@ SAMPLED = """
   <sensor><jointpos name="q" joint="h" {sensor}/></sensor></mujoco>"""
 
 
-def seen_by_mujoco(model, data):
-  """Sensors of ``mj_forward`` at the state of ``data``."""
+def mujoco_sensors(model, data):
+  """Returns the sensors of ``mj_forward`` at the state of ``data``."""
   whole = mujoco.mjtState.mjSTATE_INTEGRATION
   state, other = np.empty(mujoco.mj_stateSize(model, whole)), mujoco.MjData(model)
   mujoco.mj_getState(model, data, state, whole)
@@ -68,7 +68,7 @@ def seen_by_mujoco(model, data):
 
 
 def exact(state):
-  """The float64 numbers that a state stands for: time, qpos, qvel, act and the rest."""
+  """Returns the float64 numbers of a state: time, qpos, qvel, act and the rest."""
   parts = state.data.time[..., None], state.qpos, state.qvel, state.data.act, state.data.rest
   rounded = np.concatenate([np.asarray(part) for part in parts], -1)
   numbers = np.empty(rounded.shape)
@@ -80,8 +80,8 @@ KINDS = mujoco.MjModel.from_xml_string(EVERYTHING).sensor_type
 
 
 @pytest.mark.parametrize("sensor", range(len(KINDS)))
-def test_a_sensor_asked_for_alone_reads_what_mujoco_reads(sensor):
-  """One row and a batch, after the reset and after a step."""
+def test_a_single_sensor_equals_mujoco(sensor):
+  """For one row and a batch, after the reset and after a step."""
   model = mujoco.MjModel.from_xml_string(EVERYTHING)
   physics, data = make_physics(model, 2, "mujoco", (sensor,)), mujoco.MjData(model)
   qpos, qvel = np.float32(model.qpos0), np.linspace(1, -1, model.nv, dtype=np.float32)
@@ -91,17 +91,17 @@ def test_a_sensor_asked_for_alone_reads_what_mujoco_reads(sensor):
   alone = physics.step(start, ctrl)
   rows = jax.vmap(physics.step, (None, 0))(start, np.stack([ctrl, -ctrl]))
   span = slice(model.sensor_adr[sensor], model.sensor_adr[sensor] + model.sensor_dim[sensor])
-  for state, told in ((start, 0 * ctrl), (alone, ctrl), (rows, ctrl)):
+  for state, ctrl_used in ((start, 0 * ctrl), (alone, ctrl), (rows, ctrl)):
     state = jax.tree.map(lambda x: x[0], state) if state is rows else state
     data.qpos, data.qvel, data.time = state.qpos, state.qvel, state.data.time
-    data.ctrl, data.qacc_warmstart = told, 0
+    data.ctrl, data.qacc_warmstart = ctrl_used, 0
     mujoco.mj_forward(model, data)
     want = data.sensordata[span]
     np.testing.assert_allclose(state.sensors, want, rtol=1e-3, atol=1e-4)
   assert np.abs(want).max() > 0
 
 
-def test_kinetic_energy_is_that_of_the_state_where_mujoco_adds_up_energies():
+def test_kinetic_energy_is_that_of_the_state_with_the_energy_flag():
   xml = EVERYTHING.replace("<worldbody>", '<option><flag energy="enable"/></option><worldbody>')
   model = mujoco.MjModel.from_xml_string(xml)
   plain = mujoco.MjModel.from_xml_string(EVERYTHING)
@@ -114,7 +114,7 @@ def test_kinetic_energy_is_that_of_the_state_where_mujoco_adds_up_energies():
     state, want = physics.step(state, np.ones(2)), other.step(want, np.ones(2))
 
 
-def test_no_kind_of_sensor_is_left_out():
+def test_all_sensor_types_are_tested():
   names = {"TACTILE", "PLUGIN", "USER"}  # no simple one; made by plugins and call backs
   left = {int(getattr(mujoco.mjtSensor, f"mjSENS_{name}")) for name in names}
   every = {int(value) for name, value in mujoco.mjtSensor.__members__.items()}
@@ -131,8 +131,8 @@ def test_no_kind_of_sensor_is_left_out():
     (0.0023, 'delay=".01" nsample="9" interp="linear"', 'interval=".0171" nsample="2"'),
   ],
 )
-def test_samples_and_delays_are_those_of_a_loop_of_mj_step(step, motor, sensor):
-  """Times are kept to the last bit, else a sample comes one simulation step late."""
+def test_samples_and_delays_equal_a_loop_of_mj_step(step, motor, sensor):
+  """An inexact time would delay a sample by one simulation step."""
   model = mujoco.MjModel.from_xml_string(SAMPLED.format(step=step, motor=motor, sensor=sensor))
   physics, data = make_physics(model, 4, "mujoco", (0,)), mujoco.MjData(model)
   rng = np.random.default_rng(0)
@@ -146,7 +146,7 @@ def test_samples_and_delays_are_those_of_a_loop_of_mj_step(step, motor, sensor):
     data.ctrl = ctrl
     mujoco.mj_step(model, data, 4)
     np.testing.assert_array_equal(state.qpos, np.float32(data.qpos))
-    np.testing.assert_array_equal(state.sensors, np.float32(seen_by_mujoco(model, data)))
+    np.testing.assert_array_equal(state.sensors, np.float32(mujoco_sensors(model, data)))
   assert exact(state)[0] == data.time
 
 
@@ -164,17 +164,17 @@ KEYED = """
     mpos="7 8 9" mquat="0 1 0 0" plastic=".05"/></keyframe></mujoco>"""
 
 
-def test_a_keyframe_restores_all_that_it_holds():
+def test_a_keyframe_is_restored_completely():
   cost = dict.fromkeys("tfpr", 1.0)
   task = make_mjcf(KEYED, cost=cost, keyframe="start", physics="mujoco", dt=0.02)
   model = mujoco.MjModel.from_xml_string(KEYED)
   data = mujoco.MjData(model)
   mujoco.mj_resetDataKeyframe(model, data, 0)
   state, key = task.reset(jax.random.key(0)), jax.random.key(1)
-  for told in (data.ctrl.copy(), np.float32([-0.2, 0.1])):
-    seen = seen_by_mujoco(model, data)
+  for ctrl_used in (data.ctrl.copy(), np.float32([-0.2, 0.1])):
+    seen = mujoco_sensors(model, data)
     want = np.concatenate([data.qpos, data.qvel, data.act, seen])
-    np.testing.assert_allclose(state.obs, want, rtol=1e-6, err_msg=str(told))
+    np.testing.assert_allclose(state.obs, want, rtol=1e-6, err_msg=str(ctrl_used))
     data.ctrl = np.float32([-0.2, 0.1])
     mujoco.mj_step(model, data, 2)
     state, _ = task.step(state, jnp.float32([-0.2, 0.1]), key)

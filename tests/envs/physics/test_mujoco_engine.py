@@ -1,4 +1,4 @@
-"""Batches on the C engine: ``mj_step`` to the bit, at any size, whatever was stepped before."""
+"""Tests batches on the C engine: bit-identical to ``mj_step``, independent of earlier calls."""
 
 import gc
 import threading
@@ -43,7 +43,7 @@ def make_model(**kind):
 
 
 def exact(state):
-  """The float64 numbers that a state stands for, in MuJoCo's order."""
+  """Returns the float64 numbers of a state, in MuJoCo's order."""
   parts = state.data.time[..., None], state.qpos, state.qvel, state.data.act, state.data.rest
   rounded = np.concatenate([np.asarray(part) for part in parts], -1)
   numbers = np.empty(rounded.shape)
@@ -52,7 +52,7 @@ def exact(state):
 
 
 def starts_of(physics, model, count):
-  """States whose first three are the same in every count."""
+  """Returns initial states; the first three are the same for every count."""
   speeds = np.random.default_rng(0).uniform(-3, 3, (200, model.nv)).astype(np.float32)[:count]
   return jax.vmap(lambda qvel: physics.init(model.qpos0, qvel))(speeds)
 
@@ -63,8 +63,8 @@ def commands(count, steps=30):
 
 @pytest.mark.parametrize("sensors", [(), (0, 1), (0, 2), (0, 3)])
 @pytest.mark.parametrize("kind", KINDS)
-def test_steps_are_those_of_mj_step_to_the_bit_in_batches_of_any_size(kind, sensors):
-  """Contacts, limits, springs that yield, activations, delays; few and many rows, and one."""
+def test_steps_equal_mj_step_bit_for_bit_at_any_batch_size(kind, sensors):
+  """With contacts, limits, plastic springs, activations and delays; for 1, 3 and 150 rows."""
   model = make_model(**kind)
   physics, ends = make_physics(model, 3, "mujoco", sensors), []
   step = jax.jit(jax.vmap(physics.step))
@@ -87,21 +87,21 @@ def test_steps_are_those_of_mj_step_to_the_bit_in_batches_of_any_size(kind, sens
   assert touched > 10
 
 
-def test_what_was_stepped_before_does_not_matter():
+def test_results_do_not_depend_on_earlier_calls():
   model = make_model()
   used, fresh = (make_physics(model, 2, "mujoco", (0, 1)) for _ in range(2))
   step = jax.jit(jax.vmap(used.step))
   state, ctrl = starts_of(used, model, 4), commands(4)[0]
   other = jax.tree.map(lambda x: x[::-1], state)
   once, elsewhere = step(state, ctrl), step(other, -ctrl)
-  step(once, ctrl)  # goes on from what the engine may still have, and the next does not
+  step(once, ctrl)  # continues from the engine's last state; the next call does not
   chex.assert_trees_all_equal(step(state, ctrl), once)
   chex.assert_trees_all_equal(step(other, -ctrl), elsewhere)
   chex.assert_trees_all_equal(jax.vmap(fresh.step)(once, ctrl), step(once, ctrl))
 
 
 @pytest.mark.parametrize("count", [4, 150])
-def test_rows_change_their_models_between_steps(count):
+def test_rows_can_change_models_between_steps(count):
   models = [make_model() for _ in range(3)]
   for i, model in enumerate(models):
     model.body_mass[2:] *= 1 + i
@@ -133,7 +133,7 @@ def test_a_keyframe_poses_mocap_bodies_in_every_row():
     np.testing.assert_array_equal(state.sensors, np.float32([[0, 0.3, 0.5]] * count))
 
 
-def test_an_edited_position_counts_and_moves_by_less_than_float32_shows():
+def test_an_edited_position_keeps_ulps_below_float32_precision():
   physics = make_physics(make_model(), 2, "mujoco")
   state = starts_of(physics, make_model(), 1)
   for ctrl in commands(1, 3):
@@ -143,7 +143,7 @@ def test_an_edited_position_counts_and_moves_by_less_than_float32_shows():
   np.testing.assert_allclose(exact(moved)[0, 3], 1.5, rtol=6e-8)
 
 
-def test_numbers_survive_being_taken_apart():
+def test_join_inverts_split():
   rng, count = np.random.default_rng(0), 100_000
   size = 10.0 ** rng.uniform(-37.5, 38, count)
   numbers = np.concatenate([size * rng.choice([-1, 1], count), [0.0, -0.0, np.inf, -np.inf]])
@@ -156,26 +156,26 @@ def test_numbers_survive_being_taken_apart():
 
 
 @pytest.mark.parametrize("tiny", [1e-300, -1e-300, 3e-42, -3e-42, 1.1e-38, 5e-324])
-def test_numbers_too_small_for_float32_stay_small(tiny):
+def test_numbers_below_the_float32_range_stay_small(tiny):
   rounded, ulps, together = np.empty(1, np.float32), np.empty(1, np.int32), np.empty(1)
   split(np.array([tiny]), rounded, ulps)
   join(rounded, ulps, together)
   assert abs(together[0] - tiny) <= 1e-45 and np.isfinite(together[0])
 
 
-def test_few_batches_are_kept():
+def test_old_batches_are_dropped():
   batches = lambda: sum(isinstance(x, Batch) for x in gc.get_objects())
   gc.collect()
   before, engine = batches(), Engine([make_model()], (0,))
   start = np.concatenate(
-    [engine.first.view(np.int32), np.zeros(2, np.int32), engine.first_ulps]
+    [engine.initial.view(np.int32), np.zeros(2, np.int32), engine.initial_ulps]
   )
   results = [engine.step(1, np.tile(start, (count, 1)))[0] for count in (*range(1, 12), 3)]
   assert batches() - before <= 4
   np.testing.assert_array_equal(results[-1], results[2])
 
 
-def test_programs_in_several_threads_keep_apart():
+def test_concurrent_threads_do_not_interfere():
   model = make_model()
   physics, found = make_physics(model, 2, "mujoco", (0, 1)), {}
   start = starts_of(physics, model, 5)
@@ -195,7 +195,7 @@ def test_programs_in_several_threads_keep_apart():
     chex.assert_trees_all_equal(got, run(start, sign * commands(5, 100)))
 
 
-def test_sleep_is_off_and_what_no_state_holds_is_refused():
+def test_sleep_is_off_and_ipc_is_rejected():
   sleepy = make_model(option="><flag sleep='enable'/></option><option")
   physics, awake = (make_physics(m, 4, "mujoco") for m in (sleepy, make_model()))
   state, other = (p.init(sleepy.qpos0, np.zeros(8)) for p in (physics, awake))

@@ -1,4 +1,4 @@
-"""Tasks whose resets draw one of several models, which must not mix."""
+"""Tests tasks that draw one of several models at each reset."""
 
 import copy
 import functools
@@ -26,7 +26,7 @@ def arm_models(count=COUNT):
 
 
 def trajectory(physics, ctrl, variant=None):
-  """Positions, velocities and sensors under ``ctrl [T, nu]``."""
+  """Returns positions, velocities and sensors under ``ctrl [T, nu]``."""
   chosen = {} if variant is None else {"variant": variant}
   start = physics.init(np.float32([0.3, -0.2]), np.float32([0.5, 1.0]), **chosen)
 
@@ -37,7 +37,7 @@ def trajectory(physics, ctrl, variant=None):
   return start.sensors, jax.lax.scan(body, start, ctrl)[1]
 
 
-def check_each_is_itself(backend, compare, models, sensors):
+def check_each_equals_its_model(backend, compare, models, sensors):
   ctrl = np.random.default_rng(0).uniform(-1, 1, (30, 2)).astype(np.float32)
   physics = make_physics(models, 2, backend, sensors)
   assert physics.variants == len(models)
@@ -48,24 +48,26 @@ def check_each_is_itself(backend, compare, models, sensors):
     want = jax.jit(lambda alone=alone: trajectory(alone, ctrl))()
     for row in np.flatnonzero(order == i):
       jax.tree.map(lambda g, w, row=row: compare(g[row], w), got, want)
-  assert np.abs(got[1][1][0, -1] - got[1][1][1, -1]).max() > 0.1, "the models are too alike"
+  assert np.abs(got[1][1][0, -1] - got[1][1][1, -1]).max() > 0.1, "the models do not differ"
 
 
-def test_each_variant_in_c_is_its_model_bit_for_bit_and_rows_do_not_mix():
-  check_each_is_itself("mujoco", np.testing.assert_array_equal, arm_models(), (0, 2))
+def test_each_variant_in_c_equals_its_model_bit_for_bit():
+  check_each_equals_its_model("mujoco", np.testing.assert_array_equal, arm_models(), (0, 2))
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_each_variant_on_mjx_is_its_model():
+def test_each_variant_on_mjx_equals_its_model():
   compare = lambda got, want: np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
-  check_each_is_itself("mjx", compare, arm_models(2), (0,))  # every model compiles once more
+  check_each_equals_its_model(
+    "mjx", compare, arm_models(2), (0,)
+  )  # every model compiles once more
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_mjx_gathers_only_what_differs():
-  from mbrl_jax.envs.physics.mjx import mjx_model, stack_models, take_model
+def test_mjx_stacks_only_fields_that_differ():
+  from mbrl_jax.envs.physics.mjx_models import mjx_model, stack_models, take_model
 
   models = arm_models()
   stack, axes = stack_models(models)
@@ -75,7 +77,7 @@ def test_mjx_gathers_only_what_differs():
     jax.tree.map(np.testing.assert_array_equal, take_model(stack, axes, i), mjx_model(model))
 
 
-def test_one_model_in_a_list_is_one_model():
+def test_a_list_of_one_model_equals_the_model():
   physics, ctrl = make_physics([arm()], 2, "mujoco"), np.zeros((5, 2), np.float32)
   want = trajectory(make_physics(arm(), 2, "mujoco"), ctrl)
   jax.tree.map(np.testing.assert_array_equal, trajectory(physics, ctrl), want)
@@ -110,7 +112,7 @@ def test_each_reset_draws_a_model_and_keeps_it():
 
 
 @pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
-def test_a_randomised_task_is_the_task_on_each_of_its_models():
+def test_a_randomised_task_equals_the_task_on_each_model():
   settings = {"count": 3, "seed": 5, "masses": (0.5, 2.0), "gains": (0.5, 2.0)}
   env, plain = make_env("hopper", randomise=settings), make_env("hopper")
   ranges = {name: settings[name] for name in ("masses", "gains")}
@@ -132,7 +134,7 @@ def test_a_randomised_task_is_the_task_on_each_of_its_models():
     jax.tree.map(lambda g, w, row=row: np.testing.assert_array_equal(g[row], w), got, want)
 
 
-def test_a_task_of_the_users_varies_by_its_own_models():
+def test_make_task_takes_variants():
   models = [cart(mass) for mass in (1.0, 2.0, 4.0)]
   speed = lambda obs, action, next_obs: next_obs[1]
   env = make_task(
@@ -153,7 +155,7 @@ def test_a_task_of_the_users_varies_by_its_own_models():
   assert len(np.unique(mass)) == 3
 
 
-def test_a_task_from_an_mjcf_varies():
+def test_an_mjcf_task_can_be_randomised():
   from mjcf_models import ARM
 
   env = make_mjcf(ARM, cost=ARM_COST, physics="mujoco")
@@ -174,19 +176,19 @@ def other(**changes):
 @pytest.mark.parametrize(
   ("models", "message"),
   [
-    ([], r"variants=\[\] holds no model"),
+    ([], r"variants=\[\] contains no model"),
     ([arm(), "arm"], r"variants\[1\] must be a mujoco.MjModel, got str"),
     ([arm(), cart()], r"variants\[1\] and variants\[0\].*differ in nq: 1 and 2"),
     ([arm(), other(timestep=0.02)], r"differ in opt.timestep: 0.02 and 0.01"),
     ([arm(), other(geom_type=[2, 2])], r"differ in geom_type"),
   ],
 )
-def test_make_physics_refuses(models, message):
+def test_make_physics_rejects(models, message):
   with pytest.raises(ValueError, match=message):
     make_physics(models, 2, "mujoco")
 
 
-def test_mocap_bodies_must_stand_in_one_place():
+def test_mocap_bodies_must_have_the_same_pose():
   body = "<body mocap='true' pos='{} 0 0'><geom size='.1'/></body>"
   xml = f"<mujoco><worldbody>{body}</worldbody></mujoco>"
   models = [mujoco.MjModel.from_xml_string(xml.format(x)) for x in (0, 1)]
@@ -194,7 +196,7 @@ def test_mocap_bodies_must_stand_in_one_place():
     make_physics(models, 1, "mujoco")
 
 
-def test_mjx_names_what_its_program_is_built_from():
+def test_mjx_names_static_fields_that_differ():
   with pytest.raises(ValueError, match=r"variants\[1\].*geom_condim; use physics='mujoco'"):
     make_physics([arm(), other(geom_condim=[1, 1])], 2, "mjx")
 
@@ -203,7 +205,7 @@ def test_mjx_names_what_its_program_is_built_from():
   ("name", "settings", "message"),
   [
     ("cartpole", {"mases": (0.5, 2.0)}, r"randomise.mases is not known.*Did you mean 'masses'"),
-    ("cartpole", {"count": 4}, "no range was given, want one of masses"),
+    ("cartpole", {"count": 4}, "no range was given; give one of masses"),
     ("cartpole", {"count": 0, "masses": (1, 2)}, "randomise.count=0 must be positive"),
     (
       "cartpole",
@@ -216,6 +218,6 @@ def test_mjx_names_what_its_program_is_built_from():
     ("pendulum", {"masses": (0.5, 2.0)}, "'pendulum' has no MuJoCo model"),
   ],
 )
-def test_make_env_refuses(name, settings, message):
+def test_make_env_rejects(name, settings, message):
   with pytest.raises(ValueError, match=message):
     make_env(name, randomise=settings)

@@ -1,6 +1,6 @@
-"""Warp as physics: what it refuses, how it batches and, where it is installed, computes.
+"""Tests Warp as physics: what it rejects, how it batches and, if installed, its results.
 
-Its kernels run on CPUs, too, once each has been compiled: minutes the first time.
+Its kernels also run on CPUs, after minutes of compilation the first time.
 """
 
 import sys
@@ -18,36 +18,36 @@ from mbrl_jax.envs.physics import backends, mjx_warp
 from mbrl_jax.envs.physics.backends import resolve_backend
 from mbrl_jax.envs.tasks.gym import hopper
 
-on_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="asks for what CPUs lack")
+on_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="expects no GPU")
 
 
 @pytest.fixture
-def nothing_is_built(monkeypatch):
+def no_build(monkeypatch):
   def fail(*args):
     raise AssertionError("built before it was checked")
 
   monkeypatch.setattr(backends, "warp_physics", fail)
 
 
-def test_without_the_package_the_error_names_the_extra(monkeypatch, nothing_is_built):
+def test_without_the_package_the_error_names_the_extra(monkeypatch, no_build):
   monkeypatch.setitem(sys.modules, "warp", None)
   with pytest.raises(ImportError, match=r'pip install "mbrl_jax\[warp\]"'):
     make_env("cartpole", physics="warp")
 
 
 @on_cpu
-def test_without_an_nvidia_gpu_the_error_says_what_there_is(monkeypatch, nothing_is_built):
+def test_without_an_nvidia_gpu_the_error_names_the_device(monkeypatch, no_build):
   monkeypatch.setitem(sys.modules, "warp", types.ModuleType("warp"))
   message = r"NVIDIA GPU, but jax computes on 'cpu'.*mbrl_jax\[warp,cuda13\].*physics='mjx'"
   with pytest.raises(ValueError, match=message):
     make_env("cartpole", physics="warp")
 
 
-def test_warp_is_never_taken_by_itself():
+def test_auto_never_resolves_to_warp():
   assert resolve_backend("auto") != "warp" and resolve_backend("warp") == "warp"
 
 
-def test_all_vmaps_around_a_function_become_one_batch():
+def test_nested_vmaps_become_one_batch():
   sizes = []
 
   def add(x, y):
@@ -65,17 +65,21 @@ def test_all_vmaps_around_a_function_become_one_batch():
   np.testing.assert_array_equal(one["sum"], x["a"][1] + y[2])
 
 
-def test_merged_batches_work_inside_of_scans():
+def test_merged_batches_work_inside_scans():
   single = mjx_warp.merge_batches(lambda x, y: x + y)
   run = lambda x, ys: jax.lax.scan(lambda x, y: (single(x, y), None), x, ys)[0]
   got = jax.jit(jax.vmap(run, (0, None)))(jnp.arange(3.0), jnp.arange(5.0))
   np.testing.assert_array_equal(got, np.arange(3.0) + 10.0)
 
 
-def test_room_for_contacts_follows_the_model():
+def test_buffer_sizes_grow_with_the_contacts():
   model = hopper.make_hopper("mujoco").model
   assert 0 < mjx_warp._pairs(model) <= model.ngeom * (model.ngeom - 1) / 2
-  assert mjx_warp._rows(model, 3) > mjx_warp._rows(model, 2) > mjx_warp._rows(model, 0)
+  assert (
+    mjx_warp._constraints(model, 3)
+    > mjx_warp._constraints(model, 2)
+    > mjx_warp._constraints(model, 0)
+  )
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +88,7 @@ def warp():
 
 
 def steps(physics, starts, ctrl):
-  """States after each control step, ``[T, B, ...]``."""
+  """Returns the states after each control step, ``[T, B, ...]``."""
 
   def body(state, u):
     state = jax.vmap(physics.step)(state, u)
@@ -139,7 +143,7 @@ def test_warp_gathers_variants_and_sensors(warp):
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_what_does_not_fit_shows_as_nan(warp, monkeypatch):
+def test_an_overflow_gives_nan(warp, monkeypatch):
   monkeypatch.setattr(mjx_warp, "CONTACTS", 0)
   model = hopper.make_hopper("mujoco").model
   physics = mjx_warp.warp_physics((model,), 1)
@@ -148,7 +152,7 @@ def test_what_does_not_fit_shows_as_nan(warp, monkeypatch):
   assert np.isnan(state.qpos).all()
 
 
-def test_every_task_can_be_asked_for_warp(monkeypatch):
+def test_every_task_accepts_warp(monkeypatch):
   monkeypatch.setitem(sys.modules, "warp", None)
   for name in list_envs():
     with pytest.raises((ImportError, ValueError), match=r"mbrl_jax\[warp\]|physics='warp'"):

@@ -1,4 +1,4 @@
-"""The barriers against repeated work: same values, same derivatives, less work."""
+"""Tests the XLA barriers: same values and derivatives, less work."""
 
 import re
 
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.timeout(120)
 
 
 def pair(x, y):
-  """A pytree in and out, through a call, a loop, branches and a custom derivative."""
+  """Maps a pytree through a call, a loop, branches and a custom derivative."""
 
   def body(carry, t):
     both = jnp.concatenate([carry[:1] * t, jax.nn.relu(carry[1:])])
@@ -27,22 +27,22 @@ def pair(x, y):
   return {"z": z * jnp.linalg.norm(x), "sums": sums}
 
 
-def test_values_and_derivatives_stay():
+def test_values_and_derivatives_are_unchanged():
   x, y = {"a": jnp.array([0.5, 2.0])}, jnp.array(3.0)
   want = pair(x, y)
-  fenced = add_barriers(pair)
-  jax.tree.map(np.testing.assert_array_equal, fenced(x, y), want)
-  jax.tree.map(np.testing.assert_allclose, jax.jit(fenced)(x, y), want)
+  with_barriers = add_barriers(pair)
+  jax.tree.map(np.testing.assert_array_equal, with_barriers(x, y), want)
+  jax.tree.map(np.testing.assert_allclose, jax.jit(with_barriers)(x, y), want)
   batch = {"a": jnp.stack([x["a"], -x["a"]])}
-  got = jax.jit(jax.vmap(fenced, (0, None)))(batch, y)
+  got = jax.jit(jax.vmap(with_barriers, (0, None)))(batch, y)
   jax.tree.map(np.testing.assert_allclose, got, jax.vmap(pair, (0, None))(batch, y))
   total = lambda function: lambda x, y: function(x, y)["z"].sum()
   for derive in (jax.grad, jax.jacfwd):
-    got = jax.jit(derive(total(fenced), (0, 1)))(x, y)
+    got = jax.jit(derive(total(with_barriers), (0, 1)))(x, y)
     jax.tree.map(np.testing.assert_allclose, got, derive(total(pair), (0, 1))(x, y))
 
 
-def test_barriers_are_everywhere():
+def test_every_concatenation_has_a_barrier():
   text = str(jax.make_jaxpr(add_barriers(pair))({"a": jnp.ones(2)}, jnp.array(1.0)))
   count = lambda name: text.count(f"= {name}")
   assert count("optimization_barrier") == count("concatenate") + count("stack") >= 4
@@ -55,7 +55,7 @@ def chain(links):
 
 
 def repeated(text):
-  """Operations of the largest fusion, each counted as often as something uses it."""
+  """Counts the operations of the largest fusion, each as often as it is used."""
   fusions = re.findall(r"^%?\S*fused\S* \(.*?\{\n(.*?)^\}", text, re.DOTALL | re.MULTILINE)
   assert fusions
   largest = 0
@@ -71,7 +71,7 @@ def repeated(text):
 
 
 def work(links):
-  """Operations in the largest fusion of the compiled step of a batch."""
+  """Counts the operations in the largest fusion of the compiled step of a batch."""
   model = chain(links)
   dynamics = mjx_dynamics(model, reward=lambda obs, action, next_obs: next_obs[0])
   params, state = mjx_model(model), mjx_state(model)

@@ -1,4 +1,4 @@
-"""The hand of 24 joints: what it is made of and what actions ask of its servos."""
+"""Tests the 24-joint hand: its model and its servo commands."""
 
 import jax.numpy as jnp
 import mujoco
@@ -39,7 +39,7 @@ def test_joints_come_first_in_the_published_order(model):
     np.testing.assert_allclose(servo.ctrlrange, model.joint(servo.name).range)
 
 
-def test_dimensions_are_the_shadow_hands(model):
+def test_dimensions_equal_the_shadow_hand(model):
   assert 0.5 < model.body("wrist").subtreemass[0] < 1.0
   assert model.body("mf_proximal").pos[1] == pytest.approx(0.099)
   for finger in ("ff", "mf", "rf", "lf"):
@@ -54,7 +54,7 @@ def test_dimensions_are_the_shadow_hands(model):
   assert body_distance(model, "th_middle", "th_distal") == pytest.approx(0.032)
 
 
-def test_the_hand_touches_objects_and_not_itself(model):
+def test_the_hand_collides_with_objects_and_not_itself(model):
   first_object = model.jnt_bodyid[JOINTS]
   hand = (model.geom_bodyid > 0) & (model.geom_bodyid < first_object)
   assert (hand & (model.geom_contype > 0)).sum() == 21
@@ -86,8 +86,8 @@ def without_objects(spec):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_servos_reach_their_targets_without_ringing(name):
-  """Against gravity the wrist gives way a little; nothing moves after 0.6 s."""
+def test_servos_reach_their_targets_without_oscillation(name):
+  """The wrist sags slightly under gravity; nothing moves after 0.6 s."""
   model = load_asset(name, without_objects)
   data = mujoco.MjData(model)
   data.ctrl[:] = model.actuator_ctrlrange.mean(1)
@@ -102,7 +102,7 @@ def state_at(angles):
   return PhysicsState(jnp.float32(angles), jnp.zeros(JOINTS))
 
 
-def test_over_range_spreads_actions():
+def test_over_range_scales_actions_to_the_range():
   model = load_asset("hand_pen")
   low, high = model.actuator_ctrlrange.T
   command, state = over_range(model), state_at(np.zeros(JOINTS))
@@ -116,7 +116,7 @@ def test_over_range_spreads_actions():
     np.testing.assert_allclose(ctrl, expected, atol=1e-6)
 
 
-def test_around_rest_counts_from_the_key_and_leads_the_joints_by_so_much():
+def test_around_rest_is_relative_to_the_key_and_limits_the_lead():
   model = load_asset("baoding")
   low, high = model.actuator_ctrlrange.T
   rest = model.key_qpos[0, :JOINTS]

@@ -161,7 +161,7 @@ def test_a_task_comes_from_a_python_file(tmp_path):
   [
     (["--cost=plaze:1"], {}, "sensor='plaze' is not known. Did you mean 'place'"),
     (["--cost=place:1", "--keyframe=asid"], {}, "Did you mean 'aside'"),
-    (["--cost=place:1", "--dt=0.013"], {}, "no multiple of the model's timestep"),
+    (["--cost=place:1", "--dt=0.013"], {}, "not a multiple of the model's timestep"),
     (["--cost=place:1", "--trace=noze"], {}, "Did you mean 'nose'"),
     (["--cost=place:1", "--planner=adam", "--model_physics=mujoco"], {}, "--model_physics=mjx"),
     (["--cost=place:1", "--model_physics=mjy"], {}, "--model_physics='mjy' is not known"),

@@ -1,10 +1,10 @@
-"""Sets a linear system with quadratic cost, whose optimum is known exactly.
+"""Linear-quadratic regulator: a linear system with quadratic cost and a known optimum.
 
 ``x' = A x + B u`` with reward ``-(x'Qx + u'Ru)`` on the state before the step. Over a finite
-horizon the best return from ``x`` with ``k`` steps to go is ``-x' P_k x``, and the best
+horizon the optimal return from ``x`` with ``k`` steps to go is ``-x' P_k x``, and the optimal
 action ``-K_k x``, by the Riccati recursion from ``P_0 = 0`` (Bertsekas, "Dynamic
 Programming and Optimal Control", section on linear systems and quadratic cost).
-It tells whether a planner finds the optimum, and not merely something good.
+It tests whether a planner finds the optimum.
 """
 
 from __future__ import annotations
@@ -45,9 +45,14 @@ class LinearQuadratic(NamedTuple):
 
 
 def double_integrator(dt: float = 0.1) -> LinearQuadratic:
-  """Describes a unit mass on a line: state ``[position, speed]``, action force.
+  """Returns a unit mass on a line: state ``[position, velocity]``, action force.
 
-  Its optimal force stays below 3 from all initial states, so the bounds never bind.
+  Its optimal force is below 3 from all initial states, so the bounds are never active.
+
+  Example:
+    >>> from mbrl_jax.envs import double_integrator, optimal_return
+    >>> round(optimal_return(double_integrator(), [1.0, 0.0], steps=50), 3)
+    -12.813
   """
   return LinearQuadratic(
     a=np.array([[1.0, dt], [0.0, 1.0]]),
@@ -86,13 +91,13 @@ def riccati(problem: LinearQuadratic, steps: int) -> tuple[np.ndarray, np.ndarra
 
 
 def optimal_return(problem: LinearQuadratic, obs: np.ndarray, steps: int) -> float:
-  """Returns the best possible return of ``steps`` steps from ``obs [O]``."""
+  """Returns the optimal return of ``steps`` steps from ``obs [O]``."""
   obs = np.asarray(obs, np.float64)
   return float(-obs @ riccati(problem, steps)[0][-1] @ obs)
 
 
 def optimal_plan(problem: LinearQuadratic, obs: np.ndarray, steps: int) -> np.ndarray:
-  """Returns the best sequence of actions ``[steps, A]`` from ``obs [O]``."""
+  """Returns the optimal sequence of actions ``[steps, A]`` from ``obs [O]``."""
   x, actions = np.asarray(obs, np.float64), []
   for gain in riccati(problem, steps)[1][::-1]:
     actions.append(-gain @ x)
@@ -111,7 +116,7 @@ def make_linear_quadratic(
   """
   validate.choice("physics", physics, ("auto", "analytic"))
   problem = double_integrator() if problem is None else problem
-  a, b, q, r = (np.float32(m) for m in (problem.a, problem.b, problem.q, problem.r))
+  a, b, q, r = (np.asarray(m, np.float32) for m in (problem.a, problem.b, problem.q, problem.r))
   obs_dim, action_dim = b.shape
 
   def init(qpos: Array, qvel: Array) -> PhysicsState:

@@ -1,11 +1,11 @@
-"""Sets the torque-limited pendulum swing-up, from its equations alone.
+"""Pendulum: torque-limited swing-up, from closed-form equations.
 
-Numbers and equations of Gymnasium's Pendulum-v1: a rod of 1 kg and 1 m under 10 m/s^2,
-angle 0 upright, semi-implicit Euler at 0.05 s with the speed clipped to 8 rad/s.
+Constants and equations of Gymnasium's Pendulum-v1: a rod of 1 kg and 1 m under 10 m/s^2,
+angle 0 upright, semi-implicit Euler at 0.05 s with the velocity clipped to 8 rad/s.
 
-The reward belongs to the state BEFORE the step and to the clipped torque, as there;
-as a function of ``(obs, action, next_obs)`` it looks at ``obs`` and ``action`` only, so
-summing it over transitions gives Gymnasium's return.
+As in Gymnasium the reward depends on the state BEFORE the step and the clipped torque, so
+as a function of ``(obs, action, next_obs)`` it ignores ``next_obs``, and its sum over
+transitions is Gymnasium's return.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ def make_pendulum(physics: str = "auto") -> Task:
   spec = EnvSpec(
     name="pendulum",
     obs_dim=3,
-    action_low=np.float32([-MAX_TORQUE]),
-    action_high=np.float32([MAX_TORQUE]),
+    action_low=np.array([-MAX_TORQUE], np.float32),
+    action_high=np.array([MAX_TORQUE], np.float32),
     dt=DT,
     episode_length=200,
     reward=reward,
@@ -47,7 +47,7 @@ def make_pendulum(physics: str = "auto") -> Task:
 
 
 def step(state: PhysicsState, ctrl: Array) -> PhysicsState:
-  """Moves the pendulum by ``DT`` under the torque ``ctrl [1]``."""
+  """Integrates the equations over ``DT`` with the torque ``ctrl [1]``."""
   gravity = 3 * GRAVITY / (2 * LENGTH) * jnp.sin(state.qpos)
   speed = state.qvel + DT * (gravity + 3 / (MASS * LENGTH**2) * ctrl)
   speed = jnp.clip(speed, -MAX_SPEED, MAX_SPEED)
@@ -63,8 +63,8 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 
 
 def initial(key: Key) -> tuple[Array, Array]:
-  """Draws any angle and a speed of up to 1 rad/s, uniformly."""
-  high = np.float32([np.pi, 1.0])
+  """Draws an angle within pi and a velocity within 1 rad/s, uniformly."""
+  high = np.array([np.pi, 1.0], np.float32)
   theta, speed = jax.random.uniform(key, (2,), minval=-high, maxval=high)
   return theta[None], speed[None]
 

@@ -1,1 +1,1 @@
-"""Game-MBRL's point mass and arms."""
+"""Tasks of Game-MBRL: a point mass and two arms."""

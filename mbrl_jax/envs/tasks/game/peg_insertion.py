@@ -1,4 +1,4 @@
-"""Sets the peg insertion of Game-MBRL: an arm that brings a peg into a socket.
+"""Peg insertion of Game-MBRL: a seven-joint arm inserts a peg into a socket.
 
 Observation ``[18]``:
 
@@ -7,25 +7,25 @@ index quantity                                                unit
 ===== ======================================================= =====
 0-6   shoulder pan and lift, upper arm roll, elbow, forearm
       roll, wrist flex and roll: joint angles                 rad
-7-13  what each turns in a control step: velocity times 0.04  rad
+7-13  joint velocities times the control step of 0.04 s       rad
 14-16 tip of the peg                                          m
-17    where the socket is along y                             m
+17    position of the socket along y                          m
 ===== ======================================================= =====
 
 Action ``[7]`` within 1: motors of the joints in that order, times 20 Nm for the first, 10 Nm
 for the others. A control step is 0.04 s, an episode 50 of them; it never terminates. Reward:
 ``-|d|_1 - 5 |d|_2 + 5 (|d|_2 < 0.06)`` with ``d`` from the goal to the tip after the step; the
 goal is ``(0, y, -0.5)``, 0.1 m deep in the socket. The arm starts stretched and at rest, the
-socket is evenly between 0.1 and 0.5 m along y.
+socket is uniform between 0.1 and 0.5 m along y.
 
 Source: mjrl, the code of Rajeswaran et al., "A Game Theoretic Framework for Model Based
 Reinforcement Learning" (2020).
 
-Deviations: the sources at hand do not give all of the geometry. Chosen: the arm of
-``reacher_7dof`` at 300 kg/m^3, a gripper of 0.35 m, with which the peg can stand upright at
-all goals, and a square hole that leaves 12 mm around the peg. The socket is a part of the
-state (a slide that 200 N move by 0.2 mm in an episode), because a body that stands elsewhere
-in each episode must be data. The peg touches with a round tip.
+Deviations: the available sources do not specify the whole geometry. Chosen: the arm of
+``reacher_7dof`` at 300 kg/m^3, a gripper of 0.35 m, with which the peg can be upright at all
+goals, and a square hole with a clearance of 12 mm around the peg. The socket is part of the
+state (a slide that 200 N move by 0.2 mm in an episode), because its position differs between
+episodes and must be data. The peg has a round tip.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from mbrl_jax.types import Array, Key
 
 DT = 0.04  # s
 DEPTH = -0.5  # m, height of the goal
-NEAR = 0.06  # m, from which on the peg counts as inserted
+NEAR = 0.06  # m, distance below which the peg is inserted
 
 
 def make_peg_insertion(physics: str = "auto") -> Task:
@@ -64,7 +64,7 @@ def make_peg_insertion(physics: str = "auto") -> Task:
 
 
 def reward(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Charges the distance of the tip from the goal after the step, rewards being inserted."""
+  """Charges the distance of the tip from the goal after the step, rewards insertion."""
   del obs, action
   error = _error(next_obs)
   distance = norm(error)
@@ -72,24 +72,24 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 
 
 def inserted(obs: Array) -> Array:
-  """Says whether the tip is within 6 cm of the goal, inside of the socket."""
+  """Returns whether the tip is within 6 cm of the goal, in the socket."""
   return norm(_error(obs)) < NEAR
 
 
 def initial(key: Key) -> tuple[Array, Array]:
-  """Stretches the arm, at rest, and draws where the socket is."""
+  """Returns the stretched arm at rest and draws the position of the socket."""
   socket = jax.random.uniform(key, (1,), minval=0.1, maxval=0.5)
   return jnp.concatenate([jnp.zeros(7), socket]), jnp.zeros(8)
 
 
 def observe(physics: PhysicsState) -> Array:
-  """Returns angles, turns in a control step, tip and socket."""
+  """Returns angles, scaled velocities, tip and socket."""
   angles, socket = physics.qpos[:7], physics.qpos[7:]
   return jnp.concatenate([angles, DT * physics.qvel[:7], physics.sensors, socket])
 
 
 def _error(obs: Array) -> Array:
-  """Returns the way from the goal to the tip ``[3]``."""
+  """Returns the vector from the goal to the tip ``[3]``."""
   return obs[14:17] - jnp.stack(
     [jnp.zeros_like(obs[17]), obs[17], jnp.full_like(obs[17], DEPTH)]
   )

@@ -1,4 +1,4 @@
-"""Sets the point mass: a ball in the plane that has to reach a goal and stay there.
+"""Point mass of Game-MBRL: a ball in the plane that has to reach a goal and stay there.
 
 Observation ``[6]``:
 
@@ -12,12 +12,12 @@ index quantity             unit
 
 Action ``[2]`` within 1: force along x and y, times 10 N. A control step is 0.05 s, an episode
 25 of them; it never terminates. Reward: ``-|d|_1 - |d|_2 / 2`` with ``d`` from the goal to the
-ball after the step. Ball and goal start evenly within 1 m of the middle along x and y.
+ball after the step. Ball and goal start uniformly within 1 m of the origin along x and y.
 
 Source: mjrl, the code of Rajeswaran et al., "A Game Theoretic Framework for Model Based
 Reinforcement Learning" (2020).
 
-Deviations: none known but MuJoCo's version.
+Deviations: none known except MuJoCo's version.
 """
 
 from __future__ import annotations
@@ -64,17 +64,17 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 
 
 def solved(obs: Array) -> Array:
-  """Says whether the ball is at the goal: the reward of being there exceeds -0.1."""
+  """Returns whether the ball is at the goal: its reward exceeds -0.1."""
   return reward(obs, jnp.zeros(2), obs) > -0.1
 
 
 def succeeded(observations: Array) -> Array:
-  """Says whether an episode ``[T, 6]`` was solved in any of its last four steps."""
+  """Returns whether an episode ``[T, 6]`` was solved in any of its last four steps."""
   return jax.vmap(solved)(observations[-4:]).any()
 
 
 def initial(key: Key) -> tuple[Array, Array]:
-  """Draws a position; the ball rests."""
+  """Draws the position of the ball, at rest."""
   return jax.random.uniform(key, (2,), minval=-1.0, maxval=1.0), jnp.zeros(2)
 
 
@@ -89,5 +89,5 @@ def observe(physics: PhysicsState) -> Array:
 
 
 def marks(physics: PhysicsState) -> Array:
-  """Places the goal's mark."""
+  """Returns the pose of the goal's marker."""
   return mocap_pose(jnp.append(physics.memory, HEIGHT))

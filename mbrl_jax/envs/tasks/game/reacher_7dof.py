@@ -1,4 +1,4 @@
-"""Sets the reacher of Game-MBRL: an arm of seven joints that brings its hand to a goal.
+"""Reacher of Game-MBRL: a seven-joint arm moves its hand to a goal.
 
 Observation ``[20]``:
 
@@ -7,7 +7,7 @@ index quantity                                                unit
 ===== ======================================================= =====
 0-6   shoulder pan and lift, upper arm roll, elbow, forearm
       roll, wrist flex and roll: joint angles                 rad
-7-13  what each turns in a control step: velocity times 0.04  rad
+7-13  joint velocities times the control step of 0.04 s       rad
 14-16 finger                                                  m
 17-19 goal                                                    m
 ===== ======================================================= =====
@@ -15,21 +15,20 @@ index quantity                                                unit
 Action ``[7]`` within 1: motors of the joints in that order, times 20 Nm for the first, 10 Nm
 for the others. A control step is 0.04 s, an episode 50 of them; it never terminates. Reward:
 ``-|d|_1 - 5 |d|_2`` with ``d`` from the goal to the finger after the step. The arm starts
-stretched and at rest; the goal lies evenly within 0.3, 0.2 and 0.25 m of the origin along x,
+stretched and at rest; the goal is uniform within 0.3, 0.2 and 0.25 m of the origin along x,
 y and z.
 
-The non-stationary study: ``forearm`` is the distance from the elbow to the wrist. Arms that
-differ in it have the same observations and actions, and so the same shapes of states, nets
-and buffers; a run that began on one may go on on another, which then moves otherwise than
-its model has learned. The observed finger is that of the arm as it is.
+The non-stationary study: ``forearm`` is the distance from the elbow to the wrist. Arms with
+another forearm have the same observations and actions, so states, networks and buffers keep
+their shapes: a run can continue on another arm, whose dynamics differ from those that its
+model has learned. The observed finger is that of the actual arm.
 
 Source: mjrl, the code of Rajeswaran et al., "A Game Theoretic Framework for Model Based
-Reinforcement Learning" (2020). Its model was given a reward of the state before the step, the
-task one of the state after it; here both are given the same.
+Reinforcement Learning" (2020). Its model used a reward of the state before the step, the
+task one of the state after it; here both use the latter.
 
-Deviations: densities are not in the sources at hand: 300 kg/m^3, as in Gymnasium's pusher,
-which has an arm of the same dimensions. The lengths that the study changed to are not either:
-``forearm`` is free.
+Deviations: the available sources do not specify densities: 300 kg/m^3, as in Gymnasium's
+pusher, whose arm has the same dimensions; nor the lengths of the study: ``forearm`` is free.
 """
 
 from __future__ import annotations
@@ -49,7 +48,7 @@ from mbrl_jax.types import Array, Key
 
 DT = 0.04  # s
 FOREARM = 0.321  # m
-SPREAD = np.float32([0.3, 0.2, 0.25])  # m, of the goal
+SPREAD = np.array([0.3, 0.2, 0.25], np.float32)  # m, largest distance of the goal along x, y, z
 
 
 def make_reacher_7dof(physics: str = "auto", *, forearm: float = FOREARM) -> Task:
@@ -91,16 +90,16 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 
 
 def initial(key: Key) -> tuple[Array, Array]:
-  """Stretches the arm, at rest."""
+  """Returns the stretched arm at rest."""
   del key
   return jnp.zeros(7), jnp.zeros(7)
 
 
 def draw_goal(key: Key) -> Array:
   """Draws the goal ``[3]``."""
-  return SPREAD * jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
+  return jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0) * SPREAD
 
 
 def observe(physics: PhysicsState) -> Array:
-  """Returns angles, turns in a control step, finger and goal."""
+  """Returns angles, scaled velocities, finger and goal."""
   return jnp.concatenate([physics.qpos, DT * physics.qvel, physics.sensors, physics.memory])

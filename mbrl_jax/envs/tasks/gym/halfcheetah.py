@@ -1,8 +1,8 @@
-"""Sets the half-cheetah: a planar body with two legs that runs forward.
+"""Half-cheetah: a planar body with two legs that runs forward.
 
-``halfcheetah`` is Gymnasium's HalfCheetah, whose versions 4 and 5 are alike;
-``halfcheetah_pets`` is that of PETS: the same body and reward, initial states nearer to each
-other, and the pitch shown to the nets as sine and cosine.
+``halfcheetah`` is Gymnasium's HalfCheetah, whose versions 4 and 5 are the same;
+``halfcheetah_pets`` is that of PETS: the same body and reward, less noise at the reset, and
+networks get the pitch as sine and cosine.
 
 Observation ``[18]``; velocities are those of the positions above them:
 
@@ -26,8 +26,8 @@ terminates. Reward: ``(x' - x) / dt - 0.1 |a|^2``.
 Sources: Gymnasium's half_cheetah_v5; Chua et al., "Deep Reinforcement Learning in a
 Handful of Trials using Probabilistic Dynamics Models" (2018), published code.
 
-Deviations: see ``runner`` on x. PETS observes the average velocity over the last control
-step where x stands here; its nets are given and predict the same as here.
+Deviations: see ``locomotion`` for x. PETS observes the average velocity over the last control
+step in place of x; its networks get and predict the same as here.
 """
 
 from __future__ import annotations
@@ -38,7 +38,6 @@ import jax.numpy as jnp
 import mujoco
 
 from mbrl_jax.envs.asset import load_asset
-from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics import reset_noise
 from mbrl_jax.envs.task import Task, never
 from mbrl_jax.envs.tasks.gym.locomotion import make_locomotion, speed
@@ -53,7 +52,7 @@ def make_halfcheetah(physics: str = "auto") -> Task:
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
   """
-  model = _load()
+  model = load_asset("halfcheetah")
   initial = reset_noise.uniform_and_normal(model, 0.1)
   return _make("halfcheetah", model, physics, initial, gym_observation)
 
@@ -64,14 +63,9 @@ def make_halfcheetah_pets(physics: str = "auto") -> Task:
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
   """
-  model = _load()
-  return _make(
-    "halfcheetah_pets", model, physics, reset_noise.normal(model, 0.001), encode_pets
-  )
-
-
-def _load() -> mujoco.MjModel:
-  return load_asset("halfcheetah")
+  model = load_asset("halfcheetah")
+  initial = reset_noise.normal(model, 0.001)
+  return _make("halfcheetah_pets", model, physics, initial, encode_pets)
 
 
 def _make(
@@ -90,7 +84,6 @@ def _make(
     terminated=never,
     encode=encode,
     initial=initial,
-    observe=observe,
   )
 
 
@@ -100,16 +93,11 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 
 
 def gym_observation(obs: Array) -> Array:
-  """Returns what Gymnasium observes ``[17]``."""
+  """Returns Gymnasium's observation ``[17]``."""
   return obs[1:]
 
 
 def encode_pets(obs: Array) -> Array:
-  """Returns what PETS' nets are given ``[18]``: no x, the pitch as sine and cosine."""
+  """Returns the input of PETS' networks ``[18]``: no x, the pitch as sine and cosine."""
   pitch = jnp.stack([jnp.sin(obs[2]), jnp.cos(obs[2])])
   return jnp.concatenate([obs[1:2], pitch, obs[3:]])
-
-
-def observe(physics: PhysicsState) -> Array:
-  """Returns all positions and velocities."""
-  return jnp.concatenate([physics.qpos, physics.qvel])

@@ -1,4 +1,4 @@
-"""Sets the hopper: a planar leg that hops forward without falling.
+"""Hopper: a planar leg that hops forward without falling.
 
 Observation ``[12]``; velocities are those of the positions above them:
 
@@ -16,29 +16,26 @@ index quantity                                           unit
 
 Action ``[3]`` within 1: motors of the joints in the order of the angles, times 200 Nm. A
 control step is 0.008 s, an episode 1000 of them. It is healthy while the height exceeds
-0.7 m, the pitch stays within 0.2 rad and all of ``obs[2:]`` within 100; else the episode
+0.7 m, the pitch is within 0.2 rad and all of ``obs[2:]`` within 100; otherwise the episode
 terminates. Reward: ``(x' - x) / dt + 1 - 0.001 |a|^2``, the 1 only while healthy.
 
-Source: Gymnasium's hopper_v5. With ``version=4`` the 1 is paid in the last, unhealthy step,
-too, as Gymnasium did up to version 4; MoPAC, MBPO and Game-MBRL used versions 2 and 3.
+Source: Gymnasium's hopper_v5. With ``version=4`` the last, unhealthy step also pays the 1, as
+in Gymnasium up to version 4; MoPAC, MBPO and Game-MBRL used versions 2 and 3.
 
-Deviations: see ``runner`` on x. The observation holds the velocities as they are, because
-termination looks at them; clipped to 10, as Gymnasium observes them, they reach policies and
-learned models through ``encode``.
+Deviations: see ``locomotion`` for x. The observation holds the unclipped velocities, because
+termination depends on them; ``encode`` clips them to 10, as Gymnasium's observation, for
+policies and learned models.
 """
 
 from __future__ import annotations
 
-import functools
-
 import jax.numpy as jnp
 
 from mbrl_jax.envs.asset import load_asset
-from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics import reset_noise
 from mbrl_jax.envs.task import Task
+from mbrl_jax.envs.tasks.gym.gymnasium_task import healthy_bonus
 from mbrl_jax.envs.tasks.gym.locomotion import make_locomotion, speed
-from mbrl_jax.ops import validate
 from mbrl_jax.types import Array
 
 DT = 0.008  # s
@@ -52,41 +49,35 @@ def make_hopper(physics: str = "auto", *, version: int = 5) -> Task:
     version: Gymnasium's, 5 or 4.
 
   Raises:
-    ValueError: another version or physics.
+    ValueError: an unknown version or physics.
   """
-  validate.choice("version", version, (4, 5))
   model = load_asset("hopper")
   return make_locomotion(
     "hopper",
     model,
     physics,
     dt=DT,
-    reward=functools.partial(reward, version=version),
+    version=version,
+    reward=reward,
     terminated=terminated,
     encode=gym_observation,
     initial=reset_noise.uniform(model, 0.005),
-    observe=observe,
   )
 
 
 def reward(obs: Array, action: Array, next_obs: Array, version: int = 5) -> Array:
   """Rewards forward velocity and being healthy, charges the squared action."""
-  bonus = 1.0 if version == 4 else jnp.where(terminated(obs, action, next_obs), 0.0, 1.0)
+  bonus = healthy_bonus(1.0, terminated(obs, action, next_obs), version)
   return speed(obs, next_obs, DT) + bonus - 0.001 * jnp.sum(action**2)
 
 
 def terminated(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Says whether it has fallen; so it says of what is not a number."""
+  """True once fallen, beyond 100, or NaN."""
   del obs, action
   within = (jnp.abs(next_obs[2:]) < 100).all()
   return ~(within & (next_obs[1] > 0.7) & (jnp.abs(next_obs[2]) < 0.2))
 
 
 def gym_observation(obs: Array) -> Array:
-  """Returns what Gymnasium observes ``[11]``: no x, velocities clipped to 10."""
+  """Returns Gymnasium's observation ``[11]``: no x, velocities clipped to 10."""
   return jnp.concatenate([obs[1:6], jnp.clip(obs[6:], -10, 10)])
-
-
-def observe(physics: PhysicsState) -> Array:
-  """Returns all positions and velocities."""
-  return jnp.concatenate([physics.qpos, physics.qvel])

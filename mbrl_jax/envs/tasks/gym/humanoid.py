@@ -1,4 +1,4 @@
-"""Sets the humanoid: a body with 17 motors that walks along x without falling.
+"""Humanoid: a body with 17 motors that walks along x without falling.
 
 Observation ``[46]``:
 
@@ -22,23 +22,21 @@ index quantity                                           unit
 Action ``[17]`` within 0.4: motors of the joints in the order of the angles, but for the
 abdomen: y, z, x; times 300 Nm (hips about y), 200 (knees), 25 (arms) and 100 (others). A
 control step is 0.015 s, an episode 1000 of them. It is healthy while the height of the torso
-is between 1 and 2 m; else the episode terminates. Reward: ``1.25 (x' - x) / dt + 5 - 0.1
+is between 1 and 2 m; otherwise the episode terminates. Reward: ``1.25 (x' - x) / dt + 5 - 0.1
 |a|^2``, the 5 only while healthy.
 
-Source: Gymnasium's humanoid_v5 with positions and velocities alone observed, as MBPO's
-HumanoidTruncatedObs. With ``version=4`` the 5 is paid in the last, unhealthy step, too.
+Source: Gymnasium's humanoid_v5, observing only positions and velocities, as MBPO's
+HumanoidTruncatedObs. With ``version=4`` the last, unhealthy step also pays the 5.
 
-Deviations: see ``runner`` on x. Contact forces are not charged, as in Gymnasium's version 4:
-they are no function of ``(obs, action, next_obs)``. Gymnasium takes x from the last stage of
-the integrator, which lags behind the state by a part of a simulation step; x here is that of
-the state. The rewards of single random steps differ by 1e-4 on average and 0.004 at most;
-over an episode the differences cancel but for the last. The orientation is normalised at the
-reset already. MJX and Warp have no PGS solver and use Newton's.
+Deviations: see ``locomotion`` for x. Contact forces are not charged, as in Gymnasium's
+version 4: they are no function of ``(obs, action, next_obs)``. Gymnasium takes x from the last
+stage of the integrator, which lags the state by a fraction of a simulation step; x here is
+that of the state. The rewards of single random steps differ by 1e-4 on average and 0.004 at
+most; over an episode all differences but the last cancel. The orientation is already
+normalised at the reset. MJX and Warp have no PGS solver and use Newton's.
 """
 
 from __future__ import annotations
-
-import functools
 
 import jax.numpy as jnp
 import mujoco
@@ -48,8 +46,8 @@ from mbrl_jax.envs.physics.backends import resolve_backend
 from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics import reset_noise
 from mbrl_jax.envs.task import Task
+from mbrl_jax.envs.tasks.gym.gymnasium_task import healthy_bonus
 from mbrl_jax.envs.tasks.gym.locomotion import make_locomotion, speed
-from mbrl_jax.ops import validate
 from mbrl_jax.types import Array
 
 DT = 0.015  # s
@@ -63,9 +61,8 @@ def make_humanoid(physics: str = "auto", *, version: int = 5) -> Task:
     version: Gymnasium's, 5 or 4.
 
   Raises:
-    ValueError: another version or physics.
+    ValueError: an unknown version or physics.
   """
-  validate.choice("version", version, (4, 5))
   model = load_asset("humanoid")
   if resolve_backend(physics) != "mujoco":
     model.opt.solver = mujoco.mjtSolver.mjSOL_NEWTON
@@ -74,7 +71,8 @@ def make_humanoid(physics: str = "auto", *, version: int = 5) -> Task:
     model,
     physics,
     dt=DT,
-    reward=functools.partial(reward, version=version),
+    version=version,
+    reward=reward,
     terminated=terminated,
     encode=gym_observation,
     initial=reset_noise.uniform(model, 0.01),
@@ -85,21 +83,21 @@ def make_humanoid(physics: str = "auto", *, version: int = 5) -> Task:
 
 def reward(obs: Array, action: Array, next_obs: Array, version: int = 5) -> Array:
   """Rewards forward velocity and being healthy, charges the squared action."""
-  bonus = 5.0 if version == 4 else jnp.where(terminated(obs, action, next_obs), 0.0, 5.0)
+  bonus = healthy_bonus(5.0, terminated(obs, action, next_obs), version)
   return 1.25 * speed(obs, next_obs, DT) + bonus - 0.1 * jnp.sum(action**2)
 
 
 def terminated(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Says whether it has fallen; so it says of what is not a number."""
+  """True once fallen, above 2 m, or NaN."""
   del obs, action
   return ~((next_obs[1] > 1.0) & (next_obs[1] < 2.0))
 
 
 def gym_observation(obs: Array) -> Array:
-  """Returns the positions and velocities that Gymnasium observes ``[45]``."""
+  """Returns the positions and velocities of Gymnasium's observation ``[45]``."""
   return obs[1:]
 
 
 def observe(physics: PhysicsState) -> Array:
-  """Returns x of the centre of mass, positions but for x and y, and velocities."""
+  """Returns x of the centre of mass, positions except x and y, and velocities."""
   return jnp.concatenate([physics.sensors[:1], physics.qpos[2:], physics.qvel])

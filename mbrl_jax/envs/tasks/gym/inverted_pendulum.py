@@ -1,4 +1,4 @@
-"""Sets the inverted pendulum: a cart that keeps a pole upright.
+"""Inverted pendulum: a cart balances a pole.
 
 Observation ``[4]``, as Gymnasium's:
 
@@ -15,23 +15,19 @@ Action ``[1]`` within 3: force on the cart, times 100 N. A control step is 0.04 
 episode 1000 of them; it terminates when the angle exceeds 0.2 rad. Reward: 1 while it does
 not.
 
-Source: Gymnasium's inverted_pendulum_v5. With ``version=4`` the 1 is paid in the last step,
-too.
+Source: Gymnasium's inverted_pendulum_v5. With ``version=4`` the last step also pays the 1.
 
-Deviations: a state that is not a number has a reward that is not a number, so that it shows.
+Deviations: the reward of a NaN state is NaN, so that divergence is visible.
 """
 
 from __future__ import annotations
 
-import functools
-
 import jax.numpy as jnp
 
 from mbrl_jax.envs.asset import load_asset
-from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics import reset_noise
-from mbrl_jax.envs.task import Task, make_task
-from mbrl_jax.ops import validate
+from mbrl_jax.envs.task import Task
+from mbrl_jax.envs.tasks.gym.gymnasium_task import healthy_bonus, make_gymnasium_task
 from mbrl_jax.types import Array
 
 DT = 0.04  # s
@@ -45,41 +41,34 @@ def make_inverted_pendulum(physics: str = "auto", *, version: int = 5) -> Task:
     version: Gymnasium's, 5 or 4.
 
   Raises:
-    ValueError: another version or physics.
+    ValueError: an unknown version or physics.
   """
-  validate.choice("version", version, (4, 5))
   model = load_asset("inverted_pendulum")
-  return make_task(
+  return make_gymnasium_task(
     "inverted_pendulum",
     model,
     physics,
     dt=DT,
-    episode_length=1000,
-    reward=functools.partial(reward, version=version),
+    version=version,
+    reward=reward,
     terminated=terminated,
     initial=reset_noise.uniform(model, 0.01),
-    observe=observe,
   )
 
 
 def reward(obs: Array, action: Array, next_obs: Array, version: int = 5) -> Array:
-  """Rewards a pole that stands."""
+  """Rewards an upright pole."""
   fallen = terminated(obs, action, next_obs)
-  paid = 1.0 if version == 4 else jnp.where(fallen, 0.0, 1.0)
-  return jnp.where(jnp.isnan(next_obs).any(), jnp.nan, paid)
+  bonus = healthy_bonus(1.0, fallen, version)
+  return jnp.where(jnp.isnan(next_obs).any(), jnp.nan, bonus)
 
 
 def terminated(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Says whether the pole has fallen or the state is not finite."""
+  """True once the pole has fallen or the state is not finite."""
   del obs, action
   return ~(jnp.isfinite(next_obs).all() & (jnp.abs(next_obs[1]) <= 0.2))
 
 
 def gym_observation(obs: Array) -> Array:
-  """Returns what Gymnasium observes ``[4]``."""
+  """Returns Gymnasium's observation ``[4]``."""
   return obs
-
-
-def observe(physics: PhysicsState) -> Array:
-  """Returns positions and velocities."""
-  return jnp.concatenate([physics.qpos, physics.qvel])

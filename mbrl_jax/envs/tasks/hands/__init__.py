@@ -1,1 +1,1 @@
-"""In-hand manipulation."""
+"""In-hand manipulation tasks."""

@@ -1,11 +1,11 @@
-"""Sets the Baoding balls: a hand of 24 joints moves two balls around each other.
+"""Baoding balls: a 24-joint hand rotates two balls around each other.
 
 Observation ``[40]``:
 
 ===== ============================================ ====
 index quantity                                     unit
 ===== ============================================ ====
-0-23  joint angles of the hand, see ``hand24``     rad
+0-23  joint angles, see ``robotics.hand``          rad
 24-26 position of ball 1                           m
 27-29 velocity of ball 1                           m/s
 30-32 position of ball 2                           m
@@ -14,12 +14,12 @@ index quantity                                     unit
 38-39 goal of ball 2, x and y                      m
 ===== ============================================ ====
 
-Action ``[24]`` within 1: servos from the pose of the start to 0.9 of their way to the ends of
-their ranges, led by at most 3 rad/s. A control step is 0.1 s, an episode 100 of them.
+Action ``[24]`` within 1: servo targets from the initial pose to 0.9 of the way to the ends of
+their ranges, moved by at most 3 rad/s. A control step is 0.1 s, an episode 100 of them.
 
-The goals go round an ellipse that is fixed to the palm, with the radii 0.02 m across and
-0.036 m along it, opposite each other, once in 60 steps. It hovers 0.07 m over the palm, so
-its x and y in the world move as the wrist bends.
+The goals move opposite each other around an ellipse fixed to the palm, with radii of 0.02 m
+across and 0.036 m along it, once in 60 steps. It is 0.07 m above the palm, so its x and y in
+the world change as the wrist bends.
 
 Reward, with the distances of the balls from their goals in x and y::
 
@@ -27,12 +27,12 @@ Reward, with the distances of the balls from their goals in x and y::
 
 A ball below z = 0.06 is dropped, which terminates.
 
-Source: PDDM's baoding_env (Nagabandi et al. 2019), turning counter-clockwise. As released it
+Source: PDDM's baoding_env (Nagabandi et al. 2019), turning counter-clockwise. The release
 observes wrong velocities (two joints of the thumb and one number for ball 1, a spin and two
-numbers for ball 2) and charges a drop 10 more, as for the wrist: ``as_released=True``.
+numbers for ball 2) and charges 10 more for a drop, as for the wrist: ``as_released=True``.
 
-Deviations: see ``hand24``. The joints that the original start pose has a little out of range
-begin at its end. A goal moves on after every step; the original's wait in the first.
+Deviations: see ``robotics.hand``. Joints whose initial angle is slightly out of range in the
+original start at the limit. Goals move after every step; the original's not in the first.
 """
 
 from __future__ import annotations
@@ -50,15 +50,15 @@ from mbrl_jax.ops.norm import norm
 from mbrl_jax.types import Array
 
 DT = 0.1  # s
-SPEED = 3.0  # rad/s, the most that servos are led by
+SPEED = 3.0  # rad/s, speed limit of the servo targets
 PERIOD = 60
 """Control steps of a revolution of the goals."""
 
 CENTRE = (0.005, 0.055)  # m, of the ellipse, across and along the palm
 RADII = (0.02, 0.036)  # m
-HEIGHT = 0.07  # m, of the ellipse over the palm
-PHASES = (3 * np.pi / 4, -np.pi / 4)  # rad, where the goals begin
-FLOOR = 0.06  # m, below it a ball is dropped
+HEIGHT = 0.07  # m, of the ellipse above the palm
+PHASES = (3 * np.pi / 4, -np.pi / 4)  # rad, initial phases of the goals
+FLOOR = 0.06  # m, a ball below it is dropped
 SENSORS = ("palm", "palm_x", "palm_y", "palm_z")
 
 
@@ -67,7 +67,7 @@ def make_baoding(physics: str = "auto", *, as_released: bool = False) -> Task:
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    as_released: keep the defects of PDDM's release, see above.
+    as_released: reproduce the errors of PDDM's release, see above.
   """
   model = load_asset("baoding")
   home = np.float32(model.key_qpos[0])
@@ -103,7 +103,7 @@ def reward(obs: Array, action: Array, next_obs: Array, as_released: bool = False
 
 
 def terminated(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Says whether a ball is dropped; so it says of what is not a number."""
+  """True once a ball is dropped or NaN."""
   del obs, action
   return ~((next_obs[26] >= FLOOR) & (next_obs[32] >= FLOOR))
 
@@ -112,14 +112,14 @@ def observe(physics: PhysicsState, as_released: bool = False) -> Array:
   """Returns the hand, both balls and their goals."""
   qpos, qvel = physics.qpos, physics.qvel
   speeds = (qvel[24:27], qvel[30:33]) if not as_released else (qvel[22:25], qvel[29:32])
-  places = goals(physics)[:, :2]
+  goal1, goal2 = goals(physics)[:, :2]
   return jnp.concatenate(
-    [qpos[:JOINTS], qpos[24:27], speeds[0], qpos[31:34], speeds[1], places[0], places[1]]
+    [qpos[:JOINTS], qpos[24:27], speeds[0], qpos[31:34], speeds[1], goal1, goal2]
   )
 
 
 def goals(physics: PhysicsState) -> Array:
-  """Returns where the goals are in the world ``[2, 3]``, metres."""
+  """Returns the positions of the goals in the world ``[2, 3]``, metres."""
   palm, across, along, up = physics.sensors.reshape(4, 3)
   angles = 2 * jnp.pi * physics.memory / PERIOD + jnp.array(PHASES)
   x = CENTRE[0] + RADII[0] * jnp.cos(angles)
@@ -128,6 +128,6 @@ def goals(physics: PhysicsState) -> Array:
 
 
 def marks(physics: PhysicsState) -> Array:
-  """Places the small balls that show the goals."""
+  """Returns the poses of the goals' markers."""
   upright = jnp.tile(jnp.array([1.0, 0, 0, 0]), 2)
   return jnp.concatenate([goals(physics).ravel(), upright])

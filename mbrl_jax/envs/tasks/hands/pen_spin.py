@@ -1,11 +1,11 @@
-"""Sets the spinning pen: a hand of 24 joints spins a long pen and keeps it level.
+"""Pen spin: a 24-joint hand spins a long pen and keeps it level.
 
 Observation ``[61]``:
 
 ===== ================================================= =========
 index quantity                                          unit
 ===== ================================================= =========
-0-23  joint angles of the hand, see ``hand24``          rad
+0-23  joint angles, see ``robotics.hand``               rad
 24-47 joint velocities                                  rad/s
 48-50 velocity of the pen                               m/s
 51-53 angular velocity of the pen, in its own frame     rad/s
@@ -13,21 +13,21 @@ index quantity                                          unit
 57-60 orientation of the pen, quaternion w x y z        1
 ===== ================================================= =========
 
-Action ``[20]`` within 1, spread over the ranges of the servos: those of ``hand24`` without
-the four J0, which a tendon keeps within 0.124 rad of their J1. A control step is 0.04 s, an
-episode 250 of them, which nothing ends early. Reward: the angular velocity about the pen's own
-x axis, at right angles to it, times ``alpha`` and ``direction``, less 15 times the difference
-in height of its tips, 0.2 m apart.
+Action ``[20]`` within 1, scaled to the ranges of the servos: those of ``robotics.hand``
+without the four J0, which a tendon keeps within 0.124 rad of their J1. A control step is
+0.04 s, an episode 250 of them; it never terminates. Reward: the angular velocity about the
+pen's own x axis, perpendicular to the pen, times ``alpha`` and ``direction``, minus 15 times
+the height difference of its tips, 0.2 m apart.
 
-An episode begins after 0.4 s in which the pen, dropped from a little above the fingers, came
-to lie in the hand under actions of 0.
+An episode starts 0.4 s after the pen was dropped from slightly above the fingers, with actions
+of 0 while it settles.
 
 Source: dexterous-gym's PenSpin (Charlesworth), on Gym's HandPen; used by M-DeMoRL.
 
-Deviations: see ``hand24``. The world is turned and moved so that the hand lies as in the
-other tasks and the pen begins above the origin; heights are the same. Starts are drawn from 32
-that were simulated when the task was built, not simulated anew. As released, a start that
-falls off the hand is drawn again.
+Deviations: see ``robotics.hand``. The world is rotated and translated so that the hand lies as
+in the other tasks and the pen starts above the origin; heights are the same. Initial states are
+drawn from 32 that are simulated when the task is built, not simulated at each reset. As in the
+release, an initial state in which the pen falls off the hand is drawn again.
 """
 
 from __future__ import annotations
@@ -53,8 +53,8 @@ LENGTH = 0.2
 
 STARTS = 32
 SETTLING = 10  # control steps before an episode
-SCATTER = 0.005  # m, standard deviation of where the pen is let go
-FALLEN = 0.04  # m, the height below which a start is drawn again
+SCATTER = 0.005  # m, standard deviation of the position from which the pen is dropped
+FALLEN = 0.04  # m, height below which an initial state is drawn again
 
 
 def make_pen_spin(physics: str = "auto", *, direction: int = 1, alpha: float = 1.0) -> Task:
@@ -62,11 +62,11 @@ def make_pen_spin(physics: str = "auto", *, direction: int = 1, alpha: float = 1
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    direction: 1 or -1, which way it shall spin.
-    alpha: what a rad/s of spin is worth.
+    direction: 1 or -1, the desired direction of the spin.
+    alpha: reward of a spin of 1 rad/s.
 
   Raises:
-    ValueError: another direction or physics.
+    ValueError: an unknown direction or physics.
   """
   validate.choice("direction", direction, (1, -1))
   model = load_asset("pen_spin")
@@ -82,7 +82,7 @@ def make_pen_spin(physics: str = "auto", *, direction: int = 1, alpha: float = 1
     physics,
     dt=DT,
     episode_length=250,
-    reward=functools.partial(reward, worth=direction * alpha),
+    reward=functools.partial(reward, weight=direction * alpha),
     initial=initial,
     observe=observe,
     action_low=-np.ones(model.nu),
@@ -91,11 +91,11 @@ def make_pen_spin(physics: str = "auto", *, direction: int = 1, alpha: float = 1
   )
 
 
-def reward(obs: Array, action: Array, next_obs: Array, worth: float = 1.0) -> Array:
-  """Rewards spin and charges a slope."""
+def reward(obs: Array, action: Array, next_obs: Array, weight: float = 1.0) -> Array:
+  """Rewards spin and charges the height difference of the tips."""
   del obs, action
   slope = LENGTH * jnp.abs(z_axis(next_obs[57:])[2])
-  return worth * next_obs[51] - 15.0 * slope
+  return weight * next_obs[51] - 15.0 * slope
 
 
 def observe(physics: PhysicsState) -> Array:
@@ -105,14 +105,15 @@ def observe(physics: PhysicsState) -> Array:
 
 
 def starts(model: mujoco.MjModel) -> tuple[np.ndarray, np.ndarray]:
-  """Simulates the starts: positions ``[STARTS, nq]``, velocities ``[STARTS, nv]``."""
-  rng, found = np.random.default_rng(0), []
-  data = mujoco.MjData(model)
+  """Simulates initial positions ``[STARTS, nq]`` and velocities ``[STARTS, nv]``."""
+  rng, data = np.random.default_rng(0), mujoco.MjData(model)
+  found: list[np.ndarray] = []
   while len(found) < STARTS:
     mujoco.mj_resetData(model, data)
     data.ctrl[:] = model.actuator_ctrlrange.mean(1)
     data.qpos[JOINTS : JOINTS + 3] += SCATTER * rng.normal(size=3)
     mujoco.mj_step(model, data, nstep=round(SETTLING * DT / model.opt.timestep))
     if data.qpos[JOINTS + 2] > FALLEN:
-      found.append(np.float32(np.concatenate([data.qpos, data.qvel])))
-  return tuple(np.split(np.stack(found), [model.nq], axis=1))
+      found.append(np.concatenate([data.qpos, data.qvel]).astype(np.float32))
+  qpos, qvel = np.split(np.stack(found), [model.nq], axis=1)
+  return qpos, qvel

@@ -1,1 +1,1 @@
-"""M-DeMoRL's leg and quadruped."""
+"""Tasks of M-DeMoRL: a leg and a quadruped."""

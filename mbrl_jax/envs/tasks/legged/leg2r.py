@@ -1,4 +1,4 @@
-"""Sets the two-link leg of M-DeMoRL: its foot follows a half-ellipse that is flat below.
+"""Two-link leg of M-DeMoRL: its foot follows a half-ellipse with a flat lower side.
 
 Observation ``[8]``:
 
@@ -8,34 +8,35 @@ index quantity                                           unit
 0     phase of the cycle, in ``[0, 2 pi)``               rad
 1 2   hip, knee: joint angles, 0 hangs straight down     rad
 3 4   joint velocities                                   rad/s
-5 6   what the motors were told: torques before the gear N m
+5 6   commanded motor torques, before the gear           N m
 7     control steps since the reset; not for models      1
 ===== ================================================== ==========
 
-Action ``[2]`` within 1: hip, knee. The motors are told the average of the last two actions,
-times 0.4 N m; gears of 6 and 8.18 make 2.4 and 3.272 N m of that at the joints, which must do:
-on the path gravity takes up to 1.97 and 0.40 N m. A control step is 0.008 s, an episode 1000.
+Action ``[2]`` within 1: hip, knee. The motor torques are the average of the last two actions,
+times 0.4 N m; gears of 6 and 8.18 make at most 2.4 and 3.272 N m at the joints, of which
+gravity takes up to 1.97 and 0.40 N m on the path. A control step is 0.008 s, an episode 1000.
 
-The desired foot, seen from the hip: ``x = 0.16 cos(phase)``, ``z = -0.44 + 0.1 max(-sin(phase),
-0)`` m. Reward: ``exp(-scale * distance)`` between it and the foot, both after the step. From
-the 450th step on an episode terminates where that distance exceeds 0.1 m.
+The desired foot position relative to the hip: ``x = 0.16 cos(phase)``, ``z = -0.44 + 0.1
+max(-sin(phase), 0)`` m. Reward: ``exp(-scale * distance)`` between it and the foot, both after
+the step. From the 450th step on an episode terminates when that distance exceeds 0.1 m.
 
 Source: Mishra, Samineni et al., "Dynamic Mirror Descent based Model Predictive Control for
 Accelerating Robot Learning" (2022), whose robot was one leg of Stoch 3. Observation, action,
 reward and termination are those of the released environment, the path that of the scripts that
 read its data. No simulation was published: links, masses and gears are those of Stoch 3.
 
-Deviations: the released code moves the phase by 0.4 pi every step, five points a cycle; here by
-``2 pi frequency dt``, with the 1 Hz of the rig's own test by default. The shank is the 0.28 m
-of the published environment by default; Stoch 3's is 0.347 m. Rotor inertias (0.0036 and
-0.0067 kg m^2 at the joints) and friction (0.05 N m s/rad) are guesses. The robot moves to its
-start pose by itself; here it starts there, at rest, with angles off by up to 0.02 rad.
+Deviations: the released code advances the phase by 0.4 pi every step, five points a cycle; here
+by ``2 pi frequency dt``, by default with the 1 Hz of the rig's own test. By default the shank
+is the 0.28 m of the published environment; Stoch 3's is 0.347 m. Rotor inertias (0.0036 and
+0.0067 kg m^2 at the joints) and friction (0.05 N m s/rad) are guesses. The robot first moves to
+its initial pose; here it starts there, at rest, with angle noise of up to 0.02 rad.
 ``encode`` drops the number of steps, which the original does not observe.
 """
 
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -56,22 +57,26 @@ DT = 0.008  # s
 THIGH = 0.297
 """Length from hip to knee, metres."""
 SHANKS = (0.28, 0.347)
-"""Lengths from knee to foot that ``make_leg2r`` takes, metres."""
+"""Lengths from knee to foot that ``make_leg2r`` accepts, metres."""
 TORQUE = 0.4
-"""What a motor gives at most, before the gear, N m."""
+"""Largest torque of a motor, before the gear, N m."""
 
-_HIP = np.float32([0.0, 0.0, 0.6])  # m, in the world
-_NOISE = 0.02  # rad, of the start pose
-_PATIENCE = 450  # control steps during which nothing terminates
+_HIP = np.array([0.0, 0.0, 0.6], np.float32)  # m, in the world
+_NOISE = 0.02  # rad, of the initial pose
+_GRACE_STEPS = 450  # control steps before an episode can terminate
+
+
+Foot = Callable[[Array], Array]
+"""Maps the angles ``[2]`` to the foot position ``[2]``, metres."""
 
 
 class FootPath(NamedTuple):
-  """What the task remembers.
+  """Memory of the task.
 
   Attributes:
-    phase: of the cycle, rad ``[]``.
-    action: the last one, within the bounds ``[2]``.
-    torque: what the motors were told last, N m ``[2]``.
+    phase: phase of the cycle, rad ``[]``.
+    action: the last action, within the bounds ``[2]``.
+    torque: the last commanded motor torques, N m ``[2]``.
     steps: control steps since the reset ``[]``.
   """
 
@@ -88,10 +93,11 @@ def make_leg2r(
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    shank: length of the lower link, metres: 0.28, as the published environment has it, or
-      0.347, as Stoch 3.
-    frequency: cycles a second.
-    scale: of the distance in the reward, 1/m; the code rewards with 1, its scripts with 10.
+    shank: length of the lower link, metres: 0.28, of the published environment, or 0.347, of
+      Stoch 3.
+    frequency: cycles per second.
+    scale: scale of the distance in the reward, 1/m; the published environment uses 1, its
+      scripts 10.
 
   Raises:
     ValueError: an unknown shank or physics, or a number that is not positive.
@@ -121,30 +127,30 @@ def make_leg2r(
 
 
 def desired_foot(phase: Array) -> Array:
-  """Returns where the foot should be, seen from the hip, ``[x, z]`` in metres."""
+  """Returns the desired foot position relative to the hip, ``[x, z]`` in metres."""
   lift = jnp.maximum(-jnp.sin(phase), 0.0)
   return jnp.stack([0.16 * jnp.cos(phase), -0.44 + 0.1 * lift])
 
 
-def reward(obs: Array, action: Array, next_obs: Array, *, foot, scale: float) -> Array:
-  """Rewards a foot near the desired one; at most 1 a step."""
+def reward(obs: Array, action: Array, next_obs: Array, *, foot: Foot, scale: float) -> Array:
+  """Rewards a foot near the desired position; at most 1 a step."""
   del obs, action
   return jnp.exp(-scale * _distance(next_obs, foot))
 
 
-def terminated(obs: Array, action: Array, next_obs: Array, *, foot) -> Array:
-  """Says whether the foot has lost its path, after a time of grace."""
+def terminated(obs: Array, action: Array, next_obs: Array, *, foot: Foot) -> Array:
+  """True once the foot is off its path, after the grace steps."""
   del obs, action
-  return (_distance(next_obs, foot) > 0.1) & (next_obs[7] >= _PATIENCE)
+  return (_distance(next_obs, foot) > 0.1) & (next_obs[7] >= _GRACE_STEPS)
 
 
-def _distance(obs: Array, foot) -> Array:
-  """Returns how far the foot is from the desired one, metres."""
+def _distance(obs: Array, foot: Foot) -> Array:
+  """Returns the distance of the foot from the desired position, metres."""
   return norm(foot(obs[1:3]) - desired_foot(obs[0]))
 
 
 def published_observation(obs: Array) -> Array:
-  """Returns what the original observes ``[7]``: all but the number of steps."""
+  """Returns the original's observation ``[7]``: all but the number of steps."""
   return obs[:7]
 
 
@@ -161,14 +167,14 @@ def decode(obs: Array, target: Array) -> Array:
 
 
 def initial(key: Key, *, shank: float) -> tuple[Array, Array]:
-  """Draws angles around those that put the foot where the path begins, at rest."""
+  """Draws angles around those of the start of the path, at rest."""
   angles = joint_angles(desired_foot(jnp.zeros(())), (THIGH, shank))
   noise = jax.random.uniform(key, (2,), minval=-_NOISE, maxval=_NOISE)
   return angles + noise, jnp.zeros(2)
 
 
 def start(key: Key, physics: PhysicsState) -> FootPath:
-  """Begins the cycle with motors off."""
+  """Returns the start of the cycle, with zero torque."""
   del key, physics
   return FootPath(jnp.zeros(()), jnp.zeros(2), jnp.zeros(2), jnp.zeros(()))
 
@@ -176,7 +182,7 @@ def start(key: Key, physics: PhysicsState) -> FootPath:
 def update(
   before: PhysicsState, action: Array, after: PhysicsState, *, frequency: float
 ) -> FootPath:
-  """Moves the phase on by one control step."""
+  """Advances the phase by one control step."""
   del after
   loop = before.memory
   phase = jnp.mod(loop.phase + 2 * np.pi * frequency * DT, 2 * np.pi)
@@ -184,7 +190,7 @@ def update(
 
 
 def command(before: PhysicsState, action: Array) -> Array:
-  """Returns what the motors are told ``[2]``, N m: the last two actions' average."""
+  """Returns the motor torques ``[2]``, N m, from the average of the last two actions."""
   return TORQUE * 0.5 * (action + before.memory.action)
 
 
@@ -196,13 +202,13 @@ def observe(physics: PhysicsState) -> Array:
 
 
 def marks(physics: PhysicsState) -> Array:
-  """Puts the goal where the foot should be."""
+  """Returns the pose of the marker of the desired foot position."""
   x, z = desired_foot(physics.memory.phase)
   return jnp.concatenate([_HIP + jnp.stack([x, jnp.zeros(()), z]), jnp.array([1.0, 0, 0, 0])])
 
 
 def _set_shank(spec: mujoco.MjSpec, length: float) -> None:
-  """Gives the shank a length, with its mass and centre of mass as they are."""
+  """Sets the length of the shank and keeps its mass and centre of mass."""
   rod, drive, foot = (spec.geom(name) for name in ("shank", "knee_drive", "foot"))
   mass, centre = rod.mass + drive.mass, 0.118  # m, below the knee
   rod.mass = mass * 2 * centre / length

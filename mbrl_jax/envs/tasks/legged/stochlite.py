@@ -1,6 +1,6 @@
-"""Sets the Stochlite quadruped of M-DeMoRL: a policy that corrects a trot.
+"""Stochlite quadruped of M-DeMoRL: the action modifies a trot.
 
-Observation ``[12]``; angles are roll, pitch, yaw turned about z, then y, then x:
+Observation ``[12]``; angles are roll, pitch, yaw, rotated about z, then y, then x:
 
 ===== ================================================== ==========
 index quantity                                           unit
@@ -8,37 +8,38 @@ index quantity                                           unit
 0     height of the torso                                m
 1 2   roll, pitch of the torso                           rad
 3-5   angular velocity of the torso, in the world        rad/s
-6 7   roll, pitch of the plane that the feet stand on    rad
+6 7   roll, pitch of the plane through the stance feet   rad
 8     position x of the torso; not for models            m
 9 10  velocity of the torso along x, y; not for models   m/s
 11    power of the motors; not for models                W
 ===== ================================================== ==========
 
 Action ``[15]`` within 1: shifts of the feet, for front left, front right, back left, back right
-along x (0-3), y (4-7) and z (8-11), times 0.1 m, those along y from 0.05 m outward; velocity of
-the body along x, y (12, 13) and about z (14), times 0.5 m/s, 0.25 m/s and 2 rad/s. A trot of
-2.5 Hz turns them into places of the feet (see ``gait``), inverse kinematics these into angles,
-which servos of 400 N m/rad, 10 N m s/rad and at most 7 N m follow. A control step is 0.01 s, an
-episode 1000. It terminates beyond a roll of 30 degrees, a pitch of 35 or a height of 0.7 m.
+along x (0-3), y (4-7) and z (8-11), times 0.1 m, those along y relative to 0.05 m outward;
+velocity of the body along x, y (12, 13) and about z (14), times 0.5 m/s, 0.25 m/s and 2 rad/s.
+A trot of 2.5 Hz converts them to foot positions (see ``gait``), inverse kinematics these to
+angles, which servos of 400 N m/rad, 10 N m s/rad and at most 7 N m track. A control step is
+0.01 s, an episode 1000. It terminates beyond a roll of 30 degrees, a pitch of 35 or a height of
+0.7 m.
 
-Reward, 0 where it terminates, with errors d of roll and pitch against the feet's plane, of the
-height against 0.25 m over the ground, of the velocities against those asked for::
+Reward, 0 at termination, with errors d of roll and pitch from the feet's plane, of the height
+from 0.25 m above the ground, of the velocities from the desired ones::
 
   exp(-45 droll^2) + exp(-45 dpitch^2) + 20 exp(-100 |dheight|) + 15 exp(-5 |dv|^2)
     + 10 exp(-dyawrate^2) + 3 exp(-100 rollrate^2) + 3 exp(-100 pitchrate^2) - power / 20
 
 Source: the released environment of Mishra, Samineni et al., "Dynamic Mirror Descent based Model
-Predictive Control for Accelerating Robot Learning" (2022). Its reset drops every velocity that
-was asked for, so it rewards standing; that is the default here, too: ask with ``velocity``.
+Predictive Control for Accelerating Robot Learning" (2022). Its reset clears the desired
+velocity, so it rewards standing; that is also the default here, see ``velocity``.
 
 Deviations: MuJoCo steps of 1 ms in place of PyBullet's 0.2 ms, legs as capsules with the
-inertias of their shapes, rotors of 0.01 kg m^2 at the joints. A leg's plane is 0.0755 m aside
-of its abduction, as in the robot's description, also for the inverse kinematics, which was told
-0.096 m. A swing is a sine in place of a spline. Which feet stand is known from the gait, not
-from contacts. The height is that over the ground at x; the original reckons with a slope of 9
-degrees also where it is flat. Ramps of 1.5 m begin 0.5 m ahead, the robot starts on level
-ground; rough ground is made up: twelve blocks up to 0.03 m high. Joint angles at the reset
-differ by up to 0.02 rad. ``encode`` returns what the original observes.
+inertias of their shapes, rotors of 0.01 kg m^2 at the joints. A leg's plane has an offset of
+0.0755 m from its abduction axis, as in the robot's description, also in the inverse kinematics,
+which used 0.096 m. A swing is a sine in place of a spline. The stance feet are those of the
+gait, not of contacts. The height is that above the ground at x; the original assumes a slope of
+9 degrees also where it is flat. Ramps of 1.5 m begin 0.5 m ahead, the robot starts on level
+ground; rough ground is invented: twelve blocks up to 0.03 m high. Joint angles at the reset
+have noise of up to 0.02 rad. ``encode`` returns the original's observation.
 """
 
 from __future__ import annotations
@@ -67,30 +68,34 @@ from mbrl_jax.types import Array, Key
 
 DT = 0.01  # s
 TERRAINS = ("flat", "upslope", "downslope", "rough")
-FASTEST = np.float32([0.5, 0.25, 2.0])
-"""Velocity along x and y, m/s, and about z, rad/s, that an action of 1 asks for."""
+FASTEST = np.array([0.5, 0.25, 2.0], np.float32)
+"""Velocity along x and y, m/s, and about z, rad/s, commanded by an action of 1."""
 
 _LINKS = (0.146, 0.172)  # m
-_ASIDE = np.float32([0.0755, -0.0755, 0.0755, -0.0755])  # m, of the legs' planes
+_ASIDE = np.array(
+  [0.0755, -0.0755, 0.0755, -0.0755], np.float32
+)  # m, offsets of the legs' planes
 _SHIFT = 0.1  # m, of a foot by an action of 1
-_OUTWARD = np.float32([0.05, -0.05, 0.05, -0.05])  # m
+_OUTWARD = np.array([0.05, -0.05, 0.05, -0.05], np.float32)  # m
 _STIFFNESS, _DAMPING, _STRONGEST = 400.0, 10.0, 7.0  # N m/rad, N m s/rad, N m
-_HEIGHT = 0.25  # m, of the torso over the ground
-_START = 0.256  # m, where the feet touch it
+_HEIGHT = 0.25  # m, desired height of the torso above the ground
+_START = 0.256  # m, initial height, at which the feet touch it
 _NOISE = 0.02  # rad
-_HIPS = np.float32([[0.167, 0.096], [0.167, -0.096], [-0.167, 0.096], [-0.167, -0.096]])
+_HIPS = np.array(
+  [[0.167, 0.096], [0.167, -0.096], [-0.167, 0.096], [-0.167, -0.096]], np.float32
+)
 _TROT = gait.Trot(2.5, 0.08, 0.25, _HIPS, 0.9 * math.hypot(0.0755, sum(_LINKS)))
 
 
 class Stride(NamedTuple):
-  """What the task remembers.
+  """Memory of the task.
 
   Attributes:
-    phase: of the trot ``[]``, rad.
-    feet: where they should be, seen from their hips ``[4, 3]``, metres.
-    targets: angles that the servos were told ``[12]``, rad.
-    diagonals: from the front left to the back right foot, and from the front right to the
-      back left, when they last stood: in the world's directions ``[2, 3]``, metres.
+    phase: phase of the trot ``[]``, rad.
+    feet: desired foot positions relative to the hips ``[4, 3]``, metres.
+    targets: commanded servo angles ``[12]``, rad.
+    diagonals: vectors from the front left to the back right foot, and from the front right to
+      the back left, at their last stance, in world axes ``[2, 3]``, metres.
   """
 
   phase: Array
@@ -112,7 +117,7 @@ def make_stochlite(
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
     terrain: ``"flat"``, ``"upslope"``, ``"downslope"`` or ``"rough"``.
     slope: degrees, of ``"upslope"`` and ``"downslope"``; the original has 5 to 13.
-    velocity: asked for along x and y, m/s, and about z, rad/s, by the reward.
+    velocity: desired velocity of the reward along x and y, m/s, and about z, rad/s.
 
   Raises:
     ValueError: an unknown terrain or physics, a slope or velocity out of range.
@@ -124,17 +129,20 @@ def make_stochlite(
       "velocity", velocity, "must be three numbers, vx, vy and yaw rate."
     )
   if not (np.abs(velocity) <= FASTEST).all():
-    text = f"must be within {[float(most) for most in FASTEST]} to either side."
+    text = f"must be within {[float(most) for most in FASTEST]} in absolute value."
     raise validate.ArgumentError("velocity", velocity, text)
   incline = {"upslope": 1, "downslope": -1}.get(terrain, 0) * math.radians(slope)
-  wanted = functools.partial(wanted_height, incline=incline)
+  add_terrain = functools.partial(_add_terrain, incline=incline, rough=terrain == "rough")
+  height = functools.partial(desired_height, incline=incline)
   return make_task(
     "stochlite",
-    load_asset("stochlite", functools.partial(_lay, incline=incline, rough=terrain == "rough")),
+    load_asset("stochlite", add_terrain),
     physics,
     dt=DT,
     episode_length=1000,
-    reward=functools.partial(reward, velocity=np.float32(velocity), wanted=wanted),
+    reward=functools.partial(
+      reward, velocity=np.array(velocity, np.float32), desired_height=height
+    ),
     terminated=terminated,
     initial=functools.partial(initial, incline=incline),
     observe=observe,
@@ -146,8 +154,8 @@ def make_stochlite(
   )
 
 
-def wanted_height(x: Array, *, incline: float) -> Array:
-  """Returns how high the torso should be over ``x []``, metres."""
+def desired_height(x: Array, *, incline: float) -> Array:
+  """Returns the desired height of the torso at ``x []``, metres."""
   if not incline:
     return jnp.full_like(x, _HEIGHT)
   return ramp_height(x, incline) + _HEIGHT / jnp.where(on_ramp(x), math.cos(incline), 1.0)
@@ -159,22 +167,22 @@ def reward(
   next_obs: Array,
   *,
   velocity: np.ndarray,
-  wanted: Callable[[Array], Array],
+  desired_height: Callable[[Array], Array],
 ) -> Array:
-  """Rewards a level torso at its height and the velocity asked for, charges power."""
+  """Rewards a level torso at the desired height and velocity, charges power."""
   height, roll, pitch, rollrate, pitchrate, yawrate, ground_roll, ground_pitch = next_obs[:8]
   x, speed, power = next_obs[8], next_obs[9:11], next_obs[11]
   level = jnp.exp(-45 * (roll - ground_roll) ** 2) + jnp.exp(-45 * (pitch - ground_pitch) ** 2)
-  level += 20 * jnp.exp(-100 * jnp.abs(wanted(x) - height))
-  moves = 15 * jnp.exp(-5 * jnp.sum((speed - velocity[:2]) ** 2))
-  moves += 10 * jnp.exp(-((yawrate - velocity[2]) ** 2))
-  calm = 3 * (jnp.exp(-100 * rollrate**2) + jnp.exp(-100 * pitchrate**2))
-  total = level + moves + calm - power / 20
+  level += 20 * jnp.exp(-100 * jnp.abs(desired_height(x) - height))
+  tracking = 15 * jnp.exp(-5 * jnp.sum((speed - velocity[:2]) ** 2))
+  tracking += 10 * jnp.exp(-((yawrate - velocity[2]) ** 2))
+  steady = 3 * (jnp.exp(-100 * rollrate**2) + jnp.exp(-100 * pitchrate**2))
+  total = level + tracking + steady - power / 20
   return jnp.where(terminated(obs, action, next_obs), 0.0 * total, total)
 
 
 def terminated(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Says whether it has fallen over or jumped; so it says of what is not a number."""
+  """True once fallen over, above 0.7 m, or NaN."""
   del obs, action
   height, roll, pitch = next_obs[0], next_obs[1], next_obs[2]
   upright = (jnp.abs(roll) <= math.radians(30)) & (jnp.abs(pitch) <= math.radians(35))
@@ -182,12 +190,12 @@ def terminated(obs: Array, action: Array, next_obs: Array) -> Array:
 
 
 def published_observation(obs: Array) -> Array:
-  """Returns what the original observes ``[8]``."""
+  """Returns the original's observation ``[8]``."""
   return obs[:8]
 
 
 def initial(key: Key, *, incline: float) -> tuple[Array, Array]:
-  """Draws joint angles around those of standing, the torso level and at rest."""
+  """Draws joint angles around the standing pose, with the torso level and at rest."""
   angles = _servo_angles(_standing_feet())
   angles += jax.random.uniform(key, (12,), minval=-_NOISE, maxval=_NOISE)
   ground = ramp_height(jnp.zeros(()), incline) if incline else 0.0
@@ -196,67 +204,71 @@ def initial(key: Key, *, incline: float) -> tuple[Array, Array]:
 
 
 def start(key: Key, physics: PhysicsState) -> Stride:
-  """Begins the trot on all four feet."""
+  """Returns the start of the trot, on all four feet."""
   del key
   feet, phase = _standing_feet(), jnp.zeros(())
-  places = _foot_places(physics.qpos)
-  diagonals = jnp.stack([places[3] - places[0], places[2] - places[1]])
+  diagonals = _diagonals(_foot_positions(physics.qpos))
   return Stride(phase, feet, _servo_angles(feet), diagonals)
 
 
 def update(before: PhysicsState, action: Array, after: PhysicsState) -> Stride:
-  """Moves the trot on by one control step and looks where the feet stand."""
+  """Advances the trot by one control step and updates the diagonals of the stance feet."""
   phase, feet, targets = _plan(before.memory, action)
-  places, stands = _foot_places(after.qpos), gait.on_the_ground(phase)
-  seen = jnp.stack([places[3] - places[0], places[2] - places[1]])
-  diagonals = jnp.where(stands[:2, None], seen, before.memory.diagonals)
+  positions, in_stance = _foot_positions(after.qpos), gait.on_the_ground(phase)
+  diagonals = jnp.where(in_stance[:2, None], _diagonals(positions), before.memory.diagonals)
   return Stride(phase, feet, targets, diagonals)
 
 
 def command(before: PhysicsState, action: Array) -> Array:
-  """Returns the angles ``[12]`` that the servos are told, rad."""
+  """Returns the commanded servo angles ``[12]``, rad."""
   return _plan(before.memory, action)[2]
 
 
 def observe(physics: PhysicsState) -> Array:
-  """Returns what the original observes, then what its reward needs besides."""
-  turned = quaternion.matrix(physics.qpos[3:7])
-  speed, spin = physics.qvel[:3], matmul(turned, physics.qvel[3:6])
+  """Returns the original's observation, then the other inputs of its reward."""
+  rotation = quaternion.matrix(physics.qpos[3:7])
+  speed, spin = physics.qvel[:3], matmul(rotation, physics.qvel[3:6])
   error = physics.memory.targets - physics.qpos[7:]
   torques = _STIFFNESS * error - _DAMPING * physics.qvel[6:]
   torques = jnp.clip(torques, -_STRONGEST, _STRONGEST)
   power = jnp.sum(jnp.abs(torques * physics.qvel[6:]))
-  ground = _ground_angles(physics.memory.diagonals, turned[:, 0])
-  published = physics.qpos[2:3], _roll_pitch(turned), spin, ground
+  ground = _ground_angles(physics.memory.diagonals, rotation[:, 0])
+  published = physics.qpos[2:3], _roll_pitch(rotation), spin, ground
   return jnp.concatenate([*published, physics.qpos[:1], speed[:2], power[None]])
 
 
 def _plan(stride: Stride, action: Array) -> tuple[Array, Array, Array]:
-  """Returns the phase of the next control step, its feet and the servos' angles."""
+  """Returns phase, foot positions and servo angles of the next control step."""
   shifts = _SHIFT * action[:12].reshape(3, 4).T
   shifts = shifts.at[:, 1].add(_OUTWARD)
   phase = gait.advance_phase(_TROT, stride.phase, DT)
-  feet = gait.move_feet(_TROT, stride.feet, phase, shifts, FASTEST * action[12:], DT)
+  velocity = jnp.asarray(FASTEST * action[12:])
+  feet = gait.move_feet(_TROT, stride.feet, phase, shifts, velocity, DT)
   return phase, feet, _servo_angles(feet)
 
 
 def _standing_feet() -> Array:
-  """Returns where the feet are when all stand, seen from their hips ``[4, 3]``."""
+  """Returns the foot positions of the standing pose relative to the hips ``[4, 3]``."""
   return jnp.stack([jnp.zeros(4), jnp.asarray(_OUTWARD), jnp.full(4, -_TROT.height)], 1)
 
 
 def _servo_angles(feet: Array) -> Array:
-  """Returns the joints' angles ``[12]`` for feet ``[4, 3]``."""
+  """Returns the joint angles ``[12]`` for foot positions ``[4, 3]``."""
   solve = jax.vmap(lambda foot, aside: joint_angles_3d(foot, _LINKS, aside))
   return solve(feet, jnp.asarray(_ASIDE)).reshape(-1)
 
 
-def _foot_places(qpos: Array) -> Array:
-  """Returns where the feet are, seen from the torso, in the world's directions ``[4, 3]``."""
+def _foot_positions(qpos: Array) -> Array:
+  """Returns the foot positions relative to the torso, in world axes ``[4, 3]``."""
   angles = qpos[7:].reshape(4, 3)
   feet = jax.vmap(lambda q, aside: foot_position_3d(q, _LINKS, aside))(angles, _ASIDE)
   feet = feet.at[:, :2].add(_HIPS)
   return matmul(feet, quaternion.matrix(qpos[3:7]).T)
+
+
+def _diagonals(feet: Array) -> Array:
+  """Returns the vectors between diagonal feet ``[2, 3]``, see ``Stride``."""
+  return jnp.stack([feet[3] - feet[0], feet[2] - feet[1]])
 
 
 def _ground_angles(diagonals: Array, heading: Array) -> Array:
@@ -268,14 +280,14 @@ def _ground_angles(diagonals: Array, heading: Array) -> Array:
   return _roll_pitch(jnp.stack([jnp.cross(left, normal), left, normal], 1))
 
 
-def _roll_pitch(turned: Array) -> Array:
+def _roll_pitch(rotation: Array) -> Array:
   """Returns roll and pitch ``[2]`` of a rotation matrix ``[3, 3]``, rad."""
-  level = norm(turned[:2, 0])
-  return jnp.stack([arctan2(turned[2, 1], turned[2, 2]), arctan2(-turned[2, 0], level)])
+  level = norm(rotation[:2, 0])
+  return jnp.stack([arctan2(rotation[2, 1], rotation[2, 2]), arctan2(-rotation[2, 0], level)])
 
 
-def _lay(spec: mujoco.MjSpec, incline: float, rough: bool) -> None:
-  """Lays the ground."""
+def _add_terrain(spec: mujoco.MjSpec, incline: float, rough: bool) -> None:
+  """Adds a ramp or blocks."""
   if incline:
     add_ramp(spec, incline)
   if rough:

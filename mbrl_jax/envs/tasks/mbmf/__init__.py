@@ -1,1 +1,1 @@
-"""MBMF's tasks, path following included."""
+"""Tasks of MBMF, including path following."""

@@ -1,4 +1,4 @@
-"""Sets the ant of MBMF: the usual body, asked for an action every 0.02 s.
+"""Ant of MBMF: the usual body with a control step of 0.02 s.
 
 Observation ``[35]``:
 
@@ -18,15 +18,15 @@ index quantity                                           unit
 
 Action ``[8]`` within 1: motors of hip, ankle of the back right, front left, front right,
 back left leg, times 150 Nm. A control step is 0.02 s, an episode 1000 of them. The episode
-terminates unless all is finite and the centre of mass between 0.3 and 1 m high. Reward:
-``vx' + 0.05 - 0.005 |a|^2``, ``vx`` being ``obs[32]``; the 0.05 is paid in the last step, too.
+terminates unless all values are finite and the centre of mass is between 0.3 and 1 m high.
+Reward: ``vx' + 0.05 - 0.005 |a|^2``, with ``vx = obs[32]``; the last step also pays the 0.05.
 Option ``reset``, see ``rllab``; an episode starts with bent legs.
 
 Source: see ``rllab``.
 
-Deviations: MuJoCo 4 in place of 1.31. rllab observes the rotation matrix of the torso besides;
-here ``encode`` adds it, so that no learned model has to predict what the orientation implies.
-MBMF's nets are given cosines and sines of Euler angles in its place, one of them wrong.
+Deviations: MuJoCo 4 in place of 1.31. rllab also observes the rotation matrix of the torso;
+here ``encode`` adds it, so that learned models need not predict what the orientation implies.
+MBMF's networks get cosines and sines of Euler angles instead, one of them wrong.
 """
 
 from __future__ import annotations
@@ -37,14 +37,13 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics.reset_noise import Initial
-from mbrl_jax.envs.task import Task, make_task
+from mbrl_jax.envs.task import Task
 from mbrl_jax.envs.tasks.mbmf import rllab
 from mbrl_jax.types import Array
 
 DT = 0.02  # s
-HOME = np.float32([0, 0, 0.55, 1, 0, 0, 0, 0, 1, 0, -1, 0, -1, 0, 1])
+HOME = np.array([0, 0, 0.55, 1, 0, 0, 0, 0, 1, 0, -1, 0, -1, 0, 1], np.float32)
 SOLIMP = (0.8, 0.8, 0.01, 0.5, 2)  # rllab's contacts are softer than Gymnasium's
 
 
@@ -53,22 +52,19 @@ def make_ant_mbmf(physics: str = "auto", *, reset: str = "data") -> Task:
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    reset: ``"data"`` or ``"mpc"``, how an episode starts.
+    reset: ``"data"`` or ``"mpc"``, distribution of initial states.
 
   Raises:
-    ValueError: another reset or physics.
+    ValueError: an unknown reset or physics.
   """
-  return make_task(
+  return rllab.make_rllab(
     "ant_mbmf",
     load(),
     physics,
     dt=DT,
-    episode_length=1000,
     reward=reward,
     terminated=terminated,
     initial=make_initial(reset),
-    observe=observe,
-    sensors=rllab.SENSORS,
     encode=rllab_observation,
   )
 
@@ -86,7 +82,7 @@ def load(change: Callable[[mujoco.MjSpec], None] | None = None) -> mujoco.MjMode
 
 
 def make_initial(reset: str) -> Initial:
-  """Builds how an episode starts."""
+  """Makes ``Task.initial``."""
   return rllab.make_initial(reset, HOME, 14, free=True)
 
 
@@ -97,14 +93,14 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 
 
 def terminated(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Says whether it lies on the floor, jumped, or holds what is not finite."""
+  """True below 0.3 m, above 1 m or when a value is not finite."""
   del obs, action
   height = next_obs[31]
   return ~(jnp.isfinite(next_obs).all() & (height >= 0.3) & (height <= 1.0))
 
 
 def rllab_observation(obs: Array) -> Array:
-  """Returns what rllab observes ``[44]``: the torso's rotation matrix after the velocities."""
+  """Returns rllab's observation ``[44]``: with the torso's rotation matrix after velocities."""
   return jnp.concatenate([obs[:29], rotation(obs[3:7]).ravel(), obs[29:]])
 
 
@@ -117,8 +113,3 @@ def rotation(quaternion: Array) -> Array:
     (2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)),
   )
   return jnp.stack([jnp.stack(row) for row in rows])
-
-
-def observe(physics: PhysicsState) -> Array:
-  """Returns positions, velocities and the centre of mass."""
-  return jnp.concatenate([physics.qpos, physics.qvel, physics.sensors])

@@ -1,49 +1,49 @@
-"""Sets the tasks in which MBMF's agents follow a path of way-points.
+"""Path following of MBMF: swimmer, ant and half-cheetah follow way-points.
 
-``swimmer_follow`` and ``ant_follow`` follow it over the ground, ``halfcheetah_follow`` along x.
-Option ``path`` names it: ``"straight"``; for swimmer and ant ``"left_turn"`` and
-``"right_turn"`` (up along y first, then to the right); for the ant ``"u_turn"``; for the
-half-cheetah ``"backward"`` and ``"forward_backward"``. Observation: that of ``swimmer``
-``[16]``, ``ant_mbmf`` ``[35]`` or ``halfcheetah_mbmf`` ``[24]``, and behind it:
+``swimmer_follow`` and ``ant_follow`` follow a path on the ground, ``halfcheetah_follow`` along
+x. Option ``path``: ``"straight"``; for swimmer and ant ``"left_turn"`` and ``"right_turn"``
+(first along y, then to the right); for the ant ``"u_turn"``; for the half-cheetah
+``"backward"`` and ``"forward_backward"``. Observation: that of ``swimmer`` ``[16]``,
+``ant_mbmf`` ``[35]`` or ``halfcheetah_mbmf`` ``[24]``, followed by:
 
 ====== ================================================== ==========
 offset quantity                                           unit
 ====== ================================================== ==========
-0      segment of the path that counts, from 0            1
-1 2    where the path starts: the centre of mass after    m
-       the reset, in the plane of the path
+0      active segment of the path, from 0                 1
+1 2    start of the path: the centre of mass after the    m
+       reset, in the plane of the path
 3      only as released: 1 where a prediction has         1
        reached a new segment, else 0
 ====== ================================================== ==========
 
 Actions and control steps are those of these tasks, an episode has 1000 steps. The reward is the
-negative cost of being off the path, of progress and of the posture, see ``waypoints``, with
-the weights in ``paths``. The ant's episodes terminate as in ``ant_mbmf``.
+negative cost of distance, progress and posture, see ``waypoints``, with the weights in
+``paths``. The ant's episodes terminate as in ``ant_mbmf``.
 
-Option ``reset``, see ``rllab``: ``"mpc"``, by default, where the swimmer heads along the path's
-first segment (0 or pi / 2); ``"data"``, where it heads anywhere and is bent and off by 0.5
-(standard deviation). Learned models are given the body alone and predict it alone.
+Option ``reset``, see ``rllab``: with ``"mpc"``, the default, the swimmer heads along the path's
+first segment (0 or pi / 2); with ``"data"`` its heading is uniform and the standard deviation
+of its other positions 0.5. Learned models get and predict the body only.
 
 Source: Nagabandi et al., "Neural Network Dynamics for Model-Based Deep Reinforcement Learning
 with Model-Free Fine-Tuning" (2017), published code.
 
 Deviations: see ``waypoints``; ``as_released=True`` computes progress and segments as published
-and ends an episode in its seventh segment. The simulator moves on to the next segment where the
-body itself reaches it; the published code where the prediction of the chosen plan does. The
-published environments go on rewarding forward velocity; here the environment's reward is what
-the planner's is.
+and ends an episode in its seventh segment. In the simulator the next segment becomes active
+when the body reaches it; in the published code when the prediction of the chosen plan does. The
+published environments still reward forward velocity; here the environment has the planner's
+reward.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.robotics.reset_noise import Initial
-from mbrl_jax.envs.task import Task, never
+from mbrl_jax.envs.task import never
 from mbrl_jax.envs.tasks.mbmf import (
   ant_mbmf,
   halfcheetah_mbmf,
@@ -54,81 +54,7 @@ from mbrl_jax.envs.tasks.mbmf import (
 )
 from mbrl_jax.envs.tasks.mbmf.path_following import Walker, make_follow
 from mbrl_jax.envs.tasks.mbmf.waypoints import Path
-from mbrl_jax.ops import validate
 from mbrl_jax.types import Array, Key
-
-
-def make_swimmer_follow(
-  physics: str = "auto",
-  *,
-  path: str = "straight",
-  reset: str = "mpc",
-  as_released: bool = False,
-) -> Task:
-  """Builds the swimmer's task.
-
-  Args:
-    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    path: ``"straight"``, ``"left_turn"`` or ``"right_turn"``.
-    reset: ``"mpc"`` or ``"data"``, how an episode starts.
-    as_released: see above.
-
-  Raises:
-    ValueError: another path, reset or physics.
-  """
-  way = _choose(paths.SWIMMER, path)
-  initial = _swimmer_initial(reset, way.heading)
-  return make_follow(_SWIMMER, way, initial, physics, as_released)
-
-
-def make_ant_follow(
-  physics: str = "auto",
-  *,
-  path: str = "straight",
-  reset: str = "mpc",
-  as_released: bool = False,
-) -> Task:
-  """Builds the ant's task.
-
-  Args:
-    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    path: ``"straight"``, ``"left_turn"``, ``"right_turn"`` or ``"u_turn"``.
-    reset: ``"mpc"`` or ``"data"``, how an episode starts.
-    as_released: see above.
-
-  Raises:
-    ValueError: another path, reset or physics.
-  """
-  way = _choose(paths.ANT, path)
-  return make_follow(_ANT, way, ant_mbmf.make_initial(reset), physics, as_released)
-
-
-def make_halfcheetah_follow(
-  physics: str = "auto",
-  *,
-  path: str = "straight",
-  reset: str = "mpc",
-  as_released: bool = False,
-) -> Task:
-  """Builds the half-cheetah's task.
-
-  Args:
-    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    path: ``"straight"``, ``"backward"`` or ``"forward_backward"``.
-    reset: ``"mpc"`` or ``"data"``, how an episode starts.
-    as_released: see above.
-
-  Raises:
-    ValueError: another path, reset or physics.
-  """
-  way = _choose(paths.HALFCHEETAH, path)
-  return make_follow(
-    _HALFCHEETAH, way, halfcheetah_mbmf.make_initial(reset), physics, as_released
-  )
-
-
-def _choose(known: Mapping[str, Path], path: str) -> Path:
-  return known[validate.choice("path", path, sorted(known))]
 
 
 def _swimmer_initial(reset: str, heading: float) -> Initial:
@@ -162,9 +88,10 @@ def _cheetah_cost(path: Path, segment: Array, body: Array, off: Array, gain: Arr
 
 _SWIMMER = Walker(
   name="swimmer_follow",
+  paths=paths.SWIMMER,
+  initial=_swimmer_initial,
   load=swimmer.load,
   dt=swimmer.DT,
-  observe=swimmer.observe,
   size=16,
   plane=(0, 1),
   level=0.0,
@@ -173,9 +100,10 @@ _SWIMMER = Walker(
 )
 _ANT = Walker(
   name="ant_follow",
+  paths=paths.ANT,
+  initial=lambda reset, heading: ant_mbmf.make_initial(reset),
   load=ant_mbmf.load,
   dt=ant_mbmf.DT,
-  observe=ant_mbmf.observe,
   size=35,
   plane=(0, 1),
   level=0.02,
@@ -185,12 +113,17 @@ _ANT = Walker(
 )
 _HALFCHEETAH = Walker(
   name="halfcheetah_follow",
+  paths=paths.HALFCHEETAH,
+  initial=lambda reset, heading: halfcheetah_mbmf.make_initial(reset),
   load=halfcheetah_mbmf.load,
   dt=halfcheetah_mbmf.DT,
-  observe=halfcheetah_mbmf.observe,
   size=24,
   plane=(0, 2),
   level=0.0,
   cost=_cheetah_cost,
   terminated=never,
 )
+
+make_swimmer_follow = functools.partial(make_follow, _SWIMMER)
+make_ant_follow = functools.partial(make_follow, _ANT)
+make_halfcheetah_follow = functools.partial(make_follow, _HALFCHEETAH)

@@ -1,4 +1,4 @@
-"""Sets the half-cheetah of MBMF: the usual body, asked for an action every 0.01 s.
+"""Half-cheetah of MBMF: the usual body with a control step of 0.01 s.
 
 Observation ``[24]``; velocities are those of the positions above them:
 
@@ -19,7 +19,7 @@ index  quantity                                           unit
 
 Action ``[6]`` within 1: motors of the joints in the order of the angles, times gears of 120,
 90, 60, 120, 60, 30 Nm. A control step is 0.01 s, an episode 1000 of them; it never terminates.
-Reward: ``vx' - 0.05 |a|^2``, ``vx`` being ``obs[21]``. Option ``reset``, see ``rllab``.
+Reward: ``vx' - 0.05 |a|^2``, with ``vx = obs[21]``. Option ``reset``, see ``rllab``.
 
 Source: see ``rllab``.
 
@@ -34,9 +34,8 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics.reset_noise import Initial
-from mbrl_jax.envs.task import Task, make_task
+from mbrl_jax.envs.task import Task
 from mbrl_jax.envs.tasks.mbmf import rllab
 from mbrl_jax.types import Array
 
@@ -48,21 +47,18 @@ def make_halfcheetah_mbmf(physics: str = "auto", *, reset: str = "data") -> Task
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    reset: ``"data"`` or ``"mpc"``, how an episode starts.
+    reset: ``"data"`` or ``"mpc"``, distribution of initial states.
 
   Raises:
-    ValueError: another reset or physics.
+    ValueError: an unknown reset or physics.
   """
-  return make_task(
+  return rllab.make_rllab(
     "halfcheetah_mbmf",
     load(),
     physics,
     dt=DT,
-    episode_length=1000,
     reward=reward,
     initial=make_initial(reset),
-    observe=observe,
-    sensors=rllab.SENSORS,
   )
 
 
@@ -72,7 +68,7 @@ def load(change: Callable[[mujoco.MjSpec], None] | None = None) -> mujoco.MjMode
 
 
 def make_initial(reset: str) -> Initial:
-  """Builds how an episode starts."""
+  """Makes ``Task.initial``."""
   return rllab.make_initial(reset, np.zeros(9), 9)
 
 
@@ -80,8 +76,3 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
   """Rewards the centre of mass for moving along x and charges the squared action."""
   del obs
   return next_obs[21] - 0.05 * jnp.sum(action**2)
-
-
-def observe(physics: PhysicsState) -> Array:
-  """Returns positions, velocities and the centre of mass."""
-  return jnp.concatenate([physics.qpos, physics.qvel, physics.sensors])

@@ -1,4 +1,4 @@
-"""Sets the hopper of MBMF: the usual body, asked for an action every 0.02 s.
+"""Hopper of MBMF: the usual body with a control step of 0.02 s.
 
 Observation ``[17]``; velocities are those of the positions above them:
 
@@ -17,16 +17,16 @@ index quantity                                           unit
 
 Action ``[3]`` within 1: motors of the joints in the order of the angles, times 200 Nm. A
 control step is 0.02 s, an episode 1000 of them. The episode terminates unless the height
-exceeds 0.7 m, the pitch stays within 0.3 rad, all is finite and all of ``obs[2:11]`` within
-100. Reward: ``vx' + 1 - 0.005 |a|^2``, ``vx`` being ``obs[14]``; the 1 is paid in the last
-step, too. Option ``reset``, see ``rllab``.
+exceeds 0.7 m, the pitch is within 0.3 rad, all values are finite and all of ``obs[2:11]``
+within 100. Reward: ``vx' + 1 - 0.005 |a|^2``, with ``vx = obs[14]``; the last step also pays
+the 1. Option ``reset``, see ``rllab``.
 
 Source: see ``rllab``.
 
-Deviations: MuJoCo 4 in place of 1.31. The observation holds the joints' velocities as they are,
-because termination looks at them; clipped to 10, as rllab observes them, they reach policies
-and learned models through ``encode``. MBMF lets episodes of its first, random data go on
-after a fall; here they end.
+Deviations: MuJoCo 4 in place of 1.31. The observation holds the unclipped velocities of the
+joints, because termination depends on them; ``encode`` clips them to 10, as rllab's
+observation, for policies and learned models. MBMF continues the episodes of its first, random
+data after a fall; here they end.
 """
 
 from __future__ import annotations
@@ -35,12 +35,12 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.physics.base import PhysicsState
-from mbrl_jax.envs.task import Task, make_task
+from mbrl_jax.envs.task import Task
 from mbrl_jax.envs.tasks.mbmf import rllab
 from mbrl_jax.types import Array
 
 DT = 0.02  # s
-HOME = np.float32([0, 1.25, 0, 0, 0, 0])  # x, z, pitch, thigh, leg, foot
+HOME = np.array([0, 1.25, 0, 0, 0, 0], np.float32)  # x, z, pitch, thigh, leg, foot
 
 
 def make_hopper_mbmf(physics: str = "auto", *, reset: str = "data") -> Task:
@@ -48,22 +48,20 @@ def make_hopper_mbmf(physics: str = "auto", *, reset: str = "data") -> Task:
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    reset: ``"data"`` or ``"mpc"``, how an episode starts.
+    reset: ``"data"`` or ``"mpc"``, distribution of initial states.
 
   Raises:
-    ValueError: another reset or physics.
+    ValueError: an unknown reset or physics.
   """
-  return make_task(
+  return rllab.make_rllab(
     "hopper_mbmf",
     rllab.load_rllab("hopper", "torso", DT),
     physics,
     dt=DT,
-    episode_length=1000,
     reward=reward,
     terminated=terminated,
     initial=rllab.make_initial(reset, HOME, 6),
     observe=observe,
-    sensors=rllab.SENSORS,
     encode=rllab_observation,
   )
 
@@ -75,19 +73,19 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 
 
 def terminated(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Says whether it has fallen; so it says of what is not a number."""
+  """True once fallen, beyond 100, or not finite."""
   del obs, action
   within = jnp.isfinite(next_obs).all() & (jnp.abs(next_obs[2:11]) < 100).all()
   return ~(within & (next_obs[0] > 0.7) & (jnp.abs(next_obs[1]) < 0.3))
 
 
 def rllab_observation(obs: Array) -> Array:
-  """Returns what rllab observes ``[17]``: joint velocities clipped to 10."""
+  """Returns rllab's observation ``[17]``: joint velocities clipped to 10."""
   return jnp.concatenate([obs[:5], jnp.clip(obs[5:11], -10, 10), obs[11:]])
 
 
 def observe(physics: PhysicsState) -> Array:
-  """Returns positions but x, velocities (z before x, as in rllab) and the centre of mass."""
+  """Returns positions except x, velocities (z before x, as in rllab), centre of mass."""
   x, z, *others = physics.qvel
   velocities = jnp.stack([z, x, *others])
   return jnp.concatenate([physics.qpos[1:], velocities, physics.sensors])

@@ -1,16 +1,16 @@
-"""Lets an agent follow a path: makes such a task of a body that shows its centre of mass.
+"""Builds tasks in which an agent that observes its centre of mass follows a path.
 
-The task remembers which segment of the path counts and where the path starts, and observes both
-behind what the body observes, so the reward, the negative cost of ``waypoints``, is a function
-of ``(obs, action, next_obs)``. A learned model sees and predicts the body alone: ``decode``
-finds the next segment by the same functions as the simulator.
+The memory holds the active segment and the start of the path, and the observation ends with
+both, so the reward, the negative cost of ``waypoints``, is a function of ``(obs, action,
+next_obs)``. A learned model gets and predicts the body only: ``decode`` computes the next
+segment by the same functions as the simulator.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
@@ -19,59 +19,80 @@ import numpy as np
 
 from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics.reset_noise import Initial
-from mbrl_jax.envs.task import Memory, Task, make_task
+from mbrl_jax.envs.task import Memory, Task
 from mbrl_jax.envs.tasks.mbmf import rllab, waypoints
 from mbrl_jax.envs.tasks.mbmf.waypoints import Path
+from mbrl_jax.ops import validate
 from mbrl_jax.types import Array, Key
 
-ENOUGH = 5
-"""A segment above this one ends an episode of the published form."""
+LAST_SEGMENT = 5
+"""In the published form an episode ends after this segment."""
 
 
 class Walker(NamedTuple):
   """A body that can follow a path.
 
   Attributes:
-    name: of the task.
+    name: name of the task.
+    paths: the paths by name.
+    initial: ``(reset, heading) -> Task.initial``.
     load: ``(change) -> MjModel``, see ``rllab.load_rllab``.
     dt: seconds of a control step.
-    observe: ``(PhysicsState) -> [n]``; ends in ``rllab.SENSORS``.
     size: ``n``.
-    plane: axes of the centre of mass that the path lies in.
-    level: where to draw the path on the third axis, metres.
+    plane: axes of the centre of mass in which the path lies.
+    level: coordinate on the third axis at which the path is drawn, metres.
     cost: ``(Path, segment, body [n], distance, gain) -> []``, see ``waypoints``.
     terminated: ``(body, action, next body) -> [] bool``.
-    encode: ``(body) -> `` what a learned model is given.
+    encode: ``(body) -> features`` for learned models.
+    observe: ``(PhysicsState) -> [n]``; ends with ``rllab.SENSORS``.
   """
 
   name: str
+  paths: Mapping[str, Path]
+  initial: Callable[[str, float], Initial]
   load: Callable[[Callable[[mujoco.MjSpec], None]], mujoco.MjModel]
   dt: float
-  observe: Callable[[PhysicsState], Array]
   size: int
   plane: tuple[int, int]
   level: float
   cost: Callable[..., Array]
   terminated: Callable[[Array, Array, Array], Array]
   encode: Callable[[Array], Array] = lambda body: body
+  observe: Callable[[PhysicsState], Array] = rllab.observe
 
 
 def make_follow(
-  agent: Walker, path: Path, initial: Initial, physics: str, as_released: bool
+  agent: Walker,
+  physics: str = "auto",
+  *,
+  path: str = "straight",
+  reset: str = "mpc",
+  as_released: bool = False,
 ) -> Task:
-  """Builds a task of 1000 control steps; its arguments are those of the tasks."""
-  follower = Follower(agent, path, as_released)
-  return make_task(
+  """Builds a task of 1000 control steps in which ``agent`` follows a path.
+
+  Args:
+    agent: the body.
+    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
+    path: one of ``agent.paths``.
+    reset: ``"mpc"`` or ``"data"``, distribution of initial states.
+    as_released: use the published form, see ``waypoints``.
+
+  Raises:
+    ValueError: an unknown path, reset or physics.
+  """
+  route = agent.paths[validate.choice("path", path, sorted(agent.paths))]
+  initial = agent.initial(reset, route.heading)
+  follower = Follower(agent, route, as_released)
+  return rllab.make_rllab(
     agent.name,
     agent.load(follower.draw),
     physics,
     dt=agent.dt,
-    episode_length=1000,
     reward=follower.reward,
     terminated=follower.terminated,
     initial=initial,
     observe=follower.observe,
-    sensors=rllab.SENSORS,
     memory=Memory(follower.start, follower.update),
     marks=follower.marks,
     encode=follower.encode,
@@ -84,8 +105,8 @@ def make_follow(
 class Follower:
   """The functions of a task in which ``agent`` follows ``path``.
 
-  What is remembered, and observed behind the body: ``[segment, start [2]]``, and in the
-  published form whether a new segment has been reached since the real state, ``[4]``.
+  Memory, and end of the observation: ``[segment, start [2]]``, and in the published form
+  whether a new segment has been reached since the real state, ``[4]``.
   """
 
   agent: Walker
@@ -93,19 +114,19 @@ class Follower:
   as_released: bool
 
   def start(self, key: Key, physics: PhysicsState) -> Array:
-    """Begins the path where the centre of mass is."""
+    """Returns the start of the path, at the centre of mass."""
     del key
     start = jnp.concatenate([jnp.zeros(1), physics.sensors[np.array(self.agent.plane)]])
     return jnp.append(start, 0.0) if self.as_released else start
 
   def update(self, before: PhysicsState, action: Array, after: PhysicsState) -> Array:
-    """Moves on along the path; every real state begins a new plan."""
+    """Updates the active segment; in the published form every real state starts a new plan."""
     del action
     memory = self._move(before.memory, after.sensors[np.array(self.agent.plane)])
     return memory.at[3].set(0.0) if self.as_released else memory
 
   def observe(self, physics: PhysicsState) -> Array:
-    """Returns what the body observes and what is remembered."""
+    """Returns the observation of the body and the memory."""
     return jnp.concatenate([self.agent.observe(physics), physics.memory])
 
   def reward(self, obs: Array, action: Array, next_obs: Array) -> Array:
@@ -127,28 +148,28 @@ class Follower:
     return -self.agent.cost(self.path, next_segment, next_body, off, gain)
 
   def terminated(self, obs: Array, action: Array, next_obs: Array) -> Array:
-    """Says what the body says; in the published form also that enough segments are done."""
+    """True if the body terminates; in the published form also after ``LAST_SEGMENT``."""
     (body, _), (next_body, memory) = self._split(obs), self._split(next_obs)
     ended = self.agent.terminated(body, action, next_body)
-    return ended | (memory[0] > ENOUGH) if self.as_released else ended
+    return ended | (memory[0] > LAST_SEGMENT) if self.as_released else ended
 
   def encode(self, obs: Array) -> Array:
-    """Returns what a learned model is given: nothing of the path."""
+    """Returns the features of learned models, without the path."""
     return self.agent.encode(self._split(obs)[0])
 
   def target(self, obs: Array, next_obs: Array) -> Array:
-    """Returns the changes of the body, and zeros for what ``decode`` computes."""
+    """Returns the changes of the body, and zeros for the memory, which ``decode`` computes."""
     (body, memory), (next_body, _) = self._split(obs), self._split(next_obs)
     return jnp.concatenate([next_body - body, jnp.zeros_like(memory)])
 
   def decode(self, obs: Array, target: Array) -> Array:
-    """Returns the next observation, with the segment that counts there."""
+    """Returns the next observation, with its active segment."""
     body, memory = self._split(obs)
     body = body + target[: self.agent.size]
     return jnp.concatenate([body, self._move(memory, self._place(body))])
 
   def draw(self, spec: mujoco.MjSpec) -> None:
-    """Adds the path, and the way-point to reach next, as mocap bodies."""
+    """Adds the path and the next way-point as mocap bodies."""
     path = spec.worldbody.add_body(name="path", mocap=True)
     corners = [np.array(self._lift(point)) for point in self.path.points]
     green, sphere = (0.2, 0.62, 0.36, 0.7), mujoco.mjtGeom.mjGEOM_SPHERE
@@ -165,7 +186,7 @@ class Follower:
     ahead.add_site(type=sphere, size=(0.12, 0, 0), rgba=(0.93, 0.76, 0.2, 0.8))
 
   def marks(self, physics: PhysicsState) -> Array:
-    """Draws the path where it starts, and the end of the segment that counts."""
+    """Returns the poses of the path and of the end of the active segment."""
     segment, start = physics.memory[0], physics.memory[1:3]
     points = jnp.asarray(self.path.points, jnp.float32)
     ahead = start + points[segment.astype(int) + 1]
@@ -173,7 +194,7 @@ class Follower:
     return jnp.stack([jnp.float32(x) for x in (*places, *(1, 0, 0, 0) * 2)])
 
   def _split(self, obs: Array) -> tuple[Array, Array]:
-    """Returns what the body observes and what is remembered."""
+    """Returns the observation of the body and the memory."""
     return obs[: self.agent.size], obs[self.agent.size :]
 
   def _place(self, body: Array) -> Array:
@@ -182,7 +203,7 @@ class Follower:
     return jnp.stack([body[first + axis] for axis in self.agent.plane])
 
   def _move(self, memory: Array, place: Array) -> Array:
-    """Returns what is remembered once the centre of mass is at ``place [2]``."""
+    """Returns the memory with the centre of mass at ``place [2]``."""
     segment = waypoints.advance(
       self.path.points, memory[0], place - memory[1:3], self.as_released
     )
@@ -192,7 +213,7 @@ class Follower:
     return moved
 
   def _lift(self, point: Any, level: float = 0.0) -> list[Any]:
-    """Returns the coordinates in space of a point ``[2]`` of the plane."""
+    """Returns the three coordinates of a point ``[2]`` of the plane."""
     space = [level] * 3
     for axis, value in zip(self.agent.plane, point, strict=True):
       space[axis] = value

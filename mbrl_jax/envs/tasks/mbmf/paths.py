@@ -1,4 +1,4 @@
-"""Lists the paths that the agents of MBMF follow, with what following them costs.
+"""Lists the paths that the agents of MBMF follow, with the weights of their costs.
 
 Source: Nagabandi et al., "Neural Network Dynamics for Model-Based Deep Reinforcement Learning
 with Model-Free Fine-Tuning" (2017), published code. ``right_turn`` goes left first: up along y,
@@ -15,7 +15,7 @@ from mbrl_jax.envs.tasks.mbmf.waypoints import Path, Weights
 
 
 def _line(step: float, end: float) -> np.ndarray:
-  """Way-points along the first axis, ``step`` apart, short of ``end``."""
+  """Returns way-points along the first axis, ``step`` apart, up to ``end`` (excluded)."""
   along = np.arange(0.0, end, step)
   return np.stack([along, np.zeros_like(along)], 1)
 

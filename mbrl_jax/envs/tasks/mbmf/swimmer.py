@@ -1,4 +1,4 @@
-"""Sets the swimmer of MBMF: three links in a plane that swim along x.
+"""Swimmer of MBMF: three links in a plane that swim along x.
 
 Observation ``[16]``; velocities are those of the positions above them:
 
@@ -16,11 +16,11 @@ index quantity                                           unit
 ===== ================================================== ==========
 
 Action ``[2]`` within 1: motors of the two joints, times 50 Nm. A control step is 0.15 s, an
-episode 333 of them; it never terminates. Reward: ``vx' - 0.005 |a|^2``, ``vx`` being
-``obs[13]``.
+episode 333 of them; it never terminates. Reward: ``vx' - 0.005 |a|^2``, with ``vx =
+obs[13]``.
 
-Option ``reset``, see ``rllab``: in both cases an episode starts straight at the origin but for
-noise; ``"mpc"`` heads exactly along x.
+Option ``reset``, see ``rllab``: both start straight at the origin plus noise; with ``"mpc"``
+the heading is exactly along x.
 
 Source: see ``rllab``; its swimmer with 150 instead of 50 simulation steps in a control step.
 
@@ -35,9 +35,8 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 
-from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics.reset_noise import Initial
-from mbrl_jax.envs.task import Task, make_task
+from mbrl_jax.envs.task import Task
 from mbrl_jax.envs.tasks.mbmf import rllab
 from mbrl_jax.types import Array, Key
 
@@ -52,12 +51,12 @@ def make_swimmer(physics: str = "auto", *, reset: str = "data") -> Task:
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    reset: ``"data"`` or ``"mpc"``, how an episode starts.
+    reset: ``"data"`` or ``"mpc"``, distribution of initial states.
 
   Raises:
-    ValueError: another reset or physics.
+    ValueError: an unknown reset or physics.
   """
-  return make_task(
+  return rllab.make_rllab(
     "swimmer",
     load(),
     physics,
@@ -65,8 +64,6 @@ def make_swimmer(physics: str = "auto", *, reset: str = "data") -> Task:
     episode_length=333,
     reward=reward,
     initial=make_initial(reset),
-    observe=observe,
-    sensors=rllab.SENSORS,
   )
 
 
@@ -76,7 +73,7 @@ def load(change: Callable[[mujoco.MjSpec], None] | None = None) -> mujoco.MjMode
 
 
 def make_initial(reset: str, heading: float = 0.0) -> Initial:
-  """Builds how an episode starts; ``heading`` (rad) is that of ``"mpc"``, without noise."""
+  """Makes ``Task.initial``; with ``"mpc"`` the heading is exactly ``heading`` (rad)."""
   draw = rllab.make_initial(reset, np.zeros(5), 5, even=True)
 
   def initial(key: Key) -> tuple[Array, Array]:
@@ -90,8 +87,3 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
   """Rewards the centre of mass for moving along x and charges the squared action."""
   del obs
   return next_obs[13] - 0.005 * jnp.sum(action**2)
-
-
-def observe(physics: PhysicsState) -> Array:
-  """Returns positions, velocities and the centre of mass."""
-  return jnp.concatenate([physics.qpos, physics.qvel, physics.sensors])

@@ -1,21 +1,21 @@
-"""Follows a path of way-points: how far along it, how far from it, and what that costs.
+"""Computes progress along a path of way-points, distance from it and the resulting cost.
 
-A path is straight segments between way-points ``[W, 2]`` (numpy, metres); segment ``s`` leads
-from ``points[s]`` to ``points[s + 1]``. A segment counter is a float32 scalar, as it is part of
-an observation; what lies outside ``0 .. W - 2`` counts as the nearest segment.
+A path consists of straight segments between way-points ``[W, 2]`` (numpy, metres); segment
+``s`` leads from ``points[s]`` to ``points[s + 1]``. A segment counter is a float32 scalar, as
+it is part of an observation; it is clipped to ``0 .. W - 2``.
 
-All costs are ``w_d d - w_p g`` and a penalty of the posture: ``d`` the distance from the
-segment, ``g`` the progress of a control step in segments, ``w`` the weights of a ``Path``.
+All costs are ``w_d d - w_p g`` plus a posture penalty: ``d`` the distance from the segment,
+``g`` the progress of a control step in segments, ``w`` the weights of a ``Path``.
 
 Source: Nagabandi et al., "Neural Network Dynamics for Model-Based Deep Reinforcement Learning
 with Model-Free Fine-Tuning" (2017), published code.
 
-Deviations: progress telescopes, so the sum of ``g`` over an episode is the way along the
+Deviations: progress telescopes, so the sum of ``g`` over an episode is the distance along the
 path. In the published form (``as_released=True``) the step that reaches a new segment is paid
-the whole progress on it anew, and while it looks ahead so are all later ones. The next segment
-begins where it is a millimetre nearer or the end of this one is passed; in the published form
-where it is not farther, so a path that turns back on itself turns a segment early. The last
-segment is never left and pays nothing beyond its end; in the published form repeated last
+the whole progress on it again, and in a plan so are all later steps. The next segment becomes
+active when it is a millimetre nearer or the end of this one is passed; in the published form
+when it is not farther, so a path that turns back on itself turns a segment early. The last
+segment stays active and pays nothing beyond its end; in the published form repeated last
 points divide 0 by 0.
 """
 
@@ -30,16 +30,16 @@ from mbrl_jax.ops.matmul import matmul
 from mbrl_jax.types import Array
 
 TOLERANCE = 1e-3
-"""By how many metres a segment must be nearer to be preferred."""
+"""Metres by which the next segment must be nearer to become active."""
 
 
 class Weights(NamedTuple):
-  """What following a path costs.
+  """Weights of the cost of following a path.
 
   Attributes:
-    distance: of a metre from the path.
-    progress: of a segment, to be gained.
-    posture: of a bad posture, see the costs.
+    distance: cost per metre from the path.
+    progress: reward per segment of progress.
+    posture: cost of a bad posture, see the cost functions.
   """
 
   distance: float
@@ -48,12 +48,12 @@ class Weights(NamedTuple):
 
 
 class Path(NamedTuple):
-  """A path and how an agent is to follow it.
+  """A path and the cost of following it.
 
   Attributes:
     points: way-points ``[W, 2]`` relative to the start, metres.
     weights: see ``Weights``.
-    heading: of the agent at the start, rad.
+    heading: initial heading of the agent, rad.
   """
 
   points: np.ndarray
@@ -62,21 +62,21 @@ class Path(NamedTuple):
 
 
 def progress(points: np.ndarray, segment: Array, point: Array) -> Array:
-  """Returns which share of a segment lies behind ``point [2]``; beyond its ends < 0, > 1."""
+  """Returns the fraction of a segment before ``point [2]``; < 0 or > 1 beyond its ends."""
   start, along = _segment(points, segment)
   length = jnp.sum(along**2)
   return jnp.where(length > 0, matmul(point - start, along) / jnp.maximum(length, 1e-12), 0.0)
 
 
 def distance(points: np.ndarray, segment: Array, point: Array) -> Array:
-  """Returns how far ``point [2]`` is from the nearest point of a segment, metres."""
+  """Returns the distance of ``point [2]`` from a segment, metres."""
   start, along = _segment(points, segment)
   share = jnp.clip(progress(points, segment, point), 0.0, 1.0)
   return _norm(point - start - share * along)
 
 
 def travelled(points: np.ndarray, segment: Array, point: Array) -> Array:
-  """Returns the way along the path up to ``point [2]``, in segments; ends with the path."""
+  """Returns the distance along the path to ``point [2]``, in segments, at most its length."""
   share = progress(points, segment, point)
   last = _index(points, segment) == len(points) - 2
   return segment + jnp.where(last, jnp.minimum(share, 1.0), share)
@@ -85,7 +85,7 @@ def travelled(points: np.ndarray, segment: Array, point: Array) -> Array:
 def advance(
   points: np.ndarray, segment: Array, point: Array, as_released: bool = False
 ) -> Array:
-  """Returns the segment that counts at ``point [2]``: this one or the next."""
+  """Returns the active segment at ``point [2]``: this one or the next."""
   here, there = (distance(points, segment + i, point) for i in (0, 1))
   if as_released:
     reached = there <= here
@@ -105,7 +105,7 @@ def heading_error(points: np.ndarray, segment: Array, heading: Array) -> Array:
 def swimmer_cost(
   weights: Weights, off: Array, gain: Array, error: Array, bends: Array
 ) -> Array:
-  """Charges a swimmer, see above; posture: heading (rad) and joint angles ``bends [2]``."""
+  """Returns the swimmer's cost; posture: heading error (rad) and joint angles ``bends [2]``."""
   limit = jnp.pi / 3
   turned = jnp.where(error < limit, weights.posture * error, 20.0)
   bent = 2.0 * jnp.sum(jnp.abs(bends) > limit)
@@ -113,7 +113,7 @@ def swimmer_cost(
 
 
 def ant_cost(weights: Weights, off: Array, gain: Array, height: Array) -> Array:
-  """Charges an ant, see above; posture: height of its centre of mass outside 0.3 to 0.67 m.
+  """Returns the ant's cost; posture: height of its centre of mass outside 0.3 to 0.67 m.
 
   A distance of a metre and more costs ten times as much.
   """
@@ -123,8 +123,8 @@ def ant_cost(weights: Weights, off: Array, gain: Array, height: Array) -> Array:
 
 
 def halfcheetah_cost(weights: Weights, off: Array, gain: Array, front: Array) -> Array:
-  """Charges a half-cheetah, see above; posture: angles of the front leg's joints ``[3]``."""
-  folded = jnp.sum(front >= np.float32([0.2, 0.0, 0.0]))
+  """Returns the half-cheetah's cost; posture: joint angles of the front leg ``[3]``."""
+  folded = jnp.sum(front >= np.array([0.2, 0.0, 0.0], np.float32))
   return weights.distance * off - weights.progress * gain + weights.posture * folded
 
 
@@ -133,9 +133,9 @@ def _index(points: np.ndarray, segment: Array) -> Array:
 
 
 def _segment(points: np.ndarray, segment: Array) -> tuple[Array, Array]:
-  """Returns where a segment starts ``[2]`` and the vector along it ``[2]``."""
-  index, points = _index(points, segment), jnp.asarray(points, jnp.float32)
-  return points[index], points[index + 1] - points[index]
+  """Returns the start ``[2]`` of a segment and the vector along it ``[2]``."""
+  index, corners = _index(points, segment), jnp.asarray(points, jnp.float32)
+  return corners[index], corners[index + 1] - corners[index]
 
 
 def _norm(vector: Any) -> Array:

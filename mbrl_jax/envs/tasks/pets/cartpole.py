@@ -1,4 +1,4 @@
-"""Sets the cart-pole swing-up task of PETS.
+"""Cart-pole: the swing-up task of PETS.
 
 Chua et al., "Deep Reinforcement Learning in a Handful of Trials using
 Probabilistic Dynamics Models" (2018), with the geometry, reward and time step of its
@@ -56,18 +56,18 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
   del obs
   x, theta = next_obs[0], next_obs[1]
   tip = jnp.stack([x - POLE * jnp.sin(theta), -POLE * jnp.cos(theta)])
-  distance = jnp.sum((tip - np.float32([0.0, POLE])) ** 2)
+  distance = jnp.sum((tip - np.array([0.0, POLE], np.float32)) ** 2)
   return jnp.exp(-distance / POLE**2) - 0.01 * jnp.sum(action**2)
 
 
 def encode(obs: Array) -> Array:
-  """Turns an observation into ``[sin theta, cos theta, x, xdot, thetadot]``."""
+  """Returns ``[sin theta, cos theta, x, xdot, thetadot]``."""
   x, theta, xdot, thetadot = obs
   return jnp.stack([jnp.sin(theta), jnp.cos(theta), x, xdot, thetadot])
 
 
 def initial(key: Key) -> tuple[Array, Array]:
-  """Draws positions and velocities, each normal around zero."""
+  """Draws Gaussian positions and velocities around zero."""
   state = SCALE * jax.random.normal(key, (2, 2))
   return state[0], state[1]
 

@@ -1,4 +1,4 @@
-"""Sets PETS' Reacher3D: a seven-joint arm reaches for a point in space.
+"""Reacher3D of PETS: a seven-joint arm reaches for a point in space.
 
 Observation ``[17]``:
 
@@ -13,17 +13,17 @@ index quantity                                           unit
 
 Action ``[7]`` within 20: torques of the joints in Nm. A control step is 0.02 s, an episode 150
 of them; it never terminates. Reward: ``-|tip' - goal|^2 - 0.01 |a|^2``, where the tip is the
-point between the fingers. The arm starts stretched out at rest, the goal is normal around
-(0, 0.25, 0) with a standard deviation of 0.1 m and stays for the episode.
+point between the fingers. The arm starts stretched out at rest. The goal is Gaussian around
+(0, 0.25, 0) with a standard deviation of 0.1 m and fixed for the episode.
 
 Source: Chua et al., "Deep Reinforcement Learning in a Handful of Trials using Probabilistic
 Dynamics Models" (2018), published code.
 
-Deviations: MuJoCo 4 in place of 1.31. The tip is found by a chain of rotations. The published
-formula rebuilds its frame from a cross product: it is the same for elbow angles below 0, but
-forgets the rolls at 0, where every episode starts, and flips the hand above 0, which the soft
-stop of the elbow and predictions of a model do reach (0.24 m off on average). The goal is
-remembered by the task instead of standing in three joints of the model.
+Deviations: MuJoCo 4 in place of 1.31. The tip is computed by a chain of rotations. The
+published formula constructs its frame from a cross product: it agrees for elbow angles below
+0, but ignores the rolls at 0, where every episode starts, and flips the hand above 0, which the
+soft limit of the elbow and predictions of a model do reach (an error of 0.24 m on average). The
+goal is in the task's memory, not in three joints of the model.
 """
 
 from __future__ import annotations
@@ -34,18 +34,19 @@ import numpy as np
 
 from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
-from mbrl_jax.envs.task import Memory, Task, make_task
+from mbrl_jax.envs.robotics.goal import constant_memory, mocap_pose
+from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.types import Array, Key
 
 DT = 0.02  # s
-GOAL = np.float32([0.0, 0.25, 0.0])  # m, the middle of all goals
+GOAL = np.array([0.0, 0.25, 0.0], np.float32)  # m, mean of the goals
 SPREAD = 0.1  # m, standard deviation of a goal's coordinates
 
-BASE = np.float32([0.0, -0.188, 0.0])  # m, the axis of the first joint
-SHOULDER = np.float32([0.1, 0.0, 0.0])  # from there to the lift, along the arm
-UPPER_ARM = np.float32([0.4, 0.0, 0.0])
-FOREARM = np.float32([0.321, 0.0, 0.0])
-HAND = np.float32([0.16828, 0.0, 0.0])
+BASE = np.array([0.0, -0.188, 0.0], np.float32)  # m, the axis of the first joint
+SHOULDER = np.array([0.1, 0.0, 0.0], np.float32)  # from there to the lift, along the arm
+UPPER_ARM = np.array([0.4, 0.0, 0.0], np.float32)
+FOREARM = np.array([0.321, 0.0, 0.0], np.float32)
+HAND = np.array([0.16828, 0.0, 0.0], np.float32)
 
 
 def make_reacher7(physics: str = "auto") -> Task:
@@ -63,7 +64,7 @@ def make_reacher7(physics: str = "auto") -> Task:
     reward=reward,
     initial=initial,
     observe=observe,
-    memory=Memory(draw_goal, keep_goal),
+    memory=constant_memory(draw_goal),
     marks=marks,
   )
 
@@ -78,28 +79,21 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 def tip(angles: Array) -> Array:
   """Returns the point between the fingers ``[3]`` of joint angles ``[7]``, in metres."""
   pan, lift, upper_roll, elbow, forearm_roll, wrist, _ = angles
-  point = FOREARM + _about_y(wrist, HAND)
-  point = UPPER_ARM + _about_y(elbow, _about_x(forearm_roll, point))
-  point = SHOULDER + _about_y(lift, _about_x(upper_roll, point))
-  return BASE + _about_z(pan, point)
+  point = _about_y(wrist, jnp.asarray(HAND)) + FOREARM
+  point = _about_y(elbow, _about_x(forearm_roll, point)) + UPPER_ARM
+  point = _about_y(lift, _about_x(upper_roll, point)) + SHOULDER
+  return _about_z(pan, point) + BASE
 
 
 def initial(key: Key) -> tuple[Array, Array]:
-  """Stretches the arm out, at rest."""
+  """Returns the stretched arm at rest."""
   del key
   return jnp.zeros(7), jnp.zeros(7)
 
 
-def draw_goal(key: Key, physics: PhysicsState) -> Array:
-  """Draws where to reach ``[3]``."""
-  del physics
-  return GOAL + SPREAD * jax.random.normal(key, (3,))
-
-
-def keep_goal(before: PhysicsState, action: Array, after: PhysicsState) -> Array:
-  """Leaves the goal where it is."""
-  del action, after
-  return before.memory
+def draw_goal(key: Key) -> Array:
+  """Draws the goal ``[3]``."""
+  return SPREAD * jax.random.normal(key, (3,)) + GOAL
 
 
 def observe(physics: PhysicsState) -> Array:
@@ -108,8 +102,8 @@ def observe(physics: PhysicsState) -> Array:
 
 
 def marks(physics: PhysicsState) -> Array:
-  """Draws the goal."""
-  return jnp.concatenate([physics.memory, np.float32([1, 0, 0, 0])])
+  """Returns the pose of the goal's marker."""
+  return mocap_pose(physics.memory)
 
 
 def _about_x(angle: Array, vector: Array) -> Array:

@@ -1,6 +1,6 @@
-"""Sets ROBEL's D'Claw tasks: three fingers that turn a valve.
+"""D'Claw of ROBEL: three fingers turn a valve.
 
-``dclaw_turn`` wants the valve at a target angle, ``dclaw_screw`` after a target that turns.
+``dclaw_turn`` turns the valve to a target angle, ``dclaw_screw`` follows a rotating target.
 Observation ``[29]``:
 
 ===== ============================================================= =====
@@ -14,36 +14,36 @@ index quantity                                                      unit
 28    target angle                                                  rad
 ===== ============================================================= =====
 
-Policies and learned models are given ``encode(obs)``, what ROBEL observes ``[21]``: joint
-angles, cosine and sine of the valve's angle, last action, error of the valve within half
-a turn. The velocities, which the reward charges, are hidden from them.
+Policies and learned models get ``encode(obs)``, ROBEL's observation ``[21]``: joint angles,
+cosine and sine of the valve's angle, last action, error of the valve within half a turn. It
+omits the velocities, which the reward charges.
 
 Action ``[9]`` within 1: targets of the joints' servos in the order of the angles, within 0.48,
-pi/3 and pi/2 rad for top, middle and bottom joints, and within 2 pi/3 rad/s of where the joint
-is. A control step is 0.1 s; an episode of turn takes 40 of them, of screw 80; it never
+pi/3 and pi/2 rad for top, middle and bottom joints, with a speed limit of 2 pi/3 rad/s.
+A control step is 0.1 s; an episode of turn takes 40 of them, of screw 80; it never
 terminates. Reward, all after the step, with error ``e``, joint angles ``q``, velocities ``v``:
 ``-5 |e| - |q - q0| - |v where it is 0.5 rad/s or more| + 10 (|e| < 0.25) + 50 (|e| < 0.1)``;
-``q0`` is (0, -pi/3, pi/3) for each finger, where an episode starts, at rest.
+``q0`` is (0, -pi/3, pi/3) for each finger, the initial pose, at rest.
 
 ======= ================ ========================== ==========================
-variant what             turn                       screw
+variant quantity         turn                       screw
 ======= ================ ========================== ==========================
-fixed   valve starts at  0                          0
+fixed   initial valve    0                          0
 fixed   target           pi                         0, turning at 0.5 rad/s
-random  valve starts at  within pi/3                within pi
-random  target           pi, give or take pi/3      the start, within 0.75 rad/s
+random  initial valve    within pi/3                within pi
+random  target           within pi/3 of pi          initial, within 0.75 rad/s
 ======= ================ ========================== ==========================
 
-``variant="random_dynamics"`` is random, and so are the models, see ``robel``: each joint's
+``variant="random_dynamics"`` also randomises the models, see ``random_dynamics``: each joint's
 damping 0.005 to 0.1 Nm s/rad and friction loss, the servos' gain 1 to 3 Nm/rad, contact
-friction 0.8 to 1.2, and where the hand hangs, within 1 cm along each axis. The observed angles
-and velocities are off, that of the valve by up to 0.157 rad.
+friction 0.8 to 1.2, and the position of the hand, within 1 cm along each axis. The observed
+angles and velocities are noisy, that of the valve by up to 0.157 rad.
 
 Source: Ahn et al., "ROBEL: Robotics Benchmarks for Learning with Low-Cost Robots" (2019),
 and its code; Game-MBRL uses the turn task.
 
-Deviations: tips and middle links of the fingers touch as capsules, where all of ROBEL is boxes,
-and the valve's hub and motor, which nothing reaches, not at all. The target of ``dclaw_turn``
+Deviations: tips and middle links of the fingers collide as capsules, all boxes in ROBEL, and
+the valve's hub and motor, which are out of reach, do not collide. The target of ``dclaw_turn``
 is within one turn from 0 up where ROBEL wraps it; the error is the same.
 """
 
@@ -68,27 +68,27 @@ from mbrl_jax.ops.norm import norm
 from mbrl_jax.types import Array, Key
 
 DT = 0.1  # s
-POSE = np.float32([0, -np.pi / 3, np.pi / 3] * 3)
-"""Where the joints start and are wanted, rad."""
+POSE = np.array([0, -np.pi / 3, np.pi / 3] * 3, np.float32)
+"""Initial and desired joint angles, rad."""
 
-REACH = np.float32([0.48, np.pi / 3, np.pi / 2] * 3)  # rad, targets of the action 1
+REACH = np.array([0.48, np.pi / 3, np.pi / 2] * 3, np.float32)  # rad, targets of the action 1
 SPEED = 2 * np.pi / 3  # rad/s
-HEIGHT = 0.102  # m, of the goal's mark
+HEIGHT = 0.102  # m, of the goal's marker
 VARIANTS = ("fixed", "random", "random_dynamics")
 
 _RANDOM = Ranges(damping=(0.005, 0.1), gain=(1.0, 3.0), offset=0.01)
 _SPAN = np.concatenate(
   [2 * REACH, np.full(9, 2 * SPEED), [2 * np.pi], np.zeros(10)]
-)  # of what is observed and not exact
+)  # ranges of the noisy observations
 
 
 class Goal(NamedTuple):
-  """What an episode remembers.
+  """Memory of an episode.
 
   Attributes:
     last_action: ``[9]``, within the bounds.
-    target: where the valve is wanted ``[]``, rad.
-    speed: at which the target turns ``[]``, rad/s.
+    target: target angle of the valve ``[]``, rad.
+    speed: angular velocity of the target ``[]``, rad/s.
   """
 
   last_action: Array
@@ -146,7 +146,7 @@ def _make(
   spread: float,
   draw: Callable[[Key, Array], tuple[Array, Array]],
 ) -> Task:
-  """Builds one of the tasks; ``draw`` gives the target and its speed."""
+  """Builds one of the tasks; ``draw`` returns the target and its angular velocity."""
 
   def initial(key: Key) -> tuple[Array, Array]:
     return jnp.append(POSE, _within(key, spread)), jnp.zeros(10)
@@ -173,19 +173,19 @@ def _make(
 
 
 def _vary(task: Task, variant: str, models: int) -> Task:
-  """Randomises the dynamics if that is the variant."""
+  """Randomises the dynamics if the variant does."""
   if variant != "random_dynamics":
     return task
   return with_random_dynamics(task, _RANDOM, slice(0, 10), _SPAN, models)
 
 
 def error(obs: Array) -> Array:
-  """Returns the way from the valve's angle to the target, within half a turn, rad."""
+  """Returns the target minus the valve's angle, within half a turn, rad."""
   return wrap(obs[28] - obs[18])
 
 
 def reward(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Rewards a valve at the target, charges a hand that is out of its pose or fast."""
+  """Rewards a valve at the target, charges deviations from the pose and fast joints."""
   del obs, action
   distance, velocities = jnp.abs(error(next_obs)), next_obs[9:18]
   fast = jnp.where(jnp.abs(velocities) >= 0.5, velocities, 0.0)
@@ -194,7 +194,7 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 
 
 def success(obs: Array, within: float = 0.1) -> Array:
-  """Says whether the valve is at the target, rad; ROBEL's screw is content with 0.2."""
+  """Returns whether the error is below ``within`` rad; ROBEL's screw uses 0.2."""
   return jnp.abs(error(obs)) < within
 
 
@@ -204,13 +204,13 @@ def points(obs: Array) -> Array:
 
 
 def robel_observation(obs: Array) -> Array:
-  """Returns what ROBEL observes ``[21]``."""
+  """Returns ROBEL's observation ``[21]``."""
   valve = jnp.stack([jnp.cos(obs[18]), jnp.sin(obs[18])])
   return jnp.concatenate([obs[:9], valve, obs[19:28], error(obs)[None]])
 
 
 def follow(before: PhysicsState, action: Array, after: PhysicsState) -> Goal:
-  """Turns the target on and remembers the action."""
+  """Advances the target and stores the action."""
   del before
   goal = after.memory
   return Goal(action, goal.target + DT * goal.speed, goal.speed)
@@ -225,10 +225,10 @@ def observe(physics: PhysicsState) -> Array:
 
 
 def marks(physics: PhysicsState) -> Array:
-  """Shows the target angle beside the valve."""
+  """Returns the pose of the target's marker."""
   return mocap_pose(jnp.array([0, 0, HEIGHT]), yaw_quaternion(physics.memory.target))
 
 
 def _within(key: Key, spread: float) -> Array:
-  """Draws a number evenly within ``[-spread, spread]``."""
+  """Draws a uniform number within ``[-spread, spread]``."""
   return jax.random.uniform(key, (), minval=-spread, maxval=spread)

@@ -1,4 +1,4 @@
-"""Sets PDDM's D'Claw task: the three fingers of ROBEL turn the valve to an angle.
+"""D'Claw of PDDM: the three fingers of ROBEL turn the valve to an angle.
 
 Observation ``[21]``:
 
@@ -9,23 +9,23 @@ index quantity                                                      unit
       thumb: joint angles                                           rad
 9-17  joint velocities, in the order of the angles                  rad/s
 18    angle of the valve                                            rad
-19    its velocity                                                  rad/s
+19    angular velocity of the valve                                 rad/s
 20    target angle                                                  rad
 ===== ============================================================= =====
 
 Action ``[9]`` within 1: targets of the joints' servos in the order of the angles, within 0.48
-rad for top joints and 1.57 rad for the others, and within 5 rad/s of where the joint is. A
-control step is 0.1 s, an episode 40 of them; it never terminates. Reward, after the step, with
-the error ``e`` of the valve within half a turn: ``-10 |e| + (|e| < 0.25) + 10 (|e| < 0.1)``.
-Fingers start at (0, -1, 1.35), at rest, the valve within pi/4 of 0, the target between pi/2
-and pi to either side.
+rad for top joints and 1.57 rad for the others, with a speed limit of 5 rad/s. A control step
+is 0.1 s, an episode 40 of them; it never terminates. Reward, after the step, with the error
+``e`` of the valve within half a turn: ``-10 |e| + (|e| < 0.25) + 10 (|e| < 0.1)``. Fingers
+start at (0, -1, 1.35), at rest, the valve within pi/4 of 0, the target between pi/2 and pi in
+either direction.
 
 Source: Nagabandi et al., "Deep Dynamics Models for Learning Dexterous Manipulation" (2019),
 and its code.
 
-Deviations: the code keeps both bonuses in one array, so that the larger replaces the smaller
-and each is paid twice: 2 below 0.25 and 20 below 0.1. Here they are added as they are named;
-``as_released=True`` pays what the code did. See ``dclaw`` on what touches.
+Deviations: the code stores both bonuses in one array, so the larger replaces the smaller
+and each is paid twice: 2 below 0.25 and 20 below 0.1. Here they are added;
+``as_released=True`` reproduces the code. See ``dclaw`` for the collision geometry.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ from mbrl_jax.ops.angle import wrap
 from mbrl_jax.types import Array, Key
 
 DT = 0.1  # s
-POSE = np.float32([0, -1.0, 1.35] * 3)
-"""Where the joints start, rad."""
+POSE = np.array([0, -1.0, 1.35] * 3, np.float32)
+"""Initial joint angles, rad."""
 
-REACH = np.float32([0.48, 1.57, 1.57] * 3)  # rad, targets of the action 1
+REACH = np.array([0.48, 1.57, 1.57] * 3, np.float32)  # rad, targets of the action 1
 SPEED = 5.0  # rad/s
 
 
@@ -58,7 +58,7 @@ def make_dclaw_turn_pddm(physics: str = "auto", *, as_released: bool = False) ->
 
   Args:
     physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    as_released: pay the bonuses that the published code paid, see above.
+    as_released: pay the bonuses of the published code, see above.
   """
   return make_task(
     "dclaw_turn_pddm",
@@ -90,7 +90,7 @@ def reward(obs: Array, action: Array, next_obs: Array, as_released: bool = False
 
 
 def initial(key: Key) -> tuple[Array, Array]:
-  """Draws the angle of the valve; all is at rest."""
+  """Draws the angle of the valve, with everything at rest."""
   valve = jax.random.uniform(key, (), minval=-np.pi / 4, maxval=np.pi / 4)
   return jnp.append(POSE, valve), jnp.zeros(10)
 

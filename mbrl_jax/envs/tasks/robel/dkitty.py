@@ -1,4 +1,4 @@
-"""Sets ROBEL's D'Kitty orient task: a quadruped that turns to face a target, and stays.
+"""D'Kitty orient of ROBEL: a quadruped turns in place to face a target.
 
 Observation ``[49]``:
 
@@ -6,8 +6,7 @@ Observation ``[49]``:
 index quantity                                                        unit
 ===== =============================================================== =====
 0-2   torso along x, y, and z over 0.3                                m
-3-5   roll, pitch, yaw: turns about x, y, z one after the other, each
-      about the axis as turned by those before                        rad
+3-5   roll, pitch, yaw: intrinsic rotations about x, y, z             rad
 6-17  hip, knee, ankle of the front right, front left, back left and
       back right leg: joint angles                                    rad
 18-20 velocity of the torso along x, y, z                             m/s
@@ -17,37 +16,37 @@ index quantity                                                        unit
 48    angle of the target, 0 along y, left positive                   rad
 ===== =============================================================== =====
 
-Policies and learned models are given ``encode(obs)``, what ROBEL observes ``[53]``: the same up
-to the last action, with positions before velocities, then how upright the torso is (its z
-axis along that of the world), the part of its y axis that lies in the plane, and the
-direction from it to the target, which is 1 m from the origin.
+Policies and learned models get ``encode(obs)``, ROBEL's observation ``[53]``: the same up to
+the last action, with positions before velocities, then the uprightness ``up`` of the torso (the
+z component of its z axis), the x and y components of its y axis, and the direction from it to
+the target, which is 1 m from the origin.
 
-Action ``[12]`` within 1: targets of the joints' servos in the order of the angles, and within
-pi rad/s of where the joint is. Hips swing 0.5 rad out and 0.279 rad in, knees bend from 0 to
-pi/2, ankles from -2 to 0 (their servos stop at -1.57). A control step is 0.1 s, an episode 80
-of them; it terminates when it is less than 0.9 upright. Reward, after the step, with ``up``,
-the angle ``e`` between facing and direction and the distance ``d`` of the torso from the
+Action ``[12]`` within 1: targets of the joints' servos in the order of the angles, with a speed
+limit of pi rad/s. Hips swing 0.5 rad out and 0.279 rad in, knees bend from 0 to pi/2, ankles
+from -2 to 0 (their servos stop at -1.57). A control step is 0.1 s, an episode 80 of them; it
+terminates when ``up`` is less than 0.9. Reward, after the step, with ``up``, the angle ``e``
+between the heading and the target's direction and the distance ``d`` of the torso from the
 origin::
 
   20 (up - 0.9) - 500 (up < 0.9) - 4 e - 4 d
     + 5 (e < 0.26 or up > 0.96) + 10 (e < 0.087 and up > 0.96)
 
-An episode starts on stretched legs, at rest. ``variant="fixed"``: facing 0, the target at pi;
-``"random"``: facing within pi/3, the target at pi, give or take pi/3. ``"random_dynamics"``:
-random, and so are the models, see ``robel``: all joints' damping 0.1 to 0.2 Nm s/rad and
+An episode starts on stretched legs, at rest. ``variant="fixed"``: heading 0, the target at pi;
+``"random"``: heading within pi/3, the target within pi/3 of pi. ``"random_dynamics"`` also
+randomises the models, see ``random_dynamics``: all joints' damping 0.1 to 0.2 Nm s/rad and
 friction loss, the servos' gain 2.8 to 3.2 Nm/rad, contact friction 0.8 to 1.2, the mass 1.6 to
-2 kg, and the ground has bumps up to 5 cm high, in a grid of 7.5 cm. The observed joint angles
-and velocities are off.
+2 kg, and bumps of the ground up to 5 cm high, in a grid of 7.5 cm. The observed joint angles
+and velocities are noisy.
 
 Source: Ahn et al., "ROBEL: Robotics Benchmarks for Learning with Low-Cost Robots" (2019),
 and its code, whose small bonus is one of two, not a sum. Game-MBRL uses the task.
 
-Deviations: the torso may turn and travel without end; in ROBEL it stops at 3.14 rad, just on
-the way to the target. The feet touch as they do in ROBEL, knees, ankles and the corners of the
-torso as balls, and no part touches another. Friction is the same in all directions (elliptic
-cones); pyramids lie differently in MuJoCo and MJX. The bulkheads are one box of their mass.
-Over bumps the robot starts as much higher as the highest may be, not within them.
-ROBEL observes the action before it is brought within its bounds.
+Deviations: the torso turns and moves without limits; in ROBEL it stops at 3.14 rad, just on
+the way to the target. The feet collide as in ROBEL, knees, ankles and the corners of the torso
+as balls, without self-collision. Friction is isotropic (elliptic cones), because MuJoCo and MJX
+orient pyramids differently. The bulkheads are one box of their mass. On bumps the robot starts
+higher by the largest bump, so that it does not penetrate them. ROBEL observes the action before
+it is clipped.
 """
 
 from __future__ import annotations
@@ -76,24 +75,22 @@ SPEED = np.pi  # rad/s
 VARIANTS = ("fixed", "random", "random_dynamics")
 
 _RIGHT, _LEFT, _BENT = (-0.5, 0.279), (-0.279, 0.5), ((0.0, np.pi / 2), (-2.0, 0.0))
-RANGES = np.float32(
-  [_RIGHT, *_BENT, _LEFT, *_BENT, _LEFT, *_BENT, _RIGHT, *_BENT],
-)
+RANGES = np.array([_RIGHT, *_BENT, _LEFT, *_BENT, _LEFT, *_BENT, _RIGHT, *_BENT], np.float32)
 """Targets of the actions -1 and 1, ``[12, 2]``, rad."""
 
 
 _RANDOM = Ranges(damping=(0.1, 0.2), gain=(2.8, 3.2), alike=True, mass=(1.6, 2.0))
 _SPAN = np.concatenate(
   [np.zeros(6), RANGES[:, 1] - RANGES[:, 0], np.zeros(6), np.full(12, 2 * SPEED), np.zeros(13)]
-)  # of what is observed and not exact
+)  # ranges of the noisy observations
 
 
 class Goal(NamedTuple):
-  """What an episode remembers.
+  """Memory of an episode.
 
   Attributes:
     last_action: ``[12]``, within the bounds.
-    target: the angle of the target ``[]``, rad.
+    target: angle of the target ``[]``, rad.
   """
 
   last_action: Array
@@ -150,12 +147,12 @@ def make_dkitty_orient(
 
 
 def upright(obs: Array) -> Array:
-  """Returns the part of the torso's z axis that is along the world's ``[]``."""
+  """Returns the z component of the torso's z axis ``[]``."""
   return jnp.cos(obs[3]) * jnp.cos(obs[4])
 
 
 def facing(obs: Array) -> Array:
-  """Returns the part of the torso's y axis in the plane ``[2]``."""
+  """Returns the x and y components of the torso's y axis ``[2]``."""
   (sin_roll, sin_pitch, sin_yaw), (cos_roll, cos_pitch, cos_yaw) = (
     jnp.sin(obs[3:6]),
     jnp.cos(obs[3:6]),
@@ -170,13 +167,13 @@ def direction(obs: Array) -> Array:
 
 
 def error(obs: Array) -> Array:
-  """Returns the angle between where the torso faces and the target, 0 to pi rad."""
+  """Returns the angle between the torso's heading and the target, 0 to pi rad."""
   (x, y), (to_x, to_y) = facing(obs), direction(obs)
   return jnp.abs(arctan2(x * to_y - y * to_x, x * to_x + y * to_y))
 
 
 def reward(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Rewards facing the target and standing upright, charges leaving the origin."""
+  """Rewards facing the target and standing upright, charges the distance from the origin."""
   del obs, action
   up, angle = upright(next_obs), error(next_obs)
   steady = up > 0.96
@@ -186,28 +183,28 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 
 
 def success(obs: Array) -> Array:
-  """Says whether it stands upright and faces the target."""
+  """Returns whether it stands upright and faces the target."""
   return (error(obs) < 0.087) & (upright(obs) > 0.96)
 
 
 def points(obs: Array) -> Array:
-  """Returns ROBEL's score of a state, from 0 when it faces away from the target to 1."""
+  """Returns ROBEL's score of a state, from 0 facing away from the target to 1."""
   return 1 - error(obs) / jnp.pi
 
 
 def terminated(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Says whether it tilts too far; so it says of what is not a number."""
+  """True once tilted too far or NaN."""
   del obs, action
   return ~(upright(next_obs) >= UPRIGHT)
 
 
 def robel_observation(obs: Array) -> Array:
-  """Returns what ROBEL observes ``[53]``."""
+  """Returns ROBEL's observation ``[53]``."""
   return jnp.concatenate([obs[:48], upright(obs)[None], facing(obs), direction(obs)])
 
 
 def remember(before: PhysicsState, action: Array, after: PhysicsState) -> Goal:
-  """Remembers the action."""
+  """Stores the action."""
   del before
   return after.memory._replace(last_action=action)
 

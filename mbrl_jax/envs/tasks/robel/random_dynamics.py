@@ -1,12 +1,10 @@
-"""Randomises ROBEL's tasks as their variants with random dynamics do.
+"""Randomises the dynamics and sensors of ROBEL's tasks.
 
-Each reset draws one of several models, made beforehand: joint damping, friction loss, gains
-of the servos, friction of all contacts, and where it applies the total mass, the bumps of the
-ground and where the hand hangs. Besides, the sensors are off, evenly within a twentieth of what
-they measure at most.
+Each reset draws one of several prepared models: joint damping, friction loss, gains of the
+servos, friction of all contacts, and if applicable the total mass, the bumps of the ground and
+the position of the hand. Uniform sensor noise, 2.5 % of each sensor's range to either side.
 
-Deviations: ROBEL draws a new model at every reset. Pictures show the ground flat, whichever is
-in force.
+Deviations: ROBEL draws a new model at every reset. Renderings always show flat ground.
 """
 
 from __future__ import annotations
@@ -29,18 +27,18 @@ Range = tuple[float, float]
 
 _LOSS = (0.001, 0.005)  # Nm
 _FRICTION = (0.8, 0.003, 5e-5), (1.2, 0.007, 15e-5)  # slide, spin, roll
-_NOISE = 0.05  # of a range
+_NOISE = 0.05  # width of the sensor noise, fraction of the range
 
 
 class Ranges(NamedTuple):
-  """What is drawn, evenly, besides what all tasks have in common.
+  """Task-specific ranges of uniformly drawn parameters.
 
   Attributes:
-    damping: of the joints, Nm s/rad.
-    gain: of all servos, Nm/rad.
-    alike: all joints are given the same damping and friction loss.
-    mass: of everything, kg; ``None``: as it is.
-    offset: how far the body ``mount`` is off along each axis, metres.
+    damping: damping of the joints, Nm s/rad.
+    gain: gain of all servos, Nm/rad.
+    alike: all joints have the same damping and friction loss.
+    mass: total mass, kg; ``None``: not randomised.
+    offset: largest offset of the body ``mount`` along each axis, metres.
   """
 
   damping: Range
@@ -53,14 +51,14 @@ class Ranges(NamedTuple):
 def with_random_dynamics(
   task: Task, ranges: Ranges, joints: slice, span: Any, models: int
 ) -> Task:
-  """Returns the task with another model at each reset, and sensors that are off.
+  """Returns the task with a random model at each reset and sensor noise.
 
   Args:
-    task: as it is with its one model.
-    ranges: what is drawn.
-    joints: the degrees of freedom that are given another damping and friction loss.
-    span: what each number of an observation may range over ``[O]``; 0 where it is exact.
-    models: how many are made; the same ones each time.
+    task: the task with its single model.
+    ranges: ranges of the parameters.
+    joints: the degrees of freedom whose damping and friction loss are randomised.
+    span: range of each observation ``[O]``; 0 where it is exact.
+    models: number of models; they are the same each time.
 
   Raises:
     ValueError: ``models`` is not positive.
@@ -71,22 +69,22 @@ def with_random_dynamics(
   def noise(key: Key, obs: Array) -> Array:
     return obs + widths * jax.random.uniform(key, obs.shape, minval=-0.5, maxval=0.5)
 
-  drawn = list(draw(task.model, ranges, joints, models))
+  drawn = list(draw_models(task.model, ranges, joints, models))
   return dataclasses.replace(task.vary(drawn), noise=noise)
 
 
-def draw(
+def draw_models(
   model: mujoco.MjModel, ranges: Ranges, joints: slice, models: int
 ) -> Iterator[mujoco.MjModel]:
   """Yields ``models`` randomised copies of ``model``, with bumps if it has a height field.
 
   Args:
-    model: it is not changed.
-    ranges: what is drawn.
-    joints: the degrees of freedom that are given another damping and friction loss.
-    models: how many.
+    model: the model to vary; it is not changed.
+    ranges: ranges of the parameters.
+    joints: the degrees of freedom whose damping and friction loss are randomised.
+    models: number of copies.
   """
-  rng = np.random.default_rng(0)  # the same models in each process, so that runs can be resumed
+  rng = np.random.default_rng(0)  # fixed, so that a resumed run has the same models
   size = 1 if ranges.alike else len(range(*joints.indices(model.nv)))
   for _ in range(models):
     one = copy.copy(model)

@@ -1,4 +1,4 @@
-"""The analytic tasks against independent equations and known optima."""
+"""Tests the analytic tasks against independent equations and known optima."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from mbrl_jax.envs import double_integrator, make_env, optimal_plan, optimal_ret
 
 
 def gymnasium_pendulum(theta, speed, torque):
-  """Gymnasium's Pendulum-v1 in float64: next angle, next speed, reward."""
+  """Returns next angle, next velocity and reward of Gymnasium's Pendulum-v1 in float64."""
   torque = np.clip(torque, -2, 2)
   wrapped = (theta + np.pi) % (2 * np.pi) - np.pi
   reward = -(wrapped**2 + 0.1 * speed**2 + 0.001 * torque**2)
@@ -37,7 +37,7 @@ def test_pendulum_follows_gymnasium():
   np.testing.assert_allclose(env.pose(state), [theta], atol=2e-3)
 
 
-def test_pendulum_starts_anywhere():
+def test_pendulum_resets_are_uniform():
   env = make_env("pendulum")
   physics = jax.vmap(env.reset)(jax.random.split(jax.random.key(0), 4000)).physics
   for values, high in ((physics.qpos, np.pi), (physics.qvel, 1.0)):
@@ -56,7 +56,7 @@ def test_riccati_converges_to_the_algebraic_solution():
 
 
 def test_riccati_equals_least_squares_over_the_whole_plan():
-  """With linear dynamics the return is a quadratic of the plan; solve it directly."""
+  """With linear dynamics the return is quadratic in the plan; solve it directly."""
   problem, steps, x0 = double_integrator(), 7, np.array([0.8, -0.5])
   powers = [np.linalg.matrix_power(problem.a, k) for k in range(steps)]
   free = np.concatenate([p @ x0 for p in powers])
@@ -72,7 +72,7 @@ def test_riccati_equals_least_squares_over_the_whole_plan():
   assert optimal_return(problem, x0, steps) == pytest.approx(best, rel=1e-10)
 
 
-def test_linear_quadratic_pays_the_optimal_return_for_the_optimal_plan():
+def test_the_optimal_plan_earns_the_optimal_return():
   problem, env = double_integrator(), make_env("linear_quadratic")
   state = env.reset(jax.random.key(1))
   start = np.asarray(state.obs)
@@ -94,7 +94,7 @@ def test_linear_quadratic_bounds_never_bind():
   assert np.abs(states.obs).max() <= 1.0
 
 
-def test_linear_quadratic_takes_another_problem():
+def test_linear_quadratic_accepts_another_problem():
   problem = double_integrator()._replace(q=np.diag([3.0, 0.0]))
   env = make_env("linear_quadratic", "analytic", problem=problem)
   obs = np.float32([2.0, 1.0])

@@ -1,4 +1,4 @@
-"""The peg insertion against its published facts and a socket that can be reached."""
+"""Tests the peg insertion against published constants, and that the socket is reachable."""
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,7 @@ import pytest
 from mbrl_jax.envs import make_env
 from mbrl_jax.envs.tasks.game.peg_insertion import inserted
 
-# joint angles that hold the peg upright in the socket, by where the socket is
+# joint angles that hold the peg upright in the socket, by position of the socket
 INSERTED = {
   0.1: [0.4714, 0.627, -1.5, -1.3924, -0.5696, -0.679, 1.4947],
   0.3: [0.7943, 0.6721, -1.3496, -1.2971, 0.0104, -0.0045, 0.8582],
@@ -67,7 +67,7 @@ def test_reward_by_hand(env):
 
 
 @pytest.mark.parametrize("socket", list(INSERTED))
-def test_the_peg_fits_into_the_socket_wherever_it_is(env, socket):
+def test_the_peg_fits_into_the_socket_at_all_positions(env, socket):
   data = mujoco.MjData(env.model)
   data.qpos[:] = [*INSERTED[socket], socket]
   mujoco.mj_forward(env.model, data)
@@ -79,8 +79,8 @@ def test_the_peg_fits_into_the_socket_wherever_it_is(env, socket):
   assert (data.qpos[:7] >= low - 1e-6).all() and (data.qpos[:7] <= high + 1e-6).all()
 
 
-def test_the_socket_holds_the_peg_and_stays_where_it_is(env, step, state):
-  """Pushed sideways for a whole episode, with the peg inside of it."""
+def test_the_socket_holds_the_peg_and_does_not_move(env, step, state):
+  """The inserted peg pushes sideways for a whole episode."""
   qpos = jnp.float32([*INSERTED[0.3], 0.3])
   state = state._replace(physics=env.physics.init(qpos, jnp.zeros(8)))
   push = jnp.zeros(7).at[0].set(1.0)

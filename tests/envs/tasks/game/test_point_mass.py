@@ -1,4 +1,4 @@
-"""The point mass against the published facts and formulas of its own."""
+"""Tests the point mass against published constants and independent formulas."""
 
 import jax
 import jax.numpy as jnp
@@ -36,7 +36,7 @@ def test_reset_distribution(env):
 
 
 def test_a_push_follows_newton(env, step):
-  """10 N on the ball, its armature and the damping, solved by hand."""
+  """Closed-form solution for 10 N on the ball, its armature and the damping."""
   mass = 1000 * 4 / 3 * np.pi * 0.05**3 + 0.01
   rate, final = 0.1 / mass, 10 / 0.1
   state = env.reset(jax.random.key(0))
@@ -49,7 +49,7 @@ def test_a_push_follows_newton(env, step):
   np.testing.assert_array_equal(t.next_obs[4:], t.obs[4:])
 
 
-def test_the_field_ends_at_its_walls(env, step):
+def test_walls_bound_the_field(env, step):
   state = env.reset(jax.random.key(1))
   for _ in range(25):
     state, t = step(state, jnp.ones(2), jax.random.key(0))
@@ -63,7 +63,7 @@ def test_reward_by_hand(env):
   assert got == pytest.approx(-0.7 - 0.5 * 0.5, abs=1e-6)
 
 
-def test_reward_has_a_slope_at_the_goal(env):
+def test_the_reward_gradient_is_finite_at_the_goal(env):
   slope = jax.grad(lambda obs: env.spec.reward(obs, jnp.zeros(2), obs))(jnp.zeros(6))
   assert np.isfinite(slope).all()
 

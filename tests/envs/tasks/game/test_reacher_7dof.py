@@ -1,4 +1,4 @@
-"""The arm of seven joints against its published geometry, and the arm that changes."""
+"""Tests the seven-joint arm against its published geometry, and another forearm."""
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +30,7 @@ def step(env):
 
 
 def turn(axis, angle):
-  """Rotation matrix about a coordinate axis."""
+  """Returns the rotation matrix about a coordinate axis."""
   i, j = (axis + 1) % 3, (axis + 2) % 3
   matrix = np.eye(3)
   matrix[[i, j], [i, j]] = np.cos(angle)
@@ -39,7 +39,7 @@ def turn(axis, angle):
 
 
 def finger(angles, forearm):
-  """Forward kinematics, independent of MuJoCo."""
+  """Computes the forward kinematics independently of MuJoCo."""
   pan, lift, roll, elbow, forearm_roll, *_ = angles
   at_shoulder = turn(2, pan)
   at_arm = at_shoulder @ turn(1, lift) @ turn(0, roll)
@@ -64,7 +64,7 @@ def test_spec_and_model(env):
 
 
 @pytest.mark.parametrize("forearm", [0.321, 0.2])
-def test_observation_holds_the_finger_and_what_each_joint_turns(forearm):
+def test_observation_holds_the_finger_and_scaled_velocities(forearm):
   env = make_env("reacher_7dof", "mujoco", forearm=forearm)
   low, high = np.array(RANGES).T
   rng = np.random.default_rng(0)
@@ -98,12 +98,12 @@ def test_the_hand_stops_at_the_table(env, step):
   state = env.reset(jax.random.key(0))
   for _ in range(50):
     state, t = step(state, jnp.array([0.0, 1, 0, 0, 0, 0, 0]), jax.random.key(0))
-  # the finger is at the wrist, 3 cm behind the middle of the hand, whose radius is 8 cm
+  # the finger is at the wrist, 3 cm from the middle of the hand, whose radius is 8 cm
   assert -0.425 + 0.08 - 0.01 < t.next_obs[16] < -0.425 + 0.08 + 0.03 + 0.01
 
 
-def test_a_run_goes_on_when_the_arm_changes(env, step):
-  """What was learned on one arm fits another of its states, which moves otherwise."""
+def test_a_state_transfers_to_another_arm(env, step):
+  """States keep their shapes on another arm, with other dynamics."""
   other = make_env("reacher_7dof", "mujoco", forearm=0.45)
   state, action = env.reset(jax.random.key(0)), jnp.full(7, 0.5)
   kept, moved = step(state, action, jax.random.key(0))
@@ -115,6 +115,6 @@ def test_a_run_goes_on_when_the_arm_changes(env, step):
 
 
 @pytest.mark.parametrize("forearm", [0.0, -0.3, 2.0, float("nan")])
-def test_refuses_arms_of_no_length(forearm):
+def test_rejects_invalid_forearm_lengths(forearm):
   with pytest.raises(ValueError, match=r"forearm=.* must lie between 0.05 and 1.0"):
     make_env("reacher_7dof", forearm=forearm)

@@ -1,7 +1,7 @@
-"""Makes our tasks and Gymnasium's environments, and steps the latter from given states.
+"""Makes tasks and Gymnasium's environments, and steps the latter from given states.
 
-``test_gym_family`` compares the two where Gymnasium is installed, and everywhere with the
-numbers that ``python tests/envs/tasks/gym/gym_family.py`` wrote to ``golden/gymnasium.npz``.
+``test_gym_family`` compares the two where Gymnasium is installed, and always with the numbers
+that ``python tests/envs/tasks/gym/gym_family.py`` recorded in ``golden/gymnasium.npz``.
 """
 
 import importlib
@@ -30,18 +30,18 @@ NAMES = list(_ENVS)
 
 
 def module(name):
-  """Returns the module of our task."""
+  """Returns the module of a task."""
   return importlib.import_module(f"mbrl_jax.envs.tasks.gym.{name}")
 
 
-def ours(name, version=5, physics="mujoco"):
-  """Makes our task; the half-cheetah has no versions to choose from."""
+def make_task(name, version=5, physics="mujoco"):
+  """Makes the task; the half-cheetah has a single version."""
   arguments = {} if name == "halfcheetah" else {"version": version}
   return getattr(module(name), f"make_{name}")(physics, **arguments)
 
 
-def theirs(name, version=5):
-  """Makes Gymnasium's bare environment, without time limit or checks of arguments."""
+def make_gymnasium(name, version=5):
+  """Makes Gymnasium's environment without wrappers for time limit or checks."""
   file, kind, arguments = _ENVS[name]
   with warnings.catch_warnings():
     warnings.simplefilter("ignore")
@@ -49,10 +49,10 @@ def theirs(name, version=5):
     return getattr(source, kind)(**arguments if version == 5 else {})
 
 
-def look_at_the_state(env):
-  """Makes Gymnasium's reward see the state after the step.
+def use_state_after_step(env):
+  """Makes Gymnasium's reward use the state after the step.
 
-  With RK4 a step leaves the kinematics of the integrator's last stage behind.
+  With RK4 the kinematics after a step are those of the integrator's last stage.
   """
   simulate = env.do_simulation
 
@@ -67,8 +67,8 @@ def look_at_the_state(env):
 def step(env, qpos, qvel, action):
   """Takes one step; returns ``(next qpos, next qvel, next obs, reward, terminated)``.
 
-  The solver starts cold, as after ``Physics.init``: where it runs out of iterations, in the
-  humanoid, the next state depends on that.
+  The solver starts cold, as after ``Physics.init``: where it reaches its iteration limit, in
+  the humanoid, the next state depends on that.
   """
   env.set_state(qpos, qvel)
   env.data.qacc_warmstart[:] = 0
@@ -89,16 +89,16 @@ FIELDS = (
 
 
 def rollouts(name, version, starts=8, steps=200, seed=0):
-  """Takes random actions from several resets; falling ends nothing, but full turns do.
+  """Takes random actions from several resets; only full turns end an episode, not falls.
 
   States are rounded to float32 before each step, because that is what jax starts from.
 
   Returns:
     Arrays ``[starts * steps, ...]`` by the names in ``FIELDS``, and ``lagging_reward``:
-    what the environment itself pays, see ``look_at_the_state``.
+    the reward of the unmodified environment, see ``use_state_after_step``.
   """
-  env, lagging, rows = theirs(name, version), theirs(name, version), []
-  look_at_the_state(env)
+  env, lagging, rows = make_gymnasium(name, version), make_gymnasium(name, version), []
+  use_state_after_step(env)
   rng = np.random.default_rng(seed)
   for start in range(starts):
     env.reset(seed=seed + start)
@@ -118,7 +118,7 @@ def _spread(rows, count):
 
 
 def record():
-  """Writes up to ten steps of each environment and version, with and without a fall."""
+  """Records up to ten steps of each environment and version, with and without a fall."""
   golden = {}
   for name in NAMES:
     for version in (4, 5):

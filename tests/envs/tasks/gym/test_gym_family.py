@@ -1,4 +1,4 @@
-"""The Gym family against Gymnasium itself, recorded or installed."""
+"""Tests Gymnasium's family against recorded steps and an installed Gymnasium."""
 
 import gym_family
 import jax
@@ -6,19 +6,19 @@ import jax.numpy as jnp
 import mujoco
 import numpy as np
 import pytest
-from gym_family import NAMES, module, ours, theirs
+from gym_family import NAMES, make_gymnasium, make_task, module
 
 from mbrl_jax.envs.physics.mujoco_engine import join
 from mbrl_jax.envs.tasks.gym.halfcheetah import encode_pets, make_halfcheetah_pets
 from mbrl_jax.types import EnvState
 
-RUNNERS = NAMES[:5]
+LOCOMOTION = NAMES[:5]
 VERSIONED = [(name, version) for name in NAMES for version in (5, 4)]
 
 
 @pytest.fixture(scope="module", params=NAMES)
 def env(request):
-  return ours(request.param)
+  return make_task(request.param)
 
 
 def stepped(env, data):
@@ -35,7 +35,7 @@ def stepped(env, data):
 
 
 def exact(env, physics):
-  """Positions and velocities in float64, with what rounding to float32 hid."""
+  """Returns positions and velocities in float64, including the rounding error."""
   nq, nv = env.model.nq, env.model.nv
   rounded = np.concatenate([physics.qpos, physics.qvel], 1)
   full = np.empty(rounded.shape)
@@ -57,25 +57,25 @@ def check_against(env, name, data):
 
 
 @pytest.mark.parametrize(("name", "version"), VERSIONED)
-def test_recorded_steps(name, version):
+def test_steps_equal_recorded_steps_of_gymnasium(name, version):
   golden = np.load(gym_family.GOLDEN)
   data = {field: golden[f"{name}/{version}/{field}"] for field in gym_family.FIELDS}
   assert len(data["reward"]) >= 6 and (name == "halfcheetah" or data["terminated"].any())
-  check_against(ours(name, version), name, data)
+  check_against(make_task(name, version), name, data)
 
 
 @pytest.mark.parametrize(("name", "version"), VERSIONED)
-def test_steps_of_gymnasium(name, version):
-  """8 starts of 200 random steps each, from the same states with the same actions."""
+def test_steps_equal_gymnasium(name, version):
+  """Takes 200 random steps from each of 8 resets, with the same states and actions."""
   pytest.importorskip("gymnasium", reason="Gymnasium (the extra 'gymnasium') is not installed")
-  check_against(ours(name, version), name, gym_family.rollouts(name, version))
+  check_against(make_task(name, version), name, gym_family.rollouts(name, version))
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fifty_uninterrupted_steps_of_gymnasium(name):
-  """Later, contacts make any two simulations part: the half-cheetah after 60 steps."""
+def test_fifty_consecutive_steps_equal_gymnasium(name):
+  """Later, contacts make any two simulations diverge: the half-cheetah after 60 steps."""
   pytest.importorskip("gymnasium", reason="Gymnasium (the extra 'gymnasium') is not installed")
-  gym, env = theirs(name), ours(name)
+  gym, env = make_gymnasium(name), make_task(name)
   gym.reset(seed=0)
   start = [np.float32(x) for x in (gym.data.qpos, gym.data.qvel)]
   gym.set_state(*(np.float64(x) for x in start))
@@ -115,9 +115,9 @@ def test_spec(env):
   assert env.model.body_mass.sum() == pytest.approx(mass, abs=1e-6)
 
 
-@pytest.mark.parametrize("name", RUNNERS)
-def test_models_are_given_what_gymnasium_observes_and_predict_velocity(name):
-  spec, rng = ours(name).spec, np.random.default_rng(0)
+@pytest.mark.parametrize("name", LOCOMOTION)
+def test_models_get_gymnasiums_observation_and_predict_velocity(name):
+  spec, rng = make_task(name).spec, np.random.default_rng(0)
   obs, next_obs = rng.normal(size=(2, spec.obs_dim)).astype(np.float32)
   np.testing.assert_array_equal(spec.encode(obs), module(name).gym_observation(obs))
   np.testing.assert_array_equal(spec.encode(obs), spec.encode(obs + np.eye(1, len(obs))[0]))
@@ -127,8 +127,8 @@ def test_models_are_given_what_gymnasium_observes_and_predict_velocity(name):
   np.testing.assert_allclose(spec.decode(obs, target), next_obs, atol=1e-6)
 
 
-def test_runners_pay_for_the_way_wherever_it_begins():
-  spec = ours("halfcheetah").spec
+def test_the_reward_depends_on_the_displacement_only():
+  spec = make_task("halfcheetah").spec
   obs, action = np.zeros(18, np.float32), np.full(6, 0.5, np.float32)
   forward = np.eye(1, 18, dtype=np.float32)[0] * 0.25
   assert spec.reward(obs, action, forward) == pytest.approx(5 - 0.15)
@@ -136,10 +136,10 @@ def test_runners_pay_for_the_way_wherever_it_begins():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_what_is_not_a_number_ends_the_episode_and_shows(name):
+def test_nan_terminates_and_gives_a_nan_reward(name):
   if name == "halfcheetah":
     pytest.skip("never terminates")
-  spec = ours(name).spec
+  spec = make_task(name).spec
   obs, action = jnp.zeros(spec.obs_dim), jnp.zeros(spec.action_dim)
   lost = jnp.full(spec.obs_dim, jnp.nan)
   assert spec.terminated(obs, action, lost)
@@ -148,8 +148,8 @@ def test_what_is_not_a_number_ends_the_episode_and_shows(name):
 
 @pytest.mark.parametrize("name", ["hopper", "ant", "inverted_pendulum"])
 def test_huge_states_end_the_episode(name):
-  """Gymnasium asks for finite states, and of the hopper for ones below 100."""
-  spec = ours(name).spec
+  """Gymnasium requires finite states, and for the hopper values below 100."""
+  spec = make_task(name).spec
   obs = {"hopper": [0, 1.25], "ant": [0, 0.5]}.get(name, [0, 0])
   obs = jnp.zeros(spec.obs_dim).at[:2].set(jnp.float32(obs))
   action = jnp.zeros(spec.action_dim)
@@ -168,7 +168,7 @@ RESETS = {
 }
 
 
-def test_resets_spread_as_gymnasiums(env):
+def test_resets_have_the_spread_of_gymnasium(env):
   count = 2000
   keys = jax.random.split(jax.random.key(0), count)
   qpos, qvel = map(np.asarray, jax.jit(jax.vmap(env.initial))(keys))
@@ -190,7 +190,7 @@ def test_pose_is_the_full_configuration(env):
 
 
 def test_position_of_the_humanoid_is_its_centre_of_mass():
-  env = ours("humanoid")
+  env = make_task("humanoid")
   state = env.reset(jax.random.key(1))
   state, transition = env.step(state, 0.3 * jnp.ones(17), jax.random.key(0))
   data = mujoco.MjData(env.model)
@@ -201,13 +201,13 @@ def test_position_of_the_humanoid_is_its_centre_of_mass():
 
 
 @pytest.mark.parametrize("name", [n for n in NAMES if n != "halfcheetah"])
-def test_refuses_other_versions(name):
+def test_rejects_other_versions(name):
   with pytest.raises(ValueError, match=r"version=3 .*4, 5"):
-    ours(name, version=3)
+    make_task(name, version=3)
 
 
-def test_pets_nets_see_and_predict_what_they_did():
-  """Height, sine and cosine of the pitch, the rest; the velocity itself, then changes."""
+def test_pets_networks_get_and_predict_the_published_features():
+  """Features: height, sine and cosine of the pitch, the rest. Targets: velocity, changes."""
   spec = make_halfcheetah_pets("mujoco").spec
   obs = np.arange(18, dtype=np.float32)
   want = [1, np.sin(2), np.cos(2), *range(3, 18)]

@@ -1,4 +1,4 @@
-"""The tasks of the 24-joint hand: pen, Baoding balls, cube and spinning pen."""
+"""Tests the tasks of the 24-joint hand: pen, Baoding balls, cube and pen spin."""
 
 import functools
 
@@ -13,7 +13,7 @@ from mbrl_jax.envs import make_env
 from mbrl_jax.envs.tasks.hands import baoding
 from mbrl_jax.types import EnvState
 
-OBJECT = slice(24, 27)  # where an object's position lies in qpos
+OBJECT = slice(24, 27)  # position of the object in qpos
 
 
 @pytest.fixture(scope="module")
@@ -33,12 +33,12 @@ def resets(env):
 
 
 def many(env, n):
-  """States after ``n`` resets."""
+  """Returns states after ``n`` resets."""
   return resets(env)(jax.random.split(jax.random.key(0), n))
 
 
 def begin(env, qpos=None, seed=0):
-  """The state after a reset, with other positions if any are given."""
+  """Returns the state after a reset, with other positions if given."""
   state = jax.tree.map(lambda x: x[seed], many(env, 400))
   if qpos is None:
     return state
@@ -48,7 +48,7 @@ def begin(env, qpos=None, seed=0):
 
 
 def run(step, state, actions):
-  """Steps until it terminates; returns the last state and all transitions."""
+  """Steps until termination; returns the last state and all transitions."""
   transitions = []
   for action in actions:
     state, transition = step(state, jnp.float32(action), jax.random.key(0))
@@ -74,7 +74,7 @@ def test_objects_rest_in_the_idle_hand(envs, steps, name):
 @pytest.mark.parametrize(
   ("name", "floor"), [("hand_pen", 0.075), ("baoding", 0.06), ("cube", 0.14)]
 )
-def test_what_falls_beside_the_hand_ends_the_episode(envs, steps, name, floor):
+def test_a_dropped_object_terminates(envs, steps, name, floor):
   env = envs[name]
   qpos = np.array(begin(env).physics.qpos)
   qpos[OBJECT] = [0.3, 0, 0.2]  # where there are two balls the other one stays
@@ -89,7 +89,7 @@ def test_what_falls_beside_the_hand_ends_the_episode(envs, steps, name, floor):
 
 
 @pytest.mark.parametrize("name", ["hand_pen", "baoding", "cube"])
-def test_what_is_not_a_number_has_ended(envs, name):
+def test_nan_observations_terminate(envs, name):
   spec = envs[name].spec
   obs = jnp.full(spec.obs_dim, jnp.nan)
   assert spec.terminated(obs, jnp.zeros(spec.action_dim), obs)
@@ -139,7 +139,7 @@ def test_pen_bonuses(envs, offset, cosine, height, bonus):
   assert value == pytest.approx(cosine - offset + bonus, abs=1e-5)
 
 
-def test_pen_goals_are_drawn_within_a_radian(envs):
+def test_pen_goals_are_uniform_within_a_radian(envs):
   env = envs["hand_pen"]
   states = many(env, 400)
   goals = np.asarray(states.obs[:, 36:39], np.float64)
@@ -154,7 +154,7 @@ def test_pen_goals_are_drawn_within_a_radian(envs):
 
 
 def test_a_closing_hand_turns_the_pen(envs, steps):
-  """The little finger's side pushes, so that the pen yaws in the palm."""
+  """The side of the little finger pushes, so the pen yaws in the palm."""
   env = envs["hand_pen"]
   push = np.zeros(24)
   push[[15, 16, 17]], push[[3, 4, 5, 7, 8]] = 1.0, -1.0
@@ -167,7 +167,7 @@ def test_a_closing_hand_turns_the_pen(envs, steps):
 # ----------------------------------------------------------------- Baoding balls
 
 
-def test_baoding_goals_go_round_with_the_palm(envs, steps):
+def test_baoding_goals_rotate_and_move_with_the_palm(envs, steps):
   env = envs["baoding"]
   state = begin(env)
   ends = np.stack([state.obs[36:38], state.obs[38:40]])
@@ -198,7 +198,7 @@ def test_baoding_observation(as_released):
   np.testing.assert_array_equal(obs[:24], qpos[:24])
   np.testing.assert_array_equal(obs[24:27], qpos[24:27])
   np.testing.assert_array_equal(obs[30:33], qpos[31:34])
-  tail = qvel[-14:]  # what the release takes for the balls' velocities
+  tail = qvel[-14:]  # the release uses these as the balls' velocities
   expected = (tail[:3], tail[7:10]) if as_released else (qvel[24:27], qvel[30:33])
   np.testing.assert_array_equal(obs[27:30], expected[0])
   np.testing.assert_array_equal(obs[33:36], expected[1])
@@ -257,7 +257,7 @@ def test_cube_goals_are_quarter_turns_either_way(envs):
 # ------------------------------------------------------------------ spinning pen
 
 
-def test_tip_joints_follow_their_neighbours(envs, steps):
+def test_fingertip_joints_follow_their_neighbours(envs, steps):
   model = envs["pen_spin"].model
   tips = [model.joint(f"{f}J0").qposadr[0] for f in ("FF", "MF", "RF", "LF")]
   middles = [model.joint(f"{f}J1").qposadr[0] for f in ("FF", "MF", "RF", "LF")]
@@ -287,13 +287,13 @@ def test_spin_observation_holds_positions_velocities_and_pose(envs):
   np.testing.assert_array_equal(obs, np.concatenate(parts))
 
 
-def test_spin_starts_differ_and_lie_in_the_hand(envs):
+def test_spin_resets_differ_and_lie_in_the_hand(envs):
   states = many(envs["pen_spin"], 400)
   pens = np.asarray(states.obs[:, 54:57])
   assert 30 <= len(np.unique(pens, axis=0)) <= 32
   assert (np.abs(pens[:, :2]) < 0.04).all() and (pens[:, 2] > 0.12).all()
 
 
-def test_spin_refuses_another_direction():
+def test_spin_rejects_an_unknown_direction():
   with pytest.raises(ValueError, match=r"direction=0.*1, -1"):
     make_env("pen_spin", direction=0)

@@ -1,4 +1,4 @@
-"""The Model Q hand against the published facts, its statics and MuJoCo."""
+"""Tests the Model Q hand against published constants, statics and MuJoCo."""
 
 import copy
 
@@ -28,7 +28,7 @@ def gaiting():
 
 
 def play(env, actions):
-  """Transitions and the last state of actions ``[T, 4]`` from a reset."""
+  """Returns transitions and last state of actions ``[T, 4]`` from a reset."""
 
   def body(state, action):
     return env.step(state, action, jax.random.key(0))
@@ -39,7 +39,7 @@ def play(env, actions):
 
 
 def squeeze_and_twist(seconds, pull=10.0, period=0.4):
-  """Actions that grasp with the coupled fingers, turn, let go and turn back."""
+  """Returns actions that grasp with the coupled fingers, turn, release and turn back."""
   part = np.arange(round(seconds * 120)) / 120 % period / period
   zero = np.zeros_like(part)
   base = np.where((part >= 0.25) & (part < 0.75), -10, 10)  # about the palm's z: downward
@@ -68,7 +68,7 @@ def test_model_matches_the_published_hand(valve):
 
 
 def test_tendons_pull_as_published(valve):
-  """Torques of MuJoCo under unit pulls and a given pose: 0.05 (R' f - E q)."""
+  """Compares MuJoCo's torques at given pulls and pose with 0.05 (R' f - E q)."""
   model, data = valve.model, mujoco.MjData(valve.model)
   rng = np.random.default_rng(0)
   angles = {joint: rng.uniform(0, 1) for joint in JOINTS[1:]}
@@ -88,7 +88,7 @@ def test_tendons_pull_as_published(valve):
 
 
 def test_a_pull_of_ten_closes_a_finger(valve):
-  """q = f r / E: 1.6 and 1.12 rad, less what gravity lifts; nothing is in the way."""
+  """q = f r / E: 1.6 and 1.12 rad, up to gravity, without collisions."""
   model = copy.copy(valve.model)
   model.geom_conaffinity[:] = 0
   data = mujoco.MjData(model)
@@ -119,8 +119,8 @@ def test_observations_are_named_joints_in_the_published_order(valve, gaiting):
     np.testing.assert_allclose(obs[16:], velocity[:3], rtol=1e-3, atol=1e-4)
 
 
-def test_spin_is_that_of_the_world(gaiting):
-  """An apple lying on its side: its own x is up."""
+def test_spin_is_about_the_world_z_axis(gaiting):
+  """For an apple on its side, whose x axis is up."""
   physics = gaiting.reset(jax.random.key(0)).physics
   half = np.sqrt(0.5)
   qpos = physics.qpos.at[12:].set(jnp.array([half, 0, -half, 0]))
@@ -175,6 +175,6 @@ def test_a_grasp_holds_the_apple_and_an_open_hand_drops_it(gaiting):
   assert first == pytest.approx(np.sqrt(fall) * 120, abs=2)
 
 
-def test_refuses_another_valve():
+def test_rejects_an_unknown_valve():
   with pytest.raises(ValueError, match=r"valve='square'.*'tri'"):
     make_env("openhand_valve", "mujoco", valve="square")

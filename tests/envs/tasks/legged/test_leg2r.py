@@ -1,4 +1,4 @@
-"""The two-link leg against the published facts, MuJoCo and independent formulas."""
+"""Tests the two-link leg against published constants, MuJoCo and independent formulas."""
 
 import jax
 import jax.numpy as jnp
@@ -24,13 +24,13 @@ def step(env):
 
 
 def path(phase):
-  """The published path, by cases."""
+  """Computes the published path by cases."""
   rises = np.where(phase < np.pi, 0.0, 0.1 * np.sin(2 * np.pi - phase))
   return np.stack([0.16 * np.cos(phase), -0.44 + rises], -1)
 
 
 def loop_angles(lengths, points=360):
-  """Angles ``[points, 2]`` along the path."""
+  """Returns angles ``[points, 2]`` along the path."""
   phases = np.linspace(0, 2 * np.pi, points, endpoint=False)
   feet = jnp.asarray(path(phases), jnp.float32)
   return np.float64(jax.vmap(lambda p: joint_angles(p, lengths))(feet)), feet
@@ -72,14 +72,14 @@ def test_the_path_is_reached_and_held_against_gravity(shank, hip):
   assert static_torques(env, [[np.pi / 2, 0.0]])[0] > 0.4 * 6  # held out level, it falls
 
 
-def test_longer_shank_keeps_mass_and_centre():
+def test_a_longer_shank_keeps_mass_and_centre_of_mass():
   model = make_env("leg2r", "mujoco", shank=0.347).model
   assert model.body("shank").mass[0] == pytest.approx(0.37918, abs=1e-5)
   np.testing.assert_allclose(model.body("shank").ipos, [0, 0, -0.118], atol=1e-5)
   np.testing.assert_allclose(model.site("foot").pos, [0, 0, -0.347])
 
 
-def test_foot_is_where_mujoco_has_it(env):
+def test_foot_position_equals_mujoco(env):
   data, rng = mujoco.MjData(env.model), np.random.default_rng(0)
   for angles in rng.uniform([-1.5, -3], [3, -0.1], (20, 2)):
     data.qpos[:] = angles
@@ -96,7 +96,7 @@ def test_a_point_out_of_reach_gives_finite_angles_and_derivatives():
     assert np.isfinite(jacobian(jnp.array(point))).all()
 
 
-def test_spec_and_what_is_observed(env, step):
+def test_spec_and_observation(env, step):
   spec = env.spec
   assert (spec.obs_dim, spec.action_dim, spec.episode_length) == (8, 2, 1000)
   assert spec.dt == pytest.approx(0.008)
@@ -113,8 +113,8 @@ def test_spec_and_what_is_observed(env, step):
   np.testing.assert_array_equal(state.obs[1:5], [*state.physics.qpos, *state.physics.qvel])
 
 
-def test_motors_give_what_is_observed(env, step):
-  """Two steps of MuJoCo itself under the averaged torques."""
+def test_observed_torques_drive_the_motion(env, step):
+  """Compares two steps with MuJoCo under the averaged torques."""
   state, data = env.reset(jax.random.key(3)), mujoco.MjData(env.model)
   data.qpos[:], last = state.physics.qpos, np.zeros(2)
   for action in (np.array([0.5, 0.3]), np.array([-0.2, 0.9])):
@@ -143,7 +143,7 @@ def test_reward_and_termination_follow_the_published_formulas(scale):
       assert terminated(unused, unused[:2], obs) == (distance > 0.1 and steps >= 450)
 
 
-def test_reward_has_a_derivative_on_the_path(env):
+def test_the_reward_gradient_is_finite_on_the_path(env):
   angles = joint_angles(desired_foot(jnp.array(1.0)), LENGTHS)
   obs = jnp.array([1.0, *angles, 0, 0, 0, 0, 0])
   gradient = jax.jit(jax.grad(lambda o: env.spec.reward(o, jnp.zeros(2), o)))(obs)
@@ -151,7 +151,7 @@ def test_reward_has_a_derivative_on_the_path(env):
   assert env.spec.reward(obs, jnp.zeros(2), obs) == pytest.approx(1.0, abs=1e-5)
 
 
-def test_start_is_near_the_beginning_of_the_path(env):
+def test_resets_are_near_the_start_of_the_path(env):
   states = jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), 2000))
   home = np.asarray(joint_angles(jnp.array([0.16, -0.44]), LENGTHS))
   off = np.asarray(states.physics.qpos) - home
@@ -160,7 +160,7 @@ def test_start_is_near_the_beginning_of_the_path(env):
   assert not states.physics.qvel.any()
 
 
-def test_phase_wraps_and_models_see_no_jump(env):
+def test_phase_wraps_without_a_jump_in_the_target(env):
   before = jnp.array([6.26, 1, -1, 0, 0, 0, 0, 5], jnp.float32)
   after = before.at[0].set(6.26 + 0.0503 - 2 * np.pi)
   target = env.spec.target(before, after)
@@ -169,7 +169,7 @@ def test_phase_wraps_and_models_see_no_jump(env):
 
 
 def test_pd_control_along_the_inverse_kinematics_tracks(env):
-  """Within the torque limits, 2 cm on average; most of it where the path has corners."""
+  """To 2 cm on average within the torque limits, with the largest errors at corners."""
 
   def act(obs):
     phase = obs[0] + 1.5 * 2 * np.pi * DT  # what the action leads to
@@ -193,7 +193,7 @@ def test_pd_control_along_the_inverse_kinematics_tracks(env):
   assert not transitions.terminated.any()
 
 
-def test_an_idle_leg_terminates_only_after_its_time_of_grace(env):
+def test_an_idle_leg_terminates_only_after_the_grace_steps(env):
   def body(state, _):
     state, transition = env.step(state, jnp.zeros(2), jax.random.key(0))
     return state, transition.terminated
@@ -202,7 +202,7 @@ def test_an_idle_leg_terminates_only_after_its_time_of_grace(env):
   assert not ended[:449].any() and ended[449:].any()
 
 
-def test_goal_is_drawn_where_the_foot_should_be(env, step):
+def test_goal_is_drawn_at_the_desired_foot_position(env, step):
   state = env.reset(jax.random.key(0))
   for _ in range(5):
     state, _ = step(state, jnp.zeros(2), jax.random.key(0))
@@ -219,6 +219,6 @@ def test_goal_is_drawn_where_the_foot_should_be(env, step):
     ({"scale": -1.0}, r"scale=-1.0 must be positive"),
   ],
 )
-def test_refuses(options, message):
+def test_rejects_invalid_arguments(options, message):
   with pytest.raises(ValueError, match=message):
     make_env("leg2r", "mujoco", **options)

@@ -1,4 +1,4 @@
-"""The Stochlite quadruped against the published facts, MuJoCo and independent formulas."""
+"""Tests Stochlite against published constants, MuJoCo and independent formulas."""
 
 import functools
 
@@ -32,7 +32,7 @@ def reset(env):
 
 @functools.cache
 def player(env):
-  """A compiled function from actions ``[T, 15]`` to transitions, states and the last state."""
+  """Returns a compiled function of actions ``[T, 15]``: last state, transitions, states."""
 
   def body(state, action):
     state, transition = env.step(state, action, jax.random.key(0))
@@ -47,7 +47,7 @@ def play(env, actions):
 
 
 def steady(steps, **parts):
-  """Actions ``[steps, 15]`` with some parts set."""
+  """Returns actions ``[steps, 15]`` with some entries set."""
   action = np.zeros(15)
   for index, value in parts.items():
     action[int(index[1:])] = value
@@ -72,7 +72,7 @@ def test_model_matches_the_published_robot(env):
   assert spec.dt == pytest.approx(0.01)
 
 
-def test_feet_are_where_mujoco_has_them_and_angles_lead_back(env):
+def test_foot_positions_equal_mujoco_and_angles_invert_them(env):
   data, rng = mujoco.MjData(env.model), np.random.default_rng(0)
   forward = jax.jit(jax.vmap(lambda q, a: foot_position_3d(q, LINKS, a)))
   back = jax.jit(jax.vmap(lambda p, a: joint_angles_3d(p, LINKS, a)))
@@ -86,8 +86,8 @@ def test_feet_are_where_mujoco_has_them_and_angles_lead_back(env):
     np.testing.assert_allclose(back(feet, ASIDE), angles, atol=2e-3)
 
 
-def test_the_trot_moves_diagonal_pairs_in_turn():
-  """Stance sweeps back at the speed asked for; a swing lands half a step ahead."""
+def test_the_trot_alternates_diagonal_pairs():
+  """Stance moves back at the commanded velocity; a swing lands half a step ahead."""
   trot, dt = stochlite._TROT, 0.01
   velocity, shifts = jnp.array([0.3, -0.1, 0.0]), jnp.tile(jnp.array([0.02, 0, 0.01]), (4, 1))
 
@@ -110,7 +110,7 @@ def test_the_trot_moves_diagonal_pairs_in_turn():
   np.testing.assert_allclose(moves, np.tile([-0.003, 0.001, 0], (len(moves), 1)), atol=1e-5)
 
 
-def test_a_turn_moves_the_feet_about_the_middle():
+def test_a_yaw_rate_moves_the_feet_about_the_centre():
   trot, phase = stochlite._TROT, jnp.array(0.5)
   feet = jnp.zeros((4, 3)).at[:, 2].set(-0.25)
   move = jax.jit(functools.partial(gait.move_feet, trot, dt=0.01))
@@ -148,8 +148,8 @@ def test_actions_walk_and_turn(env):
   assert 0.3 < turning.next_obs[200:, 5].mean() < 1.2 and not turning.terminated.any()
 
 
-def test_servos_keep_to_their_limits_and_power_is_theirs(env):
-  """Torques of MuJoCo at states that wild actions led to."""
+def test_servo_torques_are_limited_and_give_the_power(env):
+  """Compares with MuJoCo's torques at states reached by random actions."""
   actions = np.random.default_rng(0).uniform(-1, 1, (500, 15))
   _, transitions, states = play(env, actions)
   data, strongest = mujoco.MjData(env.model), 0.0
@@ -160,10 +160,10 @@ def test_servos_keep_to_their_limits_and_power_is_theirs(env):
     strongest = max(strongest, np.abs(data.actuator_force).max())
     power = np.abs(data.actuator_force * data.qvel[6:]).sum()
     assert transitions.next_obs[i, 11] == pytest.approx(power, rel=1e-2, abs=0.5)
-  assert strongest == pytest.approx(7)  # asked for more, gave no more
+  assert strongest == pytest.approx(7)  # saturated
 
 
-def test_observation_names_the_state(env, reset):
+def test_observation_describes_the_state(env, reset):
   physics = reset(jax.random.key(0)).physics
   quaternion, rotation = np.zeros(4), np.zeros(9)
   mujoco.mju_euler2Quat(quaternion, np.array([0.2, -0.3, 0.7]), "XYZ")
@@ -222,12 +222,12 @@ def test_termination(env, index, inside, outside):
     assert np.isnan(got) if np.isnan(value) else (got == 0) == ends
 
 
-def test_lifting_the_legs_of_one_side_falls(env):
+def test_lifting_the_legs_of_one_side_makes_it_fall(env):
   _, transitions, _ = play(env, steady(500, a8=1.0, a10=1.0, a9=-0.5, a11=-0.5))
   assert transitions.terminated.any()
 
 
-def test_start_is_standing_with_some_noise(reset):
+def test_resets_are_standing_with_noise(reset):
   qpos, qvel = np.empty((200, 19)), np.empty((200, 18))
   for i in range(200):
     physics = reset(jax.random.key(i)).physics
@@ -243,7 +243,7 @@ def test_start_is_standing_with_some_noise(reset):
 
 
 @pytest.mark.parametrize(("terrain", "sign"), [("upslope", 1), ("downslope", -1)])
-def test_ramps_are_as_high_as_the_reward_thinks(terrain, sign):
+def test_ramps_have_the_height_of_the_reward(terrain, sign):
   env = make_env("stochlite", "mujoco", terrain=terrain, slope=13.0)
   data, incline, geom = mujoco.MjData(env.model), sign * np.deg2rad(13), np.zeros(1, np.int32)
   mujoco.mj_forward(env.model, data)
@@ -270,15 +270,15 @@ def test_ramps_are_as_high_as_the_reward_thinks(terrain, sign):
     pytest.param("upslope", -0.4, 400, np.deg2rad(-9), marks=pytest.mark.slow),
   ],
 )
-def test_it_walks_on_other_ground(terrain, back, steps, pitch):
-  """Down and over blocks as it is, uphill with the feet 4 cm further back."""
+def test_walks_on_other_terrain(terrain, back, steps, pitch):
+  """Downhill and over blocks with the nominal gait, uphill with the feet 4 cm further back."""
   env = make_env("stochlite", "mujoco", terrain=terrain)
   actions = steady(steps, a12=1.0, a0=back, a1=back, a2=back, a3=back)
   _, transitions, _ = play(env, actions)
   obs = transitions.next_obs
   assert np.isfinite(obs).all() and not transitions.terminated.any() and obs[-1, 8] > 0.5
   if pitch is not None:
-    np.testing.assert_allclose(obs[-60:, 7].mean(), pitch, atol=0.05)  # the feet find it
+    np.testing.assert_allclose(obs[-60:, 7].mean(), pitch, atol=0.05)  # of the ramp
 
 
 @pytest.mark.parametrize(
@@ -291,6 +291,6 @@ def test_it_walks_on_other_ground(terrain, back, steps, pitch):
     ({"velocity": (0.0, 0.0)}, r"velocity=.* must be three numbers"),
   ],
 )
-def test_refuses(options, message):
+def test_rejects_invalid_arguments(options, message):
   with pytest.raises(ValueError, match=message):
     make_env("stochlite", "mujoco", **options)

@@ -1,4 +1,4 @@
-"""The tasks of MBMF: swimmer, half-cheetah, hopper and ant of rllab."""
+"""Tests the tasks of MBMF: swimmer, half-cheetah, hopper and ant of rllab."""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def env(request):
 
 @pytest.fixture(scope="module")
 def moved(env):
-  """A state after three steps, and the last transition."""
+  """Returns a state after three steps, and the last transition."""
   state, step = env.reset(jax.random.key(0)), jax.jit(env.step)
   for i in range(3):
     action = jax.random.uniform(jax.random.key(i), (env.spec.action_dim,), minval=-1.0)
@@ -44,7 +44,7 @@ def moved(env):
 
 
 def at(env, state):
-  """MuJoCo's own view of a state."""
+  """Evaluates a state with MuJoCo."""
   data = mujoco.MjData(env.model)
   data.qpos[:], data.qvel[:] = state.physics.qpos, state.physics.qvel
   mujoco.mj_forward(env.model, data)
@@ -82,7 +82,7 @@ def test_reward_by_hand(env, moved):
     ("ant_mbmf", 0.02, 0.02, 1000, (35, 44), [150] * 8),
   ],
 )
-def test_numbers_of_the_tasks(name, dt, timestep, length, sizes, force):
+def test_constants_of_the_tasks(name, dt, timestep, length, sizes, force):
   env = make_env(name, physics="mujoco")
   spec = env.spec
   assert (spec.dt, env.model.opt.timestep, spec.episode_length) == (dt, timestep, length)
@@ -141,7 +141,7 @@ def test_ant_terminates(index, value, ended):
   assert bool(ant_mbmf.terminated(None, None, jnp.asarray(obs))) is ended
 
 
-def test_hopper_observes_z_before_x_and_clips_for_nets():
+def test_hopper_observes_z_before_x_and_clips_for_networks():
   env = make_env("hopper_mbmf", physics="mujoco")
   qpos, qvel = (
     jnp.float32([0.3, 1.2, 0.1, -0.2, -0.3, 0.4]),
@@ -166,7 +166,7 @@ def test_ant_encodes_the_rotation_of_its_torso():
   assert np.isfinite(env.spec.encode(jnp.zeros(35))).all()
 
 
-def test_bodies_weigh_what_rllab_says():
+def test_masses_equal_rllab():
   masses = {name: make_env(name, physics="mujoco").model.body_subtreemass[1] for name in NAMES}
   assert masses["swimmer"] == pytest.approx(3 * 35.605, rel=1e-4)
   assert masses["halfcheetah_mbmf"] == pytest.approx(14, rel=1e-6)
@@ -174,11 +174,11 @@ def test_bodies_weigh_what_rllab_says():
   assert masses["ant_mbmf"] == pytest.approx(0.911, rel=1e-3)
 
 
-def test_swimmer_moves_as_rllabs():
+def test_swimmer_motion_equals_rllab():
   env = make_env("swimmer", physics="mujoco")
   np.testing.assert_allclose(swing(env, np.zeros(5), steps=10), SWIMMER, atol=2e-5)
 
 
-def test_ant_moves_as_rllabs():
+def test_ant_motion_equals_rllab():
   env = make_env("ant_mbmf", physics="mujoco")
   np.testing.assert_allclose(swing(env, ant_mbmf.HOME, steps=20), ANT, atol=3e-5)

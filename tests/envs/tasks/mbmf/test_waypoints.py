@@ -1,4 +1,4 @@
-"""Way-points on paths made by hand, and the tasks that follow them."""
+"""Tests way-points on hand-made paths, and the path-following tasks."""
 
 import itertools
 
@@ -19,7 +19,7 @@ AGENTS = dict(zip(FOLLOWERS, (paths.SWIMMER, paths.ANT, paths.HALFCHEETAH), stri
 
 
 def walk(points, places, as_released=False):
-  """Returns the segments that count along ``places``, beginning at 0."""
+  """Returns the active segments along ``places``, starting at 0."""
   segment, visited = jnp.zeros(()), []
   advance = jax.jit(lambda s, p: waypoints.advance(points, s, p, as_released))
   for place in places:
@@ -40,7 +40,7 @@ def test_progress_and_distance():
   assert waypoints.travelled(CORNER, jnp.float32(0), point) == pytest.approx(0.75)
 
 
-def test_repeated_points_divide_nothing():
+def test_repeated_points_give_finite_values():
   for place in ([2.0, 2.0], [1.0, 0.5]):
     values = waypoints.progress(CORNER, jnp.float32(2), jnp.float32(place))
     assert values == 0
@@ -56,21 +56,21 @@ def test_segments_follow_a_corner():
   assert walk(CORNER, outside) == [0, 1, 1]
 
 
-def test_a_path_that_turns_back_is_walked_to_its_end():
+def test_a_path_that_turns_back_is_followed_to_its_end():
   there = [(x, 0.001) for x in (0.5, 0.99, 1.01, 1.5, 1.99, 2.01, 1.5, 1.01, 0.99, 0.5)]
   assert walk(BACK, there) == [0, 0, 1, 1, 1, 2, 2, 2, 3, 3]
   # the published form turns where both ways are equally near: a segment early
   assert walk(BACK, there, as_released=True)[2:5] == [1, 2, 2]
 
 
-def test_the_last_segment_is_never_left():
+def test_the_last_segment_stays_active():
   assert walk(CORNER[:2], [(3, 0), (9, 0)]) == [0, 0]
   assert walk(BACK, [(-1, 0)] * 9) == [0] * 9
 
 
 @pytest.mark.parametrize("points", [CORNER[[0, 1, 2, 4]], BACK])
 def test_progress_telescopes(points):
-  """What the steps gain together is the way along the path."""
+  """The sum of the gains is the distance along the path."""
   ends = itertools.pairwise(points)
   legs = [np.linspace(a, a + 1.03 * (b - a), 40) for a, b in ends]  # a little too far each
   places = np.float32(np.concatenate(legs))
@@ -122,7 +122,7 @@ def test_paths_are_those_of_the_agents():
 
 
 @pytest.mark.parametrize("name", FOLLOWERS)
-def test_wrong_paths_are_refused(name):
+def test_unknown_paths_are_rejected(name):
   with pytest.raises(ValueError, match=r"path='zigzag' is not known.*'straight'"):
     make_env(name, physics="mujoco", path="zigzag")
   other = "u_turn" if name != "ant_follow" else "backward"
@@ -138,7 +138,7 @@ def follower(request):
 
 
 def jump(env, state, ahead):
-  """Moves the body and what it remembers as if it had got ``ahead [2]`` of the start."""
+  """Returns the state with the centre of mass at ``ahead [2]`` from the start."""
   agent = env.observe.__self__.agent
   place = state.physics.memory[1:3] + jnp.float32(ahead)
   sensors = state.physics.sensors
@@ -172,7 +172,7 @@ def test_a_prediction_of_the_body_is_decoded_with_its_segment(follower):
   np.testing.assert_array_equal(obs[-3], 0)
   change = np.zeros(spec.obs_dim, np.float32)
   change[task.agent.size - 6] = 0.75  # past the first way-point, of 0.7 m
-  change[-3:] = 9.0  # a model's errors in what is not its business
+  change[-3:] = 9.0  # errors of a model in outputs that are ignored
   moved = spec.decode(obs, change)
   assert moved[-3] == 1
   np.testing.assert_array_equal(moved[-2:], obs[-2:])
@@ -180,13 +180,13 @@ def test_a_prediction_of_the_body_is_decoded_with_its_segment(follower):
   assert float(spec.reward(obs, jnp.zeros(spec.action_dim), moved)) > 20
 
 
-def test_models_do_not_see_the_path(follower):
+def test_models_do_not_get_the_path(follower):
   obs = follower.reset(jax.random.key(0)).obs
   other = obs.at[-3:].set(5.0)
   np.testing.assert_array_equal(follower.spec.encode(obs), follower.spec.encode(other))
 
 
-def test_the_simulator_moves_on_where_the_body_is(follower):
+def test_the_next_segment_becomes_active_where_the_body_is(follower):
   task = follower.observe.__self__
   state = follower.reset(jax.random.key(0))
   after = jump(follower, state, (0.75, 0.0))
@@ -194,7 +194,7 @@ def test_the_simulator_moves_on_where_the_body_is(follower):
   assert task.update(state.physics, None, jump(follower, state, (0.65, 0.0)))[0] == 0
 
 
-def test_way_points_are_drawn_where_they_are(follower):
+def test_way_points_are_drawn_at_their_positions(follower):
   state = follower.reset(jax.random.key(2))
   task, model = follower.observe.__self__, follower.model
   data, pose = mujoco.MjData(model), np.float64(follower.pose(state))
@@ -253,7 +253,7 @@ def test_as_released():
   assert not corrected.terminated(obs[:-1], zero, obs[:-1].at[-3].set(6))
 
 
-def test_real_states_begin_a_new_plan_as_released():
+def test_real_states_start_a_new_plan_as_released():
   env = make_env("halfcheetah_follow", physics="mujoco", as_released=True)
   state = env.reset(jax.random.key(0))
   memory = env.observe.__self__.update(state.physics, None, jump(env, state, (0.75, 0)))

@@ -1,4 +1,4 @@
-"""Cart-pole against the published facts and an independent formula."""
+"""Tests cart-pole against published constants and an independent formula."""
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ def env():
 
 @pytest.fixture(scope="module")
 def returns(env):
-  """Returns of 20 episodes of actions ``scale * U(-3, 3)``."""
+  """Returns a function: the returns of 20 episodes of actions ``scale * U(-3, 3)``."""
 
   def episode(key, scale):
     reset_key, key = jax.random.split(key)
@@ -107,7 +107,7 @@ def test_pose_and_segments_place_the_tip(env):
 
 
 def test_planning_model_reproduces_the_environment_return(env):
-  """The planner's compiled rollout earns at each step what the environment pays."""
+  """The compiled rollout of a planner has the environment's reward at each step."""
   actions = np.random.default_rng(4).uniform(-3, 3, (40, 1)).astype(np.float32)
   dynamics, key, start = env_dynamics(env), jax.random.key(0), env.reset(jax.random.key(5))
 

@@ -1,7 +1,7 @@
-"""What policies that do not learn get on the four tasks of PETS, against the published models.
+"""Tests returns of random and zero actions on the four tasks of PETS against the published.
 
 The published returns were measured with the original MJCF and rewards on MuJoCo 4, 20 episodes
-each. Run by hand, it writes them and ours to a table:
+each. Run as a program, it writes both to a table:
 
   python tests/envs/tasks/pets/test_pets_returns.py experiments/results/pets_task_returns.csv
 """
@@ -48,14 +48,14 @@ TABLE = (
   Published("halfcheetah_pets", "zero", -0.2, 0.0),
 )
 LIMIT = 3.0
-"""Standard errors that a mean may be off: of eight right ones 2 % exceed it somewhere."""
+"""Largest error of a mean in standard errors; 2 % of eight correct means exceed it."""
 
 OPTIONS = {"pusher": {"original": True}}
 
 
 @functools.cache
 def returns(task, episodes=EPISODES, seed=0):
-  """Returns of whole episodes ``[episodes]`` under uniform and under zero actions."""
+  """Returns the episode returns ``[episodes]`` of uniform and of zero actions."""
   env = make_env(task, physics="mujoco", **OPTIONS.get(task, {}))
   low, high = (jnp.asarray(x) for x in (env.spec.action_low, env.spec.action_high))
 
@@ -75,33 +75,36 @@ def returns(task, episodes=EPISODES, seed=0):
   return {"random": np.asarray(random), "zero": np.asarray(zero)}
 
 
-def standard_errors(ours, published):
-  """By how many standard errors of their difference, beyond rounding, the means differ."""
+def standard_errors(measured, published):
+  """Returns the difference of the means, less rounding, in standard errors."""
   error = np.hypot(
-    ours.std(ddof=1) / np.sqrt(len(ours)), published.std / np.sqrt(PUBLISHED_EPISODES)
+    measured.std(ddof=1) / np.sqrt(len(measured)), published.std / np.sqrt(PUBLISHED_EPISODES)
   )
-  difference = ours.mean() - published.mean
+  difference = measured.mean() - published.mean
   beyond = max(0.0, abs(difference) - published.rounding)
   return float(np.sign(difference) * beyond / error)
 
 
 def check(published):
-  ours = returns(published.task)[published.policy]
-  assert abs(standard_errors(ours, published)) < LIMIT, (ours.mean(), ours.std(ddof=1))
+  measured = returns(published.task)[published.policy]
+  assert abs(standard_errors(measured, published)) < LIMIT, (
+    measured.mean(),
+    measured.std(ddof=1),
+  )
 
 
 @pytest.mark.parametrize("published", TABLE[:6], ids=lambda p: f"{p.task}-{p.policy}")
-def test_returns_are_those_of_the_published_tasks(published):
+def test_returns_equal_the_published_tasks(published):
   check(published)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("published", TABLE[6:], ids=lambda p: f"{p.task}-{p.policy}")
-def test_returns_of_long_episodes_are_those_of_the_published_tasks(published):
+def test_returns_of_long_episodes_equal_the_published_tasks(published):
   check(published)
 
 
-def test_another_task_would_show():
+def test_a_wrong_task_is_detected():
   published = TABLE[5]
   wrist = (
     published.mean
@@ -118,9 +121,9 @@ def write(path):
     names = ("task", "policy", "episodes", "mean", "std", "published_mean", "published_std")
     table.writerow([*names, "standard_errors"])
     for published in TABLE:
-      ours = returns(published.task)[published.policy]
-      numbers = (ours.mean(), ours.std(ddof=1), published.mean, published.std)
-      numbers = (*numbers, standard_errors(ours, published))
+      measured = returns(published.task)[published.policy]
+      numbers = (measured.mean(), measured.std(ddof=1), published.mean, published.std)
+      numbers = (*numbers, standard_errors(measured, published))
       row = [f"{number:.2f}" for number in numbers]
       table.writerow([published.task, published.policy, EPISODES, *row])
 

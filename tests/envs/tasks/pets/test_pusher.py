@@ -1,3 +1,5 @@
+"""Tests the pusher against the published model and formulas."""
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -38,7 +40,7 @@ def test_tip_is_in_front_of_the_wrist(env):
   np.testing.assert_allclose(obs[17:20], [0.6, -0.3, -0.275], atol=1e-6)
 
 
-def test_positions_are_those_of_the_state_itself(env):
+def test_positions_belong_to_the_state_itself(env):
   state = put(env, [0] * 7 + [-0.25, 0.15])
   for _ in range(5):
     state, t = env.step(state, jnp.full(7, 2.0), jax.random.key(0))
@@ -49,14 +51,14 @@ def test_positions_are_those_of_the_state_itself(env):
   np.testing.assert_allclose(t.next_obs[17:20], data.site("object").xpos, atol=1e-6)
 
 
-def test_reward_sees_the_state_after_the_step(env):
+def test_reward_uses_the_state_after_the_step(env):
   action = jnp.linspace(-2, 2, 7)
   start = put(env, [0.5, 0.3, 0, -1, 0, -0.5, 0, -0.25, 0.15])
   _, t = env.step(start, action, jax.random.key(0))
   assert float(t.reward) == pytest.approx(expected(t.next_obs, action), rel=1e-5)
 
 
-def test_the_published_reward_sees_the_state_before(env):
+def test_the_published_reward_uses_the_state_before(env):
   original = make_env("pusher", physics="mujoco", original=True)
   action = jnp.linspace(-2, 2, 7)
   start = put(original, [0.5, 0.3, 0, -1, 0, -0.5, 0, -0.25, 0.15])
@@ -85,7 +87,7 @@ def run(env, start, action, steps):
 
 
 def test_the_hand_pushes_the_cylinder(env):
-  """It does not in the published model on MuJoCo 4, see the task's deviations."""
+  """Unlike in the published model on MuJoCo 4, see the task's deviations."""
   start = put(env, [0, 0.36, 0, -0.05, 0, -0.05, 0, -0.55, 0.42])
   end, moves = run(env, start, jnp.float32([1.0, 1.0, 0, 0, 0, 0, 0]), 25)
   assert end.obs[18] > start.obs[18] + 0.05
@@ -100,18 +102,18 @@ def test_the_table_stops_the_hand(env):
   assert end.obs[16] > -0.31
 
 
-def test_the_cylinder_slides_as_a_mass_of_40_grams(env):
+def test_the_cylinder_has_a_mass_of_40_grams(env):
   thing = env.model.body("object")
   assert thing.mass[0] + env.model.dof_armature[-1] == pytest.approx(0.04)
   np.testing.assert_array_equal(env.model.dof_damping[-2:], 0.5)
 
 
-def test_numbers_of_the_task(env):
+def test_constants_of_the_task(env):
   spec = env.spec
   assert (spec.dt, spec.episode_length, spec.obs_dim) == (0.04, 150, 20)
   np.testing.assert_array_equal(spec.action_high, np.full(7, 2))
 
 
-def test_moves_as_the_published_model(env):
+def test_motion_equals_the_published_model(env):
   end = swing(env, [0] * 7 + [-0.25, 0.15])
   np.testing.assert_allclose(np.r_[end[:7], end[9:16]], PUBLISHED, atol=2e-5)

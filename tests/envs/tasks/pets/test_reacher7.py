@@ -1,3 +1,5 @@
+"""Tests Reacher3D against the published model and formulas."""
+
 import jax
 import jax.numpy as jnp
 import mujoco
@@ -29,7 +31,7 @@ def site(env, angles):
 
 
 def published_tip(angles):
-  """The formula of the published code, which holds for elbow angles below 0."""
+  """Computes the tip by the published code, valid for elbow angles below 0."""
   pan, lift, upper, elbow, fore, wrist, _ = np.float64(angles)
   along = np.array(
     [np.cos(lift) * np.cos(pan), np.cos(lift) * np.sin(pan), -np.sin(lift)], np.float64
@@ -53,8 +55,8 @@ def angles_below(count, top, seed=0):
   return np.float32(angles)
 
 
-def test_tip_is_that_of_the_simulator(env):
-  for angles in angles_below(50, top=1.0):  # elbows that are bent the wrong way, too
+def test_tip_equals_the_simulator(env):
+  for angles in angles_below(50, top=1.0):  # also elbows bent the wrong way
     expected, data = site(env, angles)
     np.testing.assert_allclose(TIP(angles), expected, atol=1e-6)
     fingers = [data.body(f"{side}_finger").xpos for side in ("left", "right")]
@@ -62,7 +64,7 @@ def test_tip_is_that_of_the_simulator(env):
     np.testing.assert_allclose(np.linalg.norm(expected - palm), 0.09137, atol=1e-9)
 
 
-def test_tip_is_that_of_the_published_formula_below_zero():
+def test_tip_equals_the_published_formula_below_zero():
   for angles in angles_below(50, top=-0.01, seed=1):
     np.testing.assert_allclose(TIP(angles), published_tip(angles), atol=1e-5)
 
@@ -105,12 +107,12 @@ def test_goal_stays_is_observed_and_drawn(env):
   )
 
 
-def test_numbers_of_the_task(env):
+def test_constants_of_the_task(env):
   spec = env.spec
   assert (spec.dt, spec.episode_length, spec.obs_dim) == (0.02, 150, 17)
   np.testing.assert_array_equal(spec.action_high, np.full(7, 20))
   np.testing.assert_array_equal(spec.action_low, np.full(7, -20))
 
 
-def test_moves_as_the_published_model(env):
+def test_motion_equals_the_published_model(env):
   np.testing.assert_allclose(swing(env, np.zeros(7)), PUBLISHED, atol=2e-5)

@@ -1,4 +1,4 @@
-"""The D'Claw tasks of ROBEL and PDDM against the published facts and formulas of their own."""
+"""Tests the D'Claw tasks of ROBEL and PDDM against published constants and formulas."""
 
 import jax
 import jax.numpy as jnp
@@ -26,12 +26,12 @@ def start(turn):
 
 
 def resets(env, n=1000):
-  """Observations after ``n`` resets."""
+  """Returns observations after ``n`` resets."""
   return np.asarray(jax.jit(jax.vmap(env.reset))(jax.random.split(jax.random.key(0), n)).obs)
 
 
 def robel_reward(obs):
-  """The published formula, term by term."""
+  """Computes the published formula term by term."""
   error = (obs[28] - obs[18] + np.pi) % (2 * np.pi) - np.pi
   velocities = obs[9:18]
   fast = velocities[np.abs(velocities) >= 0.5]
@@ -66,8 +66,8 @@ def test_model(turn):
   np.testing.assert_allclose(data.geom("arm_1").xpos[:2], [0.038, 0], atol=1e-6)
 
 
-def test_what_may_touch(turn):
-  """Tips with arms and other fingers, middle links with other fingers, nothing else."""
+def test_collision_pairs(turn):
+  """Tips collide with arms and other fingers, middle links with other fingers only."""
   model, pairs = turn.model, set()
   for i in range(model.ngeom):
     for j in range(i):
@@ -111,7 +111,7 @@ def test_reward_is_the_published_formula(name):
     assert got == pytest.approx(robel_reward(np.float64(obs)), abs=1e-4)
 
 
-def test_reward_has_a_slope_at_the_pose(turn):
+def test_the_reward_gradient_is_finite_at_the_pose(turn):
   obs = jnp.zeros(29).at[:9].set(dclaw.POSE)
   slope = jax.grad(lambda o: turn.spec.reward(o, jnp.zeros(9), o))(obs)
   assert np.isfinite(slope).all()
@@ -157,8 +157,8 @@ def test_screw_resets():
   assert 0.74 < np.abs(speeds).max() <= 0.75 and abs(speeds.mean()) < 0.05
 
 
-def test_targets_follow_the_joints_at_a_limited_speed(turn, start):
-  """Rate 2 pi / 3 rad/s over 0.1 s around where the joint is, ranges beyond that."""
+def test_targets_have_a_speed_limit(turn, start):
+  """The limit is 2 pi / 3 rad/s over 0.1 s around the joint angle, then the range."""
   command = jax.jit(turn.command)
   angles, reach = np.tile([0, -np.pi / 3, np.pi / 3], 3), 2 * np.pi / 30
   np.testing.assert_allclose(command(start.physics, jnp.zeros(9))[0], 0, atol=1e-6)
@@ -175,7 +175,7 @@ def test_targets_follow_the_joints_at_a_limited_speed(turn, start):
   np.testing.assert_allclose(command(start.physics, inside)[1], -0.9 * np.pi / 3, atol=1e-6)
 
 
-def test_the_last_action_is_observed_within_its_bounds(step, start):
+def test_the_last_action_is_observed_clipped(step, start):
   action = jnp.linspace(-2, 1, 9)
   _, t = step(start, action, jax.random.key(0))
   np.testing.assert_allclose(t.next_obs[19:28], np.clip(action, -1, 1), atol=1e-6)
@@ -184,7 +184,7 @@ def test_the_last_action_is_observed_within_its_bounds(step, start):
 
 @pytest.mark.parametrize("side", [1, -1])
 def test_fingers_between_the_arms_turn_the_valve(step, start, side):
-  """Let down near the axis, then swung sideways, all three push one arm each."""
+  """Lowered near the axis, then swung sideways, each finger pushes one arm."""
   down = jnp.float32([0, 0.334, -0.223] * 3)
   swing = down.at[jnp.array([0, 3, 6])].set(side)
   state = start

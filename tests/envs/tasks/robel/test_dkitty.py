@@ -1,4 +1,4 @@
-"""The D'Kitty against the published facts and formulas of its own."""
+"""Tests D'Kitty against published constants and independent formulas."""
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,7 @@ def start(env):
 
 
 def states(n):
-  """Observations of tilted and turned robots."""
+  """Returns observations of tilted and rotated robots."""
   rng = np.random.default_rng(0)
   obs = rng.normal(size=(n, 49)).astype(np.float32)
   obs[:, 3:5] = rng.uniform(-0.45, 0.45, (n, 2))
@@ -46,7 +46,7 @@ def attitude(env, obs):
 
 
 def error(env, obs):
-  """The angle to the target with dot product and arccos, as ROBEL computes it."""
+  """Computes the angle to the target by dot product and arccos, as ROBEL."""
   ahead = attitude(env, obs)[:2, 1]
   target = np.array([np.cos(obs[48] + np.pi / 2), np.sin(obs[48] + np.pi / 2)]) - obs[:2]
   cosine = ahead @ target / np.linalg.norm(ahead) / np.linalg.norm(target)
@@ -121,14 +121,14 @@ def test_reward_is_the_published_formula(env):
   assert len(seen) >= 4
 
 
-def test_reward_has_a_slope_at_the_target_and_opposite_of_it(env):
+def test_the_reward_gradient_is_finite_at_the_target_and_opposite(env):
   for target in (0.0, np.pi):
     obs = jnp.zeros(49).at[48].set(target)
     slope = jax.grad(lambda o: env.spec.reward(o, jnp.zeros(12), o))(obs)
     assert np.isfinite(slope).all()
 
 
-def test_what_is_not_a_number_has_fallen(env):
+def test_nan_observations_terminate(env):
   obs = np.full(49, np.nan, np.float32)
   assert env.spec.terminated(obs, np.zeros(12), obs)
 
@@ -147,7 +147,7 @@ def test_resets(env, start):
   assert abs(np.corrcoef(drawn.T)[0, 1]) < 0.1
 
 
-def test_targets_follow_the_joints_at_a_limited_speed(env, start):
+def test_targets_have_a_speed_limit(env, start):
   low, high = np.array([(-0.5, 0.279), (0, np.pi / 2), (-2, 0)] * 4).T
   low[[3, 6]], high[[3, 6]] = -0.279, 0.5
   for action in (-1.0, 0.2, 1.0):
@@ -156,8 +156,8 @@ def test_targets_follow_the_joints_at_a_limited_speed(env, start):
     np.testing.assert_allclose(got, np.clip(want, -0.1 * np.pi, 0.1 * np.pi), atol=1e-5)
 
 
-def test_it_stands_still_on_stretched_legs(env, step, start):
-  """The actions that ask for angle 0 keep it where it is, its weight on its feet."""
+def test_stands_still_on_stretched_legs(env, step, start):
+  """Actions that command angle 0 keep its pose, with its weight on its feet."""
   low, high = dkitty.RANGES.T
   stand = jnp.asarray(-(low + high) / (high - low))
   state = start
@@ -177,8 +177,8 @@ def test_it_stands_still_on_stretched_legs(env, step, start):
   assert lift == pytest.approx(9.81 * env.model.body_mass.sum(), rel=0.1)
 
 
-def test_it_turns_without_end(env):
-  """Half a turn, where ROBEL's robot hits a stop, is an angle like others."""
+def test_yaw_is_unlimited(env):
+  """Half a turn, the limit of ROBEL's robot, is not a limit here."""
   high = jnp.zeros(18).at[2].set(0.5).at[5].set(3.1)
   physics = env.physics.init(high, jnp.zeros(18).at[5].set(2.0))
   after = jax.jit(env.physics.step)(physics, jnp.zeros(12))

@@ -1,4 +1,4 @@
-"""ROBEL's random dynamics: what is drawn, and sensors that are off."""
+"""Tests ROBEL's random dynamics: ranges of the parameters and sensor noise."""
 
 import dataclasses
 
@@ -9,7 +9,7 @@ import pytest
 
 from mbrl_jax.envs import make_env
 from mbrl_jax.envs.tasks.robel import dclaw, dkitty
-from mbrl_jax.envs.tasks.robel.random_dynamics import draw
+from mbrl_jax.envs.tasks.robel.random_dynamics import draw_models
 
 
 @pytest.fixture(scope="module")
@@ -23,15 +23,15 @@ def bumpy():
 
 
 def within(values, low, high):
-  """Says whether values lie in a range and take up most of it."""
+  """Returns whether values lie in a range and cover most of it."""
   values = np.asarray(values)
   width = high - low
   inside = (values >= low - 1e-9).all() and (values <= high + 1e-9).all()
   return inside and values.min() < low + 0.3 * width and values.max() > high - 0.3 * width
 
 
-def test_hands_within_the_published_ranges(claw):
-  models = list(draw(claw.model, dclaw._RANDOM, slice(0, 10), 20))
+def test_hand_parameters_are_within_the_published_ranges(claw):
+  models = list(draw_models(claw.model, dclaw._RANDOM, slice(0, 10), 20))
   damping = np.stack([m.dof_damping for m in models])
   assert within(damping, 0.005, 0.1) and np.ptp(damping[0]) > 0
   assert within([m.dof_frictionloss for m in models], 0.001, 0.005)
@@ -48,9 +48,9 @@ def test_hands_within_the_published_ranges(claw):
   np.testing.assert_array_equal(claw.model.dof_damping, 0.1)
 
 
-def test_robots_within_the_published_ranges(bumpy):
+def test_robot_parameters_are_within_the_published_ranges(bumpy):
   model = bumpy.model
-  models = list(draw(model, dkitty._RANDOM, slice(6, 18), 20))
+  models = list(draw_models(model, dkitty._RANDOM, slice(6, 18), 20))
   damping = np.stack([m.dof_damping for m in models])
   assert within(damping[:, 6:], 0.1, 0.2) and not damping[:, :6].any()
   assert np.ptp(damping[:, 6:], 1).max() == 0
@@ -64,7 +64,7 @@ def test_robots_within_the_published_ranges(bumpy):
 def test_the_robot_stands_on_bumps_of_the_published_height(bumpy):
   model = bumpy.model
   assert np.isclose(model.hfield_size[0, 0] * 2 / (model.hfield_ncol[0] - 1), 0.075)
-  for m in draw(model, dkitty._RANDOM, slice(6, 18), 3):
+  for m in draw_models(model, dkitty._RANDOM, slice(6, 18), 3):
     assert within(m.hfield_data * m.hfield_size[0, 2], 0, 0.05)
   stretched = np.float32([0.284, -1, 1, -0.284, -1, 1, -0.284, -1, 1, 0.284, -1, 1])
   states = jax.jit(jax.vmap(bumpy.reset))(jax.random.split(jax.random.key(0), 8))
@@ -78,8 +78,8 @@ def test_the_robot_stands_on_bumps_of_the_published_height(bumpy):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_mjx_bumps_into_the_ground_as_mujoco_does(bumpy):
-  """Edges and corners: most control steps agree to millimetres, not all."""
+def test_mjx_agrees_with_mujoco_on_bumps(bumpy):
+  """At edges and corners most control steps, not all, agree to millimetres."""
   mjx = make_env("dkitty_orient", "mjx", variant="random_dynamics", models=2).physics
   rng, state = np.random.default_rng(0), jax.jit(bumpy.reset)(jax.random.key(0))
   step, command = jax.jit(bumpy.step), jax.jit(bumpy.command)
@@ -104,7 +104,7 @@ def test_each_reset_draws_a_model(claw):
   assert len(np.unique(np.asarray(t.next_obs[:, 1]).round(5))) == 5
 
 
-def test_sensors_are_off_by_a_twentieth_of_what_they_measure(claw):
+def test_sensor_noise_is_a_twentieth_of_the_range_wide(claw):
   state = jax.jit(claw.reset)(jax.random.key(0))
   keys = jax.random.split(jax.random.key(1), 500)
   _, t = jax.jit(jax.vmap(claw.step, (None, None, 0)))(state, jnp.zeros(9), keys)
@@ -119,13 +119,13 @@ def test_sensors_are_off_by_a_twentieth_of_what_they_measure(claw):
   assert np.ptp(t.reward) > 0.1
 
 
-def test_the_reset_is_off_as_well(claw):
+def test_the_reset_observation_is_noisy(claw):
   states = jax.jit(jax.vmap(claw.reset))(jax.random.split(jax.random.key(0), 50))
   off = np.asarray(states.obs - jax.vmap(claw.observe)(states.physics))
   assert (off[:, :19].std(0) > 0.005).all() and not off[:, 19:].any()
 
 
-def test_the_robots_sensors(bumpy):
+def test_sensor_noise_of_the_quadruped(bumpy):
   off = np.asarray(
     jax.vmap(lambda key: bumpy.noise(key, jnp.zeros(49)))(
       jax.random.split(jax.random.key(0), 500)
@@ -138,12 +138,12 @@ def test_the_robots_sensors(bumpy):
   np.testing.assert_allclose(np.abs(off[:, 24:36]).max(0), 0.025 * 2 * np.pi, rtol=0.03)
 
 
-def test_other_variants_are_exact():
+def test_other_variants_have_no_noise():
   for name in ("dclaw_turn", "dclaw_screw", "dkitty_orient"):
     env = make_env(name, "mujoco", variant="random")
     assert env.noise is None and env.physics.variants == 1
 
 
-def test_no_models():
+def test_rejects_zero_models():
   with pytest.raises(ValueError, match="models=0 must be positive"):
     make_env("dclaw_screw", "mujoco", variant="random_dynamics", models=0)
