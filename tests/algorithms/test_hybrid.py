@@ -10,6 +10,7 @@ import pytest
 from mbrl_jax.algorithms import (
   demorl,
   init_state,
+  loop,
   make_algorithm,
   make_evaluation,
   make_step,
@@ -17,14 +18,14 @@ from mbrl_jax.algorithms import (
   mopac,
   sac,
 )
-from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
+from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
 from mbrl_jax.algorithms.parts.schedule import at_epoch, check_schedule
 from mbrl_jax.algorithms.parts.world_model import WorldModelConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.types import Dynamics
 
-AGENT = AgentConfig(hidden=(16, 16), batch_size=8, updates_per_step=2, learning_rate=1e-3)
+AGENT = ActorCriticConfig(hidden=(16, 16), batch_size=8, updates_per_step=2, learning_rate=1e-3)
 WORLD = WorldModelConfig(members=3, elites=2, hidden=(16,), weight_decay=(0.0,), epochs=3)
 COMMON = {"steps": 60, "init_steps": 20, "update_every": 10, "agent": AGENT}
 IMAGINED = {**COMMON, "rollout_batch_size": 12, "epoch_length": 20, "world_model": WORLD}
@@ -37,7 +38,7 @@ CONFIGS = {
   "mbpo": mbpo.Config(**IMAGINED, rollout_schedule=(0, 1, 1, 3)),
   "mopac": mopac.Config(**IMAGINED, rollout_schedule=(0, 500, 2, 2), samples=4),
   "demorl": demorl.Config(**AHEAD, model_buffer_size=100),
-  "loop": demorl.LoopConfig(**AHEAD),
+  "loop": loop.Config(**AHEAD),
 }
 
 
@@ -135,7 +136,7 @@ def test_an_evaluation_does_not_explore():
 def test_mopac_improves_the_policys_plan():
   """Over a model known exactly: a point that wants to be at 0 and pays for being away."""
   env = make_env("pendulum")
-  agent = mopac.make_agent(env.spec, CONFIGS["mopac"].agent, value=True)
+  agent = mopac.make_actor_critic(env.spec, CONFIGS["mopac"].agent, value=True)
   hyperparams = mopac.Hyperparams(noise=0.5, temperature=0.3)
   state = agent.init(jax.random.key(0))
 
@@ -143,7 +144,7 @@ def test_mopac_improves_the_policys_plan():
     next_obs = obs.at[0].add(0.5 * action[0])
     return next_obs, -jnp.square(next_obs[0]), jnp.zeros((), bool)
 
-  improve = lambda obs, key: mopac._improve(
+  improve = lambda obs, key: mopac._mppi_plan(
     env.spec, agent, Dynamics(step), 4, 64, hyperparams, state, jnp.int32(4), None, obs, key
   )
   starts = jnp.zeros((50, 3)).at[:, 0].set(jnp.linspace(-3, 3, 50))
@@ -162,14 +163,14 @@ def test_mopac_improves_the_policys_plan():
 def test_mopac_counts_nothing_after_a_termination():
   """All copies end at once with the same reward, so their weights are equal."""
   env = make_env("pendulum")
-  agent = mopac.make_agent(env.spec, AGENT, value=True)
+  agent = mopac.make_actor_critic(env.spec, AGENT, value=True)
   state = agent.init(jax.random.key(0))
   step = lambda params, obs, action, key: (
     obs + 9 * action[0],
     jnp.ones(()),
     jnp.ones((), bool),
   )
-  plan = mopac._improve(
+  plan = mopac._mppi_plan(
     env.spec,
     agent,
     Dynamics(step),

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 
 from mbrl_jax.algorithms import mopac
-from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, make_agent
+from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig, make_actor_critic
 from mbrl_jax.envs import make_env
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.types import Dynamics
 
 SPEC = make_env("pendulum").spec
-AGENT = AgentConfig(hidden=(4,), batch_size=2)
+AGENT = ActorCriticConfig(hidden=(4,), batch_size=2)
 HORIZON, STEPS, COPIES, NOISE, TEMPERATURE = 30, 3, 16, 0.5, 0.7
 OBS = np.float32([0.4, -0.2, 0.1])
 
@@ -38,7 +38,7 @@ def plain(samples, discount):
 @pytest.mark.parametrize("discount", [0.0, 0.01, 0.9, 1.0])
 def test_plans_shorter_than_the_longest_are_discounted_as_a_loop_does(discount):
   """Also where the discount of the longest plan is zero in float32."""
-  agent = make_agent(SPEC, AGENT, value=True)
+  agent = make_actor_critic(SPEC, AGENT, value=True)
   agent = agent._replace(sac=agent.sac._replace(v=lambda params, obs: 0.3 * obs[0]))
   sac = agent.init(jax.random.key(0))
   sac = sac._replace(hyperparams=sac.hyperparams._replace(discount=jnp.float32(discount)))
@@ -46,7 +46,7 @@ def test_plans_shorter_than_the_longest_are_discounted_as_a_loop_does(discount):
     mopac.Hyperparams(jnp.float32(NOISE), jnp.float32(TEMPERATURE)),
     jax.random.key(5),
   )
-  found = mopac._improve(
+  found = mopac._mppi_plan(
     SPEC,
     agent,
     Dynamics(step),
@@ -67,7 +67,7 @@ def test_plans_shorter_than_the_longest_are_discounted_as_a_loop_does(discount):
 
 
 def test_plans_are_the_same_in_any_unit_of_reward():
-  agent = make_agent(SPEC, AGENT, value=True)
+  agent = make_actor_critic(SPEC, AGENT, value=True)
   agent = agent._replace(sac=agent.sac._replace(v=lambda params, obs: jnp.float32(0.0)))
   sac = agent.init(jax.random.key(0))
   hyperparams, key = (
@@ -82,7 +82,7 @@ def test_plans_are_the_same_in_any_unit_of_reward():
   @jax.jit
   def plan(unit):
     args = hyperparams, sac, jnp.int32(STEPS), unit, OBS, key
-    return mopac._improve(SPEC, agent, Dynamics(scaled), STEPS, COPIES, *args)
+    return mopac._mppi_plan(SPEC, agent, Dynamics(scaled), STEPS, COPIES, *args)
 
   want = plan(1.0)
   for unit in (1e-30, 1e-9, 1e9, 1e25, 1e37):

@@ -7,8 +7,8 @@ import pytest
 
 from mbrl_jax.algorithms import mbpo, mopac
 from mbrl_jax.algorithms.mopac_released import released_plan, store_all
-from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, make_agent
-from mbrl_jax.algorithms.parts.model_rollouts import imagine
+from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig, make_actor_critic
+from mbrl_jax.algorithms.parts.model_rollouts import branched_rollout
 from mbrl_jax.algorithms.parts.replay import blank_transition
 from mbrl_jax.algorithms.parts.world_model import WorldModel, WorldModelConfig, make_world_model
 from mbrl_jax.buffers import ring
@@ -18,7 +18,7 @@ from mbrl_jax.types import Dynamics
 
 LOW, HIGH = np.float32([-2.0]), np.float32([4.0])  # the middle is 1, half the range 3
 SPEC = make_env("pendulum").spec._replace(action_low=LOW, action_high=HIGH)
-AGENT = AgentConfig(hidden=(4,), batch_size=2, discount=0.8)
+AGENT = ActorCriticConfig(hidden=(4,), batch_size=2, discount=0.8)
 WORLD = WorldModelConfig(members=2, elites=1, hidden=(4,), weight_decay=(0.0,))
 K, LONGEST, NOISE = 6, 5, 0.5
 
@@ -31,7 +31,7 @@ def toy_step(params, obs, action, key):
 
 def toy_agent():
   """A policy and a value that need no nets, and no randomness."""
-  agent = make_agent(SPEC, AGENT, value=True)
+  agent = make_actor_critic(SPEC, AGENT, value=True)
   v = lambda params, obs: 0.3 * obs[0] - obs[1] ** 2 / 10
   act = lambda params, left, obs, key: (1 + 2.9 * jnp.tanh(obs[1:2]), left, {})
   return agent._replace(act=act, sac=agent.sac._replace(v=v))
@@ -75,7 +75,7 @@ def test_plans_are_those_of_a_plain_loop(steps):
 
 def test_rows_after_a_termination_are_stored():
   end = lambda params, obs, action, key: (obs + 1, jnp.ones(()), jnp.ones((), bool))
-  roll = lambda store: imagine(
+  roll = lambda store: branched_rollout(
     Dynamics(end), None, jnp.zeros((2, 3)), lambda t, row, obs, key: jnp.zeros(1), 3,
     jax.random.key(0), store=store, carry=ring.init(20, blank_transition(SPEC)), redraw=False,
   )  # fmt: skip
@@ -100,7 +100,7 @@ def test_a_key_stays_the_same_for_an_epoch():
   config = mopac.Config(
     steps=60, init_steps=10, update_every=10, epoch_length=20, rollout_batch_size=5, agent=AGENT
   )
-  agent = make_agent(SPEC, AGENT)
+  agent = make_actor_critic(SPEC, AGENT)
   algorithm = mbpo.assemble(SPEC, config, agent, fake, rollouts)
   state = algorithm.init(jax.random.key(0))
   state = state._replace(carry=jnp.zeros_like(state.carry))  # no uniform actions are left

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 from mbrl_jax.algorithms import init_state, make_algorithm, make_step
-from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, steps_worth
+from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig, gradient_steps
 from mbrl_jax.algorithms.sac import Config
 from mbrl_jax.algorithms.step import check_envs
 from mbrl_jax.envs import make_env
@@ -128,7 +128,7 @@ def test_counters_count_environment_steps():
 def test_sac_takes_as_many_random_and_gradient_steps(envs, steps):
   """A gradient step each 4 of 64, from the step on that ends the 16 random ones."""
   env = make_env("pendulum")
-  agent = AgentConfig(hidden=(4,), batch_size=4, updates_per_step=1 / 4)
+  agent = ActorCriticConfig(hidden=(4,), batch_size=4, updates_per_step=1 / 4)
   config = Config(steps=64, init_steps=16, update_every=64, agent=agent)
   state, metrics = run(envs, 64, make_algorithm("sac", env.spec, config), env)
   assert metrics["info"]["random"].sum() == 16
@@ -144,7 +144,7 @@ def test_gradient_steps_are_exact_at_any_rate(rate, bundle):
   """After n steps floor(n rate) have been taken, however the steps are bundled."""
   taken, exact = 0, Fraction(str(rate)).limit_denominator(1000)
   for total in range(bundle, 400, bundle):
-    inner, outer = steps_worth(rate, jnp.int32(total), bundle)
+    inner, outer = gradient_steps(rate, jnp.int32(total), bundle)
     taken += inner * int(outer)
     assert taken == int(exact * total)
 

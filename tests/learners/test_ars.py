@@ -16,7 +16,7 @@ def test_a_step_is_that_of_numpy():
   rng = np.random.default_rng(0)
   seen = rng.normal(2.0, 3.0, (40, 3)).astype(np.float32)
   for obs in seen:
-    state = ars.see(state, obs)
+    state = ars.observe(state, obs)
   start = rng.normal(size=(2, 3)).astype(np.float32)
   state = state._replace(policy=state.policy._replace(weights=jnp.asarray(start)))
   returns = np.float32([[1, 2], [9, 3], [0, 0], [4, -7], [-1, 8]])
@@ -29,8 +29,8 @@ def test_a_step_is_that_of_numpy():
   np.testing.assert_allclose(after.policy.scaling.mean, seen.mean(0), rtol=1e-4)
   np.testing.assert_allclose(after.policy.scaling.scale, seen.std(0), rtol=1e-4)
   assert (np.asarray(after.directions) != d).all()
-  np.testing.assert_allclose(ars.tried(state, 2).weights, start + 0.1 * d[1], rtol=1e-5)
-  np.testing.assert_allclose(ars.tried(state, 3).weights, start - 0.1 * d[1], rtol=1e-5)
+  np.testing.assert_allclose(ars.perturbed(state, 2).weights, start + 0.1 * d[1], rtol=1e-5)
+  np.testing.assert_allclose(ars.perturbed(state, 3).weights, start - 0.1 * d[1], rtol=1e-5)
 
   unit = np.clip(want @ ((seen[0] - seen.mean(0)) / seen.std(0)), -1, 1)
   action = LOW + (unit + 1) / 2 * (HIGH - LOW)
@@ -43,7 +43,7 @@ def test_finds_the_best_linear_policy():
   score = lambda policy: -jnp.square(policy.weights - best).sum()
 
   def body(state, key):
-    trials = jax.vmap(lambda i: score(ars.tried(state, i)))(jnp.arange(16))
+    trials = jax.vmap(lambda i: score(ars.perturbed(state, i)))(jnp.arange(16))
     return ars.update(state, trials.reshape(8, 2), key)[0], None
 
   state = ars.init(jax.random.key(0))
@@ -61,8 +61,8 @@ def test_states_and_returns_that_are_not_finite_do_not_count():
   ars = make_ars(2, [-1.0], [1.0], directions=3, top=2, step_size=0.1, noise=0.1)
   clean = spoilt = ars.init(jax.random.key(0))
   for row in ([1.0, 2.0], [3.0, -1.0]):
-    clean, spoilt = ars.see(clean, jnp.array(row)), ars.see(spoilt, jnp.array(row))
-    spoilt = ars.see(spoilt, jnp.array([jnp.nan, 0.0]))
+    clean, spoilt = ars.observe(clean, jnp.array(row)), ars.observe(spoilt, jnp.array(row))
+    spoilt = ars.observe(spoilt, jnp.array([jnp.nan, 0.0]))
   jax.tree.map(np.testing.assert_array_equal, clean, spoilt)
   returns = np.float32([[5.0, 1.0], [np.nan, 99.0], [2.0, 3.0]])
   moved, metrics = ars.update(clean, jnp.asarray(returns), jax.random.key(1))
@@ -89,6 +89,6 @@ def test_a_step_is_the_same_in_any_unit_of_return(scale):
 
 def test_a_state_whose_square_overflows_does_not_count():
   ars = make_ars(2, [-1.0], [1.0])
-  state = ars.see(ars.init(jax.random.key(0)), jnp.array([1.0, 2.0]))
-  after = ars.see(state, jnp.array([1e25, 0.0]))
+  state = ars.observe(ars.init(jax.random.key(0)), jnp.array([1.0, 2.0]))
+  after = ars.observe(state, jnp.array([1e25, 0.0]))
   jax.tree.map(np.testing.assert_array_equal, after, state)

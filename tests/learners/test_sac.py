@@ -8,7 +8,7 @@ import pytest
 from scipy import integrate, stats
 
 from mbrl_jax.learners import SACHyperparams, make_sac
-from mbrl_jax.learners.sac import _loss, _Nets  # the losses, one by one
+from mbrl_jax.learners.sac_loss import Modules, loss
 from mbrl_jax.networks.actor import from_bounds, gaussian, make_net, squash, to_bounds
 from mbrl_jax.types import Transition
 
@@ -65,8 +65,8 @@ def test_losses_are_those_of_the_docstring():
   batch = batch_of(5)
   batch = batch._replace(terminated=jnp.array([True, False, False, True, False]))
   noise = jax.random.normal(jax.random.key(1), (2, 5, 2))
-  nets = _Nets(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, True)
-  total, metrics = _loss(nets, state.nets, state, batch, noise)
+  nets = Modules(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, True)
+  total, metrics = loss(nets, state.nets, state, batch, noise)
 
   pi = lambda obs, n: squash(*gaussian(nets.actor, state.nets.actor, obs), n)
   each = lambda critic, obs, a: np.array(
@@ -94,9 +94,9 @@ def test_losses_are_those_of_the_docstring():
 def test_each_loss_moves_only_its_own_net():
   sac = make_sac(3, LOW, HIGH, hidden=(8,))
   state = sac.init(jax.random.key(0), SACHyperparams())
-  nets = _Nets(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, False)
+  nets = Modules(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, False)
   noise = jnp.zeros((2, 4, 2))
-  pull = lambda name: jax.grad(lambda n: _loss(nets, n, state, batch_of(4), noise)[1][name])
+  pull = lambda name: jax.grad(lambda n: loss(nets, n, state, batch_of(4), noise)[1][name])
   size = lambda tree: float(optax.tree.norm(tree))
   by_q, by_actor = pull("q_loss")(state.nets), pull("actor_loss")(state.nets)
   assert size(by_q.critics) > 0 and size(by_q.actor) == size(by_q.log_alpha) == 0
@@ -142,7 +142,7 @@ def test_temperature_finds_the_target_entropy_and_the_policy_the_best_action():
   np.testing.assert_allclose(values, [-10.0, 0.0], atol=0.8)
 
 
-def test_update_traces_once_and_vmaps_over_tuning():
+def test_update_traces_once_and_vmaps_over_hyperparams():
   traces, sac = [], make_sac(3, LOW, HIGH, hidden=(8,))
 
   @jax.jit

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from mbrl_jax.algorithms import make_algorithm
-from mbrl_jax.algorithms.demorl import LoopConfig
-from mbrl_jax.algorithms.parts.cost_limit import CostState, add_costs, rank_by_cost, start
+from mbrl_jax.algorithms.loop import Config
+from mbrl_jax.algorithms.parts.cost_limit import CostState, add_costs, rank_by_cost, zero_cost
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.planners import make_evaluate, make_planner, mirror_descent
@@ -29,7 +29,7 @@ def scored(over, limit, plans, temperature=1.0):
   dynamics = add_costs(Dynamics(push, slices=2, params_axes=0), COSTLY)
   evaluate = make_evaluate(dynamics, rank=rank_by_cost(limit, over, temperature))
   plans = jnp.float32(plans)[..., None]
-  return evaluate(jnp.array([1.0, 4.0]), start(jnp.zeros(3)), plans, jax.random.key(0))
+  return evaluate(jnp.array([1.0, 4.0]), zero_cost(jnp.zeros(3)), plans, jax.random.key(0))
 
 
 def test_plans_beyond_the_limit_are_behind_those_within_and_least_excess_first():
@@ -58,7 +58,7 @@ def test_a_planner_keeps_the_limit(utility):
 
   def plan(limit):
     score = make_evaluate(dynamics, rank=rank_by_cost(limit, "worst", 1.0))
-    evaluate = lambda params, obs, plans, key: score(params, start(obs), plans, key)
+    evaluate = lambda params, obs, plans, key: score(params, zero_cost(obs), plans, key)
     search = mirror_descent(
       64, utility=utility, covariance="diagonal", elites=8, ess_fraction=0.0
     )
@@ -73,10 +73,10 @@ def test_a_planner_keeps_the_limit(utility):
 
 
 def test_needs_a_cost_and_a_known_measure():
-  config = LoopConfig(lookahead=LookaheadConfig(cost_limit=1.0, particles=5))
+  config = Config(lookahead=LookaheadConfig(cost_limit=1.0, particles=5))
   with pytest.raises(ValueError, match=r"'pendulum' has none: give its EnvSpec[.]cost"):
     make_algorithm("loop", SPEC, config)
   make_algorithm("loop", COSTLY, config)
   wrong = dataclasses.replace(config.lookahead, cost_over="max")
   with pytest.raises(ValueError, match=r"cost_over='max' is not known"):
-    make_algorithm("loop", COSTLY, LoopConfig(lookahead=wrong))
+    make_algorithm("loop", COSTLY, Config(lookahead=wrong))

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl_jax.algorithms.parts.model_rollouts import imagine
+from mbrl_jax.algorithms.parts.model_rollouts import branched_rollout
 from mbrl_jax.buffers import ring
 from mbrl_jax.types import Dynamics, Transition
 
@@ -24,7 +24,7 @@ def run(starts, steps, redraw=False, actor=lambda t, row, obs, key: jnp.zeros(1)
   dynamics, params = counter()
   flag = jnp.zeros((), bool)
   blank = Transition(jnp.zeros(1), jnp.zeros(1), jnp.zeros(()), jnp.zeros(1), flag, flag)
-  roll = lambda steps: imagine(
+  roll = lambda steps: branched_rollout(
     dynamics,
     params,
     jnp.float32(starts)[:, None],
@@ -87,7 +87,7 @@ def test_what_a_model_makes_that_is_not_finite_is_dropped_counted_and_ends(place
 
   flag = jnp.zeros((), bool)
   blank = Transition(jnp.zeros(1), jnp.zeros(1), jnp.zeros(()), jnp.zeros(1), flag, flag)
-  stored = imagine(
+  stored = branched_rollout(
     Dynamics(step),
     None,
     jnp.array([[0.0], [1.0], [2.0], [8.0]]),
