@@ -23,6 +23,8 @@ Deviations from the released code:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 
@@ -75,6 +77,34 @@ def released_plan(
   middle, half = (low + high) / 2, (high - low) / 2
   clip = lambda action: jnp.clip(action, middle - REACH * half, middle + REACH * half)
   eps = noise * half * normal(epoch_key, (samples, horizon, len(low)))
+  value = lambda obs: agent.sac.v(sac.target_value, spec.encode(obs))
+  returns, base = _roll_out(agent, dynamics, clip, value, eps, sac, steps, params, obs, key)
+  finite = jnp.isfinite(returns)
+  top = jnp.max(returns, where=finite, initial=jnp.finfo(jnp.float32).min)
+  weights = jnp.where(finite, jnp.exp(jnp.minimum(returns - top, 0.0)), 0.0)
+  weights /= weights.sum() + 1e-6
+  nominal = (jnp.arange(horizon) < steps - 1)[:, None]
+  return clip(jnp.where(nominal, base, middle) + einsum("k,kha->ha", weights, eps))
+
+
+def _roll_out(
+  agent: ActorCritic,
+  dynamics: Dynamics,
+  clip: Callable[[Array], Array],
+  value: Callable[[Array], Array],
+  eps: Array,
+  sac: SACState,
+  steps: Array,
+  params: Params,
+  obs: Array,
+  key: Key,
+) -> tuple[Array, Array]:
+  """Rolls out the policy with action noise ``eps [K, horizon, A]``.
+
+  Returns:
+    The returns ``R_k``, ``[K]``, and the actions ``a_0,t``, ``[horizon, A]``.
+  """
+  samples, horizon, _ = eps.shape
   policy, warm_up = policy_params(sac), jnp.zeros((), jnp.int32)
   discount = sac.hyperparams.discount
   noise_key, act_key = jax.random.split(key)
@@ -98,14 +128,8 @@ def released_plan(
   keys = split_keys(act_key, (horizon, samples))
   rows = (jnp.arange(horizon), jnp.swapaxes(eps, 0, 1), draws, keys)
   (ends, returns), base = jax.lax.scan(body, start, rows)
-  value = jax.vmap(lambda obs: agent.sac.v(sac.target_value, spec.encode(obs)))(ends)
-  returns += discount ** (steps - 1).astype(jnp.float32) * value
-  finite = jnp.isfinite(returns)
-  top = jnp.max(returns, where=finite, initial=jnp.finfo(jnp.float32).min)
-  weights = jnp.where(finite, jnp.exp(jnp.minimum(returns - top, 0.0)), 0.0)
-  weights /= weights.sum() + 1e-6
-  nominal = (jnp.arange(horizon) < steps - 1)[:, None]
-  return clip(jnp.where(nominal, base, middle) + einsum("k,kha->ha", weights, eps))
+  returns += discount ** (steps - 1).astype(jnp.float32) * jax.vmap(value)(ends)
+  return returns, base
 
 
 def store_all(buffer: ring.Ring, transitions: Transition, alive: Array) -> ring.Ring:

@@ -10,6 +10,7 @@ NaN. Non-finite transitions are also counted; buffers do not store them (``buffe
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts.action_mask import mask_nonfinite
-from mbrl_jax.algorithms.parts.env_axis import env_keys, over_envs
+from mbrl_jax.algorithms.parts.env_axis import over_envs, split_per_env
 from mbrl_jax.buffers import ring
 from mbrl_jax.envs.restart import choose_rows, restart_rows
 from mbrl_jax.ops.single import narrow
@@ -69,7 +70,7 @@ def init_state(algorithm: Algorithm, env: Env, key: Key, envs: int = 1) -> Train
   """
   check_envs(algorithm, env, envs)
   algorithm_key, env_key = jax.random.split(key)
-  start = over_envs(env.reset, envs)(env_keys(env_key, envs))
+  start = over_envs(env.reset, envs)(split_per_env(env_key, envs))
   rollout = Rollout(start, jnp.zeros(envs, jnp.float32), jnp.zeros(envs, jnp.int32))
   return algorithm.init(algorithm_key, envs)._replace(rollout=rollout)
 
@@ -147,19 +148,25 @@ def make_step(
   if steps % envs:
     raise ArgumentError("steps", steps, "must be a multiple of {}.", ("envs", envs))
 
-  def step(state: TrainState) -> tuple[TrainState, Metrics]:
-    def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-      state, metrics = env_step(algorithm, env, state)
-      return state, jax.tree.map(lambda x: x[0], metrics) if envs == 1 else metrics
-
-    state, metrics = jax.lax.scan(body, state, length=steps // envs)
-    if envs > 1:
-      metrics = jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), metrics)
-    state, update = algorithm.update(state)
-    return state, {**metrics, "update": update}
-
+  step = functools.partial(_chunk, algorithm, env, steps, envs)
   batched = step if seeds is None else jax.vmap(step, axis_size=seeds)
   return jax.jit(batched, compiler_options=compiler_options)
+
+
+def _chunk(
+  algorithm: Algorithm, env: Env, steps: int, envs: int, state: TrainState
+) -> tuple[TrainState, Metrics]:
+  """Takes one call of ``make_step``."""
+
+  def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+    state, metrics = env_step(algorithm, env, state)
+    return state, jax.tree.map(lambda x: x[0], metrics) if envs == 1 else metrics
+
+  state, metrics = jax.lax.scan(body, state, length=steps // envs)
+  if envs > 1:
+    metrics = jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), metrics)
+  state, update = algorithm.update(state)
+  return state, {**metrics, "update": update}
 
 
 def env_step(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:
@@ -190,7 +197,7 @@ def _active_step(
   """Steps each environment once; see ``env_step``."""
   envs = len(state.rollout.episodes)
   key, *keys = jax.random.split(state.key, 4)
-  act_keys, env_keys, reset_keys = (env_keys(k, envs) for k in keys)
+  act_keys, env_keys, reset_keys = (split_per_env(k, envs) for k in keys)
   rollout, params = state.rollout, algorithm.params(state)
   act = over_envs(algorithm.act, envs, shared=1)
   action, carry, info = act(params, state.carry, rollout.env.obs, act_keys)

@@ -23,6 +23,7 @@ Deviations:
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -140,26 +141,17 @@ def make_ars(
     step = state.noise * state.directions[trial // 2] * jnp.where(trial % 2, -1.0, 1.0)
     return state.policy._replace(weights=state.policy.weights + step)
 
-  def update(state: ARSState, returns: Array, key: Key) -> tuple[ARSState, Metrics]:
-    unit = magnitude(returns)  # so that squares neither overflow nor underflow
-    returns = returns / unit
-    finite = jnp.isfinite(returns).all(1)
-    _, best = jax.lax.top_k(jnp.where(finite, returns.max(1), -jnp.inf), top)
-    mean = jnp.mean(returns, where=finite[:, None])
-    returns = jnp.where(finite[:, None], returns, jnp.where(finite.any(), mean, 0.0))
-    elite = returns[best]
-    std = jnp.maximum(elite.std(), 1e-6)
-    gradient = einsum("n,nao->ao", elite[:, 0] - elite[:, 1], state.directions[best])
-    weights = state.policy.weights + state.step_size / (top * std) * gradient
-    policy = LinearPolicy(weights, _scaling(state))
-    state = state._replace(policy=policy, directions=normal(key, state.directions.shape))
-    return state, {"return_of_trials": unit * returns.mean(), "spread_of_trials": unit * std}
-
   def act(policy: LinearPolicy, obs: Array) -> Array:
     unit = matmul(policy.weights, normalize(policy.scaling, obs))
     return to_bounds(jnp.clip(unit, -1.0, 1.0), jnp.asarray(low), jnp.asarray(high))
 
-  return ARS(single(init), single(perturbed), single(_observe), single(update), single(act))
+  return ARS(
+    single(init),
+    single(perturbed),
+    single(_observe),
+    single(partial(_update, top)),
+    single(act),
+  )
 
 
 def _observe(state: ARSState, obs: Array) -> ARSState:
@@ -169,6 +161,23 @@ def _observe(state: ARSState, obs: Array) -> ARSState:
   seen = state._replace(count=count, mean=mean, square=state.square + error * (obs - mean))
   finite = jnp.isfinite(seen.mean).all() & jnp.isfinite(seen.square).all()
   return jax.tree.map(lambda new, old: jnp.where(finite, new, old), seen, state)
+
+
+def _update(top: int, state: ARSState, returns: Array, key: Key) -> tuple[ARSState, Metrics]:
+  """Updates the policy from the ``top`` directions, and draws new directions."""
+  unit = magnitude(returns)  # so that squares neither overflow nor underflow
+  returns = returns / unit
+  finite = jnp.isfinite(returns).all(1)
+  _, best = jax.lax.top_k(jnp.where(finite, returns.max(1), -jnp.inf), top)
+  mean = jnp.mean(returns, where=finite[:, None])
+  returns = jnp.where(finite[:, None], returns, jnp.where(finite.any(), mean, 0.0))
+  elite = returns[best]
+  std = jnp.maximum(elite.std(), 1e-6)
+  gradient = einsum("n,nao->ao", elite[:, 0] - elite[:, 1], state.directions[best])
+  weights = state.policy.weights + state.step_size / (top * std) * gradient
+  policy = LinearPolicy(weights, _scaling(state))
+  state = state._replace(policy=policy, directions=normal(key, state.directions.shape))
+  return state, {"return_of_trials": unit * returns.mean(), "spread_of_trials": unit * std}
 
 
 def _scaling(state: ARSState) -> Normalizer:

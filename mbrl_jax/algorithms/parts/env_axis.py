@@ -30,6 +30,6 @@ def over_envs(
   return one
 
 
-def env_keys(key: Key, envs: int) -> Key:
+def split_per_env(key: Key, envs: int) -> Key:
   """Returns one key per environment; with one environment the key itself."""
   return key[None] if envs == 1 else jax.random.split(key, envs)

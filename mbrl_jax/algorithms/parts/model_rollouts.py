@@ -19,7 +19,7 @@ from mbrl_jax.algorithms.parts.actor_critic import ActorCritic, policy_params
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
 from mbrl_jax.planners.rollout import slice_mapper, split_keys
-from mbrl_jax.types import Array, Dynamics, Key, KeyOrNoise, Params, Transition
+from mbrl_jax.types import Array, Dynamics, Key, Params, Transition
 
 Actor = Callable[[Array, Array, Array, Key], Array]
 """``(t [], row [], obs [O], key) -> action [A]``; ``row`` is the index of the start state."""
@@ -63,8 +63,7 @@ def branched_rollout(
 ) -> Any:
   """Rolls out a learned model and passes every step to ``store``.
 
-  Rows are no longer alive after a termination or a non-finite step; buffers do not store the
-  non-finite step itself (``buffers.ring``).
+  A row ends with a termination or a non-finite step, which buffers do not store.
 
   Args:
     dynamics: learned, over observations.
@@ -83,18 +82,12 @@ def branched_rollout(
   Raises:
     ValueError: start states that do not divide among the slices.
   """
-  count, slices = len(starts), dynamics.slices
-  if count % slices:
-    raise ValueError(f"{count} start states do not divide among {slices} elites.")
-  shape = (slices, count // slices)
+  count = len(starts)
+  shape = _rows_of_slices(count, dynamics.slices)
   over_slices = slice_mapper(dynamics, params)
+  over_rows = jax.vmap(dynamics.step, (None, 0, 0, 0))
   flat = lambda tree: jax.tree.map(lambda x: x.reshape(count, *x.shape[2:]), tree)
   fold = lambda tree: jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), tree)
-
-  def advance(
-    params: Params, obs: Array, action: Array, noise: KeyOrNoise
-  ) -> tuple[Array, Array, Array]:
-    return jax.vmap(dynamics.step, (None, 0, 0, 0))(params, obs, action, noise)
 
   def body(t: Array, loop: tuple[Branches, Any]) -> tuple[Branches, Any]:
     now, carry = loop
@@ -103,7 +96,7 @@ def branched_rollout(
     keys = split_keys(act_key, (count,))
     action = jax.vmap(actor, (None, 0, 0, 0))(t, rows.row, rows.obs, keys)
     noise = (dynamics.noise or split_keys)(noise_key, shape)
-    next_obs, reward, terminated = flat(over_slices(advance, now.obs, fold(action), noise))
+    next_obs, reward, terminated = flat(over_slices(over_rows, now.obs, fold(action), noise))
     truncated = jnp.zeros_like(terminated)
     transitions = Transition(rows.obs, action, reward, next_obs, terminated, truncated)
     carry = store(carry, transitions, rows.alive)
@@ -116,6 +109,13 @@ def branched_rollout(
 
   rows = Branches(starts, jnp.arange(count), jnp.ones(count, bool))
   return jax.lax.fori_loop(0, steps, body, (fold(rows), carry))[1]
+
+
+def _rows_of_slices(count: int, slices: int) -> tuple[int, int]:
+  """Returns the shape ``(E, B / E)`` of rows by slice; raises ValueError if uneven."""
+  if count % slices:
+    raise ValueError(f"{count} start states do not divide among {slices} elites.")
+  return slices, count // slices
 
 
 def policy_rollouts(agent: ActorCritic, dynamics: Dynamics) -> RolloutFn:
