@@ -64,9 +64,9 @@ def init_state(algorithm: Algorithm, env: Env, key: Key, envs: int = 1) -> Train
   Example:
     >>> from mbrl_jax import make_algorithm, make_env
     >>> env = make_env("pendulum")
-    >>> state = init_state(make_algorithm("sac", env.spec), env, jax.random.key(0), envs=4)
+    >>> state = init_state(make_algorithm("sac", env.spec), env, jax.random.key(0), envs=2)
     >>> state.rollout.env.obs.shape
-    (4, 3)
+    (2, 3)
   """
   check_envs(algorithm, env, envs)
   algorithm_key, env_key = jax.random.split(key)

@@ -170,6 +170,7 @@ def test_more_environments_than_the_adapter_can_make_are_rejected():
 
 @pytest.mark.parametrize("envs", [1, 8])
 def test_steps_are_traced_once(envs):
+  chex.clear_trace_counter()
   algorithm = random_actions()
   observe = chex.assert_max_traces(algorithm.observe, n=1)
   algorithm = algorithm._replace(observe=observe)

@@ -146,6 +146,7 @@ def test_the_bandit_is_solved_at_the_target_entropy():
 
 
 def test_update_traces_once_and_vmaps_over_hyperparams():
+  chex.clear_trace_counter()
   sac = make_sac(3, LOW, HIGH, hidden=(8,))
   update = jax.jit(chex.assert_max_traces(sac.update, n=1))
   rates = jnp.array([1e-3, 1e-2])
