@@ -144,7 +144,8 @@ def make_guided_planner(
   choice("cost_over", config.cost_over, COSTS)
   check_particles(world_model.dynamics, config.particles)
   learned = world_model.dynamics
-  axes: Any = PlannerParams(learned.params_axes, None, None, None)  # type: ignore[arg-type]  # in_axes
+  shared: Any = None  # in_axes of parameters without the slice axis
+  axes = PlannerParams(learned.params_axes, shared, shared, shared)
   step = lambda params, state, action, key: learned.step(params.world_model, state, action, key)
   dynamics = Dynamics(step, learned.slices, axes, learned.noise)
 
@@ -157,11 +158,12 @@ def make_guided_planner(
       value = lambda params, state, key: terminal(params, state.obs, key)
 
   def evaluate(params: PlannerParams, state: State, plans: Array, key: Key) -> Array:
+    pessimism: Any = params.hyperparams.pessimism  # traced
     score = make_evaluate(
       scored,
       discount=params.hyperparams.discount,
       particles=config.particles,
-      risk=mean_minus_std(params.hyperparams.pessimism),
+      risk=mean_minus_std(pessimism),
       terminal=value,
       rank=rank,
     )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mbrl_jax.ops.validate import choice, prefixed
 from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner
 from mbrl_jax.planners.search_arguments import Setting, check, complete, settings_of
-from mbrl_jax.types import Dynamics, EnvSpec, Planner
+from mbrl_jax.types import Dynamics, EnvSpec, Planner, Search
 
 SAMPLES = 400
 """Plans per iteration of every search; the value of PETS on cart-pole."""
@@ -70,7 +70,7 @@ def make_mpc(
   options = config.options()
   check(config.name, options, config.settings)
   return make_planner(
-    SEARCHES[config.name](**{name: option.default for name, option in options.items()}),
+    _factory(config.name)(**{name: option.default for name, option in options.items()}),
     make_evaluate(dynamics, particles=particles),
     horizon=config.horizon,
     action_low=spec.action_low,
@@ -86,4 +86,10 @@ def _settings_of(name: str) -> dict[str, Setting]:
   Raises:
     ValueError: an unknown search.
   """
-  return settings_of(SEARCHES[choice("planner.name", name, SEARCHES)])
+  return settings_of(_factory(choice("planner.name", name, SEARCHES)))
+
+
+def _factory(name: str) -> Callable[..., Search]:
+  """Returns the factory of a search."""
+  searches: Mapping[str, Any] = SEARCHES
+  return searches[name]
