@@ -1,22 +1,21 @@
-"""The DeMo layer: a planner that is guided by a linear policy which random search moves.
+"""The DeMo layer: a planner guided by a linear policy that random search trains.
 
-The planner of M-DeMoRL (``lookahead``), without a value behind its horizon, plans over a
-learned ensemble; rollouts of a linear policy compete with its plans. Its action is taken. In
-each episode the policy is one of the trials of augmented random search, ``W + nu d`` or
-``W - nu d``, and the return of the episode, planner included, is that of the trial. When all
-trials are done the policy moves (``learners.ars``). The ensemble is fitted as transitions come.
-Of several environments each takes every N-th trial; one that is through with its own goes
-on without booking until the others are.
+The planner of M-DeMoRL (``parts.lookahead``), without a terminal value, plans over a learned
+ensemble; rollouts of a linear policy compete with its plans, and its first action is executed.
+Each episode is one trial of augmented random search: the policy is ``W + nu d`` or
+``W - nu d``, and the return of the episode, planner included, is that of the trial. The policy
+is updated when all trials have finished (``learners.ars``). The ensemble is refitted as
+transitions arrive. With N environments each runs every N-th trial; one that has finished its
+trials runs episodes that are not recorded until the others have finished.
 
-Evaluations act with the planner around the policy that was last moved, or with that policy
-alone (``evaluate``).
+Evaluations use the planner with the current policy, or that policy alone (``evaluate``).
 
 Source: Samineni et al. 2021, "Dynamic Mirror Descent based Model Predictive Control for
 Accelerating Robot Learning" (its DeMo layer); only its summary was at hand.
 
 Deviations:
-  * Details that the summary leaves open are this file's: one episode for each trial, and no
-    trials during the uniform actions at the start.
+  * Chosen here, because the summary leaves it open: one episode per trial, and no trials during
+    the uniform warm-up actions.
 """
 
 from __future__ import annotations
@@ -27,27 +26,26 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.algorithms.demo_layer_state import ActParams, Carry, Learn
 from mbrl_jax.algorithms.parts import replay
 from mbrl_jax.algorithms.parts.lookahead import (
   LookaheadConfig,
-  LookaheadHyperparams,
   PlannerParams,
   make_guided_planner,
   make_hyperparams,
 )
-from mbrl_jax.algorithms.parts.plan_or_follow import fresh_plans, plan_or_follow
-from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action
+from mbrl_jax.algorithms.parts.plan_or_follow import initial_plans, plan_or_follow
+from mbrl_jax.algorithms.parts.warm_up import decrement, uniform_action, warm_up_actions
 from mbrl_jax.algorithms.parts.world_model import (
   WorldModel,
   WorldModelConfig,
-  WorldModelState,
   elite_params,
   fitted,
   make_world_model,
 )
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
-from mbrl_jax.learners.ars import ARS, ARSState, make_ars
+from mbrl_jax.learners.ars import ARS, make_ars
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import (
   Algorithm,
@@ -56,9 +54,7 @@ from mbrl_jax.types import (
   EnvSpec,
   Key,
   Metrics,
-  Params,
   Planner,
-  PlanState,
   TrainState,
   Transition,
 )
@@ -66,18 +62,18 @@ from mbrl_jax.types import (
 
 @dataclass(frozen=True)
 class Config(replay.ReplayConfig):
-  """The DeMo layer; how long it runs and what it keeps, see ``ReplayConfig``.
+  """The DeMo layer; run length and buffer fields are those of ``ReplayConfig``.
 
-  Uniform actions go on after ``init_steps`` until the model is fitted, at the end of the
+  Uniform actions continue after ``init_steps`` until the model is fitted, at the end of the
   compiled call.
 
   Attributes:
-    directions: N of random search; it takes 2 N episodes to move the policy.
-    top: b, directions that move it.
+    directions: N of random search; a policy update takes 2 N episodes.
+    top: b, directions in the update.
     step_size: alpha.
-    noise: nu, length of the steps to either side.
-    evaluate: what acts in evaluations: planner or policy.
-    world, lookahead: see their classes.
+    noise: nu, scale of the perturbations.
+    evaluate: actor of evaluations, planner or policy.
+    world_model, lookahead: see their classes.
   """
 
   directions: int = 4
@@ -89,81 +85,8 @@ class Config(replay.ReplayConfig):
   lookahead: LookaheadConfig = field(default_factory=lambda: LookaheadConfig(horizon=15))
 
 
-class ActParams(NamedTuple):
-  """What acting needs.
-
-  Attributes:
-    world_model: parameters of the elites.
-    hyperparams: numbers of the planner.
-    ars: random search: the policy that was last moved, and the directions on trial.
-    round: how often it was moved, ``[]`` int32.
-    fresh: the state of the planner with which every episode begins.
-    ready: whether the model is fitted, ``[]`` bool; until then actions are uniform.
-    greedy: whether this is an evaluation, ``[]`` bool: the policy is the one last moved.
-  """
-
-  world_model: Params
-  hyperparams: LookaheadHyperparams
-  ars: ARSState
-  round: Array
-  fresh: PlanState
-  ready: Array
-  greedy: Array
-
-
-class Carry(NamedTuple):
-  """What acting carries from step to step.
-
-  Attributes:
-    plan: the planner's state.
-    random: uniform actions still to take before, ``[]`` int32.
-    first: the first trial of this environment in a round; ``stride`` lie between two of its
-      own, ``[]`` int32.
-    stride: see ``first``.
-    trial: the one under way, ``[]`` int32.
-    round: that it belongs to, ``[]`` int32.
-    whole: whether the episode so far is without uniform actions, ``[]`` bool.
-  """
-
-  plan: PlanState
-  random: Array
-  first: Array
-  stride: Array
-  trial: Array
-  round: Array
-  whole: Array
-
-
-class Learn(NamedTuple):
-  """What was learned, and what learning needs.
-
-  Attributes:
-    ars: the state of random search.
-    round: how often the policy was moved, ``[]`` int32.
-    returns: of the trials that are done ``[N, 2]``.
-    booked: which those are, ``[N, 2]`` bool.
-    total: rewards of the episodes so far, one for each environment.
-    world_model: the ensemble's.
-    buffer: transitions.
-    hyperparams: numbers of the planner.
-    fresh: see ``ActParams``.
-    metrics: of the last move.
-  """
-
-  ars: ARSState
-  round: Array
-  returns: Array
-  booked: Array
-  total: Array
-  world_model: WorldModelState
-  buffer: ring.Ring
-  hyperparams: LookaheadHyperparams
-  fresh: PlanState
-  metrics: Metrics
-
-
 class _Parts(NamedTuple):
-  """What the functions of the algorithm are made of."""
+  """Static parts of the algorithm."""
 
   spec: EnvSpec
   config: Config
@@ -179,7 +102,7 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
   Raises:
     ValueError: sizes that are not positive or do not fit each other, unknown names.
   """
-  budget = replay.counted_in_steps(config, batch_size=1)
+  budget = replay.step_budget(config, batch_size=1)
   choice("evaluate", config.evaluate, ("planner", "policy"))
   (size,) = jax.eval_shape(spec.encode, jnp.zeros(spec.obs_dim)).shape
   ars = make_ars(
@@ -192,7 +115,7 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
     noise=config.noise,
   )
   world_model = make_world_model(spec, config.world_model)
-  policy = lambda planner_params, obs, key: ars.act(planner_params.actor, spec.encode(obs))
+  policy = lambda params, state, key: ars.act(params.actor, spec.encode(state))
   planner = make_guided_planner(spec, config.lookahead, world_model, policy)
   parts = _Parts(spec, config, ars, world_model, planner)
   return Algorithm(
@@ -215,7 +138,7 @@ def make_demo_layer(spec: EnvSpec, config: Config) -> Algorithm:
 
 
 def _params(state: TrainState) -> ActParams:
-  """Returns what acting needs."""
+  """Returns the parameters for acting."""
   learn = state.learn
   elites, ready = elite_params(learn.world_model), fitted(learn.world_model)
   no = jnp.zeros((), bool)
@@ -223,14 +146,14 @@ def _params(state: TrainState) -> ActParams:
 
 
 def _deploy(params: ActParams) -> tuple[ActParams, Carry]:
-  """Returns what an evaluation acts with: the policy that was last moved."""
+  """Returns parameters and carry for deployment: the unperturbed policy, no warm-up."""
   yes, none = jnp.ones((), bool), jnp.zeros((), jnp.int32)
   carry = Carry(params.fresh, none, none, none, none, none, yes)
   return params._replace(ready=yes, greedy=yes), carry
 
 
 def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
-  """Makes the state of a run that has not begun, but for the rollout."""
+  """Makes the initial TrainState, without rollout."""
   config, none = parts.config, jnp.zeros((), jnp.int32)
   ars_key, world_key, key = jax.random.split(key, 3)
   ars, fresh = parts.ars.init(ars_key), parts.planner.init()
@@ -243,14 +166,14 @@ def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
     booked=jnp.zeros(returns.shape, bool),
     total=jnp.zeros(envs),
     world_model=parts.world_model.init(world_key),
-    buffer=replay.empty(config, parts.spec),
+    buffer=replay.init_buffer(config, parts.spec),
     hyperparams=make_hyperparams(config.lookahead),
     fresh=fresh,
     metrics=jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes),
   )
   carry = Carry(
-    plan=fresh_plans(fresh, envs),
-    random=actions_left(config.init_steps, envs),
+    plan=initial_plans(fresh, envs),
+    random=warm_up_actions(config.init_steps, envs),
     first=jnp.arange(envs),
     stride=jnp.full(envs, envs),
     trial=jnp.arange(envs),
@@ -263,13 +186,13 @@ def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
 def _act(
   parts: _Parts, params: ActParams, carry: Carry, obs: Array, key: Key
 ) -> tuple[Array, Carry, Metrics]:
-  """Takes uniform actions at first, then the planner's."""
+  """Takes the planner's action, after uniform warm-up actions."""
   random_key, plan_key = jax.random.split(key)
   last = 2 * parts.config.directions - 1
-  tried = parts.ars.tried(params.ars, jnp.minimum(carry.trial, last))
+  perturbed = parts.ars.perturbed(params.ars, jnp.minimum(carry.trial, last))
   choose = lambda a, b: jax.tree.map(lambda x, y: jnp.where(params.greedy, x, y), a, b)
   planner_params = PlannerParams(
-    params.world_model, choose(params.ars.policy, tried), (), params.hyperparams
+    params.world_model, choose(params.ars.policy, perturbed), (), params.hyperparams
   )
   by_policy = params.greedy & (parts.config.evaluate == "policy")
   alone = parts.ars.act(planner_params.actor, parts.spec.encode(obs))
@@ -280,33 +203,33 @@ def _act(
   )
   info["random"] = random.astype(jnp.float32)
   carry = carry._replace(
-    plan=plan, random=one_less(carry.random), whole=carry.whole & params.ready
+    plan=plan, random=decrement(carry.random), whole=carry.whole & params.ready
   )
   return action, carry, info
 
 
 def _reset(params: ActParams, carry: Carry) -> Carry:
-  """Goes on to the next trial if the last one was booked, or begins with the next round."""
-  following = carry.trial + jnp.where(carry.whole, carry.stride, 0)
+  """Starts the next trial if the last one was recorded; in a new round, the first."""
+  next_trial = carry.trial + jnp.where(carry.whole, carry.stride, 0)
   return carry._replace(
     plan=params.fresh,
-    trial=jnp.where(carry.round == params.round, following, carry.first),
+    trial=jnp.where(carry.round == params.round, next_trial, carry.first),
     round=params.round,
     whole=jnp.ones((), bool),
   )
 
 
 def _observe(parts: _Parts, state: TrainState, transitions: Transition) -> TrainState:
-  """Stores what happened; at the end of an episode books the trial."""
+  """Stores transitions; at the end of an episode records the trial's return."""
   learn, carry = state.learn, state.carry
   done = transitions.terminated | transitions.truncated
   total = learn.total + transitions.reward
-  ours = carry.whole & (carry.round == learn.round) & (carry.trial < learn.returns.size)
-  place = jnp.where(done & ours, carry.trial, learn.returns.size)  # beyond the end: dropped
+  valid = carry.whole & (carry.round == learn.round) & (carry.trial < learn.returns.size)
+  place = jnp.where(done & valid, carry.trial, learn.returns.size)  # out of bounds: dropped
   put = lambda x, values: x.reshape(-1).at[place].set(values, mode="drop").reshape(x.shape)
-  see = lambda ars, obs: (parts.ars.see(ars, parts.spec.encode(obs)), None)
+  observe = lambda ars, obs: (parts.ars.observe(ars, parts.spec.encode(obs)), None)
   learn = learn._replace(
-    ars=jax.lax.scan(see, learn.ars, transitions.obs)[0],
+    ars=jax.lax.scan(observe, learn.ars, transitions.obs)[0],
     returns=put(learn.returns, total),
     booked=put(learn.booked, True),
     total=jnp.where(done, 0.0, total),
@@ -316,14 +239,14 @@ def _observe(parts: _Parts, state: TrainState, transitions: Transition) -> Train
 
 
 def _learn(parts: _Parts, state: TrainState) -> TrainState:
-  """Moves the policy when all trials are booked."""
+  """Updates the policy when all trials have finished."""
   learn = state.learn
-  key, move_key = jax.random.split(state.key)
-  moved, metrics = parts.ars.update(learn.ars, learn.returns, move_key)
+  key, update_key = jax.random.split(state.key)
+  updated, metrics = parts.ars.update(learn.ars, learn.returns, update_key)
   full = learn.booked.all()
   choose = lambda a, b: jax.tree.map(lambda x, y: jnp.where(full, x, y), a, b)
   learn = learn._replace(
-    ars=choose(moved, learn.ars),
+    ars=choose(updated, learn.ars),
     round=learn.round + full,
     booked=learn.booked & ~full,
     metrics=choose(metrics, learn.metrics),
@@ -332,7 +255,7 @@ def _learn(parts: _Parts, state: TrainState) -> TrainState:
 
 
 def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
-  """Fits the ensemble, from the end of the uniform actions on."""
+  """Fits the ensemble once warm-up is over."""
   fit_key, key = jax.random.split(state.key)
   learn = state.learn
   begun = (state.steps >= parts.config.init_steps) & (learn.buffer.size > 0)

@@ -1,23 +1,22 @@
 """MBPO: soft actor-critic on short rollouts of a learned ensemble.
 
 Every ``update_every`` environment steps the ensemble is fitted to all real transitions, and
-the policy is rolled out from many of their states into a second buffer. For each environment
-step the actor-critic takes ``agent.updates_per_step`` gradient steps on batches of which the
-share ``real_ratio_schedule`` is real. Both schedules count epochs of ``epoch_length`` steps and
-are data: no change of theirs compiles anything.
+the policy is rolled out in it from real states, into a second buffer. For each environment step
+the actor-critic takes ``agent.updates_per_step`` gradient steps on batches with a share
+``real_ratio_schedule`` of real transitions. The schedules count epochs of ``epoch_length``
+environment steps.
 
 Source: Janner et al. 2019, "When to Trust Your Model: Model-Based Policy Optimization", and the
 released code.
 
 Deviations:
-  * The ensemble is first fitted after the random steps, not before each step of them.
-  * Transitions can be learnt from as soon as they are made, not when their episode is over.
-  * Rows are dealt to the elites evenly at each step of a rollout, not drawn.
+  * The ensemble is first fitted after the random steps, not before each of them.
+  * Transitions are available for learning at once, not only when their episode is over.
+  * At each step of a rollout the rows are split evenly among the elites, not drawn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -27,17 +26,17 @@ import numpy as np
 
 from mbrl_jax.algorithms.parts import replay
 from mbrl_jax.algorithms.parts.actor_critic import (
-  Agent,
-  AgentConfig,
+  ActorCritic,
+  ActorCriticConfig,
   critic,
   deploy,
-  make_agent,
-  no_metrics,
+  make_actor_critic,
   policy_params,
+  zero_metrics,
 )
-from mbrl_jax.algorithms.parts.model_rollouts import imagine
+from mbrl_jax.algorithms.parts.model_rollouts import RolloutFn, policy_rollouts
 from mbrl_jax.algorithms.parts.schedule import at_epoch, check_schedule, floor_at_epoch
-from mbrl_jax.algorithms.parts.warm_up import actions_left
+from mbrl_jax.algorithms.parts.warm_up import warm_up_actions
 from mbrl_jax.algorithms.parts.world_model import (
   WorldModel,
   WorldModelConfig,
@@ -57,7 +56,6 @@ from mbrl_jax.types import (
   EnvSpec,
   Key,
   Metrics,
-  Params,
   TrainState,
   Transition,
 )
@@ -65,11 +63,11 @@ from mbrl_jax.types import (
 
 @dataclass(frozen=True)
 class Config(replay.ReplayConfig):
-  """MBPO; how long it runs and what it keeps, see ``ReplayConfig``.
+  """MBPO; run length and buffer fields are those of ``ReplayConfig``.
 
   Attributes:
-    epoch_length: environment steps that the schedules count as one epoch.
-    fit_until: epoch after which the model is fitted no more, once it has been; -1: never.
+    epoch_length: environment steps of one epoch of the schedules.
+    fit_until: epoch from which the model is no longer refitted; -1: always refitted.
     rollout_batch_size: start states of the rollouts after each fit, a multiple of
       world_model.elites.
     rollout_schedule: length of the rollouts over epochs, rounded down.
@@ -85,21 +83,23 @@ class Config(replay.ReplayConfig):
   rollout_schedule: tuple[float, ...] = (20, 150, 1, 1)
   real_ratio_schedule: tuple[float, ...] = (0, 1, 0.05, 0.05)
   retain_epochs: int = 1
-  agent: AgentConfig = field(default_factory=lambda: AgentConfig(updates_per_step=20))
+  agent: ActorCriticConfig = field(
+    default_factory=lambda: ActorCriticConfig(updates_per_step=20)
+  )
   world_model: WorldModelConfig = field(default_factory=WorldModelConfig)
 
 
 class Learn(NamedTuple):
-  """What was learned, and what learning needs.
+  """Learning state.
 
   Attributes:
     sac: the actor-critic's state.
-    world_model: the ensemble's.
+    world_model: the ensemble's state.
     real: transitions of the environment.
     model: transitions of the rollouts.
     metrics: of the latest gradient step of the actor-critic.
-    run_key: stays the same all through the run; the number of an epoch is folded into it.
-    hyperparams: numbers of the rollouts.
+    run_key: constant over the run; folded with the epoch for ``epoch_key``.
+    hyperparams: of the rollouts.
   """
 
   sac: SACState
@@ -111,19 +111,14 @@ class Learn(NamedTuple):
   hyperparams: Any
 
 
-Rollouts = Callable[[Any, Any, Params, SACState, Array, Array, Key, Key], ring.Ring]
-"""``(tuning, buffer, elite params, sac, starts [B, O], steps [], key, epoch_key) -> buffer`` of
-what was imagined; ``epoch_key`` is the same for all calls of one epoch."""
-
-
 class _Parts(NamedTuple):
-  """What the functions of the algorithm are made of."""
+  """Static parts of the algorithm."""
 
   spec: EnvSpec
-  config: Any
-  agent: Agent
+  config: Config
+  agent: ActorCritic
   world_model: WorldModel
-  rollouts: Rollouts
+  rollouts: RolloutFn
   hyperparams: Any
 
 
@@ -132,71 +127,37 @@ def make_mbpo(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes MBPO for a task.
 
   Raises:
-    ValueError: a schedule that is none, sizes that are not positive or do not fit each
-      other.
+    ValueError: an invalid schedule, sizes that are not positive or do not fit each other.
   """
-  agent, world_model = (
-    make_agent(spec, config.agent),
-    make_world_model(spec, config.world_model),
-  )
-  return assemble(spec, config, agent, world_model, branch(agent, world_model))
-
-
-def branch(agent: Agent, world_model: WorldModel) -> Rollouts:
-  """Makes rollouts of the policy itself."""
-
-  def rollouts(
-    hyperparams: tuple[()],
-    buffer: ring.Ring,
-    params: Params,
-    sac: SACState,
-    starts: Array,
-    steps: Array,
-    key: Key,
-    epoch_key: Key,
-  ) -> ring.Ring:
-    del hyperparams, epoch_key
-    policy, none = policy_params(sac), jnp.zeros((), jnp.int32)
-    return imagine(
-      world_model.dynamics,
-      params,
-      starts,
-      lambda t, row, obs, key: agent.act(policy, none, obs, key)[0],
-      steps,
-      key,
-      store=ring.add_many,
-      carry=buffer,
-      redraw=True,
-    )
-
-  return rollouts
+  agent = make_actor_critic(spec, config.agent)
+  world_model = make_world_model(spec, config.world_model)
+  rollouts = policy_rollouts(agent, world_model.dynamics)
+  return assemble(spec, config, agent, world_model, rollouts)
 
 
 def assemble(
   spec: EnvSpec,
   config: Config,
-  agent: Agent,
+  agent: ActorCritic,
   world_model: WorldModel,
-  rollouts: Rollouts,
+  rollouts: RolloutFn,
   hyperparams: Any = (),
 ) -> Algorithm:
-  """Makes an algorithm that learns a policy on real and imagined transitions.
+  """Makes an actor-critic on real transitions and model rollouts from its parts.
 
   Args:
     spec: the task.
     config: MBPO's, or one with the same fields.
     agent: the actor-critic.
     world_model: the ensemble.
-    rollouts: fills the buffer of imagined transitions.
-    hyperparams: numbers that they are handed, a tree of arrays.
+    rollouts: fills the buffer of model transitions.
+    hyperparams: of the rollouts, a tree of arrays.
 
   Raises:
     ValueError: see ``make_mbpo``.
   """
   _check(config)
-  budget = replay.counted_in_steps(
-    config, config.agent.batch_size, epoch_length=config.epoch_length
-  )
+  budget = replay.step_budget(config, config.agent.batch_size, epoch_length=config.epoch_length)
   parts = _Parts(spec, config, agent, world_model, rollouts, hyperparams)
   return Algorithm(
     init=lambda key, envs=1: _init(parts, key, envs),
@@ -218,8 +179,8 @@ def assemble(
   )
 
 
-def longest(config: Config) -> int:
-  """Returns the length that no rollout exceeds."""
+def max_rollout_length(config: Config) -> int:
+  """Returns the largest rollout length of the schedule."""
   return int(max(config.rollout_schedule[2:]))
 
 
@@ -230,7 +191,7 @@ def _check(config: Config) -> None:
   check_schedule("rollout_schedule", config.rollout_schedule, 1, float("inf"))
   check_schedule("real_ratio_schedule", config.real_ratio_schedule, 0.0, 1.0)
   if config.rollout_batch_size % config.world_model.elites:
-    text = "must be a multiple of {}: each elite rolls out as many as any other."
+    text = "must be a multiple of {}: the start states are split evenly among the elites."
     raise ArgumentError(
       "rollout_batch_size",
       config.rollout_batch_size,
@@ -240,22 +201,19 @@ def _check(config: Config) -> None:
 
 
 def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
-  """Makes the state of a run that has not begun, but for the rollout."""
+  """Makes the initial TrainState, without rollout."""
   spec, config = parts.spec, parts.config
   sac_key, world_key, key, run_key = jax.random.split(key, 4)
   sac, blank = parts.agent.init(sac_key), replay.blank_transition(spec)
   calls = -(-config.retain_epochs * config.epoch_length // config.update_every)
-  model = ring.init(
-    calls * longest(config) * config.rollout_batch_size, blank, count_dropped=True
-  )
-  metrics = no_metrics(parts.agent, sac, blank, config.agent.batch_size)
-  world_model, hyperparams = (
-    parts.world_model.init(world_key),
-    jax.tree.map(jnp.asarray, parts.hyperparams),
-  )
-  real = replay.empty(config, spec)
+  rows = calls * max_rollout_length(config) * config.rollout_batch_size
+  model = ring.init(rows, blank, count_dropped=True)
+  metrics = zero_metrics(parts.agent, sac, blank, config.agent.batch_size)
+  world_model = parts.world_model.init(world_key)
+  hyperparams = jax.tree.map(jnp.asarray, parts.hyperparams)
+  real = replay.init_buffer(config, spec)
   learn = Learn(sac, world_model, real, model, metrics, run_key, hyperparams)
-  left = actions_left(config.init_steps, envs)
+  left = warm_up_actions(config.init_steps, envs)
   return TrainState(learn, left, None, key, jnp.zeros((), jnp.int32))
 
 
@@ -266,15 +224,15 @@ def _observe(state: TrainState, transitions: Transition) -> TrainState:
 
 
 def _learn(parts: _Parts, state: TrainState, steps: int) -> TrainState:
-  """Takes the gradient steps that environment steps are worth."""
+  """Takes the gradient steps due."""
   config, learn = parts.config, state.learn
   key, update_key = jax.random.split(state.key)
   epoch, size = _epoch(config, state), config.agent.batch_size
   share = floor_at_epoch(config.real_ratio_schedule, epoch, size) / np.float32(size)
-  kept = _kept(config, state)
+  newest = _retained_rows(config, state)
 
   def sample(key: Key) -> Transition:
-    return ring.sample_two(learn.real, learn.model, key, size, share, kept)
+    return ring.sample_two(learn.real, learn.model, key, size, share, newest)
 
   ready = (state.carry == 0).all() & ((learn.model.size > 0) | (share >= 1))
   sac, metrics = parts.agent.update(learn.sac, sample, update_key, ready, state.steps, steps)
@@ -282,18 +240,18 @@ def _learn(parts: _Parts, state: TrainState, steps: int) -> TrainState:
 
 
 def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
-  """Fits the ensemble and rolls it out, from the end of the random steps on."""
+  """Fits the ensemble and rolls it out once warm-up is over."""
   config, learn = parts.config, state.learn
   fit_key, start_key, roll_key, key = jax.random.split(state.key, 4)
   epoch = _epoch(config, state)
   begun = (state.carry == 0).all()
-  wanted = begun & (at_epoch(config.real_ratio_schedule, epoch) < 1)
-  fitting = (config.fit_until < 0) | (epoch < config.fit_until) | ~fitted(learn.world_model)
-  epochs = jnp.where(wanted & fitting, config.world_model.epochs, 0)
+  uses_model = begun & (at_epoch(config.real_ratio_schedule, epoch) < 1)
+  refit = (config.fit_until < 0) | (epoch < config.fit_until) | ~fitted(learn.world_model)
+  epochs = jnp.where(uses_model & refit, config.world_model.epochs, 0)
   world_model, report = parts.world_model.fit(learn.world_model, learn.real, fit_key, epochs)
   length = floor_at_epoch(config.rollout_schedule, epoch)
   starts = ring.sample(learn.real, start_key, config.rollout_batch_size).obs
-  steps = jnp.where(wanted & fitted(world_model), length, 0)
+  steps = jnp.where(uses_model & fitted(world_model), length, 0)
   params = elite_params(world_model)
   keys = roll_key, jax.random.fold_in(learn.run_key, epoch)
   model = parts.rollouts(
@@ -311,15 +269,14 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
 
 
 def _epoch(config: Config, state: TrainState) -> Array:
-  """Returns the epoch, counted from the end of the random steps."""
+  """Returns the epoch, counted from the end of warm-up."""
   return jnp.maximum(state.steps - config.init_steps, 0) // config.epoch_length
 
 
-def _kept(config: Config, state: TrainState) -> Array:
-  """Returns how many imagined transitions are young enough."""
+def _retained_rows(config: Config, state: TrainState) -> Array:
+  """Returns how many of the newest model transitions are within ``retain_epochs``."""
   length = floor_at_epoch(config.rollout_schedule, _epoch(config, state))
-  rows = (
-    config.retain_epochs * config.epoch_length * config.rollout_batch_size
-  )  # per step of length
+  # per step of rollout length, times update_every
+  rows = config.retain_epochs * config.epoch_length * config.rollout_batch_size
   whole, rest = divmod(rows, config.update_every)
   return jnp.maximum(length * whole + length * rest // config.update_every, 1)

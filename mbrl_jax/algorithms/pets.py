@@ -7,33 +7,36 @@ Source: Chua et al. 2018, "Deep Reinforcement Learning in a Handful of Trials
 using Probabilistic Dynamics Models", and the released code.
 
 Deviations:
-  * The model is fitted after the last episode too, so that what is saved is
-    what all data support.
+  * The model is also fitted after the last episode, so that the saved model is fitted to all
+    data.
   * A replayed plan (``replan_every`` above one) is dropped when an episode ends;
-    the original goes on replaying it in the next episode.
+    the original continues to replay it in the next episode.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig, make_model
 from mbrl_jax.algorithms.parts.plan_or_follow import (
   PlanCarry,
-  begin,
-  begin_deployed,
+  deployed_carry,
+  initial_carry,
   plan_or_follow,
 )
-from mbrl_jax.algorithms.parts.planner_config import PlannerConfig, make_controller
+from mbrl_jax.algorithms.parts.planner_config import PlannerConfig, make_mpc
 from mbrl_jax.algorithms.parts.replay import blank_transition
-from mbrl_jax.algorithms.parts.warm_up import actions_left, one_less, uniform_action
+from mbrl_jax.algorithms.parts.warm_up import decrement, uniform_action, warm_up_actions
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_optimizer
+from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.fit import FitResult
 from mbrl_jax.models.propagate import check_propagation
 from mbrl_jax.ops.validate import between, positive, prefixed
@@ -47,7 +50,9 @@ from mbrl_jax.types import (
   Key,
   Metrics,
   Params,
+  Planner,
   PlanState,
+  State,
   TrainState,
   Transition,
 )
@@ -58,9 +63,9 @@ class Config:
   """PETS; the defaults are the paper's for cart-pole.
 
   Attributes:
-    trials: episodes of model-predictive control; after them the run is over.
+    trials: episodes of model-predictive control, after which the run ends.
     init_trials: episodes of uniform actions before them.
-    capacity: transitions kept, the oldest go first; 0: as many as the run can take.
+    capacity: transitions kept, the oldest overwritten first; 0: all of the run.
     log_predictions: report every particle's prediction at each control step.
     model, fit, planner: see their classes.
   """
@@ -75,12 +80,12 @@ class Config:
 
 
 class ActParams(NamedTuple):
-  """What acting needs.
+  """Parameters for acting.
 
   Attributes:
     model: parameters of the model.
-    fresh: the state of the planner with which every episode begins.
-    ready: whether the model has been fitted, ``[]`` bool; until then actions are uniform.
+    fresh: initial planner state of an episode.
+    ready: the model is fitted, ``[]`` bool; until then actions are uniform.
   """
 
   model: Params
@@ -89,23 +94,38 @@ class ActParams(NamedTuple):
 
 
 class Learn(NamedTuple):
-  """What was learned, and what learning needs.
+  """Learning state.
 
   Attributes:
     params: parameters of the model.
     opt_state: of its optimiser.
     buffer: all transitions.
-    due: whether an episode has ended since the last fit, ``[]`` bool.
-    fitted: whether there has been a fit, ``[]`` bool.
+    due: an episode has ended since the last fit, ``[]`` bool.
+    fitted: the model has been fitted, ``[]`` bool.
     fresh: see ``ActParams``.
   """
 
   params: Params
-  opt_state: Any
+  opt_state: optax.OptState
   buffer: ring.Ring
   due: Array
   fitted: Array
   fresh: PlanState
+
+
+PredictFn = Callable[[Params, State, Array, Key], State]
+"""See ``make_predict``."""
+
+
+class _Parts(NamedTuple):
+  """Static parts of the algorithm."""
+
+  spec: EnvSpec
+  config: Config
+  model: Ensemble
+  optimizer: optax.GradientTransformation
+  planner: Planner
+  predict: PredictFn | None
 
 
 @in_single_precision
@@ -113,9 +133,8 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
   """Makes PETS for a task.
 
   Raises:
-    ValueError: unknown names, combinations that cannot work (trajectory sampling
-      with one net, particles that do not divide among the nets) or sizes that
-      are not positive.
+    ValueError: unknown names, invalid combinations (trajectory sampling with one network,
+      particles that do not divide among the networks) or sizes that are not positive.
   """
   trials = {"trials": config.trials, "init_trials": config.init_trials}
   positive(**trials, **{f"fit.{name}": value for name, value in vars(config.fit).items()})
@@ -133,76 +152,80 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
     outputs=spec.obs_dim,
   )
   particles = 1 if config.model.propagation == "E" else config.planner.particles
-  planner = make_controller(spec, dynamics, particles, config.planner)
+  planner = make_mpc(spec, dynamics, particles, config.planner)
   is_gp = model.kind == "GP"
   rate = config.fit.gp_learning_rate if is_gp else config.fit.learning_rate
   optimizer = make_optimizer(rate)
   predict = make_predict(dynamics, particles=particles) if config.log_predictions else None
+  parts = _Parts(spec, config, model, optimizer, planner, predict)
   return Algorithm(
-    init=lambda key, envs=1: _init(spec, config, model, planner, optimizer, key, envs),
+    init=lambda key, envs=1: _init(parts, key, envs),
     params=lambda state: ActParams(state.learn.params, state.learn.fresh, state.learn.fitted),
-    act=lambda params, carry, obs, key: _act(spec, planner, predict, params, carry, obs, key),
+    act=lambda params, carry, obs, key: _act(parts, params, carry, obs, key),
     reset=lambda params, carry: _reset(spec, params, carry),
     observe=lambda state, transitions: _observe(spec, state, transitions),
-    update=lambda state: _update(spec, config, model, optimizer, state),
+    update=lambda state: _update(parts, state),
     budget=Budget(trials, "trials", episodes=sum(trials.values())),
     deploy=_deploy,
     diagnostics=Diagnostics(
-      dynamics, lambda state: state.learn.params, planned=lambda c: c.plan
+      dynamics, lambda state: state.learn.params, planned=lambda carry: carry.plan
     ),
-    idle=lambda state: state.learn.due,  # until the fit that follows each episode
+    idle=lambda state: state.learn.due,  # until the fit after each episode
   )
 
 
-def _init(spec, config, model, planner, optimizer, key, envs) -> TrainState:
-  """Makes the state of a run that has not begun, but for the rollout."""
+def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
+  """Makes the initial TrainState, without rollout."""
+  spec, config, model = parts.spec, parts.config, parts.model
   model_key, key = jax.random.split(key)
   blank, no = blank_transition(spec), jnp.zeros((), bool)
   inputs = jnp.concatenate([spec.encode(blank.obs), blank.action])
   params = model.init(model_key, inputs, spec.target(blank.obs, blank.obs))
   capacity = config.capacity or (config.trials + config.init_trials) * spec.episode_length
-  opt_state, fresh = init_optimizer(model, optimizer, params), planner.init()
+  opt_state, fresh = init_optimizer(model, parts.optimizer, params), parts.planner.init()
   learn = Learn(params, opt_state, ring.init(capacity, blank), no, jnp.copy(no), fresh)
-  random = actions_left(config.init_trials * spec.episode_length, envs)
-  return TrainState(learn, begin(fresh, random), None, key, jnp.zeros((), jnp.int32))
+  random = warm_up_actions(config.init_trials * spec.episode_length, envs)
+  return TrainState(learn, initial_carry(fresh, random), None, key, jnp.zeros((), jnp.int32))
 
 
-def _act(spec, planner, predict, params, carry, obs, key) -> tuple[Array, PlanCarry, Metrics]:
-  """Takes a uniform action while any are left, then the plan's."""
+def _act(
+  parts: _Parts, params: ActParams, carry: PlanCarry, obs: Array, key: Key
+) -> tuple[Array, PlanCarry, Metrics]:
+  """Takes the planner's action, after uniform warm-up actions."""
   random_key, plan_key, predict_key = jax.random.split(key, 3)
   random = (carry.random > 0) | ~params.ready
-  uniform = uniform_action(spec, random_key)
+  uniform = uniform_action(parts.spec, random_key)
   action, plan, info = plan_or_follow(
-    planner, random, uniform, params.model, obs, carry.plan, plan_key
+    parts.planner, random, uniform, params.model, obs, carry.plan, plan_key
   )
   info["random"] = random.astype(jnp.float32)
-  if predict is not None:
-    info["prediction"] = _predict(predict, params, carry, plan.plan, obs, predict_key)
-  return action, PlanCarry(plan, one_less(carry.random)), info
+  if parts.predict is not None:
+    age = carry.plan.age
+    info["prediction"] = _predict(parts.predict, params.model, age, plan.plan, obs, predict_key)
+  return action, PlanCarry(plan, decrement(carry.random)), info
 
 
 def _reset(spec: EnvSpec, params: ActParams, carry: PlanCarry) -> PlanCarry:
-  """Drops the plan, and what an episode that ended early has left of its uniform actions."""
+  """Drops the plan, and the uniform actions left of an episode that ended early."""
   return PlanCarry(params.fresh, carry.random - carry.random % spec.episode_length)
 
 
 def _deploy(params: ActParams) -> tuple[ActParams, PlanCarry]:
-  """Returns what an evaluation acts with: it plans from the first step on."""
-  return params._replace(ready=jnp.ones((), bool)), begin_deployed(params.fresh)
+  """Returns parameters and carry for deployment: no warm-up."""
+  return params._replace(ready=jnp.ones((), bool)), deployed_carry(params.fresh)
 
 
 def _predict(
-  predict, params: ActParams, carry: PlanCarry, plan: Array, obs: Array, key
+  predict: PredictFn, params: Params, age: Array, plan: Array, obs: Array, key: Key
 ) -> Array:
-  """Predicts ``[H + 1, P, O]`` from what is left of a plan that is executed; NaN behind it."""
-  age = carry.plan.age
-  states = predict(params.model, obs, jnp.roll(plan, -age, axis=0), key)
+  """Predicts states ``[H + 1, P, O]`` under the rest of the current plan, then NaN."""
+  states = predict(params, obs, jnp.roll(plan, -age, axis=0), key)
   known = jnp.arange(len(states)) < len(states) - age
   return jnp.where(known[:, None, None], states, jnp.nan)
 
 
 def _observe(spec: EnvSpec, state: TrainState, transitions: Transition) -> TrainState:
-  """Stores transitions; the end of an episode that was not to be uniform makes a fit due."""
+  """Stores transitions; the end of a non-uniform episode makes a fit due."""
   buffer = ring.add_batch(state.learn.buffer, transitions)
   done = transitions.terminated | transitions.truncated
   enough = (state.carry.random < spec.episode_length) & (buffer.size > 0)
@@ -210,8 +233,9 @@ def _observe(spec: EnvSpec, state: TrainState, transitions: Transition) -> Train
   return state._replace(learn=state.learn._replace(buffer=buffer, due=due))
 
 
-def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]:
+def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   """Fits the model to all data if an episode has ended."""
+  spec, config, model = parts.spec, parts.config, parts.model
   learn, due = state.learn, state.learn.due
   data, size = learn.buffer.data, learn.buffer.size
 
@@ -225,7 +249,7 @@ def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]
       jax.vmap(spec.target)(data.obs, data.next_obs),
       size,
       key,
-      optimizer=optimizer,
+      optimizer=parts.optimizer,
       epochs=epochs,
       batch_size=None if model.kind == "GP" else config.fit.batch_size,
     )
@@ -239,10 +263,10 @@ def _update(spec, config, model, optimizer, state) -> tuple[TrainState, Metrics]
     metrics = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
     return FitResult(learn.params, learn.opt_state, metrics), state.key
 
-  # Under vmap both branches run: then no epochs make the fit leave all as it is.
-  epochs = config.fit.gp_epochs if model.kind == "GP" else config.fit.epochs
-  epochs = jnp.where(due, epochs, 0)
-  # The key moves on with fits, not with calls, so that chunking changes nothing.
+  # Under vmap both branches run; 0 epochs then leave everything unchanged.
+  passes = config.fit.gp_epochs if model.kind == "GP" else config.fit.epochs
+  epochs = jnp.where(due, passes, 0)
+  # The key is split per fit, not per call, so that the chunk size changes nothing.
   (params, opt_state, metrics), key = jax.lax.cond(due, refit, skip)
   metrics = {**metrics, "ran": due.astype(jnp.float32)}
   learn = learn._replace(

@@ -1,4 +1,4 @@
-"""Algorithms by name."""
+"""The registry of algorithms."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from mbrl_jax.algorithms import demo_layer, demorl, mbpo, mopac, pets, sac
+from mbrl_jax.algorithms import demo_layer, demorl, loop, mbpo, mopac, pets, sac
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Algorithm, EnvSpec
 
 _ALGORITHMS: dict[str, tuple[type, Callable[[EnvSpec, Any], Algorithm]]] = {
   "demo_layer": (demo_layer.Config, demo_layer.make_demo_layer),
   "demorl": (demorl.Config, demorl.make_demorl),
-  "loop": (demorl.LoopConfig, demorl.make_demorl),
+  "loop": (loop.Config, loop.make_loop),
   "mbpo": (mbpo.Config, mbpo.make_mbpo),
   "mopac": (mopac.Config, mopac.make_mopac),
   "pets": (pets.Config, pets.make_pets),
@@ -23,12 +23,27 @@ _ALGORITHMS: dict[str, tuple[type, Callable[[EnvSpec, Any], Algorithm]]] = {
 
 
 def list_algorithms() -> list[str]:
-  """Lists the names that ``make_algorithm`` knows."""
+  """Returns the names of all algorithms.
+
+  Example:
+    >>> list_algorithms()
+    ['demo_layer', 'demorl', 'loop', 'mbpo', 'mopac', 'pets', 'sac']
+  """
   return sorted(_ALGORITHMS)
 
 
 def default_config(name: str) -> Any:
-  """Returns the default configuration of an algorithm, a frozen dataclass."""
+  """Returns the default configuration of an algorithm, a frozen dataclass.
+
+  Raises:
+    ValueError: an unknown name.
+
+  Example:
+    >>> import dataclasses
+    >>> config = default_config("sac")
+    >>> dataclasses.replace(config, steps=5000).steps
+    5000
+  """
   return _ALGORITHMS[choice("algo", name, list_algorithms())][0]()
 
 
@@ -38,11 +53,17 @@ def make_algorithm(name: str, spec: EnvSpec, config: Any = None) -> Algorithm:
   Args:
     name: one of ``list_algorithms()``.
     spec: the task, ``env.spec``.
-    config: of the type that ``default_config(name)`` returns; None: the default.
+    config: of the type of ``default_config(name)``; None: the default.
 
   Raises:
-    ValueError: an unknown name, a config of another type, actions that are not bounded, or
-      what the algorithm refuses.
+    ValueError: an unknown name, a config of another type, unbounded actions, or an invalid
+      config of the algorithm.
+
+  Example:
+    >>> from mbrl_jax.envs import make_env
+    >>> algorithm = make_algorithm("sac", make_env("pendulum").spec)
+    >>> algorithm.budget.steps
+    20000
   """
   expected, make = _ALGORITHMS[choice("algo", name, list_algorithms())]
   config = expected() if config is None else config
@@ -55,13 +76,17 @@ def make_algorithm(name: str, spec: EnvSpec, config: Any = None) -> Algorithm:
 
 
 def _check_bounds(spec: EnvSpec) -> None:
-  """Refuses bounds between which float32 can draw no actions."""
+  """Checks that action bounds are finite and distinct in float32.
+
+  Raises:
+    ValueError: otherwise.
+  """
   low, high = np.float32(spec.action_low), np.float32(spec.action_high)
   with np.errstate(invalid="ignore", over="ignore"):
     span = high - low
   if not ((span >= np.finfo(np.float32).tiny) & (span < np.inf)).all():
     raise ValueError(
       f"the actions of {spec.name!r} must have finite bounds, low < high, got {low.tolist()} "
-      f"and {high.tolist()}: give the task others, such as from_gymnasium's action_low=-1 and "
-      "action_high=1, or a ctrlrange in its MJCF."
+      f"and {high.tolist()}: set them, for example with action_low=-1 and action_high=1 of "
+      "from_gymnasium, or a ctrlrange in the MJCF."
     )

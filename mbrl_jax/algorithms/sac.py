@@ -1,7 +1,7 @@
-"""SAC: soft actor-critic, without a model; what the others are measured against.
+"""SAC: soft actor-critic, the model-free baseline.
 
-Uniform actions for ``init_steps`` steps; from then on ``agent.updates_per_step`` gradient steps
-for each step of an environment, on transitions of all the past.
+Uniform actions for ``init_steps`` environment steps; from then on ``agent.updates_per_step``
+gradient steps per environment step, on transitions of the whole run.
 
 Source: Haarnoja et al. 2018, "Soft Actor-Critic Algorithms and Applications".
 """
@@ -16,15 +16,15 @@ import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts import replay
 from mbrl_jax.algorithms.parts.actor_critic import (
-  Agent,
-  AgentConfig,
+  ActorCritic,
+  ActorCriticConfig,
   critic,
   deploy,
-  make_agent,
-  no_metrics,
+  make_actor_critic,
   policy_params,
+  zero_metrics,
 )
-from mbrl_jax.algorithms.parts.warm_up import actions_left
+from mbrl_jax.algorithms.parts.warm_up import warm_up_actions
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
 from mbrl_jax.learners import SACState
@@ -42,24 +42,24 @@ from mbrl_jax.types import (
 
 @dataclass(frozen=True)
 class Config(replay.ReplayConfig):
-  """SAC; how long it runs and what it keeps, see ``ReplayConfig``.
+  """SAC; run length and buffer fields are those of ``ReplayConfig``.
 
   Attributes:
     agent: see its class.
   """
 
   update_every: int = 50
-  agent: AgentConfig = field(default_factory=AgentConfig)
+  agent: ActorCriticConfig = field(default_factory=ActorCriticConfig)
 
 
 class Learn(NamedTuple):
-  """What was learned, and what learning needs.
+  """Learning state.
 
   Attributes:
     sac: the learner's state.
     buffer: transitions.
     metrics: of the latest gradient step.
-    ran: whether there was one, ``[]`` float32.
+    ran: 1 if warm-up is over, ``[]`` float32.
   """
 
   sac: SACState
@@ -75,8 +75,8 @@ def make_sac_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
   Raises:
     ValueError: sizes that are not positive, a buffer smaller than a batch.
   """
-  budget = replay.counted_in_steps(config, config.agent.batch_size)
-  agent = make_agent(spec, config.agent)
+  budget = replay.step_budget(config, config.agent.batch_size)
+  agent = make_actor_critic(spec, config.agent)
   return Algorithm(
     init=lambda key, envs=1: _init(spec, config, agent, key, envs),
     params=lambda state: policy_params(state.learn.sac),
@@ -92,13 +92,13 @@ def make_sac_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
   )
 
 
-def _init(spec: EnvSpec, config: Config, agent: Agent, key: Key, envs: int) -> TrainState:
-  """Makes the state of a run that has not begun, but for the rollout."""
+def _init(spec: EnvSpec, config: Config, agent: ActorCritic, key: Key, envs: int) -> TrainState:
+  """Makes the initial TrainState, without rollout."""
   sac_key, key = jax.random.split(key)
-  sac, buffer = agent.init(sac_key), replay.empty(config, spec)
-  metrics = no_metrics(agent, sac, replay.blank_transition(spec), config.agent.batch_size)
+  sac, buffer = agent.init(sac_key), replay.init_buffer(config, spec)
+  metrics = zero_metrics(agent, sac, replay.blank_transition(spec), config.agent.batch_size)
   learn = Learn(sac, buffer, metrics, jnp.zeros(()))
-  left = actions_left(config.init_steps, envs)
+  left = warm_up_actions(config.init_steps, envs)
   return TrainState(learn, left, None, key, jnp.zeros((), jnp.int32))
 
 
@@ -108,8 +108,8 @@ def _observe(state: TrainState, transitions: Transition) -> TrainState:
   return state._replace(learn=state.learn._replace(buffer=buffer))
 
 
-def _learn(config: Config, agent: Agent, state: TrainState, steps: int) -> TrainState:
-  """Takes the gradient steps that environment steps are worth."""
+def _learn(config: Config, agent: ActorCritic, state: TrainState, steps: int) -> TrainState:
+  """Takes the gradient steps due."""
   learn, ready = state.learn, (state.carry == 0).all()
   key, update_key = jax.random.split(state.key)
   sample = lambda key: ring.sample(learn.buffer, key, config.agent.batch_size)
@@ -119,5 +119,5 @@ def _learn(config: Config, agent: Agent, state: TrainState, steps: int) -> Train
 
 
 def _report(state: TrainState) -> tuple[TrainState, Metrics]:
-  """Reports the latest gradient step."""
+  """Returns the metrics of the latest gradient step."""
   return state, {**state.learn.metrics, "ran": state.learn.ran}

@@ -1,23 +1,24 @@
-"""From an algorithm and an environment to compiled training and evaluation.
+"""Compiled training steps and evaluations of any algorithm in any environment.
 
-``make_step`` takes a fixed number of environment steps and lets the algorithm
-learn, all in one compiled call; ``make_evaluation`` runs whole episodes without
-learning. Both work with any ``Algorithm`` and any ``Env``.
+``make_step`` takes a fixed number of environment steps and the learning that goes with them in
+one compiled call; ``make_evaluation`` runs whole episodes without learning.
 
-In training an action that is not finite never reaches the environment or the buffer: the
-middle of the bounds is taken in its place, and counted. In an evaluation it shows as NaN.
-A transition that is not finite is counted, too; buffers do not store it (``buffers.ring``).
+In training a non-finite action never reaches the environment or the buffer: it is replaced by
+the middle of the bounds, and counted. In an evaluation it is not replaced, and the return is
+NaN. Non-finite transitions are also counted; buffers do not store them (``buffers.ring``).
 """
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
+from mbrl_jax.algorithms.parts.action_mask import mask_nonfinite
+from mbrl_jax.algorithms.parts.env_axis import over_envs, split_per_env
 from mbrl_jax.buffers import ring
 from mbrl_jax.envs.restart import choose_rows, restart_rows
 from mbrl_jax.ops.float32 import narrow
@@ -26,7 +27,6 @@ from mbrl_jax.types import (
   Algorithm,
   Array,
   Env,
-  EnvSpec,
   EnvState,
   Key,
   Metrics,
@@ -36,11 +36,11 @@ from mbrl_jax.types import (
 
 
 class Rollout(NamedTuple):
-  """Where data collection stands.
+  """State of data collection.
 
   Attributes:
     env: states of the environments, leaves ``[N, ...]``.
-    episode_return: sums of rewards of the running episodes, ``[N]``.
+    episode_return: returns so far of the running episodes, ``[N]``.
     episodes: finished episodes of each environment, ``[N]`` int32.
   """
 
@@ -50,35 +50,48 @@ class Rollout(NamedTuple):
 
 
 def init_state(algorithm: Algorithm, env: Env, key: Key, envs: int = 1) -> TrainState:
-  """Makes the state of a run that has not begun; ``vmap`` over keys for seeds.
+  """Makes the initial state of a run; ``vmap`` over keys for seeds.
+
+  Args:
+    algorithm: the algorithm.
+    env: its environment.
+    key: typed key.
+    envs: ``N``, environments of the learner.
 
   Raises:
     ValueError: see ``check_envs``.
+
+  Example:
+    >>> from mbrl_jax import make_algorithm, make_env
+    >>> env = make_env("pendulum")
+    >>> state = init_state(make_algorithm("sac", env.spec), env, jax.random.key(0), envs=2)
+    >>> state.rollout.env.obs.shape
+    (2, 3)
   """
   check_envs(algorithm, env, envs)
   algorithm_key, env_key = jax.random.split(key)
-  start = over_envs(env.reset, envs)(_keys(env_key, envs))
+  start = over_envs(env.reset, envs)(split_per_env(env_key, envs))
   rollout = Rollout(start, jnp.zeros(envs, jnp.float32), jnp.zeros(envs, jnp.int32))
   return algorithm.init(algorithm_key, envs)._replace(rollout=rollout)
 
 
 def check_envs(algorithm: Algorithm, env: Env, envs: int) -> None:
-  """Checks that a learner can act in so many environments at once.
+  """Checks the number of environments of a learner.
 
   Raises:
-    ValueError: the number is not positive, more than the adapter of ``env`` can make, or does
-      not divide what the config counts; says what would do.
+    ValueError: it is not positive, exceeds the maximum of the adapter of ``env``, or does not
+      divide the step and episode counts of the config; suggests valid counts.
   """
   positive(envs=envs)
   most = getattr(env, "max_envs", None)
   if most is not None and envs > most:
     raise ArgumentError("envs", envs, f"is more than {env.spec.name!r} can make: {most}.")
-  odd = {name: n for name, n in algorithm.budget.counts.items() if n % envs}
-  if odd:
-    multiples = {name: -(-n // envs) * envs for name, n in odd.items()}
-    each = ", ".join(["{}"] * len(odd))
+  uneven = {name: n for name, n in algorithm.budget.counts.items() if n % envs}
+  if uneven:
+    multiples = {name: -(-n // envs) * envs for name, n in uneven.items()}
+    each = ", ".join(["{}"] * len(uneven))
     text = f"does not divide {each}, counted over all environments: choose multiples, such as "
-    raise ArgumentError("envs", envs, f"{text}{each}.", *odd.items(), *multiples.items())
+    raise ArgumentError("envs", envs, f"{text}{each}.", *uneven.items(), *multiples.items())
 
 
 def make_step(
@@ -92,34 +105,42 @@ def make_step(
 ) -> Callable[[TrainState], tuple[TrainState, Metrics]]:
   """Makes the compiled training step.
 
-  One call takes ``steps`` environment steps, ``steps / envs`` in each environment, resetting it
-  at the end of each episode; after each step of all environments it calls ``algorithm.learn``,
-  and at the end ``algorithm.update`` once. While ``algorithm.idle``, or when the run has had
-  its episodes, nothing moves: the rest of the call takes no steps.
+  One call takes ``steps`` environment steps, ``steps / envs`` in each environment, which is
+  reset at the end of each episode. ``algorithm.learn`` follows each step of all environments,
+  ``algorithm.update`` the last one. While ``algorithm.idle``, or once the run has had its
+  episodes, no step is taken.
 
   Args:
-    algorithm: what acts and learns.
-    env: where it acts.
+    algorithm: the algorithm.
+    env: its environment.
     steps: ``K``, environment steps per call at most, of all environments together; a divisor of
-      the episode length lets an algorithm that learns after each episode go on without a pause.
-      By default one of each environment.
-    envs: ``N``, environments that one learner acts in; those of the state.
+      the episode length avoids idle steps of an algorithm that learns after each episode. By
+      default one of each environment.
+    envs: ``N``, environments of the learner, as in ``init_state``.
     seeds: independent runs at once; every leaf then has a leading ``[seeds]``.
     compiler_options: for XLA, see ``runtime.devices``.
 
   Returns:
-    A jitted ``(TrainState) -> (TrainState, metrics)``. Of the metrics, row ``t N + i`` of ``K``
-    is step ``t`` of environment ``i``:
-    ``taken [K]`` (false where the environments stood still; the rest of such a row is zero),
+    A jitted ``(TrainState) -> (TrainState, metrics)``. Row ``t N + i`` of the ``K`` rows of the
+    metrics is step ``t`` of environment ``i``:
+    ``taken [K]`` (false for no step; the rest of such a row is zero),
     ``transition`` (leaves ``[K, ...]``), ``pose [K, Q]``, ``done [K]``,
     ``episode_return [K]`` (of the episode so far), ``info`` (leaves ``[K, ...]``,
-    from ``algorithm.act``, and ``masked_actions [K]``, 1 where the middle of the bounds
-    was taken in place of a non-finite action, and ``nonfinite_transitions [K]``, 1 where a
-    transition was not finite) and ``update`` (from ``algorithm.update``).
+    from ``algorithm.act``, with ``masked_actions [K]``, 1 for a non-finite action replaced by
+    the middle of the bounds, and ``nonfinite_transitions [K]``, 1 for a non-finite transition)
+    and ``update`` (from ``algorithm.update``).
 
   Raises:
-    ValueError: see ``check_envs``; steps that are not positive, or that the environments do not
-      divide.
+    ValueError: see ``check_envs``; steps that are not a positive multiple of ``envs``.
+
+  Example:
+    >>> from mbrl_jax import make_algorithm, make_env
+    >>> env = make_env("pendulum")
+    >>> algorithm = make_algorithm("sac", env.spec)
+    >>> step = make_step(algorithm, env, steps=2)
+    >>> state, metrics = step(init_state(algorithm, env, jax.random.key(0)))
+    >>> metrics["transition"].obs.shape
+    (2, 3)
   """
   check_envs(algorithm, env, envs)
   steps = envs if steps is None else steps
@@ -127,74 +148,60 @@ def make_step(
   if steps % envs:
     raise ArgumentError("steps", steps, "must be a multiple of {}.", ("envs", envs))
 
-  def step(state: TrainState) -> tuple[TrainState, Metrics]:
-    def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
-      state, metrics = env_step(algorithm, env, state)
-      return state, jax.tree.map(lambda x: x[0], metrics) if envs == 1 else metrics
-
-    state, metrics = jax.lax.scan(body, state, length=steps // envs)
-    if envs > 1:
-      metrics = jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), metrics)
-    state, update = algorithm.update(state)
-    return state, {**metrics, "update": update}
-
+  step = functools.partial(_chunk, algorithm, env, steps, envs)
   batched = step if seeds is None else jax.vmap(step, axis_size=seeds)
   return jax.jit(batched, compiler_options=compiler_options)
 
 
+def _chunk(
+  algorithm: Algorithm, env: Env, steps: int, envs: int, state: TrainState
+) -> tuple[TrainState, Metrics]:
+  """Takes one call of ``make_step``."""
+
+  def body(state: TrainState, _: None) -> tuple[TrainState, Metrics]:
+    state, metrics = env_step(algorithm, env, state)
+    return state, jax.tree.map(lambda x: x[0], metrics) if envs == 1 else metrics
+
+  state, metrics = jax.lax.scan(body, state, length=steps // envs)
+  if envs > 1:
+    metrics = jax.tree.map(lambda x: x.reshape(steps, *x.shape[2:]), metrics)
+  state, update = algorithm.update(state)
+  return state, {**metrics, "update": update}
+
+
 def env_step(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:
-  """Acts once in each environment, learns and resets those that are done; or stands still.
+  """Steps each environment once, learns, and resets those that are done; idle: no change.
 
   Returns:
     The state, and metrics as ``make_step`` returns them with leaves ``[N, ...]``.
   """
-  still = _still(algorithm, state)
-  if still is None:
-    return _move(algorithm, env, state)
-  shapes = jax.eval_shape(lambda: _move(algorithm, env, state))[1]
-  stay = lambda: (state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
-  return jax.lax.cond(still, stay, lambda: _move(algorithm, env, state))
+  idle = _idle(algorithm, state)
+  if idle is None:
+    return _active_step(algorithm, env, state)
+  shapes = jax.eval_shape(lambda: _active_step(algorithm, env, state))[1]
+  no_step = lambda: (state, jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes))
+  return jax.lax.cond(idle, no_step, lambda: _active_step(algorithm, env, state))
 
 
-def over_envs(function: Callable, envs: int, *, shared: int = 0) -> Callable:
-  """Returns ``function`` of ``envs`` rows; its first ``shared`` arguments have no rows.
-
-  A single row is not batched, so that a condition in the function stays one.
-  """
-  if envs > 1:
-    return lambda *args: jax.vmap(function, (None,) * shared + (0,) * (len(args) - shared))(
-      *args
-    )
-
-  def one(*args: Any) -> Any:
-    row = jax.tree.map(lambda x: x[0], args[shared:])
-    return jax.tree.map(lambda x: jnp.asarray(x)[None], function(*args[:shared], *row))
-
-  return one
-
-
-def _keys(key: Key, envs: int) -> Key:
-  """Returns one key for each environment; a single one gets the key itself."""
-  return key[None] if envs == 1 else jax.random.split(key, envs)
-
-
-def _still(algorithm: Algorithm, state: TrainState) -> Array | None:
-  """Tells whether nothing is to move, ``[]`` bool; ``None``: it always is."""
+def _idle(algorithm: Algorithm, state: TrainState) -> Array | None:
+  """Returns whether no step is to be taken, ``[]`` bool; ``None``: never idle."""
   if not algorithm.budget.episodes:
     return None if algorithm.idle is None else algorithm.idle(state)
   over = jnp.sum(state.rollout.episodes) >= algorithm.budget.episodes
   return over if algorithm.idle is None else algorithm.idle(state) | over
 
 
-def _move(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainState, Metrics]:
-  """Takes the step of ``env_step``."""
+def _active_step(
+  algorithm: Algorithm, env: Env, state: TrainState
+) -> tuple[TrainState, Metrics]:
+  """Steps each environment once; see ``env_step``."""
   envs = len(state.rollout.episodes)
   key, *keys = jax.random.split(state.key, 4)
-  act_keys, env_keys, reset_keys = (_keys(k, envs) for k in keys)
+  act_keys, env_keys, reset_keys = (split_per_env(k, envs) for k in keys)
   rollout, params = state.rollout, algorithm.params(state)
   act = over_envs(algorithm.act, envs, shared=1)
   action, carry, info = act(params, state.carry, rollout.env.obs, act_keys)
-  action, masked = over_envs(lambda action: _mask(env.spec, action), envs)(action)
+  action, masked = over_envs(lambda action: mask_nonfinite(env.spec, action), envs)(action)
   env_state, transition = over_envs(env.step, envs)(rollout.env, action, env_keys)
   transition = narrow(transition)
   state = state._replace(carry=carry, key=key, steps=state.steps + envs)
@@ -222,17 +229,8 @@ def _move(algorithm: Algorithm, env: Env, state: TrainState) -> tuple[TrainState
   return state._replace(carry=carry, rollout=rollout), metrics
 
 
-def _mask(spec: EnvSpec, action: Array) -> tuple[Array, Array]:
-  """Returns a safe action in place of a non-finite one, and 1 if it was."""
-  middle = 0.5 * (np.float32(spec.action_low) + np.float32(spec.action_high))
-  middle = np.nan_to_num(middle, posinf=0.0, neginf=0.0)  # of bounds that are infinite
-  if jnp.shape(action) != middle.shape:
-    raise ValueError(
-      f"algorithm.act must return an action of shape {list(middle.shape)} for {spec.name!r}, "
-      f"got {list(jnp.shape(action))}."
-    )
-  finite = jnp.isfinite(action).all()
-  return jnp.where(finite, action, middle.astype(action.dtype)), jnp.int32(~finite)
+_Episode = tuple[EnvState, Any, Array]
+"""Environment, carry of the algorithm, and ``alive [] bool``: the episode has not ended."""
 
 
 def make_evaluation(
@@ -242,18 +240,27 @@ def make_evaluation(
   episodes: int = 1,
   compiler_options: dict[str, Any] | None = None,
 ) -> Callable[[Any, Key], Metrics]:
-  """Makes compiled evaluation episodes that leave the training state alone.
+  """Makes compiled evaluation episodes, without learning.
 
   Args:
-    algorithm: what acts.
-    env: where it acts.
-    episodes: independent episodes; those over early are masked to their end.
+    algorithm: the algorithm.
+    env: its environment.
+    episodes: independent episodes; returns count only rewards up to an early end.
     compiler_options: for XLA, see ``runtime.devices``.
 
   Returns:
     A jitted ``(params, key) -> metrics``, with params from ``algorithm.params``:
     ``return [episodes]``, ``transition`` (leaves ``[episodes, T, ...]``) and
     ``pose [episodes, T, Q]``.
+
+  Example:
+    >>> from mbrl_jax import make_algorithm, make_env
+    >>> env = make_env("pendulum", episode_length=10)
+    >>> algorithm = make_algorithm("sac", env.spec)
+    >>> params = algorithm.params(init_state(algorithm, env, jax.random.key(0)))
+    >>> evaluate = make_evaluation(algorithm, env, episodes=2)
+    >>> evaluate(params, jax.random.key(1))["return"].shape
+    (2,)
   """
   positive(episodes=episodes)
 
@@ -261,7 +268,7 @@ def make_evaluation(
     reset_key, key = jax.random.split(key)
     params, carry = algorithm.deploy(params)
 
-    def body(loop: tuple, key: Key) -> tuple[tuple, tuple[Transition, Array, Array]]:
+    def body(loop: _Episode, key: Key) -> tuple[_Episode, tuple[Transition, Array, Array]]:
       env_state, carry, alive = loop
       act_key, env_key = jax.random.split(key)
       action, carry, _ = algorithm.act(params, carry, env_state.obs, act_key)

@@ -1,4 +1,4 @@
-"""The DeMo layer: each episode is a trial, all trials move the policy, evaluations use it."""
+"""The DeMo layer: one episode per trial, a policy update per round, evaluations after it."""
 
 import dataclasses
 
@@ -55,29 +55,29 @@ def test_trials_begin_with_the_first_episode_without_uniform_actions(trained):
     np.testing.assert_allclose(returns[k], history[2 + k][1]["episode_return"][-1], rtol=1e-5)
 
 
-def test_nobody_plans_before_the_model_is_fitted(trained):
+def test_no_planning_before_the_model_is_fitted(trained):
   """The seventh step, the last of the uniform actions, is in the second call of five."""
   _, _, history = trained
   random = np.concatenate([metrics["info"]["random"] for _, metrics in history])
   np.testing.assert_array_equal(random, [1.0] * 10 + [0.0] * 25)
 
 
-def test_the_policy_moves_when_all_trials_are_done_and_as_random_search_says(trained):
+def test_the_policy_is_updated_after_all_trials_by_random_search(trained):
   _, _, history = trained
   before, after = history[4][0].learn, history[5][0].learn
   np.testing.assert_array_equal(before.ars.policy.weights, 0)
   returns = np.asarray(after.returns)
   best = int(np.argmax(returns.max(1)))
-  kept, direction = returns[best], np.asarray(before.ars.directions[best])
-  want = CONFIG.step_size / kept.std() * (kept[0] - kept[1]) * direction
-  np.testing.assert_allclose(after.ars.policy.weights, want, rtol=1e-4, atol=1e-6)
+  pair, direction = returns[best], np.asarray(before.ars.directions[best])
+  expected = CONFIG.step_size / pair.std() * (pair[0] - pair[1]) * direction
+  np.testing.assert_allclose(after.ars.policy.weights, expected, rtol=1e-4, atol=1e-6)
   assert np.abs(after.ars.directions - before.ars.directions).max() > 0
 
 
-def test_each_trial_is_guided_by_its_own_policy_and_evaluations_by_the_last_moved(trained):
+def test_trials_plan_with_their_perturbed_policy_and_evaluations_with_the_current_one(trained):
   env, algorithm, history = trained
   state = history[6][0]
-  params, moved = algorithm.params(state), state.learn.ars.policy
+  params, current = algorithm.params(state), state.learn.ars.policy
   deployed, start = algorithm.deploy(params)
   assert start.random == 0 and deployed.greedy and not params.greedy
   act = jax.jit(algorithm.act)
@@ -85,19 +85,20 @@ def test_each_trial_is_guided_by_its_own_policy_and_evaluations_by_the_last_move
   def action(params, carry):
     return np.asarray(act(params, carry, jnp.float32([-1.0, 0.1, 0.5]), jax.random.key(2))[0])
 
-  def around(policy):
+  def guided_by(policy):
     return action(deployed._replace(ars=deployed.ars._replace(policy=policy)), start)
 
   second = start._replace(trial=jnp.int32(1))
-  tried = moved._replace(weights=moved.weights - CONFIG.noise * state.learn.ars.directions[0])
-  np.testing.assert_allclose(action(params, second), around(tried), rtol=1e-5)
-  np.testing.assert_array_equal(action(deployed, second), around(moved))
-  assert np.abs(around(tried) - around(moved)).max() > 1e-4
+  step = CONFIG.noise * state.learn.ars.directions[0]
+  perturbed = current._replace(weights=current.weights - step)
+  np.testing.assert_allclose(action(params, second), guided_by(perturbed), rtol=1e-5)
+  np.testing.assert_array_equal(action(deployed, second), guided_by(current))
+  assert np.abs(guided_by(perturbed) - guided_by(current)).max() > 1e-4
   returns = make_evaluation(algorithm, env, episodes=2)(params, jax.random.key(1))["return"]
   assert np.isfinite(returns).all()
 
 
-def test_the_policy_alone_evaluates_where_that_is_asked():
+def test_evaluate_policy_acts_without_planning():
   env = make_env("pendulum", episode_length=LENGTH)
   config = dataclasses.replace(CONFIG, evaluate="policy")
   algorithm = make_algorithm("demo_layer", env.spec, config)
@@ -117,7 +118,7 @@ def test_the_policy_alone_evaluates_where_that_is_asked():
     ({"steps": 0}, "steps=0 must be positive"),
   ],
 )
-def test_bad_configurations_are_named(changes, message):
+def test_invalid_configs_are_rejected(changes, message):
   spec = make_env("pendulum").spec
   with pytest.raises(ValueError, match=message):
     make_algorithm("demo_layer", spec, dataclasses.replace(CONFIG, **changes))

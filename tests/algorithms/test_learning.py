@@ -1,4 +1,4 @@
-"""Learning itself: minutes each, run by ``make learning``."""
+"""Whole learning runs of minutes each, run by ``make learning``."""
 
 import jax
 import pytest
@@ -10,8 +10,8 @@ from mbrl_jax.runtime.devices.compilation import compiler_options
 
 @pytest.mark.learning
 @pytest.mark.timeout(1200)
-def test_pets_swings_the_cart_pole_up_within_eight_trials():
-  """The published curve of the original is at 176 after seven trials."""
+def test_pets_swings_up_the_cart_pole_within_eight_trials():
+  """The published curve of the original reaches 176 after seven trials."""
   settings = run_settings.make_settings(
     algo="pets", env="cartpole", preset="cpu", physics="auto", seed=0, seeds=1,
     env_overrides={}, config_overrides={"trials": 8},

@@ -1,4 +1,4 @@
-"""What all algorithms ask of a task."""
+"""Requirements of all algorithms on a task."""
 
 import numpy as np
 import pytest
@@ -14,13 +14,13 @@ from mbrl_jax.envs import make_env
     (-np.inf, 1.0),
     (-np.inf, np.inf),
     (np.nan, 1.0),
-    (0.5, 0.5),  # nothing to choose from
+    (0.5, 0.5),  # an empty range
     (1.0, -1.0),
-    (-3e38, 3e38),  # the span is infinite
-    (0.0, 1e-40),  # and here it is rounded to zero
+    (-3e38, 3e38),  # the range overflows
+    (0.0, 1e-40),  # the range underflows
   ],
 )
-def test_actions_need_bounds_to_choose_between(name, low, high):
+def test_action_bounds_must_be_finite_and_distinct(name, low, high):
   bounds = {"action_low": np.float32([low]), "action_high": np.float32([high])}
   spec = make_env("pendulum").spec._replace(**bounds)
   with pytest.raises(ValueError, match=r"actions of 'pendulum' must have finite bounds.*_low="):

@@ -1,4 +1,4 @@
-"""MoPAC as released: against a plain loop, and what stays the same for an epoch."""
+"""MoPAC as released: plans against a reference loop, stored rows, noise per epoch."""
 
 import jax
 import jax.numpy as jnp
@@ -7,8 +7,8 @@ import pytest
 
 from mbrl_jax.algorithms import mbpo, mopac
 from mbrl_jax.algorithms.mopac_released import released_plan, store_all
-from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, make_agent
-from mbrl_jax.algorithms.parts.model_rollouts import imagine
+from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig, make_actor_critic
+from mbrl_jax.algorithms.parts.model_rollouts import branched_rollout
 from mbrl_jax.algorithms.parts.replay import blank_transition
 from mbrl_jax.algorithms.parts.world_model import WorldModel, WorldModelConfig, make_world_model
 from mbrl_jax.buffers import ring
@@ -18,27 +18,27 @@ from mbrl_jax.types import Dynamics
 
 LOW, HIGH = np.float32([-2.0]), np.float32([4.0])  # the middle is 1, half the range 3
 SPEC = make_env("pendulum").spec._replace(action_low=LOW, action_high=HIGH)
-AGENT = AgentConfig(hidden=(4,), batch_size=2, discount=0.8)
+AGENT = ActorCriticConfig(hidden=(4,), batch_size=2, discount=0.8)
 WORLD = WorldModelConfig(members=2, elites=1, hidden=(4,), weight_decay=(0.0,))
-K, LONGEST, NOISE = 6, 5, 0.5
+K, HORIZON, NOISE = 6, 5, 0.5
 
 
-def toy_step(params, obs, action, key):
-  """Terminates often, and pays on."""
+def linear_step(params, obs, action, key):
+  """Linear dynamics that terminate often; rewards continue after a termination."""
   next_obs = 0.9 * obs + jnp.array([1.0, -0.5, 0.2]) * action[0]
   return next_obs, -0.1 * jnp.square(next_obs[0]), jnp.abs(next_obs[0]) > 1
 
 
-def toy_agent():
-  """A policy and a value that need no nets, and no randomness."""
-  agent = make_agent(SPEC, AGENT, value=True)
+def analytic_agent():
+  """A deterministic policy and value without networks."""
+  agent = make_actor_critic(SPEC, AGENT, value=True)
   v = lambda params, obs: 0.3 * obs[0] - obs[1] ** 2 / 10
   act = lambda params, left, obs, key: (1 + 2.9 * jnp.tanh(obs[1:2]), left, {})
   return agent._replace(act=act, sac=agent.sac._replace(v=v))
 
 
-def plain(obs, eps, steps):
-  """The same with loops, in float64."""
+def reference_plan(obs, eps, steps):
+  """Computes the released plan with loops, in float64."""
   clip = lambda a: np.clip(a, 1 - 1.4 * 3, 1 + 1.4 * 3)
   returns, base = np.zeros(K), np.zeros(steps)
   for k in range(K):
@@ -52,45 +52,46 @@ def plain(obs, eps, steps):
   weights = np.exp(returns - returns.max())
   weights /= weights.sum() + 1e-6
   push = NOISE * 3 * np.einsum("k,kh->h", weights, eps[:, :steps, 0])
-  base[steps - 1] = 1.0  # the middle: nothing was ever planned for the last action
+  base[steps - 1] = 1.0  # the middle of the bounds: the last action has no nominal value
   return clip(base + push)
 
 
 @pytest.mark.parametrize("steps", [1, 3, 5])
-def test_plans_are_those_of_a_plain_loop(steps):
-  agent = toy_agent()
+def test_plans_match_the_reference(steps):
+  agent = analytic_agent()
   sac = agent.init(jax.random.key(0))
   starts = np.float32([[0.3, -0.2, 0.1], [-4.0, 1.0, 0.0], [0.0, 0.0, 0.0]])
   epoch_key = jax.random.key(7)
   plan = jax.jit(
     lambda obs: released_plan(
-      SPEC, agent, Dynamics(toy_step), LONGEST, K,
+      SPEC, agent, Dynamics(linear_step), HORIZON, K,
       NOISE, sac, jnp.int32(steps), None, obs, jax.random.key(1), epoch_key,
     )
   )  # fmt: skip
-  eps = np.asarray(normal(epoch_key, (K, LONGEST, 1)), np.float64)
+  eps = np.asarray(normal(epoch_key, (K, HORIZON, 1)), np.float64)
   for obs in starts:
-    np.testing.assert_allclose(plan(obs)[:steps, 0], plain(obs, eps, steps), atol=2e-4)
+    expected = reference_plan(obs, eps, steps)
+    np.testing.assert_allclose(plan(obs)[:steps, 0], expected, atol=2e-4)
 
 
 def test_rows_after_a_termination_are_stored():
   end = lambda params, obs, action, key: (obs + 1, jnp.ones(()), jnp.ones((), bool))
-  roll = lambda store: imagine(
+  roll = lambda store: branched_rollout(
     Dynamics(end), None, jnp.zeros((2, 3)), lambda t, row, obs, key: jnp.zeros(1), 3,
     jax.random.key(0), store=store, carry=ring.init(20, blank_transition(SPEC)), redraw=False,
   )  # fmt: skip
   assert int(roll(ring.add_many).size) == 2
-  kept = roll(store_all)
-  assert int(kept.size) == 6
-  assert kept.data.obs[:6, 0].tolist() == [0, 0, 1, 1, 2, 2]
+  stored = roll(store_all)
+  assert int(stored.size) == 6
+  assert stored.data.obs[:6, 0].tolist() == [0, 0, 1, 1, 2, 2]
 
 
-def test_a_key_stays_the_same_for_an_epoch():
+def test_the_epoch_key_is_constant_within_an_epoch():
   def fit(state, buffer, key, epochs):
     return state, {"model_error": jnp.zeros(()), "fit_epochs": epochs}
 
   world_model = make_world_model(SPEC, WORLD).init(jax.random.key(3))
-  fake = WorldModel(Dynamics(toy_step), lambda key: world_model, fit)
+  fake = WorldModel(Dynamics(linear_step), lambda key: world_model, fit)
 
   def rollouts(hyperparams, buffer, params, sac, starts, steps, key, epoch_key):
     draw = lambda key: jax.random.uniform(key)
@@ -100,10 +101,10 @@ def test_a_key_stays_the_same_for_an_epoch():
   config = mopac.Config(
     steps=60, init_steps=10, update_every=10, epoch_length=20, rollout_batch_size=5, agent=AGENT
   )
-  agent = make_agent(SPEC, AGENT)
+  agent = make_actor_critic(SPEC, AGENT)
   algorithm = mbpo.assemble(SPEC, config, agent, fake, rollouts)
   state = algorithm.init(jax.random.key(0))
-  state = state._replace(carry=jnp.zeros_like(state.carry))  # no uniform actions are left
+  state = state._replace(carry=jnp.zeros_like(state.carry))  # warm-up is over
   update = jax.jit(algorithm.update)
   for steps in (10, 20, 30, 40):
     state, _ = update(state._replace(steps=jnp.int32(steps)))
@@ -114,8 +115,8 @@ def test_a_key_stays_the_same_for_an_epoch():
 
 
 @pytest.mark.slow
-def test_the_whole_algorithm_runs_as_released():
-  from test_hybrid import CONFIGS, actor, moved
+def test_the_algorithm_learns_with_as_released():
+  from test_actor_critics import CONFIGS, actor, moved
 
   from mbrl_jax.algorithms import init_state, make_algorithm, make_step
 

@@ -1,7 +1,8 @@
-"""One learner in several environments at once."""
+"""One learner in several environments."""
 
 from fractions import Fraction
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +10,7 @@ import optax
 import pytest
 
 from mbrl_jax.algorithms import init_state, make_algorithm, make_step
-from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, steps_worth
+from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig, gradient_steps
 from mbrl_jax.algorithms.sac import Config
 from mbrl_jax.algorithms.step import check_envs
 from mbrl_jax.envs import make_env
@@ -18,7 +19,7 @@ from mbrl_jax.types import Algorithm, Budget, EnvSpec, EnvState, TrainState, Tra
 
 
 class Counter:
-  """Counts from a random start; an episode is over when it reaches 8."""
+  """Counts up from a random start; an episode ends at 8."""
 
   def __init__(self):
     flag = lambda obs, action, next_obs: next_obs[0] >= 8
@@ -32,18 +33,18 @@ class Counter:
 
   def step(self, state, action, key):
     obs, steps = state.obs + 1, state.steps + 1
-    judged = state.obs, action, obs
-    ends = self.spec.terminated(*judged), jnp.zeros((), bool)
-    return EnvState(obs, obs, steps), Transition(
-      state.obs, action, self.spec.reward(*judged), obs, *ends
-    )
+    step = state.obs, action, obs
+    reward, terminated = self.spec.reward(*step), self.spec.terminated(*step)
+    truncated = jnp.zeros((), bool)
+    transition = Transition(state.obs, action, reward, obs, terminated, truncated)
+    return EnvState(obs, obs, steps), transition
 
   def pose(self, state):
     return state.obs
 
 
 def random_actions():
-  """Draws actions; its carry counts the steps of the episode and the episodes."""
+  """Acts at random; the carry counts the steps of the episode and the episodes."""
   act = lambda params, carry, obs, key: (
     jax.random.uniform(key, (1,), minval=-1.0),
     carry + jnp.int32([1, 0]),
@@ -76,30 +77,26 @@ def rows(metrics, envs, i):
   return jax.tree.map(lambda x: np.asarray(x)[i::envs], {**metrics, "update": ()})
 
 
-def test_several_environments_are_as_many_single_ones_with_their_keys():
-  """Nothing is learned, so each is what it would be alone."""
+def test_several_environments_equal_single_ones_with_their_keys():
+  """Without learning, each environment runs as it would alone."""
   env, envs, algorithm = Counter(), 3, random_actions()
   metrics = run(envs)[1]
   _, env_key = jax.random.split(jax.random.key(5))
   alone = [env.reset(k) for k in jax.random.split(env_key, envs)]
   carries, (key, _) = [jnp.zeros(2, jnp.int32)] * envs, jax.random.split(jax.random.key(5))
   for t in range(16):
-    key, *of_step = jax.random.split(key, 4)
-    keys = [jax.random.split(k, envs) for k in of_step]
+    key, *step_keys = jax.random.split(key, 4)
+    keys = [jax.random.split(k, envs) for k in step_keys]
     for i in range(envs):
       action, carries[i], _ = algorithm.act((), carries[i], alone[i].obs, keys[0][i])
       alone[i], row = env.step(alone[i], action, keys[1][i])
-      of_env = rows(metrics, envs, i)
-      jax.tree.map(
-        lambda got, want, t=t: np.testing.assert_array_equal(got[t], want),
-        of_env["transition"],
-        row,
-      )
+      batched = jax.tree.map(lambda x, t=t: x[t], rows(metrics, envs, i)["transition"])
+      chex.assert_trees_all_equal(batched, row)
       if row.terminated:
         alone[i], carries[i] = env.reset(keys[2][i]), algorithm.reset((), carries[i])
 
 
-def test_a_carry_is_reset_with_its_environment_alone():
+def test_a_carry_is_reset_with_its_own_environment_only():
   metrics = run(4)[1]
   lengths = set()
   for i in range(4):
@@ -110,9 +107,9 @@ def test_a_carry_is_reset_with_its_environment_alone():
       if start < len(carry):
         assert carry[start].tolist() == [0, episode]
     lengths |= set(np.diff([-1, *ends]).tolist())
-    goes_on = ~own["done"][:-1]
-    kept = own["transition"].next_obs[:-1][goes_on]
-    np.testing.assert_array_equal(own["transition"].obs[1:][goes_on], kept)
+    alive = ~own["done"][:-1]
+    next_obs = own["transition"].next_obs[:-1][alive]
+    np.testing.assert_array_equal(own["transition"].obs[1:][alive], next_obs)
   assert len(lengths) > 2, "the environments do not end at different times"
 
 
@@ -125,10 +122,10 @@ def test_counters_count_environment_steps():
 
 
 @pytest.mark.parametrize(("envs", "steps"), [(1, 13), (4, 13), (8, 14)])
-def test_sac_takes_as_many_random_and_gradient_steps(envs, steps):
-  """A gradient step each 4 of 64, from the step on that ends the 16 random ones."""
+def test_sac_takes_the_same_number_of_random_and_gradient_steps(envs, steps):
+  """One gradient step per 4 of 64 steps, from the last of the 16 random ones on."""
   env = make_env("pendulum")
-  agent = AgentConfig(hidden=(4,), batch_size=4, updates_per_step=1 / 4)
+  agent = ActorCriticConfig(hidden=(4,), batch_size=4, updates_per_step=1 / 4)
   config = Config(steps=64, init_steps=16, update_every=64, agent=agent)
   state, metrics = run(envs, 64, make_algorithm("sac", env.spec, config), env)
   assert metrics["info"]["random"].sum() == 16
@@ -138,31 +135,31 @@ def test_sac_takes_as_many_random_and_gradient_steps(envs, steps):
 
 
 @pytest.mark.parametrize(
-  ("rate", "bundle"), [(0.3, 1), (0.3, 4), (1 / 64, 16), (1 / 3, 5), (2.5, 3), (3, 2)]
+  ("rate", "chunk"), [(0.3, 1), (0.3, 4), (1 / 64, 16), (1 / 3, 5), (2.5, 3), (3, 2)]
 )
-def test_gradient_steps_are_exact_at_any_rate(rate, bundle):
-  """After n steps floor(n rate) have been taken, however the steps are bundled."""
+def test_gradient_steps_are_exact_at_any_rate(rate, chunk):
+  """After n steps floor(n rate) have been taken, for any chunk size."""
   taken, exact = 0, Fraction(str(rate)).limit_denominator(1000)
-  for total in range(bundle, 400, bundle):
-    inner, outer = steps_worth(rate, jnp.int32(total), bundle)
+  for total in range(chunk, 400, chunk):
+    inner, outer = gradient_steps(rate, jnp.int32(total), chunk)
     taken += inner * int(outer)
     assert taken == int(exact * total)
 
 
 @pytest.mark.parametrize(
-  ("envs", "says"),
+  ("envs", "message"),
   [
     (0, "envs=0 must be positive"),
     (5, "envs=5 does not divide steps=96.*such as steps=100"),
     (128, "envs=128 does not divide steps=96.*such as steps=128"),
   ],
 )
-def test_a_number_that_does_not_fit_is_refused(envs, says):
-  with pytest.raises(ArgumentError, match=says):
+def test_an_invalid_number_of_environments_is_rejected(envs, message):
+  with pytest.raises(ArgumentError, match=message):
     check_envs(random_actions(), Counter(), envs)
 
 
-def test_more_than_an_adapter_can_make_is_refused():
+def test_more_environments_than_the_adapter_can_make_are_rejected():
   env = Counter()
   env.max_envs = 1
   with pytest.raises(ArgumentError, match="envs=2 is more than 'counter' can make: 1"):
@@ -172,19 +169,16 @@ def test_more_than_an_adapter_can_make_is_refused():
 
 
 @pytest.mark.parametrize("envs", [1, 8])
-def test_the_number_of_environments_traces_nothing_twice(envs):
-  algorithm, traced = random_actions(), []
-
-  def observe(state, transitions):
-    traced.append(len(transitions.reward))
-    return state._replace(learn=state.learn + len(transitions.reward))
-
+def test_steps_are_traced_once(envs):
+  chex.clear_trace_counter()
+  algorithm = random_actions()
+  observe = chex.assert_max_traces(algorithm.observe, n=1)
   algorithm = algorithm._replace(observe=observe)
   state = init_state(algorithm, Counter(), jax.random.key(0), envs)
   step = make_step(algorithm, Counter(), steps=16, envs=envs)
   for _ in range(3):
     state, _ = step(state)
-  assert traced == [envs]
+  assert int(state.learn) == 48
 
 
 def test_seeds_times_environments():
@@ -194,8 +188,4 @@ def test_seeds_times_environments():
   both = make_step(algorithm, env, steps=16, envs=4, seeds=2)(jax.vmap(start)(keys))
   for i in range(2):
     one = make_step(algorithm, env, steps=16, envs=4)(start(keys[i]))
-    got = jax.tree.map(lambda x, i=i: x[i], both)
-    for a, b in zip(jax.tree.leaves(got), jax.tree.leaves(one), strict=True):
-      if jax.dtypes.issubdtype(a.dtype, jax.dtypes.prng_key):
-        a, b = jax.random.key_data(a), jax.random.key_data(b)
-      np.testing.assert_array_equal(a, b)
+    chex.assert_trees_all_equal(jax.tree.map(lambda x, i=i: x[i], both), one)

@@ -1,7 +1,8 @@
-"""The training step around any algorithm: actions that are not finite, or of a wrong shape."""
+"""The training step of any algorithm: non-finite or misshapen actions, idle algorithms."""
 
 import dataclasses
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from mbrl_jax.types import Algorithm, Budget, TrainState
 
 
 def scripted(actions):
-  """Plays ``actions [T, A]`` and remembers those that it was shown to have taken."""
+  """Replays ``actions [T, A]``; ``learn`` records the actions of the stored transitions."""
   actions = jnp.asarray(actions, jnp.float32)
 
   def init(key, envs=1):
@@ -40,15 +41,15 @@ def scripted(actions):
   )
 
 
-def lopsided():
-  """The pendulum with bounds of which zero is not the middle."""
+def asymmetric_pendulum():
+  """The pendulum with action bounds that are not centred at zero."""
   env = make_env("pendulum")
   bounds = {"action_low": np.float32([-1.0]), "action_high": np.float32([2.0])}
   return dataclasses.replace(env, spec=env.spec._replace(**bounds))
 
 
 def test_non_finite_actions_are_masked_and_counted():
-  env = lopsided()
+  env = asymmetric_pendulum()
   algorithm = scripted([[1.0], [np.nan], [np.inf], [-np.inf], [5.0], [-0.5]])
   start = init_state(algorithm, env, jax.random.key(0))
   state, metrics = make_step(algorithm, env, steps=6)(start)
@@ -59,24 +60,24 @@ def test_non_finite_actions_are_masked_and_counted():
   for leaf in jax.tree.leaves((metrics["transition"], state.rollout)):
     assert np.isfinite(np.asarray(leaf, float)).all()
 
-  sane = scripted(taken[:, None])
-  want = make_step(sane, env, steps=6)(init_state(sane, env, jax.random.key(0)))[1]
-  jax.tree.map(np.testing.assert_array_equal, metrics["transition"], want["transition"])
+  finite = scripted(taken[:, None])
+  expected = make_step(finite, env, steps=6)(init_state(finite, env, jax.random.key(0)))[1]
+  chex.assert_trees_all_equal(metrics["transition"], expected["transition"])
 
 
 @pytest.mark.parametrize("bad", ["reward", "next_obs"])
-def test_transitions_that_are_not_finite_are_counted(bad):
+def test_non_finite_transitions_are_counted(bad):
   env = make_env("pendulum")
 
   class Broken:
-    """The pendulum, but for one number of the second transition."""
+    """The pendulum with a NaN in the second transition."""
 
     spec, reset, pose = env.spec, env.reset, env.pose
 
     def step(self, state, action, key):
       after, row = env.step(state, action, key)
-      spoilt = jnp.where(state.steps == 1, jnp.nan, getattr(row, bad))
-      return after, row._replace(**{bad: spoilt})
+      value = jnp.where(state.steps == 1, jnp.nan, getattr(row, bad))
+      return after, row._replace(**{bad: value})
 
   algorithm = scripted(np.zeros((3, 1)))
   start = init_state(algorithm, Broken(), jax.random.key(0))
@@ -85,8 +86,8 @@ def test_transitions_that_are_not_finite_are_counted(bad):
 
 
 @pytest.mark.parametrize("seeds", [None, 2])
-def test_nothing_moves_while_the_algorithm_is_idle(seeds):
-  """Two steps are taken in each call of four; the second update follows the fourth step."""
+def test_no_step_is_taken_while_the_algorithm_is_idle(seeds):
+  """Idle from step 2 to the first update, and from step 4 on."""
   env = make_env("pendulum")
   plain = scripted(np.linspace(-1, 1, 8)[:, None])
   idle = plain._replace(idle=lambda state: state.steps == 2 * (1 + (state.learn[7, 0] > 0)))
@@ -113,7 +114,7 @@ def test_one_bad_number_masks_the_whole_action():
   np.testing.assert_array_equal(metrics["transition"].action, np.zeros((1, 6)))
 
 
-def test_evaluations_show_what_is_not_finite():
+def test_non_finite_actions_make_the_return_of_an_evaluation_nan():
   env = make_env("pendulum", episode_length=3)
   algorithm = scripted([[1.0], [np.nan], [0.0]])
   state = init_state(algorithm, env, jax.random.key(0))
@@ -122,7 +123,7 @@ def test_evaluations_show_what_is_not_finite():
 
 
 @pytest.mark.parametrize("shape", [(), (2,), (1, 1)])
-def test_a_wrong_shape_is_refused_when_it_is_traced(shape):
+def test_an_action_of_the_wrong_shape_is_rejected_at_tracing(shape):
   env = make_env("pendulum")
   algorithm = scripted(np.zeros((3, *shape)))
   state = init_state(algorithm, env, jax.random.key(0))
@@ -132,7 +133,7 @@ def test_a_wrong_shape_is_refused_when_it_is_traced(shape):
 
 @pytest.mark.parametrize("name", ["pendulum", "cartpole"])
 @pytest.mark.parametrize("jit", [False, True])
-def test_tasks_refuse_a_wrong_shape(name, jit):
+def test_tasks_reject_an_action_of_the_wrong_shape(name, jit):
   env = make_env(name)
   step, state = jax.jit(env.step) if jit else env.step, env.reset(jax.random.key(0))
   with pytest.raises(ValueError, match=rf"shape \[1\] for '{name}', got \[4, 1\].*vmap"):

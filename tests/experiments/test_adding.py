@@ -124,7 +124,7 @@ def make_blind(spec, config: Config) -> Algorithm:
     reset=lambda weights, carry: carry,
     observe=observe,
     update=update,
-    budget=replay.counted_in_steps(config, batch_size=1),
+    budget=replay.step_budget(config, batch_size=1),
     deploy=lambda weights: (weights, jnp.zeros(0)),
     plans=False,
   )

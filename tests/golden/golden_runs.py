@@ -1,13 +1,13 @@
-"""Short runs whose numbers are kept, so that a change of structure can be seen to change none.
+"""Records short runs of every algorithm, to check that a refactoring changes no number.
 
-  python tests/golden/golden_runs.py                  # records all runs anew
-  python tests/golden/golden_runs.py --compare        # tells where they differ, to the bit
+  python tests/golden/golden_runs.py                  # records all runs
+  python tests/golden/golden_runs.py --compare        # lists differences, bit-exact
   python tests/golden/golden_runs.py --compare sac_1  # of one run
 
 A folder ``NAME_SEEDS`` holds ``metrics.csv`` and ``evaluations.csv`` of a run and, in
-``leaves.csv``, the checksums of the arrays of its last checkpoint with how often each occurs.
-XLA fuses nothing here: what it fuses, and so how sums are rounded, changes with every line of a
-program. Bits depend on the processor, too: compare on the machine that recorded.
+``leaves.csv``, the checksums of the arrays of its last checkpoint with their counts. XLA's
+fusion is off, because fusions, and so the rounding of sums, change with every edit of a
+program. Bits also depend on the processor: compare on the recording machine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ EXACT = {
   "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
   "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_disable_hlo_passes=fusion",
 }
-SMALL_WORLD = (
+WORLD_MODEL = (
   "world_model.members=3 world_model.elites=2 world_model.hidden=(16,16) "
   "world_model.weight_decay=(1e-5,) "
   "world_model.epochs=3 world_model.batch_size=32"
@@ -39,8 +39,8 @@ LOOKAHEAD = (
   "lookahead.samples=12 lookahead.elites=4 lookahead.iterations=2 lookahead.particles=4"
 )
 STEPS = "steps=300 init_steps=100 update_every=50"
-IMAGINED = (
-  f"{STEPS} rollout_batch_size=20 epoch_length=100 {SMALL_WORLD} {AGENT} "
+MODEL_BASED = (
+  f"{STEPS} rollout_batch_size=20 epoch_length=100 {WORLD_MODEL} {AGENT} "
   "agent.updates_per_step=2"
 )
 PENDULUM = "--env=pendulum --env.episode_length=40 --eval_steps=100 --eval_episodes=2"
@@ -61,36 +61,44 @@ RUNS = {
   "sac": "--algo=sac --env=inverted_pendulum --eval_steps=100 --eval_episodes=2 "
   + _flags(f"{STEPS} {AGENT}"),
   "mbpo": f"--algo=mbpo {PENDULUM} "
-  + _flags(f"{IMAGINED} real_ratio_schedule=(0,2,0.2,0.5) rollout_schedule=(0,2,1,3)"),
+  + _flags(f"{MODEL_BASED} real_ratio_schedule=(0,2,0.2,0.5) rollout_schedule=(0,2,1,3)"),
   "mopac": f"--algo=mopac {PENDULUM} "
-  + _flags(f"{IMAGINED} rollout_schedule=(0,2,2,3) samples=5"),
+  + _flags(f"{MODEL_BASED} rollout_schedule=(0,2,2,3) samples=5"),
   "mopac_as_released": f"--algo=mopac {PENDULUM} "
-  + _flags(f"{IMAGINED} rollout_schedule=(0,2,2,3) samples=5 as_released=true"),
+  + _flags(f"{MODEL_BASED} rollout_schedule=(0,2,2,3) samples=5 as_released=true"),
   "demorl": f"--algo=demorl {PENDULUM} "
-  + _flags(f"{STEPS} model_buffer_size=1000 {SMALL_WORLD} {AGENT} {LOOKAHEAD}"),
+  + _flags(f"{STEPS} model_buffer_size=1000 {WORLD_MODEL} {AGENT} {LOOKAHEAD}"),
   "loop": f"--algo=loop {PENDULUM} "
-  + _flags(f"{STEPS} model_buffer_size=1000 {SMALL_WORLD} {AGENT} {LOOKAHEAD}"),
+  + _flags(f"{STEPS} model_buffer_size=1000 {WORLD_MODEL} {AGENT} {LOOKAHEAD}"),
   "demo_layer": f"--algo=demo_layer {PENDULUM} "
-  + _flags(f"{STEPS} directions=1 top=1 {SMALL_WORLD} {LOOKAHEAD} lookahead.horizon=4"),
+  + _flags(f"{STEPS} directions=1 top=1 {WORLD_MODEL} {LOOKAHEAD} lookahead.horizon=4"),
 }
-"""Flags of ``experiments.train`` by name."""
+"""Flags of ``experiments.train``, by run."""
 NAMES = [f"{name}_{seeds}" for name in RUNS for seeds in (1, 2)]
 
 
 def train(name: str, folder: pathlib.Path) -> None:
-  """Trains a run of ``NAMES`` in a process of its own."""
+  """Trains a run of ``NAMES`` in a new process.
+
+  Raises:
+    RuntimeError: the run failed; with the end of its output.
+  """
   run, seeds = name.rsplit("_", 1)
   command = f"-m experiments.train {RUNS[run]} --seeds={seeds} --seed=3 --video=false".split()
   environment = {**os.environ, **EXACT}
-  words = [sys.executable, *command, f"--logdir={folder}"]
-  where = {"env": environment, "cwd": FOLDER.parents[1]}
-  done = subprocess.run(words, capture_output=True, text=True, **where)
-  if done.returncode:
-    raise RuntimeError(f"{name} failed:\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}")
+  result = subprocess.run(
+    [sys.executable, *command, f"--logdir={folder}"],
+    capture_output=True,
+    text=True,
+    env=environment,
+    cwd=FOLDER.parents[1],
+  )
+  if result.returncode:
+    raise RuntimeError(f"{name} failed:\n{result.stdout[-2000:]}\n{result.stderr[-4000:]}")
 
 
 def tables(folder: pathlib.Path) -> dict[str, list[list[str]]]:
-  """Reads what a run has written."""
+  """Reads the tables of a run, as rows of strings by file name."""
   found = {}
   for name in ("metrics.csv", "evaluations.csv"):
     if (folder / name).exists():
@@ -100,7 +108,7 @@ def tables(folder: pathlib.Path) -> dict[str, list[list[str]]]:
 
 
 def checksums(folder: pathlib.Path) -> collections.Counter:
-  """Counts the checksums of the arrays of more than four numbers in the last checkpoint."""
+  """Counts checksums of the arrays with more than four elements in the last checkpoint."""
   from experiments import job
   from mbrl_jax.runtime.storage import run_folder
   from mbrl_jax.runtime.storage.checkpoint import Checkpoints
@@ -118,22 +126,22 @@ def checksums(folder: pathlib.Path) -> collections.Counter:
 
 
 def compare(name: str, found: dict[str, list[list[str]]]) -> list[str]:
-  """Says in what tables of a run differ from the golden ones; whole columns may be added."""
+  """Lists differences of a run from its golden tables; added columns do not count."""
   differences = []
   for file in sorted((FOLDER / name).glob("*.csv")):
     golden, rows = list(csv.reader(file.open())), found.get(file.name, [])
     if file.name == "leaves.csv":
       now, before = ({row[0] for row in table} for table in (rows, golden))
-      gone, new = sorted(before - now), sorted(now - before)
-      if gone or new:
+      missing, new = sorted(before - now), sorted(now - before)
+      if missing or new:
         differences.append(
-          f"{name}: of {len(before)} arrays {len(gone)} are gone: {gone}; new: {new}"
+          f"{name}: {len(missing)} of {len(before)} arrays are missing: {missing}; new: {new}"
         )
       continue
     as_columns = lambda table: dict(zip(table[0], zip(*table[1:], strict=True), strict=True))
     now, before = as_columns(rows) if rows else {}, as_columns(golden)
     differences += [
-      f"{name}/{file.name}: column {column} is {now.get(column)}, was {values}"
+      f"{name}/{file.name}: column {column} is {now.get(column)}, golden {values}"
       for column, values in before.items()
       if now.get(column) != values
     ]
@@ -141,7 +149,7 @@ def compare(name: str, found: dict[str, list[list[str]]]) -> list[str]:
 
 
 def main(arguments: list[str]) -> int:
-  """Records, or compares; returns the exit status."""
+  """Records or compares runs; returns the exit status."""
   names = [word for word in arguments if not word.startswith("-")] or NAMES
   status = 0
   for name in names:

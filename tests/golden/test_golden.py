@@ -1,7 +1,7 @@
-"""Short runs of every algorithm give the numbers that they gave when they were recorded.
+"""Short runs of every algorithm reproduce their recorded numbers.
 
-To the bit on the machine that recorded, see ``golden_runs``; on others what is counted is the
-same, and what is computed is near.
+Bit for bit on the recording machine, see ``golden_runs``; on others counts are equal and
+computed values close.
 """
 
 import csv
@@ -10,7 +10,7 @@ import golden_runs
 import numpy as np
 import pytest
 
-COUNTED = ("step", "episode", "random", "trial", "length", "seed")
+COUNTS = ("step", "episode", "random", "trial", "length", "seed")
 
 
 def columns(rows):
@@ -21,7 +21,7 @@ def columns(rows):
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", [name for name in golden_runs.NAMES if name.endswith("_1")])
-def test_a_run_is_as_it_was(tmp_path, name):
+def test_a_run_reproduces_its_recorded_numbers(tmp_path, name):
   golden_runs.train(name, tmp_path / name)
   found = golden_runs.tables(tmp_path / name)
   if not golden_runs.compare(name, found):
@@ -31,16 +31,16 @@ def test_a_run_is_as_it_was(tmp_path, name):
     if not path.exists():
       assert file not in found
       continue
-    was, now = columns(list(csv.reader(path.open()))), columns(found[file])
-    for column, values in was.items():
-      if column in COUNTED:
+    golden, now = columns(list(csv.reader(path.open()))), columns(found[file])
+    for column, values in golden.items():
+      if column in COUNTS:
         assert now[column] == values, (file, column)
       numbers = [[float(x or "nan") for x in row] for row in (now[column], values)]
       np.testing.assert_allclose(*numbers, rtol=0.02, atol=0.02, err_msg=f"{file}: {column}")
 
 
-def test_what_is_compared_is_recorded():
+def test_every_run_is_recorded():
   for name in golden_runs.NAMES:
     folder = golden_runs.FOLDER / name
     assert (folder / "metrics.csv").exists() and (folder / "leaves.csv").exists(), name
-    assert golden_runs.compare(name, {}), f"{name}: nothing is compared"
+    assert golden_runs.compare(name, {}), f"{name}: an empty run compares equal"

@@ -1,5 +1,6 @@
-"""Augmented random search against numpy, and on a problem whose answer is known."""
+"""Augmented random search against numpy, and on a problem with a known optimum."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,13 +11,13 @@ from mbrl_jax.learners.ars import make_ars
 LOW, HIGH = np.float32([-2.0, -1.0]), np.float32([2.0, 3.0])
 
 
-def test_a_step_is_that_of_numpy():
+def test_an_update_matches_numpy():
   ars = make_ars(3, LOW, HIGH, directions=5, top=2, step_size=0.3, noise=0.1)
   state = ars.init(jax.random.key(0))
   rng = np.random.default_rng(0)
   seen = rng.normal(2.0, 3.0, (40, 3)).astype(np.float32)
   for obs in seen:
-    state = ars.see(state, obs)
+    state = ars.observe(state, obs)
   start = rng.normal(size=(2, 3)).astype(np.float32)
   state = state._replace(policy=state.policy._replace(weights=jnp.asarray(start)))
   returns = np.float32([[1, 2], [9, 3], [0, 0], [4, -7], [-1, 8]])
@@ -29,8 +30,8 @@ def test_a_step_is_that_of_numpy():
   np.testing.assert_allclose(after.policy.scaling.mean, seen.mean(0), rtol=1e-4)
   np.testing.assert_allclose(after.policy.scaling.scale, seen.std(0), rtol=1e-4)
   assert (np.asarray(after.directions) != d).all()
-  np.testing.assert_allclose(ars.tried(state, 2).weights, start + 0.1 * d[1], rtol=1e-5)
-  np.testing.assert_allclose(ars.tried(state, 3).weights, start - 0.1 * d[1], rtol=1e-5)
+  np.testing.assert_allclose(ars.perturbed(state, 2).weights, start + 0.1 * d[1], rtol=1e-5)
+  np.testing.assert_allclose(ars.perturbed(state, 3).weights, start - 0.1 * d[1], rtol=1e-5)
 
   unit = np.clip(want @ ((seen[0] - seen.mean(0)) / seen.std(0)), -1, 1)
   action = LOW + (unit + 1) / 2 * (HIGH - LOW)
@@ -43,7 +44,7 @@ def test_finds_the_best_linear_policy():
   score = lambda policy: -jnp.square(policy.weights - best).sum()
 
   def body(state, key):
-    trials = jax.vmap(lambda i: score(ars.tried(state, i)))(jnp.arange(16))
+    trials = jax.vmap(lambda i: score(ars.perturbed(state, i)))(jnp.arange(16))
     return ars.update(state, trials.reshape(8, 2), key)[0], None
 
   state = ars.init(jax.random.key(0))
@@ -52,43 +53,45 @@ def test_finds_the_best_linear_policy():
   np.testing.assert_allclose(state.policy.weights, best, atol=0.1)
 
 
-def test_refuses():
+def test_more_top_directions_than_directions_are_rejected():
   with pytest.raises(ValueError, match="top=5 must lie between 1 and 4"):
     make_ars(3, LOW, HIGH, directions=4, top=5)
 
 
-def test_states_and_returns_that_are_not_finite_do_not_count():
+def test_non_finite_states_and_returns_are_ignored():
   ars = make_ars(2, [-1.0], [1.0], directions=3, top=2, step_size=0.1, noise=0.1)
-  clean = spoilt = ars.init(jax.random.key(0))
+  clean = noisy = ars.init(jax.random.key(0))
   for row in ([1.0, 2.0], [3.0, -1.0]):
-    clean, spoilt = ars.see(clean, jnp.array(row)), ars.see(spoilt, jnp.array(row))
-    spoilt = ars.see(spoilt, jnp.array([jnp.nan, 0.0]))
-  jax.tree.map(np.testing.assert_array_equal, clean, spoilt)
+    clean, noisy = ars.observe(clean, jnp.array(row)), ars.observe(noisy, jnp.array(row))
+    noisy = ars.observe(noisy, jnp.array([jnp.nan, 0.0]))
+  chex.assert_trees_all_equal(clean, noisy)
   returns = np.float32([[5.0, 1.0], [np.nan, 99.0], [2.0, 3.0]])
-  moved, metrics = ars.update(clean, jnp.asarray(returns), jax.random.key(1))
-  kept = np.float32([[5.0, 1.0], [2.0, 3.0]])
-  slope = np.einsum("n,nao->ao", kept[:, 0] - kept[:, 1], clean.directions[np.array([0, 2])])
-  np.testing.assert_allclose(moved.policy.weights, 0.1 / (2 * kept.std()) * slope, rtol=1e-5)
+  updated, metrics = ars.update(clean, jnp.asarray(returns), jax.random.key(1))
+  finite = np.float32([[5.0, 1.0], [2.0, 3.0]])
+  directions = clean.directions[np.array([0, 2])]
+  gradient = np.einsum("n,nao->ao", finite[:, 0] - finite[:, 1], directions)
+  expected = 0.1 / (2 * finite.std()) * gradient
+  np.testing.assert_allclose(updated.policy.weights, expected, rtol=1e-5)
   assert np.isfinite(metrics["return_of_trials"])
-  still, _ = ars.update(clean, jnp.full((3, 2), jnp.inf), jax.random.key(1))
-  np.testing.assert_array_equal(still.policy.weights, clean.policy.weights)
+  unchanged, _ = ars.update(clean, jnp.full((3, 2), jnp.inf), jax.random.key(1))
+  np.testing.assert_array_equal(unchanged.policy.weights, clean.policy.weights)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1e-9, 1e9, 1e25, 1e38])
-def test_a_step_is_the_same_in_any_unit_of_return(scale):
+def test_updates_are_invariant_to_the_scale_of_returns(scale):
   ars = make_ars(2, [-1.0], [1.0], directions=3, top=2, step_size=0.1, noise=0.1)
   state, update = ars.init(jax.random.key(0)), jax.jit(ars.update)
   returns = np.float32([[0.5, 0.1], [0.3, -0.9], [0.2, 0.7]])
-  want, told = update(state, returns, jax.random.key(1))
-  got, found = update(state, returns * np.float32(scale), jax.random.key(1))
-  assert abs(want.policy.weights).max() > 0.01
-  np.testing.assert_allclose(got.policy.weights, want.policy.weights, rtol=1e-5)
-  for name in told:
-    np.testing.assert_allclose(found[name] / np.float32(scale), told[name], rtol=1e-5)
+  expected, metrics = update(state, returns, jax.random.key(1))
+  updated, scaled = update(state, returns * np.float32(scale), jax.random.key(1))
+  assert abs(expected.policy.weights).max() > 0.01
+  np.testing.assert_allclose(updated.policy.weights, expected.policy.weights, rtol=1e-5)
+  for name in metrics:
+    np.testing.assert_allclose(scaled[name] / np.float32(scale), metrics[name], rtol=1e-5)
 
 
-def test_a_state_whose_square_overflows_does_not_count():
+def test_states_with_an_overflowing_square_are_ignored():
   ars = make_ars(2, [-1.0], [1.0])
-  state = ars.see(ars.init(jax.random.key(0)), jnp.array([1.0, 2.0]))
-  after = ars.see(state, jnp.array([1e25, 0.0]))
-  jax.tree.map(np.testing.assert_array_equal, after, state)
+  state = ars.observe(ars.init(jax.random.key(0)), jnp.array([1.0, 2.0]))
+  after = ars.observe(state, jnp.array([1e25, 0.0]))
+  chex.assert_trees_all_equal(after, state)

@@ -1,5 +1,6 @@
-"""SAC against numbers worked out by hand, and on problems whose answer is known."""
+"""SAC against losses recomputed in numpy, and on a problem with a known solution."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 from scipy import integrate, stats
 
 from mbrl_jax.learners import SACHyperparams, make_sac
-from mbrl_jax.learners.sac import _loss, _Nets  # the losses, one by one
+from mbrl_jax.learners.sac_loss import Modules, loss
 from mbrl_jax.networks.actor import from_bounds, gaussian, make_net, squash, to_bounds
 from mbrl_jax.types import Transition
 
@@ -28,7 +29,7 @@ def batch_of(size, obs_dim=3, seed=0, terminated=False):
   )
 
 
-def test_density_of_the_squashed_gaussian_integrates_to_one():
+def test_the_density_of_the_squashed_gaussian_integrates_to_one():
   mean, log_std = 0.4, -0.3
 
   def density(action):
@@ -43,7 +44,7 @@ def test_density_of_the_squashed_gaussian_integrates_to_one():
   assert density(0.5) == pytest.approx(expected, rel=1e-4)
 
 
-def test_log_density_is_finite_at_the_bounds():
+def test_the_log_density_is_finite_at_the_bounds():
   action, log = squash(jnp.array([30.0]), jnp.array([0.0]), jnp.array([1.0]))
   assert action == 1.0 and np.isfinite(log)
 
@@ -56,7 +57,7 @@ def test_actions_scale_to_the_bounds_and_back():
 
 
 def test_losses_are_those_of_the_docstring():
-  """Recomputed with numpy from the nets' outputs."""
+  """Recomputed with numpy from the networks' outputs."""
   sac = make_sac(3, LOW, HIGH, hidden=(8,), value=True)
   state = sac.init(jax.random.key(0), SACHyperparams(discount=0.9, target_entropy=-2.0))
   other = sac.init(jax.random.key(9), SACHyperparams())
@@ -65,8 +66,8 @@ def test_losses_are_those_of_the_docstring():
   batch = batch_of(5)
   batch = batch._replace(terminated=jnp.array([True, False, False, True, False]))
   noise = jax.random.normal(jax.random.key(1), (2, 5, 2))
-  nets = _Nets(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, True)
-  total, metrics = _loss(nets, state.nets, state, batch, noise)
+  nets = Modules(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, True)
+  total, metrics = loss(nets, state.nets, state, batch, noise)
 
   pi = lambda obs, n: squash(*gaussian(nets.actor, state.nets.actor, obs), n)
   each = lambda critic, obs, a: np.array(
@@ -91,19 +92,21 @@ def test_losses_are_those_of_the_docstring():
   np.testing.assert_allclose(total, q_loss + actor_loss + v_loss + alpha_loss, rtol=1e-4)
 
 
-def test_each_loss_moves_only_its_own_net():
+def test_each_loss_has_gradients_only_for_its_own_network():
   sac = make_sac(3, LOW, HIGH, hidden=(8,))
   state = sac.init(jax.random.key(0), SACHyperparams())
-  nets = _Nets(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, False)
+  nets = Modules(make_net(4, (8,)), make_net(1, (8,)), LOW, HIGH, False)
   noise = jnp.zeros((2, 4, 2))
-  pull = lambda name: jax.grad(lambda n: _loss(nets, n, state, batch_of(4), noise)[1][name])
-  size = lambda tree: float(optax.tree.norm(tree))
-  by_q, by_actor = pull("q_loss")(state.nets), pull("actor_loss")(state.nets)
-  assert size(by_q.critics) > 0 and size(by_q.actor) == size(by_q.log_alpha) == 0
-  assert size(by_actor.actor) > 0 and size(by_actor.critics) == size(by_actor.log_alpha) == 0
+  gradient = lambda name: jax.grad(
+    lambda trained: loss(nets, trained, state, batch_of(4), noise)[1][name]
+  )(state.nets)
+  norm = lambda tree: float(optax.tree.norm(tree))
+  of_q, of_actor = gradient("q_loss"), gradient("actor_loss")
+  assert norm(of_q.critics) > 0 and norm(of_q.actor) == norm(of_q.log_alpha) == 0
+  assert norm(of_actor.actor) > 0 and norm(of_actor.critics) == norm(of_actor.log_alpha) == 0
 
 
-def test_targets_follow_by_tau_and_rate_scales_the_step():
+def test_targets_move_by_tau_and_networks_by_the_learning_rate():
   sac = make_sac(3, LOW, HIGH, hidden=(8,))
   state = sac.init(jax.random.key(0), SACHyperparams(tau=0.25, learning_rate=0.01))
   after, _ = jax.jit(sac.update)(state, batch_of(16), jax.random.key(1))
@@ -117,7 +120,7 @@ def test_targets_follow_by_tau_and_rate_scales_the_step():
 
 
 @pytest.mark.slow
-def test_temperature_finds_the_target_entropy_and_the_policy_the_best_action():
+def test_the_bandit_is_solved_at_the_target_entropy():
   """A bandit: reward ``-(a - 0.5)^2`` in the first action, episodes of one step."""
   sac = make_sac(1, [-1.0], [1.0], hidden=(32, 32))
   hyperparams = SACHyperparams(learning_rate=3e-3, tau=0.05, target_entropy=-1.0)
@@ -142,14 +145,10 @@ def test_temperature_finds_the_target_entropy_and_the_policy_the_best_action():
   np.testing.assert_allclose(values, [-10.0, 0.0], atol=0.8)
 
 
-def test_update_traces_once_and_vmaps_over_tuning():
-  traces, sac = [], make_sac(3, LOW, HIGH, hidden=(8,))
-
-  @jax.jit
-  def update(state, batch, key):
-    traces.append(None)
-    return sac.update(state, batch, key)
-
+def test_update_traces_once_and_vmaps_over_hyperparams():
+  chex.clear_trace_counter()
+  sac = make_sac(3, LOW, HIGH, hidden=(8,))
+  update = jax.jit(chex.assert_max_traces(sac.update, n=1))
   rates = jnp.array([1e-3, 1e-2])
   init = lambda rate: sac.init(jax.random.key(0), SACHyperparams(learning_rate=rate))
   states = jax.vmap(init)(rates)
@@ -158,33 +157,31 @@ def test_update_traces_once_and_vmaps_over_tuning():
   )
   for i, rate in enumerate(rates):
     one, _ = update(init(rate), batch_of(4), jax.random.key(1))
-    jax.tree.map(
-      lambda a, b, i=i: np.testing.assert_allclose(a[i], b, atol=1e-5), many.nets, one.nets
-    )
-  assert len(traces) == 1
+    row = jax.tree.map(lambda x, i=i: x[i], many.nets)
+    chex.assert_trees_all_close(row, one.nets, atol=1e-5, rtol=1e-7)
 
 
-def test_refuses_sizes():
+def test_sizes_that_are_not_positive_are_rejected():
   with pytest.raises(ValueError, match=r"hidden=\(\d+, 0\) must be positive"):
     make_sac(3, LOW, HIGH, hidden=(8, 0))
 
 
-def test_what_follows_a_termination_reaches_no_net():
-  """The losses of terminated rows with any next observation, and of V, are the same."""
+def test_next_observations_of_terminated_rows_are_ignored():
+  """Also if they are not finite."""
   sac = make_sac(3, LOW, HIGH, hidden=(8,), value=True)
   state = sac.init(jax.random.key(0), SACHyperparams(target_entropy=-2.0))
   update = jax.jit(sac.update)
   batch = batch_of(6)._replace(terminated=jnp.arange(6) < 2)
   want, _ = update(state, batch, jax.random.key(1))
   for bad in (jnp.nan, jnp.inf):
-    spoilt = batch._replace(next_obs=batch.next_obs.at[:2, 1].set(bad))
-    got, metrics = update(state, spoilt, jax.random.key(1))
-    jax.tree.map(np.testing.assert_array_equal, got, want)
+    nonfinite = batch._replace(next_obs=batch.next_obs.at[:2, 1].set(bad))
+    got, metrics = update(state, nonfinite, jax.random.key(1))
+    chex.assert_trees_all_equal(got, want)
     assert metrics["nonfinite_rows"] == 0
 
 
 @pytest.mark.parametrize("name", ["obs", "action", "reward", "next_obs"])
-def test_a_row_that_is_not_finite_counts_as_the_first_one_that_is(name):
+def test_non_finite_rows_are_replaced_by_the_first_finite_one(name):
   sac = make_sac(3, LOW, HIGH, hidden=(8,))
   state = sac.init(jax.random.key(0), SACHyperparams(target_entropy=-2.0))
   update = jax.jit(sac.update)
@@ -193,16 +190,16 @@ def test_a_row_that_is_not_finite_counts_as_the_first_one_that_is(name):
   want, _ = update(state, twice, jax.random.key(1))
   rows = getattr(batch, name).at[0].set(jnp.nan).at[4].set(-jnp.inf)
   got, metrics = update(state, batch._replace(**{name: rows}), jax.random.key(1))
-  jax.tree.map(np.testing.assert_array_equal, got, want)
+  chex.assert_trees_all_equal(got, want)
   assert metrics["nonfinite_rows"] == 2
   none = batch._replace(reward=jnp.full(6, jnp.nan))
   after, metrics = update(state, none, jax.random.key(1))
-  jax.tree.map(np.testing.assert_array_equal, after.nets, state.nets)
+  chex.assert_trees_all_equal(after.nets, state.nets)
   assert metrics["nonfinite_rows"] == 6
 
 
 @pytest.mark.parametrize("name", ["obs", "reward", "next_obs"])
-def test_a_step_whose_gradient_cannot_be_squared_is_not_taken(name):
+def test_steps_with_an_overflowing_squared_gradient_are_skipped(name):
   sac = make_sac(3, LOW, HIGH, hidden=(8,))
   state = sac.init(jax.random.key(0), SACHyperparams())
   update = jax.jit(sac.update)
@@ -212,7 +209,7 @@ def test_a_step_whose_gradient_cannot_be_squared_is_not_taken(name):
     after, metrics = update(state, batch._replace(**{name: rows}), jax.random.key(1))
     assert metrics["nonfinite_steps"] == 1 and metrics["nonfinite_rows"] == 0
     for part in ("nets", "target_critics"):
-      jax.tree.map(np.testing.assert_array_equal, getattr(after, part), getattr(state, part))
+      chex.assert_trees_all_equal(getattr(after, part), getattr(state, part))
     after, metrics = update(after, batch, jax.random.key(2))
     assert metrics["nonfinite_steps"] == 0
     assert np.isfinite(optax.tree.norm((after.nets, after.opt_state)))

@@ -17,6 +17,7 @@ from mbrl_jax.algorithms import (
   demo_layer,
   demorl,
   init_state,
+  loop,
   make_algorithm,
   make_evaluation,
   make_step,
@@ -25,7 +26,7 @@ from mbrl_jax.algorithms import (
   pets,
   sac,
 )
-from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
+from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig
 from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
 from mbrl_jax.algorithms.parts.planner_config import PlannerConfig
@@ -35,7 +36,7 @@ from mbrl_jax.ops.key_stream import stream_key
 from mbrl_jax.planners import SEARCHES, evosax, make_evaluate, make_planner, policy_plans
 from mbrl_jax.types import Dynamics
 
-AGENT = AgentConfig(hidden=(4,), batch_size=4, updates_per_step=2)
+AGENT = ActorCriticConfig(hidden=(4,), batch_size=4, updates_per_step=2)
 WORLD = WorldModelConfig(
   members=2, elites=2, hidden=(4,), weight_decay=(0.0,), epochs=2, batch_size=8
 )
@@ -69,7 +70,7 @@ CONFIGS = {
   "mopac": mopac.Config(**IMAGINED, **TWO),
   "mopac as released": mopac.Config(**IMAGINED, **TWO, as_released=True),
   "demorl": demorl.Config(**AHEAD, agent=AGENT, model_buffer_size=50),
-  "loop": demorl.LoopConfig(**AHEAD, agent=AGENT),
+  "loop": loop.Config(**AHEAD, agent=AGENT),
   "demo_layer": demo_layer.Config(**AHEAD, directions=1, top=1),
 }
 QUICK = ("sac", "pets")

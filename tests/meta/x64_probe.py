@@ -96,7 +96,7 @@ def numbers():
   sac = make_sac(3, [-2.0], [2.0], hidden=(4,))
   ars = make_ars(3, [-1.0], [1.0], directions=2, top=1)
   actor, search = sac.init(KEY, SACHyperparams()), ars.init(KEY)
-  moved = ars.update(ars.see(search, np.ones(3)), np.ones((2, 2)), KEY)
+  moved = ars.update(ars.observe(search, np.ones(3)), np.ones((2, 2)), KEY)
   buffer = ring.add(ring.init(4, jnp.zeros(2, jnp.float32)), jnp.ones(2, jnp.float32))
   env = make_env("pendulum", action_noise=0.1)
   state = env.reset(KEY)

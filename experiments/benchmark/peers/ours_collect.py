@@ -26,7 +26,7 @@ class Jobs(ours_envs.Jobs):
     import jax
 
     from mbrl_jax.algorithms import init_state, make_step
-    from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
+    from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig
     from mbrl_jax.algorithms.sac import Config, make_sac_algorithm
     from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 
@@ -36,7 +36,7 @@ class Jobs(ours_envs.Jobs):
       init_steps=envs,
       capacity=ROWS,
       update_every=envs * self.steps,
-      agent=AgentConfig(hidden=HIDDEN),
+      agent=ActorCriticConfig(hidden=HIDDEN),
     )
     algorithm = make_sac_algorithm(self.task.spec, config)
     algorithm = algorithm._replace(learn=lambda state, steps: state)

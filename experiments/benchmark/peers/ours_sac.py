@@ -17,7 +17,7 @@ class Jobs:
     import jax
     import jax.numpy as jnp
 
-    from mbrl_jax.algorithms.parts.actor_critic import AgentConfig, make_agent
+    from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig, make_actor_critic
     from mbrl_jax.buffers import ring
     from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
     from mbrl_jax.types import EnvSpec, Transition
@@ -25,10 +25,10 @@ class Jobs:
     bound = np.ones(sac_sizes.ACTION_DIM, np.float32)
     never = lambda obs, action, next_obs: jnp.zeros((), bool)
     spec = EnvSpec("none", sac_sizes.OBS_DIM, -bound, bound, 0.05, 1000, never, never)
-    config = AgentConfig(
+    config = ActorCriticConfig(
       hidden=sac_sizes.HIDDEN, batch_size=sac_sizes.BATCH, precision=precision
     )
-    agent = make_agent(spec, config)
+    agent = make_actor_critic(spec, config)
     flags = jnp.zeros(sac_sizes.ROWS, bool)
     rows = Transition(**sac_sizes.transitions(), terminated=flags, truncated=flags)
     rows = jax.tree.map(jnp.asarray, rows)

@@ -25,12 +25,12 @@ class Jobs:
     import jax
 
     from mbrl_jax.algorithms import init_state, make_step
-    from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
+    from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig
     from mbrl_jax.algorithms.sac import Config, make_sac_algorithm
     from mbrl_jax.envs import make_env
     from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 
-    agent = AgentConfig(
+    agent = ActorCriticConfig(
       hidden=sac_sizes.HIDDEN, batch_size=sac_sizes.BATCH, updates_per_step=1 / per_update
     )
     config = Config(

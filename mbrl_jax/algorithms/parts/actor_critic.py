@@ -1,4 +1,4 @@
-"""The actor-critic of the algorithms that learn a policy, from configuration."""
+"""The soft actor-critic of algorithms that learn a policy, from configuration."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.parts.warm_up import one_less, uniform_action
+from mbrl_jax.algorithms.parts.warm_up import decrement, uniform_action
 from mbrl_jax.learners import SAC, SACHyperparams, SACState, make_sac
 from mbrl_jax.ops.fraction import floor_share
 from mbrl_jax.ops.validate import between, positive, prefixed
-from mbrl_jax.types import Array, EnvSpec, Key, Metrics, Params, TrainState, Transition
+from mbrl_jax.types import ActFn, Array, EnvSpec, Key, Metrics, Params, TrainState, Transition
 
 
 @dataclass(frozen=True)
-class AgentConfig:
+class ActorCriticConfig:
   """Soft actor-critic.
 
   Attributes:
     hidden: widths of the hidden layers of actor and critics.
-    batch_size: transitions in a gradient step.
-    updates_per_step: gradient steps for each environment step; a fraction such as 1/64 takes
-      one each 64 steps.
+    batch_size: transitions per gradient step.
+    updates_per_step: gradient steps per environment step; a fraction such as 1/64 takes one
+      every 64 steps.
     discount: of the returns.
-    tau: share by which the target nets move in each gradient step.
+    tau: Polyak step of the target networks in each gradient step.
     learning_rate: Adam's.
-    target_entropy: of the policy, in nats of actions scaled to -1 and 1; None: minus one for
-      each action.
+    target_entropy: of the policy, in nats of actions scaled to -1 and 1; None: minus the number
+      of actions.
     precision: of the matrix products, float32 or bfloat16.
   """
 
@@ -44,7 +44,7 @@ class AgentConfig:
 
 
 class PolicyParams(NamedTuple):
-  """What acting with a policy needs.
+  """Parameters for acting with the policy.
 
   Attributes:
     actor: parameters of the policy.
@@ -55,7 +55,7 @@ class PolicyParams(NamedTuple):
   greedy: Array
 
 
-class Agent(NamedTuple):
+class ActorCritic(NamedTuple):
   """The actor-critic of a task.
 
   Attributes:
@@ -63,28 +63,30 @@ class Agent(NamedTuple):
     discount: of the returns.
     init: ``(key) -> SACState``.
     act: ``(PolicyParams, left [], obs [O], key) -> (action [A], left [], info)``; an ``ActFn``
-      whose carry is the number of uniform actions still to take before.
-    update: ``(SACState, sample, key, ready, total, steps) -> (SACState, metrics)``: the
-      gradient steps that the last ``steps`` (static) of ``total`` environment steps are worth,
-      each on ``sample(key)``, transitions with leaves ``[B, ...]``; none unless ``ready``,
-      ``[] bool``. Metrics are of the last one, zeros without any.
+      whose carry is the number of uniform warm-up actions left.
+    update: ``(SACState, sample, key, ready, total, steps) -> (SACState, metrics)``: takes the
+      gradient steps due for the last ``steps`` (static) of ``total`` environment steps, each on
+      ``sample(key)``, transitions with leaves ``[B, ...]``; none unless ``ready``, ``[] bool``.
+      Metrics are those of the last gradient step, or zeros.
   """
 
   sac: SAC
   discount: float
   init: Callable[[Key], SACState]
-  act: Callable[[PolicyParams, Array, Array, Key], tuple[Array, Array, Metrics]]
+  act: ActFn
   update: Callable[..., tuple[SACState, Metrics]]
 
 
 @prefixed("agent")
-def make_agent(spec: EnvSpec, config: AgentConfig, *, value: bool = False) -> Agent:
+def make_actor_critic(
+  spec: EnvSpec, config: ActorCriticConfig, *, value: bool = False
+) -> ActorCritic:
   """Makes the actor-critic of a task.
 
   Args:
-    spec: the task; the nets are given ``spec.encode(obs)``.
+    spec: the task; the networks take ``spec.encode(obs)``.
     config: sizes and rates.
-    value: also learn the value of states.
+    value: also learn a state value function.
 
   Raises:
     ValueError: sizes or rates out of range.
@@ -104,27 +106,29 @@ def make_agent(spec: EnvSpec, config: AgentConfig, *, value: bool = False) -> Ag
   entropy = config.target_entropy
   entropy = -float(spec.action_dim) if entropy is None else entropy
   hyperparams = SACHyperparams(config.discount, config.tau, config.learning_rate, entropy)
-  return Agent(
+  return ActorCritic(
     sac=sac,
     discount=config.discount,
     init=lambda key: sac.init(key, hyperparams),
-    act=lambda params, left, obs, key: _act(spec, sac, params, left, obs, key),
+    act=lambda params, carry, obs, key: _act(spec, sac, params, carry, obs, key),
     update=lambda *args: _update(spec, sac, config.updates_per_step, *args),
   )
 
 
 def policy_params(state: SACState) -> PolicyParams:
-  """Returns what acting with the policy, and exploring, needs."""
+  """Returns the parameters for acting with exploration."""
   return PolicyParams(state.nets.actor, jnp.zeros((), bool))
 
 
 def deploy(params: PolicyParams) -> tuple[PolicyParams, Array]:
-  """Returns what an evaluation or a robot acts with: the mean, from the first step on."""
+  """Returns parameters and carry for deployment: the mean action, no warm-up."""
   return params._replace(greedy=jnp.ones((), bool)), jnp.zeros((), jnp.int32)
 
 
-def no_metrics(agent: Agent, state: SACState, example: Transition, batch_size: int) -> Metrics:
-  """Returns the metrics of a learner that has taken no gradient step."""
+def zero_metrics(
+  agent: ActorCritic, state: SACState, example: Transition, batch_size: int
+) -> Metrics:
+  """Returns zeros in the shapes of the learner's metrics."""
   zeros = lambda x: jnp.zeros((batch_size, *x.shape), x.dtype)
   batch = lambda key: jax.tree.map(zeros, example)
   none, key = jnp.zeros((), jnp.int32), jax.random.key(0)
@@ -132,21 +136,23 @@ def no_metrics(agent: Agent, state: SACState, example: Transition, batch_size: i
   return jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
 
 
-def critic(spec: EnvSpec, agent: Agent) -> Callable[[TrainState, Array, Array], Array]:
+def critic(spec: EnvSpec, agent: ActorCritic) -> Callable[[TrainState, Array, Array], Array]:
   """Returns the ``q`` of ``Diagnostics`` for algorithms with ``learn.sac`` in their state."""
   return lambda state, obs, action: agent.sac.q(
     state.learn.sac.nets.critics, spec.encode(obs), action
   )
 
 
-def _act(spec, sac, params, left, obs, key) -> tuple[Array, Array, Metrics]:
-  """Takes a uniform action while any are left, then the policy's."""
+def _act(
+  spec: EnvSpec, sac: SAC, params: PolicyParams, left: Array, obs: Array, key: Key
+) -> tuple[Array, Array, Metrics]:
+  """Takes a uniform action during warm-up, then the policy's."""
   random_key, policy_key = jax.random.split(key)
   uniform = uniform_action(spec, random_key)
   chosen = sac.act(params.actor, spec.encode(obs), policy_key, params.greedy)
   random = left > 0
   action = jnp.where(random, uniform, chosen)
-  return action, one_less(left), {"random": random.astype(jnp.float32)}
+  return action, decrement(left), {"random": random.astype(jnp.float32)}
 
 
 def _update(
@@ -160,7 +166,7 @@ def _update(
   total: Array,
   steps: int,
 ) -> tuple[SACState, Metrics]:
-  """Takes gradient steps, see ``Agent``."""
+  """Takes the gradient steps due, see ``ActorCritic``."""
 
   def encoded(key: Key) -> Transition:
     batch = sample(key)
@@ -171,24 +177,24 @@ def _update(
     sample_key, update_key = jax.random.split(key)
     return sac.update(state, encoded(sample_key), update_key)
 
-  # Of the two loops the inner has a length that the compiler knows: on a GPU it runs without
-  # the host. The outer is a condition that many seeds can share.
-  inner, outer = steps_worth(rate, total, steps)
+  # The inner loop has a static length, so a GPU runs it without the host. The outer loop is a
+  # condition that seeds under vmap share.
+  inner, outer = gradient_steps(rate, total, steps)
   number = lambda j, i: i if isinstance(outer, int) else j * inner + i
   step = lambda j: lambda i, carry: one(carry[0], jax.random.fold_in(key, number(j, i)))
-  round_of = lambda j, carry: jax.lax.fori_loop(0, inner, step(j), carry)
+  inner_loop = lambda j, carry: jax.lax.fori_loop(0, inner, step(j), carry)
   shapes = jax.eval_shape(one, state, key)[1]
   none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
-  return jax.lax.fori_loop(0, jnp.int32(ready) * outer, round_of, (state, none))
+  return jax.lax.fori_loop(0, jnp.int32(ready) * outer, inner_loop, (state, none))
 
 
-def steps_worth(rate: float, total: Array, steps: int) -> tuple[int, int | Array]:
-  """Returns how many gradient steps the last ``steps`` of ``total`` are worth.
+def gradient_steps(rate: float, total: Array, steps: int) -> tuple[int, int | Array]:
+  """Returns the number of gradient steps due for the last ``steps`` of ``total``.
 
-  Of ``n`` steps in all ``floor(n rate)`` are taken, however they come bundled.
+  After ``n`` environment steps ``floor(n rate)`` have been due, however they are chunked.
 
   Returns:
-    Two factors, the first of which is known when it is traced.
+    Two factors of the number; the first is static.
   """
   whole, share = int(rate // 1), rate % 1
   if not share:

@@ -1,18 +1,18 @@
-"""Plans whose predicted cost stays within a limit come before those that exceed it.
+"""Ranks plans within a cost limit above those that exceed it.
 
-A plan's cost is, per particle, ``sum_{h < H} c_h`` up to and including the step that
-terminates; of the particles the worst counts, or their mean. Plans within the limit keep their
-returns. The others are ranked behind all of them, those with the least excess first, so that
-a planner that finds no plan within the limit looks for the least dangerous one.
+A particle's cost is ``sum_{h < H} c_h`` up to and including the step that terminates; the
+plan's is the worst or the mean over its particles. Plans within the limit keep their returns.
+All others rank below them, the least excess first, so that a planner without a plan within the
+limit minimises the excess.
 
 Source: Sikchi, Zhou and Held 2021, "Learning Off-Policy with Online Planning", the safe
 variant of LOOP (SafeLOOP); its details are from memory.
 
 Deviations:
   * The released code keeps at least ten plans; here plans beyond the limit fill up the elites
-    of ``threshold``, and have no weight to speak of under ``exponential`` while there are
-    others.
-  * What is executed is the mean of the plans that count, which is not checked itself.
+    of ``threshold``, and have negligible weight under ``exponential`` while others are within
+    it.
+  * The executed plan is the mean of the selected plans; its own cost is not checked.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from typing import NamedTuple
 import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
-from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, State
+from mbrl_jax.types import Array, Dynamics, EnvSpec, KeyOrNoise, Params, State
 
-COSTS = {"worst": jnp.max, "mean": jnp.mean}
-"""What counts of the costs of a plan's particles."""
+COSTS: dict[str, Callable[..., Array]] = {"worst": jnp.max, "mean": jnp.mean}
+"""Reductions of the costs of a plan's particles."""
 _GAP = 30.0
-"""Temperatures between plans within the limit and those beyond: ``exp(-30) = 1e-13``."""
+"""Gap between plans within and beyond the limit, in temperatures: ``exp(-30) = 1e-13``."""
 
 
 class CostState(NamedTuple):
-  """A state with what reaching it has cost.
+  """A state with its accumulated cost.
 
   Attributes:
     obs: the state itself.
     cost: sum of the costs so far, ``[]``.
-    alive: whether it has not terminated, ``[] bool``.
+    alive: not yet terminated, ``[] bool``.
   """
 
   obs: State
@@ -45,13 +45,13 @@ class CostState(NamedTuple):
   alive: Array
 
 
-def start(obs: State) -> CostState:
-  """Returns a state that has cost nothing yet."""
+def zero_cost(obs: State) -> CostState:
+  """Returns a state with zero accumulated cost."""
   return CostState(obs, jnp.zeros(()), jnp.ones((), bool))
 
 
 def add_costs(dynamics: Dynamics, spec: EnvSpec) -> Dynamics:
-  """Makes dynamics over ``CostState`` states of dynamics over observations.
+  """Extends dynamics over observations to states with accumulated cost, ``CostState``.
 
   Raises:
     ValueError: the task has no cost.
@@ -65,11 +65,13 @@ def add_costs(dynamics: Dynamics, spec: EnvSpec) -> Dynamics:
       "(obs, action, next_obs) -> [], for example as make_task(..., cost=cost).",
     )
 
-  def step(params: Params, state: CostState, action: Array, key: Key) -> tuple:
+  def step(
+    params: Params, state: CostState, action: Array, key: KeyOrNoise
+  ) -> tuple[CostState, Array, Array]:
     obs, reward, terminated = dynamics.step(params, state.obs, action, key)
-    paid = jnp.where(state.alive, cost(state.obs, action, obs), 0.0)
-    after = CostState(obs, state.cost + paid, state.alive & ~terminated)
-    return after, reward, terminated
+    step_cost = jnp.where(state.alive, cost(state.obs, action, obs), 0.0)
+    next_state = CostState(obs, state.cost + step_cost, state.alive & ~terminated)
+    return next_state, reward, terminated
 
   return dynamics._replace(step=step)
 
@@ -80,7 +82,7 @@ def rank_by_cost(
   """Makes the ``rank`` of ``make_evaluate``.
 
   Args:
-    limit: cost that a plan may have.
+    limit: largest cost of a plan that keeps its return.
     over: a key of ``COSTS``.
     temperature: of the weights of plans, in units of return.
   """
@@ -88,9 +90,9 @@ def rank_by_cost(
   def rank(returns: Array, ends: CostState) -> Array:
     cost = COSTS[over](ends.cost, axis=1)
     finite = jnp.isfinite(returns)
-    least = jnp.min(returns, where=finite, initial=jnp.inf)
-    behind = least - _GAP * temperature - (cost - limit)
-    ranked = jnp.where(cost <= limit, returns, behind)
+    lowest = jnp.min(returns, where=finite, initial=jnp.inf)
+    below = lowest - _GAP * temperature - (cost - limit)
+    ranked = jnp.where(cost <= limit, returns, below)
     return jnp.where(finite, ranked, -jnp.inf)
 
   return rank

@@ -1,4 +1,4 @@
-"""The learned dynamics of model-based algorithms, from configuration."""
+"""Learned dynamics of PETS, from configuration."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ class ModelConfig:
   """The learned dynamics.
 
   Attributes:
-    kind: D, P, DE, PE (nets) or GP.
+    kind: D, P, DE, PE (networks) or GP.
     propagation: E, DS, MM, TS1 or TSinf.
-    members: nets of an ensemble; kinds D, P and GP have one whatever this says.
+    members: networks of an ensemble; kinds D, P and GP always have one.
     hidden: widths of the hidden layers.
     activation: swish, relu or tanh.
     weight_decay: one coefficient for each layer including the last, or one for all.
@@ -38,13 +38,13 @@ class ModelConfig:
 
 @dataclass(frozen=True)
 class FitConfig:
-  """How the dynamics are trained after each trial.
+  """Training of the dynamics after each trial.
 
   Attributes:
     epochs: passes over all data.
-    batch_size: rows per net and gradient step.
+    batch_size: rows per network and gradient step.
     learning_rate: Adam's.
-    gp_epochs, gp_learning_rate: the same for the GP, which sees all rows in each step.
+    gp_epochs, gp_learning_rate: the same for the GP, which takes all rows in each step.
   """
 
   epochs: int = 5
@@ -56,7 +56,7 @@ class FitConfig:
 
 @prefixed("model")
 def make_model(config: ModelConfig) -> Ensemble:
-  """Makes the model that a configuration describes.
+  """Makes an ensemble or a GP from its configuration.
 
   Raises:
     ValueError: an unknown kind, or sizes that do not fit it.

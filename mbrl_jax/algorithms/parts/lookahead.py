@@ -1,7 +1,7 @@
-"""A planner that looks a few steps ahead in the learned model, with the critics behind them.
+"""H-step lookahead in the learned model, with the critics as terminal value.
 
-The plans start from the policy: rollouts of it compete with samples around the last plan. A
-plan is worth, on average over elites and particles::
+Rollouts of the policy compete with samples around the last plan. The value of a plan is the
+mean over elites and particles of::
 
   sum_{h < H} gamma^h r_h + gamma^H min_j Q_j(s_H, pi(s_H))        # nothing after a termination
 
@@ -9,10 +9,10 @@ Sources: Sikchi, Zhou and Held 2021, "Learning Off-Policy with Online Planning" 
 planner is ARC); Mishra et al. 2022, "Dynamic Mirror Descent based Model Predictive Control for
 Accelerating Robot Learning" (M-DeMoRL).
 
-With ``cost_limit`` plans whose predicted cost exceeds it come last (``safety``).
+With ``cost_limit``, plans whose predicted cost exceeds it rank last (``parts.cost_limit``).
 
 Deviations from the released codes: rewards are discounted, all steps of a plan are rewarded,
-the value is that of the state where the plan ends under the policy's mean, and terminations
+the terminal value is that of the plan's last state under the policy's mean, and terminations
 count.
 """
 
@@ -24,8 +24,8 @@ from typing import Any, NamedTuple
 
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.parts.actor_critic import Agent
-from mbrl_jax.algorithms.parts.cost_limit import COSTS, add_costs, rank_by_cost, start
+from mbrl_jax.algorithms.parts.actor_critic import ActorCritic
+from mbrl_jax.algorithms.parts.cost_limit import COSTS, add_costs, rank_by_cost, zero_cost
 from mbrl_jax.algorithms.parts.world_model import WorldModel
 from mbrl_jax.ops.risk import mean_minus_std
 from mbrl_jax.ops.validate import between, choice, positive, prefixed
@@ -39,19 +39,20 @@ class LookaheadConfig:
   """The planner inside the algorithm.
 
   Attributes:
-    horizon: H, control steps that a plan covers.
+    horizon: H, control steps of a plan.
     samples: plans per iteration.
     policy_plans: rollouts of the policy that compete with them.
     iterations: mirror-descent steps per control step.
-    particles: samples of each plan's future, a multiple of world_model.elites.
+    particles: rollouts of each plan, a multiple of world_model.elites.
     utility: threshold (an elite fraction) or exponential.
     elites: plans that threshold keeps.
-    kappa: weight of the returns of exponential, the inverse of its temperature.
-    step_size: of mirror descent; what the old distribution keeps is the rest.
+    kappa: inverse temperature of exponential.
+    step_size: weight of the new distribution in a mirror-descent step; 1 replaces the old one.
     noise_scale: initial deviation of the plans, as a share of half the action range.
-    pessimism: how many deviations over the particles are taken from the mean return.
-    cost_limit: sum of the task's cost over a plan beyond which it comes last; None: any cost.
-    cost_over: which of the particles' costs counts, worst or mean.
+    pessimism: deviations over the particles subtracted from the mean return.
+    cost_limit: largest sum of the task's cost over a plan; plans beyond it rank last. None: no
+      limit.
+    cost_over: reduction of the particles' costs, worst or mean.
   """
 
   horizon: int = 3
@@ -70,11 +71,11 @@ class LookaheadConfig:
 
 
 class LookaheadHyperparams(NamedTuple):
-  """Numbers that may be changed at any time.
+  """Hyper-parameters that may change between plans.
 
   Attributes:
     discount: of the rewards, ``[]``.
-    pessimism: deviations over the particles that are taken from the mean return, ``[]``.
+    pessimism: deviations over the particles subtracted from the mean return, ``[]``.
   """
 
   discount: Array
@@ -82,36 +83,36 @@ class LookaheadHyperparams(NamedTuple):
 
 
 class PlannerParams(NamedTuple):
-  """What is planned with.
+  """Parameters of the planner.
 
   Attributes:
     world_model: parameters of the elites, with their axis.
-    actor: of the policy.
-    critics: of the two critics.
+    actor: parameters of the policy.
+    critics: parameters of the two critics.
     hyperparams: see its class.
   """
 
   world_model: Params
   actor: Params
-  critics: Any
+  critics: Params
   hyperparams: LookaheadHyperparams
 
 
 def make_hyperparams(config: LookaheadConfig, discount: float = 1.0) -> LookaheadHyperparams:
-  """Returns the numbers of a configuration."""
+  """Returns the hyper-parameters of a configuration."""
   return LookaheadHyperparams(jnp.float32(discount), jnp.float32(config.pessimism))
 
 
 def make_lookahead(
-  spec: EnvSpec, config: LookaheadConfig, agent: Agent, world_model: WorldModel
+  spec: EnvSpec, config: LookaheadConfig, agent: ActorCritic, world_model: WorldModel
 ) -> Planner:
   """Makes the planner of an actor-critic; see ``make_guided_planner``."""
 
-  def policy(params: PlannerParams, obs: State, key: Key) -> Array:
-    return agent.sac.act(params.actor, spec.encode(obs), key, True)
+  def policy(params: PlannerParams, state: State, key: Key) -> Array:
+    return agent.sac.act(params.actor, spec.encode(state), key, True)
 
-  def terminal(params: PlannerParams, obs: State, key: Key) -> Array:
-    return agent.sac.q(params.critics, spec.encode(obs), policy(params, obs, key))
+  def terminal(params: PlannerParams, state: State, key: Key) -> Array:
+    return agent.sac.q(params.critics, spec.encode(state), policy(params, state, key))
 
   return make_guided_planner(spec, config, world_model, policy, terminal=terminal)
 
@@ -125,14 +126,14 @@ def make_guided_planner(
   *,
   terminal: Callable[[PlannerParams, State, Key], Array] | None = None,
 ) -> Planner:
-  """Makes the planner; its ``params`` are a ``PlannerParams`` and its states observations.
+  """Makes a planner guided by a policy, over ``PlannerParams`` and observations.
 
   Args:
     spec: the task.
     config: of the planner.
     world_model: the ensemble that it plans over.
-    policy: ``(belief, obs, key) -> action``, whose rollouts compete with the plans.
-    terminal: value of the observation behind the horizon; ``None``: none.
+    policy: ``(PlannerParams, obs, key) -> action``, whose rollouts compete with the plans.
+    terminal: ``(PlannerParams, obs, key) -> []``, value at the horizon; ``None``: none.
 
   Raises:
     ValueError: sizes that are not positive or do not fit each other, an unknown utility or
@@ -142,30 +143,31 @@ def make_guided_planner(
   between(0.0, float("inf"), pessimism=config.pessimism)
   choice("cost_over", config.cost_over, COSTS)
   check_particles(world_model.dynamics, config.particles)
-  axes = PlannerParams(world_model.dynamics.params_axes, None, None, None)
-  step = lambda params, obs, action, key: world_model.dynamics.step(
-    params.world_model, obs, action, key
-  )
-  dynamics = Dynamics(step, world_model.dynamics.slices, axes, world_model.dynamics.noise)
+  learned = world_model.dynamics
+  shared: Any = None  # in_axes of parameters without the slice axis
+  axes = PlannerParams(learned.params_axes, shared, shared, shared)
+  step = lambda params, state, action, key: learned.step(params.world_model, state, action, key)
+  dynamics = Dynamics(step, learned.slices, axes, learned.noise)
 
-  # plans go on from observations; what they have cost travels with them
-  guarded, rank, before = dynamics, None, terminal
+  # under a cost limit the accumulated cost is part of the state
+  scored, rank, value = dynamics, None, terminal
   if config.cost_limit is not None:
-    guarded = add_costs(dynamics, spec)
+    scored = add_costs(dynamics, spec)
     rank = rank_by_cost(config.cost_limit, config.cost_over, 1 / config.kappa)
     if terminal is not None:
-      before = lambda params, state, key: terminal(params, state.obs, key)
+      value = lambda params, state, key: terminal(params, state.obs, key)
 
-  def evaluate(params: PlannerParams, obs: State, plans: Array, key: Key) -> Array:
+  def evaluate(params: PlannerParams, state: State, plans: Array, key: Key) -> Array:
+    pessimism: Any = params.hyperparams.pessimism  # traced
     score = make_evaluate(
-      guarded,
+      scored,
       discount=params.hyperparams.discount,
       particles=config.particles,
-      risk=mean_minus_std(params.hyperparams.pessimism),
-      terminal=before,
+      risk=mean_minus_std(pessimism),
+      terminal=value,
       rank=rank,
     )
-    return score(params, obs if rank is None else start(obs), plans, key)
+    return score(params, state if rank is None else zero_cost(state), plans, key)
 
   proposal = policy_plans(dynamics, policy, horizon=config.horizon, count=config.policy_plans)
   return make_planner(
@@ -180,7 +182,7 @@ def make_guided_planner(
 
 
 def _make_search(config: LookaheadConfig) -> Search:
-  """Makes mirror descent on plans with a variance for each action."""
+  """Makes mirror descent over plans with a diagonal covariance."""
   return mirror_descent(
     config.samples,
     utility=config.utility,

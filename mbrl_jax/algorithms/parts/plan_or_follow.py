@@ -1,4 +1,4 @@
-"""Acting by a plan, unless something else is to act."""
+"""Acts by the planner, or by another action without the cost of planning."""
 
 from __future__ import annotations
 
@@ -11,29 +11,29 @@ from mbrl_jax.types import Array, Key, Metrics, Params, Planner, PlanState
 
 
 class PlanCarry(NamedTuple):
-  """What acting by plans carries from step to step.
+  """Carry of an algorithm that plans.
 
   Attributes:
     plan: the planner's state.
-    random: uniform actions still to take before, ``[]`` int32.
+    random: uniform warm-up actions left, ``[]`` int32.
   """
 
   plan: PlanState
   random: Array
 
 
-def fresh_plans(fresh: PlanState, envs: int) -> PlanState:
-  """Returns the state of the planner with which each environment begins, ``[N, ...]``."""
+def initial_plans(fresh: PlanState, envs: int) -> PlanState:
+  """Returns the initial planner state of each environment, ``[N, ...]``."""
   return jax.tree.map(lambda x: jnp.broadcast_to(x, (envs, *x.shape)), fresh)
 
 
-def begin(fresh: PlanState, random: Array) -> PlanCarry:
-  """Returns the carry of several environments, each with its ``random [N]``."""
-  return PlanCarry(fresh_plans(fresh, len(random)), random)
+def initial_carry(fresh: PlanState, random: Array) -> PlanCarry:
+  """Returns the initial carry of several environments, with warm-up actions ``random [N]``."""
+  return PlanCarry(initial_plans(fresh, len(random)), random)
 
 
-def begin_deployed(fresh: PlanState) -> PlanCarry:
-  """Returns that of an evaluation or a robot."""
+def deployed_carry(fresh: PlanState) -> PlanCarry:
+  """Returns the carry of an evaluation or a robot: no warm-up."""
   return PlanCarry(fresh, jnp.zeros((), jnp.int32))
 
 
@@ -46,28 +46,28 @@ def plan_or_follow(
   plan: PlanState,
   key: Key,
 ) -> tuple[Array, PlanState, Metrics]:
-  """Plans and takes the first action, or takes another one, without the cost of a plan.
+  """Plans and returns the first action, or returns the given action without planning.
 
   Args:
     planner: over learned dynamics.
-    follow: whether not to plan, ``[]`` bool.
-    followed: the action that is taken then ``[A]``.
+    follow: take ``followed`` instead of planning, ``[]`` bool.
+    followed: the action taken if ``follow``, ``[A]``.
     params: of the dynamics.
     obs: ``[O]``.
-    plan: the planner's state, which stays as it is where there is no plan.
+    plan: the planner's state, unchanged if ``follow``.
     key: typed key.
 
   Returns:
     The action ``[A]``, the planner's state, and ``value`` and ``nonfinite`` of the plan for the
-    ``info`` of a step, zero without one.
+    ``info`` of a step, zero if ``follow``.
   """
 
-  def look_ahead() -> tuple[Array, PlanState, Array, Array]:
+  def run_planner() -> tuple[Array, PlanState, Array, Array]:
     output, after = planner.plan(params, obs, plan, key)
     return output.action, after, output.value, output.metrics["nonfinite"]
 
-  def stay() -> tuple[Array, PlanState, Array, Array]:
+  def skip_planner() -> tuple[Array, PlanState, Array, Array]:
     return followed, plan, jnp.zeros(()), jnp.zeros((), jnp.int32)
 
-  action, after, value, nonfinite = jax.lax.cond(follow, stay, look_ahead)
+  action, after, value, nonfinite = jax.lax.cond(follow, skip_planner, run_planner)
   return action, after, {"value": value, "nonfinite": nonfinite}

@@ -1,25 +1,25 @@
-"""The model-predictive controller of model-based algorithms, from configuration."""
+"""The model-predictive controller of PETS, from configuration."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from mbrl_jax.ops.validate import choice, prefixed
 from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner
 from mbrl_jax.planners.search_arguments import Setting, check, complete, settings_of
-from mbrl_jax.types import Dynamics, EnvSpec, Planner
+from mbrl_jax.types import Dynamics, EnvSpec, Planner, Search
 
 SAMPLES = 400
-"""Plans per iteration, of every search: those of PETS on cart-pole."""
+"""Plans per iteration of every search; the value of PETS on cart-pole."""
 DEFAULTS: dict[str, dict[str, Any]] = {
   "icem": {"elites": 40},
   "mirror_descent": {"step_size": 0.7},
   "mppi": {"ess_fraction": 0.05},
 }
-"""What else differs from the factories' own defaults, by search."""
+"""Further defaults that differ from the factories' own, by search."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +27,14 @@ class PlannerConfig:
   """The model-predictive controller.
 
   Attributes:
-    name: its search: adam, categorical, cem, dial, icem, mirror_descent, mppi, pddm,
+    name: search: adam, categorical, cem, dial, icem, mirror_descent, mppi, pddm,
       predictive_sampling or random_shooting. Each has its own settings.
-    iterations: rounds per replan; random shooting draws samples times iterations.
-    horizon: control steps that a plan covers.
-    particles: samples of each plan's future, a multiple of the members under TS.
+    iterations: iterations per replan; random shooting draws samples times iterations.
+    horizon: control steps of a plan.
+    particles: rollouts of each plan, a multiple of the members under TS.
     replan_every: control steps executed of each plan.
-    settings: arguments of the search's factory, by name. What is missing has the value that
-      ``SAMPLES``, ``DEFAULTS`` or else the factory gives it.
+    settings: arguments of the search's factory, by name; defaults are those of ``SAMPLES``,
+      ``DEFAULTS``, then the factory's.
   """
 
   name: str = "cem"
@@ -45,23 +45,23 @@ class PlannerConfig:
   settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
 
   def options(self) -> dict[str, Setting]:
-    """Returns all settings of the search, each with the value that it has here."""
+    """Returns all settings of the search, with their values here as defaults."""
     known = _settings_of(self.name)
     values = complete(known, self.settings, {"samples": SAMPLES, **DEFAULTS.get(self.name, {})})
     return {name: known[name]._replace(default=value) for name, value in values.items()}
 
   def select(self, name: str) -> PlannerConfig:
-    """Returns the config with another search, which keeps the settings that both have."""
+    """Returns the config with another search, keeping the settings that both have."""
     known = _settings_of(name)
-    kept = {key: value for key, value in self.settings.items() if key in known}
-    return dataclasses.replace(self, name=name, settings=kept)
+    shared = {key: value for key, value in self.settings.items() if key in known}
+    return dataclasses.replace(self, name=name, settings=shared)
 
 
 @prefixed("planner")
-def make_controller(
+def make_mpc(
   spec: EnvSpec, dynamics: Dynamics, particles: int, config: PlannerConfig
 ) -> Planner:
-  """Makes the planner that a configuration describes, for a task.
+  """Makes the planner of a task from its configuration.
 
   Raises:
     ValueError: an unknown search, a setting that it does not have, or sizes that do not fit
@@ -70,7 +70,7 @@ def make_controller(
   options = config.options()
   check(config.name, options, config.settings)
   return make_planner(
-    SEARCHES[config.name](**{name: option.default for name, option in options.items()}),
+    _factory(config.name)(**{name: option.default for name, option in options.items()}),
     make_evaluate(dynamics, particles=particles),
     horizon=config.horizon,
     action_low=spec.action_low,
@@ -81,4 +81,15 @@ def make_controller(
 
 
 def _settings_of(name: str) -> dict[str, Setting]:
-  return settings_of(SEARCHES[choice("planner.name", name, SEARCHES)])
+  """Returns the settings of a search by name.
+
+  Raises:
+    ValueError: an unknown search.
+  """
+  return settings_of(_factory(choice("planner.name", name, SEARCHES)))
+
+
+def _factory(name: str) -> Callable[..., Search]:
+  """Returns the factory of a search."""
+  searches: Mapping[str, Any] = SEARCHES
+  return searches[name]

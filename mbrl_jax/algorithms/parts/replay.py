@@ -1,4 +1,4 @@
-"""The replay buffer of off-policy algorithms, and the fields of a config that go with it."""
+"""The replay buffer of off-policy algorithms, with its config fields."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from mbrl_jax.types import Budget, EnvSpec, Transition
 
 @dataclass(frozen=True)
 class ReplayConfig:
-  """A run that is counted in steps.
+  """Base config of a run counted in environment steps.
 
   Attributes:
     steps: environment steps of the run, of all environments together.
-    init_steps: uniform actions before anything is learned.
-    capacity: real transitions kept, the oldest go first; 0: all of the run.
-    update_every: environment steps in one compiled call.
+    init_steps: uniform warm-up actions before learning starts.
+    capacity: real transitions kept, the oldest overwritten first; 0: all of the run.
+    update_every: environment steps per compiled call.
   """
 
   steps: int = 20_000
@@ -29,23 +29,23 @@ class ReplayConfig:
 
   @property
   def rows(self) -> int:
-    """Rows of the buffer."""
+    """Number of rows of the buffer."""
     return self.capacity or self.steps
 
 
 def blank_transition(spec: EnvSpec) -> Transition:
-  """Returns a transition of zeros, for the shapes of a buffer."""
+  """Returns a transition of zeros, as the example item of a buffer."""
   obs, action = jnp.zeros(spec.obs_dim), jnp.zeros(spec.action_dim)
   flag = jnp.zeros((), bool)
   return Transition(obs, action, jnp.zeros(()), obs, flag, flag)
 
 
-def counted_in_steps(config: ReplayConfig, batch_size: int, **more: int) -> Budget:
-  """Returns the budget of a run that is counted in steps.
+def step_budget(config: ReplayConfig, batch_size: int, **more: int) -> Budget:
+  """Returns the budget of a run counted in environment steps.
 
   Args:
     config: of the algorithm.
-    batch_size: transitions in a gradient step, which the buffer must hold.
+    batch_size: transitions per gradient step; the buffer must hold as many.
     **more: further fields of the config that count environment steps.
 
   Raises:
@@ -65,6 +65,6 @@ def counted_in_steps(config: ReplayConfig, batch_size: int, **more: int) -> Budg
   return Budget({**counts, **more}, "steps", steps=config.steps, chunk=config.update_every)
 
 
-def empty(config: ReplayConfig, spec: EnvSpec) -> ring.Ring:
-  """Makes the buffer of a run that has not begun."""
+def init_buffer(config: ReplayConfig, spec: EnvSpec) -> ring.Ring:
+  """Makes the empty buffer of a new run."""
   return ring.init(config.rows, blank_transition(spec))

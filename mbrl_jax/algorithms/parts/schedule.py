@@ -17,8 +17,8 @@ def check_schedule(name: str, schedule: Sequence[float], low: float, high: float
   """Checks a schedule.
 
   Raises:
-    ValueError: it has not four finite numbers, ends before it starts, or has values
-      outside ``[low, high]``.
+    ValueError: not four finite numbers, an end before the start, or values outside
+      ``[low, high]``.
   """
   form = "[start_epoch, end_epoch, start_value, end_value]"
   if len(schedule) != 4:
@@ -35,7 +35,7 @@ def check_schedule(name: str, schedule: Sequence[float], low: float, high: float
 def at_epoch(schedule: Sequence[float], epoch: Array) -> Array:
   """Returns the value at ``epoch``: linear between start and end, constant outside.
 
-  It is exact at both ends and never turns back in between, float32.
+  It is exact at both ends and monotonic in between, float32.
   """
   first, last, *values = schedule
   start, end = (np.float32(value) for value in values)
@@ -45,13 +45,13 @@ def at_epoch(schedule: Sequence[float], epoch: Array) -> Array:
 
 
 def floor_at_epoch(schedule: Sequence[float], epoch: Array, scale: int = 1) -> Array:
-  """Returns ``floor(scale * at_epoch(schedule, epoch))`` without any rounding, int32.
+  """Returns ``floor(scale * at_epoch(schedule, epoch))`` in exact arithmetic, int32.
 
-  The epochs at which it changes are found in fractions beforehand; numbers count as they are
-  written, 0.1 as a tenth.
+  The epochs at which it changes are computed beforehand as fractions of the decimal numbers:
+  0.1 is one tenth.
 
   Args:
-    schedule: constants.
+    schedule: static.
     epoch: ``[]``, or with a last axis of 1 ``[..., 1]``, int32.
     scale: factor on the values, such as the size of a batch.
   """
@@ -60,8 +60,9 @@ def floor_at_epoch(schedule: Sequence[float], epoch: Array, scale: int = 1) -> A
   low, high = math.floor(min(start, end)), math.floor(max(start, end))
   slope = (end - start) / (last - first)
   reached = [first + (level - start) / slope for level in range(low + 1, high + 1)]
-  # Upwards a level is reached at the first epoch not before, downwards left after the last.
+  # A rising schedule reaches a level at the first epoch at or after its crossing; a falling one
+  # leaves it at the first epoch after.
   sign, base = (1, low) if start <= end else (-1, high)
-  turns = [math.ceil(e) for e in reached] if sign > 0 else [math.floor(e) + 1 for e in reached]
-  past = jnp.asarray(np.array(sorted(turns), np.int32)) <= epoch
+  jumps = [math.ceil(e) if sign > 0 else math.floor(e) + 1 for e in reached]
+  past = jnp.asarray(np.array(sorted(jumps), np.int32)) <= epoch
   return base + sign * jnp.sum(past, axis=-1, dtype=jnp.int32)

@@ -1,4 +1,4 @@
-"""Uniform actions, with which runs begin."""
+"""Uniform warm-up actions at the start of a run."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def uniform_action(spec: EnvSpec, key: Key) -> Array:
   return jax.random.uniform(key, low.shape, minval=low, maxval=high)
 
 
-def actions_left(count: int, envs: int) -> Array:
-  """Returns how many of ``count`` uniform actions each environment is to take, ``[N]``."""
+def warm_up_actions(count: int, envs: int) -> Array:
+  """Splits ``count`` uniform actions evenly over the environments, ``[N]`` int32."""
   return jnp.full(envs, count // envs, jnp.int32)
 
 
-def one_less(left: Array) -> Array:
-  """Returns how many are left after one was taken."""
+def decrement(left: Array) -> Array:
+  """Returns one less, at least 0."""
   return jnp.maximum(left - 1, 0)

@@ -1,14 +1,15 @@
-"""The learned model of algorithms that imagine: an ensemble of which the best are used.
+"""The learned dynamics of model-based actor-critics: an ensemble and its elites.
 
-As MBPO trains it (Janner et al. 2019): part of the data is held out, training stops when no
-net has improved for some epochs, and the nets with the least hold-out error are the elites.
+Trained as in MBPO (Janner et al. 2019): part of the data is held out, training stops when no
+member has improved for ``patience`` epochs, and the members with the least hold-out error are
+the elites.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +17,7 @@ import optax
 
 from mbrl_jax.buffers import ring
 from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_ensemble, make_optimizer
+from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.ensemble_nets import take_members
 from mbrl_jax.ops.missing import require_known
 from mbrl_jax.ops.validate import between, positive, prefixed
@@ -27,17 +29,17 @@ class WorldModelConfig:
   """The ensemble and its training.
 
   Attributes:
-    members: nets.
-    elites: of them that are used, those with the least error on held-out data.
+    members: networks of the ensemble.
+    elites: members used for prediction, those with the least error on held-out data.
     hidden: widths of the hidden layers.
     weight_decay: one coefficient for each layer including the last, or one for all.
     precision: of the matrix products, float32 or bfloat16.
-    learn_reward: predict the reward too, instead of using the task's function.
+    learn_reward: predict the reward instead of using the task's reward function.
     epochs: passes over the data at most.
-    patience: epochs without improvement that are tolerated.
+    patience: epochs without improvement before training stops.
     holdout: share of the data held out, at most max_holdout rows.
     max_holdout: see holdout.
-    batch_size: rows per net and gradient step.
+    batch_size: rows per member and gradient step.
     learning_rate: Adam's.
   """
 
@@ -56,10 +58,10 @@ class WorldModelConfig:
 
 
 class WorldModelState(NamedTuple):
-  """What the model is.
+  """State of the ensemble.
 
   Attributes:
-    params: of all nets.
+    params: of all members.
     opt_state: the optimiser's.
     elites: indices of the elites ``[K]`` int32.
   """
@@ -73,11 +75,11 @@ class WorldModel(NamedTuple):
   """The learned model as pure functions.
 
   Attributes:
-    dynamics: over the elites, one slice each, for ``elite_params``.
+    dynamics: over the elites, one slice each; takes ``elite_params``.
     init: ``(key) -> WorldModelState``.
-    fit: ``(WorldState, ring of transitions, key, epochs []) -> (WorldState, metrics)``; no
-      epochs change nothing. Metrics are ``model_error``, the mean squared error of the elites
-      on held-out data, and ``fit_epochs``.
+    fit: ``(WorldModelState, ring of transitions, key, epochs []) -> (WorldModelState,
+      metrics)``; with 0 epochs the state is unchanged. Metrics are ``model_error``, the mean
+      squared error of the elites on held-out data, and ``fit_epochs``.
   """
 
   dynamics: Dynamics
@@ -91,17 +93,17 @@ def elite_params(state: WorldModelState) -> Params:
 
 
 def fitted(state: WorldModelState) -> Array:
-  """Tells whether the nets have been trained at all, ``[]`` bool."""
+  """Returns whether the ensemble has been trained at all, ``[]`` bool."""
   return state.opt_state.count > 0
 
 
 @prefixed("world_model")
 def make_world_model(spec: EnvSpec, config: WorldModelConfig) -> WorldModel:
-  """Makes the learned model of a task.
+  """Makes the learned dynamics of a task.
 
   Raises:
     ValueError: more elites than members, sizes that are not positive, a hold-out outside
-      0 to 0.9, a task whose termination is not known as a function.
+      0.01 to 0.9, a task without a termination function.
   """
   positive(elites=config.elites, epochs=config.epochs, batch_size=config.batch_size)
   positive(max_holdout=config.max_holdout, learning_rate=config.learning_rate)
@@ -143,7 +145,7 @@ def make_world_model(spec: EnvSpec, config: WorldModelConfig) -> WorldModel:
 
 
 def _outputs(spec: EnvSpec, config: WorldModelConfig) -> int:
-  """Returns how many numbers the nets predict."""
+  """Returns the size of a member's prediction."""
   obs = jnp.zeros(spec.obs_dim)
   (size,) = jax.eval_shape(spec.target, obs, obs).shape
   return size + config.learn_reward
@@ -152,20 +154,20 @@ def _outputs(spec: EnvSpec, config: WorldModelConfig) -> int:
 def _fit(
   spec: EnvSpec,
   config: WorldModelConfig,
-  ensemble: Any,
+  ensemble: Ensemble,
   optimizer: optax.GradientTransformation,
   state: WorldModelState,
   buffer: ring.Ring,
   key: Key,
   epochs: Array,
 ) -> tuple[WorldModelState, Metrics]:
-  """Trains the nets and chooses the elites anew."""
+  """Trains the ensemble and selects the elites."""
   data: Transition = buffer.data
   inputs = jnp.concatenate([jax.vmap(spec.encode)(data.obs), data.action], axis=1)
   targets = jax.vmap(spec.target)(data.obs, data.next_obs)
   if config.learn_reward:
     targets = jnp.concatenate([targets, data.reward[:, None]], axis=1)
-  fitted = fit(
+  result = fit(
     ensemble,
     state.params,
     state.opt_state,
@@ -180,10 +182,10 @@ def _fit(
     max_holdout=config.max_holdout,
     patience=config.patience,
   )
-  best = jnp.argsort(fitted.metrics["holdout_mse"])[: config.elites]
-  elites = jnp.where(fitted.metrics["epochs"] > 0, best, state.elites)
+  best = jnp.argsort(result.metrics["holdout_mse"])[: config.elites]
+  elites = jnp.where(result.metrics["epochs"] > 0, best, state.elites)
   report = {
-    "model_error": jnp.mean(fitted.metrics["holdout_mse"][elites]),
-    "fit_epochs": fitted.metrics["epochs"],
+    "model_error": jnp.mean(result.metrics["holdout_mse"][elites]),
+    "fit_epochs": result.metrics["epochs"],
   }
-  return WorldModelState(fitted.params, fitted.opt_state, elites), report
+  return WorldModelState(result.params, result.opt_state, elites), report

@@ -1,17 +1,17 @@
-"""Imagined rollouts over a model whose steps can be counted by hand."""
+"""Branched rollouts in models with steps that can be computed by hand."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl_jax.algorithms.parts.model_rollouts import imagine
+from mbrl_jax.algorithms.parts.model_rollouts import branched_rollout
 from mbrl_jax.buffers import ring
 from mbrl_jax.types import Dynamics, Transition
 
 
 def counter():
-  """Two slices that add their own number and the action; above 9 a row terminates."""
+  """Two slices that add their own number and the action; a row terminates above 9."""
 
   def step(params, obs, action, key):
     next_obs = obs + params + action
@@ -24,7 +24,7 @@ def run(starts, steps, redraw=False, actor=lambda t, row, obs, key: jnp.zeros(1)
   dynamics, params = counter()
   flag = jnp.zeros((), bool)
   blank = Transition(jnp.zeros(1), jnp.zeros(1), jnp.zeros(()), jnp.zeros(1), flag, flag)
-  roll = lambda steps: imagine(
+  roll = lambda steps: branched_rollout(
     dynamics,
     params,
     jnp.float32(starts)[:, None],
@@ -39,7 +39,7 @@ def run(starts, steps, redraw=False, actor=lambda t, row, obs, key: jnp.zeros(1)
   return jax.tree.map(lambda x: np.asarray(x)[: int(stored.size)], stored.data)
 
 
-def test_rows_stay_with_their_slice_and_end_when_they_terminate():
+def test_rows_stay_in_their_slice_and_end_with_a_termination():
   data = run([0, 5, 0, 50], steps=3)
   # the first half belongs to the slice that adds 1, the second to that which adds 100
   assert data.next_obs[:, 0].tolist() == [1, 6, 100, 150, 2, 7, 3, 8]
@@ -47,47 +47,47 @@ def test_rows_stay_with_their_slice_and_end_when_they_terminate():
   np.testing.assert_array_equal(data.reward, data.next_obs[:, 0])
 
 
-def test_length_is_data_and_none_stores_nothing():
+def test_the_length_may_be_traced_and_zero():
   assert len(run([0, 0], steps=jnp.int32(0)).reward) == 0
   assert len(run([0, 0], steps=jnp.int32(2)).reward) == 3  # one row ends at once
 
 
-def test_actors_know_the_step_and_the_row():
+def test_actors_are_given_the_step_and_the_row():
   data = run([0, 1, 2, 3], steps=2, actor=lambda t, row, obs, key: (10.0 * t + row)[None])
   assert data.action[:4, 0].tolist() == [0, 1, 2, 3]
-  assert data.action[4:, 0].tolist() == [10, 11]  # the others are over
+  assert data.action[4:, 0].tolist() == [10, 11]  # the others have terminated
 
 
-def test_redrawing_deals_rows_to_other_slices():
+def test_redraw_reassigns_rows_to_other_slices():
   starts = np.full(200, -1e6)  # far from any termination
   added = lambda redraw: run(starts, 2, redraw, capacity=400)
   stay, move = added(False), added(True)
   gain = lambda data: (data.next_obs - data.obs)[:, 0].round()
   first, second = np.split(gain(stay), 2)
   np.testing.assert_array_equal(first, second)
-  both = move.obs[200:, 0] + 1e6  # what the first step had added, in the second step's order
-  assert 40 < (both.round() != gain(move)[200:]).sum() < 160
+  first = move.obs[200:, 0] + 1e6  # gains of the first step, in the second step's order
+  assert 40 < (first.round() != gain(move)[200:]).sum() < 160
 
 
-def test_refuses_starts_that_do_not_divide():
+def test_starts_that_do_not_divide_are_rejected():
   with pytest.raises(ValueError, match="3 start states do not divide among 2 elites"):
     run([0, 0, 0], steps=1)
 
 
 @pytest.mark.parametrize("place", ["next_obs", "reward"])
-def test_what_a_model_makes_that_is_not_finite_is_dropped_counted_and_ends(place):
-  """Rows that reach 3 break; those that terminate at once with nothing after are gone too."""
+def test_non_finite_steps_are_dropped_and_counted_and_end_the_row(place):
+  """A step to 3 is non-finite; the row that starts at 2 terminates with it."""
 
   def step(params, obs, action, key):
     next_obs = obs + 1
-    broken = jnp.where(next_obs[0] == 3, jnp.nan, 0.0)
-    reward = next_obs[0] + (broken if place == "reward" else 0.0)
-    next_obs = next_obs + (broken if place == "next_obs" else 0.0)
+    error = jnp.where(next_obs[0] == 3, jnp.nan, 0.0)
+    reward = next_obs[0] + (error if place == "reward" else 0.0)
+    next_obs = next_obs + (error if place == "next_obs" else 0.0)
     return next_obs, reward, obs[0] == 2
 
   flag = jnp.zeros((), bool)
   blank = Transition(jnp.zeros(1), jnp.zeros(1), jnp.zeros(()), jnp.zeros(1), flag, flag)
-  stored = imagine(
+  stored = branched_rollout(
     Dynamics(step),
     None,
     jnp.array([[0.0], [1.0], [2.0], [8.0]]),

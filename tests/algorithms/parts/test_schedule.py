@@ -1,4 +1,4 @@
-"""Schedules against fractions, at every epoch."""
+"""Schedules against exact fractions, at every epoch."""
 
 import math
 from fractions import Fraction
@@ -31,7 +31,7 @@ def draw_schedules(count):
     yield (first, first + int(rng.integers(1, 120)), *kinds[i % 3]())
 
 
-def test_rounding_down_is_that_of_fractions():
+def test_floors_are_exact():
   schedules = [(3, 50, 1, 30), (20, 150, 1, 1), (0, 1, 0.05, 0.05), (0.5, 7.25, 9, 2)]
   for schedule in (*schedules, *draw_schedules(18)):
     for scale in (1, 256):
@@ -40,7 +40,7 @@ def test_rounding_down_is_that_of_fractions():
       assert found.dtype == jnp.int32 and found.tolist() == expected, schedule
 
 
-def test_values_end_exactly_and_never_turn_back():
+def test_values_are_exact_at_both_ends_and_monotonic():
   for schedule in draw_schedules(9):
     values = np.asarray(jax.jit(lambda e, s=schedule: at_epoch(s, e))(EPOCHS))
     expected = [float(exact(schedule, int(epoch))) for epoch in EPOCHS]
@@ -51,7 +51,7 @@ def test_values_end_exactly_and_never_turn_back():
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
-def test_schedules_are_finite(bad):
+def test_non_finite_schedules_are_rejected(bad):
   with pytest.raises(ValueError, match=r"length=.* must have finite numbers"):
     check_schedule("length", (0, 10, 1, bad), 1, float("inf"))
   with pytest.raises(ValueError, match="must have finite numbers"):

@@ -110,7 +110,7 @@ def test_every_field_that_is_refused_is_named_by_its_flag(algo, name, value):
       "mbpo",
       {"rollout_batch_size": "1001", "world_model.elites": "5"},
       "--config.rollout_batch_size=1001 must be a multiple of --config.world_model.elites=5: "
-      "each elite rolls out as many as any other.",
+      "the start states are split evenly among the elites.",
     ),
     (
       "sac",
@@ -126,7 +126,7 @@ def test_every_field_that_is_refused_is_named_by_its_flag(algo, name, value):
       "demorl",
       {"dataset": "there.npz", "real_ratio": "0.5"},
       "--config.dataset='there.npz' needs --config.real_ratio=1, not --config.real_ratio=0.5: "
-      "offline nothing is planned in training, so there are no planned transitions.",
+      "offline training does not plan, so there are no planned transitions.",
     ),
     ("mopac", {"rollout_schedule": "(0, 3)"}, "--config.rollout_schedule=(0.0, 3.0) must have"),
     ("sac", {"agent.batch": "3"}, "--config.agent.batch is not known. Did you mean"),

@@ -1,4 +1,4 @@
-"""Numbers that a user would tune are data: no change of one compiles another program."""
+"""Float hyper-parameters are data: changing one never recompiles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ SIZES = {
   "planner.sample_decay",
   "agent.updates_per_step",
 }
-"""Floats that decide how large an array is, or how often a loop goes round."""
+"""Floats that determine array sizes or loop lengths."""
 SMALL = {
   "update_every": 5,
   "rollout_batch_size": 10,
@@ -37,14 +37,14 @@ ENV = make_env("pendulum", episode_length=10)
 
 
 def program(algo, config):
-  """The training step as text, with its constants."""
+  """Returns the lowered training step as text, with its constants."""
   algorithm = make_algorithm(algo, ENV.spec, config)
   state = jax.eval_shape(lambda key: init_state(algorithm, ENV, key), jax.random.key(0))
   return make_step(algorithm, ENV, steps=5).lower(state).as_text()
 
 
 def changed(config):
-  """Every float that is not a size, moved a little."""
+  """Changes every float that is not a size; also returns their names."""
   fields = config_flags.fields(config)
   names = [name for name, field in fields.items() if field.type is float and name not in SIZES]
   values = {name: 0.9 * fields[name].default or 0.1 for name in names}
@@ -70,7 +70,7 @@ def small(algo, **more):
     ),
   ],
 )
-def test_floats_of_a_config_are_no_constants_of_the_program(algo):
+def test_config_floats_are_no_constants_of_the_program(algo):
   config = small(algo)
   other, names = changed(config)
   assert "agent.discount" in names or "step_size" in names
@@ -84,11 +84,11 @@ def test_floats_of_a_config_are_no_constants_of_the_program(algo):
     for name in SEARCHES
   ],
 )
-def test_floats_of_every_planner_are_no_constants_of_pets(name):
+def test_planner_floats_are_no_constants_of_pets(name):
   config = small("pets", **{"planner.name": name})
   other, names = changed(config)
   assert "fit.learning_rate" in names
-  if name != "random_shooting":  # which has none
+  if name != "random_shooting":  # has none
     assert any(n.startswith("planner.") for n in names)
   assert program("pets", config) == program("pets", other)
 
@@ -97,7 +97,7 @@ def test_floats_of_every_planner_are_no_constants_of_pets(name):
   ("algo", "changes"),
   [("mbpo", {"world_model.holdout": 0.3}), ("sac", {"agent.updates_per_step": 0.5})],
 )
-def test_sizes_are_told_apart(algo, changes):
+def test_changed_sizes_change_the_program(algo, changes):
   config = small(algo)
   other = config_flags.override(config, changes)
   assert program(algo, config) != program(algo, other)

@@ -1,4 +1,4 @@
-"""SAC and what is built on it: when they learn, from what, and what they refuse."""
+"""SAC and the algorithms built on it: start of learning, buffers, evaluations, errors."""
 
 import dataclasses
 
@@ -10,6 +10,7 @@ import pytest
 from mbrl_jax.algorithms import (
   demorl,
   init_state,
+  loop,
   make_algorithm,
   make_evaluation,
   make_step,
@@ -17,27 +18,27 @@ from mbrl_jax.algorithms import (
   mopac,
   sac,
 )
-from mbrl_jax.algorithms.parts.actor_critic import AgentConfig
+from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
 from mbrl_jax.algorithms.parts.schedule import at_epoch, check_schedule
 from mbrl_jax.algorithms.parts.world_model import WorldModelConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.types import Dynamics
 
-AGENT = AgentConfig(hidden=(16, 16), batch_size=8, updates_per_step=2, learning_rate=1e-3)
+AGENT = ActorCriticConfig(hidden=(16, 16), batch_size=8, updates_per_step=2, learning_rate=1e-3)
 WORLD = WorldModelConfig(members=3, elites=2, hidden=(16,), weight_decay=(0.0,), epochs=3)
 COMMON = {"steps": 60, "init_steps": 20, "update_every": 10, "agent": AGENT}
-IMAGINED = {**COMMON, "rollout_batch_size": 12, "epoch_length": 20, "world_model": WORLD}
+MODEL_BASED = {**COMMON, "rollout_batch_size": 12, "epoch_length": 20, "world_model": WORLD}
 LOOKAHEAD = LookaheadConfig(
   horizon=2, samples=8, policy_plans=2, iterations=2, particles=2, elites=3
 )
-AHEAD = {**COMMON, "world_model": WORLD, "lookahead": LOOKAHEAD}
+PLANNING = {**COMMON, "world_model": WORLD, "lookahead": LOOKAHEAD}
 CONFIGS = {
   "sac": sac.Config(**COMMON),
-  "mbpo": mbpo.Config(**IMAGINED, rollout_schedule=(0, 1, 1, 3)),
-  "mopac": mopac.Config(**IMAGINED, rollout_schedule=(0, 500, 2, 2), samples=4),
-  "demorl": demorl.Config(**AHEAD, model_buffer_size=100),
-  "loop": demorl.LoopConfig(**AHEAD),
+  "mbpo": mbpo.Config(**MODEL_BASED, rollout_schedule=(0, 1, 1, 3)),
+  "mopac": mopac.Config(**MODEL_BASED, rollout_schedule=(0, 500, 2, 2), samples=4),
+  "demorl": demorl.Config(**PLANNING, model_buffer_size=100),
+  "loop": loop.Config(**PLANNING),
 }
 
 
@@ -66,30 +67,30 @@ def moved(before, after):
   return any((np.asarray(a) != np.asarray(b)).any() for a, b in pairs)
 
 
-# whole algorithms compile for half a minute and more
+# whole algorithms take half a minute or more to compile
 whole = pytest.mark.slow
 
 
 @pytest.mark.parametrize(
   "name", [name if name == "sac" else pytest.param(name, marks=whole) for name in CONFIGS]
 )
-def test_learns_from_the_end_of_the_random_steps_on(name):
+def test_learning_starts_after_warm_up(name):
   _, _, history = train(name, 4)
   states = [state for state, _ in history]
   assert [int(s.steps) for s in states] == [10, 20, 30, 40]
   real = [s.learn.buffer if name == "sac" else s.learn.real for s in states]
   assert [int(b.size) for b in real] == [10, 20, 30, 40]
-  if name in ("mbpo", "mopac"):  # these wait for the first rollouts, at the end of the call
+  if name in ("mbpo", "mopac"):  # wait for the first rollouts, at the end of the call
     assert not moved(states[0].learn.sac.nets, states[1].learn.sac.nets)
   assert moved(actor(states[2]), actor(states[3]))
   assert [float(update["ran"]) for _, update in history][2:] == [1, 1]
 
 
-@pytest.mark.slow
-def test_the_model_is_fitted_and_rolled_out_as_the_schedules_say():
+@whole
+def test_the_model_is_fitted_and_rolled_out_by_the_schedules():
   _, _, history = train("mbpo", 4)
   sizes = [int(state.learn.model.size) for state, _ in history]
-  # the epoch after the random steps: length 1; no pendulum terminates
+  # the epoch after warm-up: length 1; the pendulum never terminates
   assert sizes[0] == 0 and sizes[1] == 12 and sizes[2] == 24
   assert [int(update["fit_epochs"]) for _, update in history] == [0, 3, 3, 3]
   assert history[3][1]["rollout_length"] == 3
@@ -97,8 +98,8 @@ def test_the_model_is_fitted_and_rolled_out_as_the_schedules_say():
 
 
 @whole
-def test_imagined_transitions_are_the_models():
-  """The reward of a stored row is what the nets predict, not the task's."""
+def test_model_transitions_have_predicted_rewards():
+  """The reward of a stored row is the ensemble's prediction, not the task's."""
   _, _, history = train("mbpo", 3)
   data = jax.tree.map(lambda x: x[:12], history[1][0].learn.model.data)
   real = make_env("pendulum").spec.reward
@@ -132,10 +133,10 @@ def test_an_evaluation_does_not_explore():
   np.testing.assert_allclose(side_by_side, one_by_one, rtol=1e-4)
 
 
-def test_mopac_improves_the_policys_plan():
-  """Over a model known exactly: a point that wants to be at 0 and pays for being away."""
+def test_mopac_refines_the_policys_plan():
+  """In a known model: a point with reward -x^2."""
   env = make_env("pendulum")
-  agent = mopac.make_agent(env.spec, CONFIGS["mopac"].agent, value=True)
+  agent = mopac.make_actor_critic(env.spec, CONFIGS["mopac"].agent, value=True)
   hyperparams = mopac.Hyperparams(noise=0.5, temperature=0.3)
   state = agent.init(jax.random.key(0))
 
@@ -143,12 +144,12 @@ def test_mopac_improves_the_policys_plan():
     next_obs = obs.at[0].add(0.5 * action[0])
     return next_obs, -jnp.square(next_obs[0]), jnp.zeros((), bool)
 
-  improve = lambda obs, key: mopac._improve(
+  refine = lambda obs, key: mopac._mppi_plan(
     env.spec, agent, Dynamics(step), 4, 64, hyperparams, state, jnp.int32(4), None, obs, key
   )
   starts = jnp.zeros((50, 3)).at[:, 0].set(jnp.linspace(-3, 3, 50))
   keys = jax.random.split(jax.random.key(1), 50)
-  plans = jax.jit(jax.vmap(improve))(starts, keys)
+  plans = jax.jit(jax.vmap(refine))(starts, keys)
   nominal = jax.vmap(
     lambda obs, key: mopac._policy_plan(
       agent, Dynamics(step), 4, state, None, obs, jax.random.split(key, 3)[0]
@@ -159,17 +160,17 @@ def test_mopac_improves_the_policys_plan():
   assert np.abs(plans).max() <= 2.0
 
 
-def test_mopac_counts_nothing_after_a_termination():
-  """All copies end at once with the same reward, so their weights are equal."""
+def test_mopac_returns_end_with_a_termination():
+  """All plans terminate at once with the same reward, so their weights are equal."""
   env = make_env("pendulum")
-  agent = mopac.make_agent(env.spec, AGENT, value=True)
+  agent = mopac.make_actor_critic(env.spec, AGENT, value=True)
   state = agent.init(jax.random.key(0))
   step = lambda params, obs, action, key: (
     obs + 9 * action[0],
     jnp.ones(()),
     jnp.ones((), bool),
   )
-  plan = mopac._improve(
+  plan = mopac._mppi_plan(
     env.spec,
     agent,
     Dynamics(step),
@@ -201,7 +202,7 @@ def test_schedules_are_linear_between_and_constant_outside():
     ((20, 100, 5, 15), r"values outside 0.0 to 1.0"),
   ],
 )
-def test_schedules_that_are_none(schedule, message):
+def test_invalid_schedules_are_rejected(schedule, message):
   with pytest.raises(ValueError, match=message):
     check_schedule("real_ratio", schedule, 0.0, 1.0)
 
@@ -225,17 +226,17 @@ def test_schedules_that_are_none(schedule, message):
     ("sac", {"agent": dataclasses.replace(AGENT, discount=1.5)}, "agent.discount=1.5 must lie"),
   ],
 )
-def test_refuses(name, changes, message):
+def test_invalid_configs_are_rejected(name, changes, message):
   spec = make_env("pendulum").spec
   with pytest.raises(ValueError, match=message):
     make_algorithm(name, spec, dataclasses.replace(CONFIGS[name], **changes))
 
 
 @whole
-def test_demorl_keeps_what_it_planned_and_loop_does_not():
+def test_demorl_stores_planned_transitions_and_loop_does_not():
   _, _, history = train("demorl", 4)
   sizes = [int(state.learn.planned.size) for state, _ in history]
-  # two elites times a horizon of two for each step after the random ones, the model fitted
+  # two elites times a horizon of two per environment step, once the model is fitted
   assert sizes == [0, 0, 40, 80]
   planned = history[-1][0].learn.planned.data
   assert np.isfinite(planned.reward[:80]).all() and np.abs(planned.action[:80]).max() <= 2.0
@@ -245,8 +246,8 @@ def test_demorl_keeps_what_it_planned_and_loop_does_not():
 
 @whole
 @pytest.mark.parametrize("name", ["demorl", "loop"])
-def test_nobody_plans_before_the_model_is_fitted(name):
-  """Of 13 uniform actions the last falls into the second call of ten."""
+def test_no_planning_before_the_model_is_fitted(name):
+  """The last of 13 uniform actions is in the second call of ten steps."""
   env = make_env("pendulum", episode_length=15)
   algorithm = make_algorithm(name, env.spec, dataclasses.replace(CONFIGS[name], init_steps=13))
   state = init_state(algorithm, env, jax.random.key(0))
@@ -260,8 +261,8 @@ def test_nobody_plans_before_the_model_is_fitted(name):
 
 
 @whole
-def test_the_first_fit_is_never_left_out():
-  """Rollouts are those of a model that has been fitted, whatever ``fit_until`` says."""
+def test_the_first_fit_is_never_skipped():
+  """The model is fitted once before its rollouts, also with ``fit_until=0``."""
   env = make_env("pendulum", episode_length=15)
   config = dataclasses.replace(CONFIGS["mbpo"], fit_until=0)
   algorithm = make_algorithm("mbpo", env.spec, config)
@@ -275,7 +276,7 @@ def test_the_first_fit_is_never_left_out():
 
 @whole
 @pytest.mark.parametrize(("name", "plans"), [("demorl", False), ("loop", True)])
-def test_what_acts_in_an_evaluation(name, plans):
+def test_evaluations_of_loop_plan_and_those_of_demorl_do_not(name, plans):
   env, algorithm, history = train(name, 3)
   params, carry = algorithm.deploy(algorithm.params(history[-1][0]))
   obs = env.reset(jax.random.key(0)).obs
