@@ -8,7 +8,7 @@ import pytest
 from mbrl_jax.envs import env_dynamics, make_env
 from mbrl_jax.ops import risk
 from mbrl_jax.planners import make_evaluate, make_predict
-from mbrl_jax.planners.rollout import draw_order, shuffle_particles
+from mbrl_jax.planners.particle_shuffle import draw_permutations, shuffle_particles
 from mbrl_jax.types import Dynamics
 
 KEY = jax.random.key(0)
@@ -79,7 +79,7 @@ def test_ts1_deals_every_slice_the_same_number_at_each_step():
 def test_shuffle_is_a_permutation_that_carries_all_leaves_alike():
   rows = jnp.arange(2 * 4 * 3.0).reshape(2, 4, 3)
   tree = {"a": rows, "b": jnp.stack([rows, -rows], -1)}
-  shuffled = shuffle_particles(tree, draw_order(jax.random.key(1), 4, 6))
+  shuffled = shuffle_particles(tree, draw_permutations(jax.random.key(1), 4, 6))
   np.testing.assert_array_equal(shuffled["b"][..., 0], shuffled["a"])
   np.testing.assert_array_equal(shuffled["b"][..., 1], -shuffled["a"])
   for plan in range(4):

@@ -112,13 +112,13 @@ def test_the_best_plan_wins_whoever_made_it_and_the_next_replan_begins_there():
 
 
 @needs_evosax
-def test_plans_without_a_return_are_told_to_be_the_worst():
-  from mbrl_jax.planners.evosax import _told
+def test_plans_without_a_return_are_finite_returns_to_be_the_worst():
+  from mbrl_jax.planners.evosax import _finite_returns
 
-  told, worst = _told(jnp.asarray([3.0, -jnp.inf, 1.0]), jnp.float32(-1.0))
+  told, worst = _finite_returns(jnp.asarray([3.0, -jnp.inf, 1.0]), jnp.float32(-1.0))
   np.testing.assert_array_equal(told, [3.0, -5.0, 1.0])
   assert worst == -1.0
-  told, _ = _told(jnp.asarray([1e6, -jnp.inf]), jnp.float32(jnp.inf))
+  told, _ = _finite_returns(jnp.asarray([1e6, -jnp.inf]), jnp.float32(jnp.inf))
   assert np.isfinite(told).all() and told[1] < told[0]
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mbrl_jax.planners import mppi
-from mbrl_jax.planners.utility import effective_size, temperature_for
+from mbrl_jax.planners.utility import effective_sample_size, solve_temperature
 
 
 def started(horizon=3, **settings):
@@ -55,9 +55,9 @@ def test_a_constant_added_to_all_returns_changes_nothing():
 def test_temperature_gives_the_wanted_effective_size_at_any_scale(scale, share):
   returns = scale * jax.random.normal(jax.random.key(3), (200,))
   returns = returns.at[:40].set(-jnp.inf)
-  temperature = temperature_for(returns, jnp.float32(share))
+  temperature = solve_temperature(returns, jnp.float32(share))
   weights = jax.nn.softmax(returns / temperature)
-  np.testing.assert_allclose(effective_size(weights), share * 160, rtol=1e-2)
+  np.testing.assert_allclose(effective_sample_size(weights), share * 160, rtol=1e-2)
   assert (weights[:40] == 0).all()
 
 

@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from mbrl_jax.planners import make_evaluate
-from mbrl_jax.planners.rollout_layout import RolloutLayout, shards
+from mbrl_jax.planners.rollout_layout import RolloutLayout, shard_counts
 from mbrl_jax.types import Dynamics
 
 PROBE = pathlib.Path(__file__).with_name("sharding_probe.py")
@@ -139,11 +139,11 @@ def test_slices_and_particles_must_divide_among_their_devices():
 
 
 def test_candidates_are_filled_up_with_the_last_one():
-  rows = RolloutLayout(4, 7, 2, faked())
-  assert shards(rows.sharding) == {"E": 4, "N": 3, "P": 2}
-  assert (rows.spare, rows.shape) == (2, (4, 9, 2))
-  plans = rows.fill(jnp.arange(14.0).reshape(7, 2), "N")
+  layout = RolloutLayout(4, 7, 2, faked())
+  assert shard_counts(layout.sharding) == {"E": 4, "N": 3, "P": 2}
+  assert (layout.padding, layout.shape) == (2, (4, 9, 2))
+  plans = layout.pad(jnp.arange(14.0).reshape(7, 2), "N")
   assert plans[:, 0].tolist() == [0, 2, 4, 6, 8, 10, 12, 12, 12]
-  keys = rows.fill(jax.random.split(jax.random.key(0), (4, 7)), "EN")
+  keys = layout.pad(jax.random.split(jax.random.key(0), (4, 7)), "EN")
   assert keys.shape == (4, 9) and (keys[:, 8] == keys[:, 6]).all()
   assert RolloutLayout(4, 7, 2).shape == (4, 7, 2)

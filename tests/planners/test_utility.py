@@ -7,13 +7,13 @@ import pytest
 
 from mbrl_jax.planners import mirror_descent, mppi, pddm
 from mbrl_jax.planners.utility import (
-  boltzmann,
-  centre,
-  effective_size,
+  boltzmann_weights,
+  effective_sample_size,
+  expected_coefficients,
   magnitude,
   softmax,
-  temperature_for,
-  weigh,
+  solve_temperature,
+  weigh_plans,
 )
 
 N = 64
@@ -28,7 +28,7 @@ RETURNS = {f"{scale:.0e}": scale * BASE for scale in 10.0 ** np.arange(-36, 38, 
   "one": np.where(np.arange(N) == 3, 5.0, -np.inf),
 }
 every_return = pytest.mark.parametrize("returns", RETURNS.values(), ids=RETURNS)
-weights_of, temperature_of = jax.jit(boltzmann), jax.jit(temperature_for)
+weights_of, temperature_of = jax.jit(boltzmann_weights), jax.jit(solve_temperature)
 
 
 def expected(returns, temperature, charge=0.0):
@@ -100,11 +100,11 @@ def test_mppi_has_the_effective_size_that_was_asked_for_with_its_charge(control_
 def test_a_charge_too_uneven_for_what_is_asked_gives_the_most_even_weights():
   """Two plans whose charges differ by 5 weigh alike where their returns make up for it."""
   returns, charge = jnp.asarray([1.0, 0.0]), jnp.asarray([5.0, 0.0])
-  temperature = temperature_for(returns, jnp.float32(1.0), charge)
+  temperature = solve_temperature(returns, jnp.float32(1.0), charge)
   np.testing.assert_allclose(temperature, 1 / 5, rtol=0.15)
-  size = effective_size(boltzmann(returns, temperature, charge))
+  size = effective_sample_size(boltzmann_weights(returns, temperature, charge))
   assert size > 1.8
-  hot = effective_size(boltzmann(returns, jnp.float32(1e6), charge))
+  hot = effective_sample_size(boltzmann_weights(returns, jnp.float32(1e6), charge))
   assert hot < 1.02
 
 
@@ -112,7 +112,7 @@ def test_a_charge_too_uneven_for_what_is_asked_gives_the_most_even_weights():
 def test_centred_returns_follow_the_scale(scale):
   returns = np.float32(scale * BASE).copy()
   returns[5] = -np.inf
-  coefficients, unit = centre(jnp.asarray(returns))
+  coefficients, unit = expected_coefficients(jnp.asarray(returns))
   kept = np.arange(N) != 5
   wanted = (np.float64(returns[kept]) - np.float64(returns[kept]).mean()) / (N - 1)
   found = np.float64(coefficients)[kept] * float(unit)
@@ -123,7 +123,7 @@ def test_centred_returns_follow_the_scale(scale):
 
 def test_equal_returns_of_any_size_move_nothing():
   for value in (3e38, -1.7e30, 0.0):
-    coefficients, _ = centre(jnp.full(50, value))
+    coefficients, _ = expected_coefficients(jnp.full(50, value))
     np.testing.assert_array_equal(coefficients, 0.0)
 
 
@@ -139,7 +139,7 @@ def test_utilities_of_ones_own_may_overflow():
   plans = jnp.arange(4.0)[:, None, None]
   returns = jnp.asarray([1.0, 200.0, 300.0, -jnp.inf])
   floats = {"elites": 2, "temperature": jnp.float32(1), "ess_fraction": jnp.float32(0)}
-  _, weights, _ = weigh(jnp.exp, plans, returns, **floats)
+  _, weights, _ = weigh_plans(jnp.exp, plans, returns, **floats)
   np.testing.assert_allclose(weights, [0.0, 0.5, 0.5, 0.0], atol=1e-6)
 
 
