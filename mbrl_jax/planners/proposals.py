@@ -78,8 +78,8 @@ def policy_plans(
     >>> policy = lambda params, x, key: jnp.clip(-x, -1.0, 1.0)[None]
     >>> propose = policy_plans(Dynamics(step), policy, horizon=3)
     >>> plan_state = PlanState(None, None, None, None, None, jnp.zeros((0, 1)), None)
-    >>> propose(None, jnp.float32(1.5), plan_state, jax.random.key(0)).ravel().tolist()
-    [-1.0, -0.5, 0.0]
+    >>> propose(None, jnp.float32(2.5), plan_state, jax.random.key(0)).ravel().tolist()
+    [-1.0, -1.0, -0.5]
   """
   positive(horizon=horizon, count=count)
   per_slice = -(-count // dynamics.slices)
