@@ -38,10 +38,9 @@ from mbrl_jax.planners.search import fixed_sizes, shift_plan
 from mbrl_jax.planners.utility import (
   Utility,
   check_utility,
-  effective_sample_size,
   expected_coefficients,
   scale_step,
-  weigh_plans,
+  weigh_in_state,
   weighted_mean,
 )
 from mbrl_jax.types import Array, Key, Search
@@ -167,15 +166,7 @@ class _Categorical:
     if self.utility == "expected":
       coefficients, scale = expected_coefficients(returns)
       return _logit_step(state, _level_weights(state, plans, coefficients), scale)
-    plans, weights, temperature = weigh_plans(
-      self.utility,
-      plans,
-      returns,
-      elites=self.elites,
-      temperature=state.temperature,
-      ess_fraction=state.ess_fraction,
-    )
-    state = state._replace(temperature=temperature, ess=effective_sample_size(weights))
+    state, plans, weights = weigh_in_state(state, self.utility, plans, returns, self.elites)
     q = _level_weights(state, plans, weights)
     if self.divergence == "euclidean":
       return _logit_step(state, q - state.probabilities)

@@ -51,10 +51,9 @@ from mbrl_jax.planners.search import clipped_mean, fixed_sizes, shift_plan
 from mbrl_jax.planners.utility import (
   Utility,
   check_utility,
-  effective_sample_size,
   expected_coefficients,
   scale_step,
-  weigh_plans,
+  weigh_in_state,
   weighted_mean,
 )
 from mbrl_jax.types import Array, Key, Search
@@ -221,15 +220,7 @@ class _MirrorDescent:
       coefficients, scale = expected_coefficients(returns)
       direction = weighted_mean(coefficients, plans - state.mean)
       return _gradient_step(state, direction, self.divergence, scale)
-    plans, weights, temperature = weigh_plans(
-      self.utility,
-      plans,
-      returns,
-      elites=self.elites,
-      temperature=state.temperature,
-      ess_fraction=state.ess_fraction,
-    )
-    state = state._replace(temperature=temperature, ess=effective_sample_size(weights))
+    state, plans, weights = weigh_in_state(state, self.utility, plans, returns, self.elites)
     if self.divergence == "euclidean":
       direction = weighted_mean(weights, plans) - state.mean
       return _gradient_step(state, direction, self.divergence)

@@ -1,6 +1,11 @@
 """The generic planner: one search inside a loop of sampling, scoring and updating.
 
-Every planner of this package is one ``Search`` in this loop; see ``types.Search``.
+Every planner of this package is one ``Search`` in this loop; see ``types.Search``. Plans,
+returns and states of searches are float32, also with ``JAX_ENABLE_X64``.
+
+Where no plan of an iteration has a finite return, or an update is not finite, the search keeps
+its state; in the worst case the shifted previous plan is executed. Such plans and updates are
+counted in ``metrics["nonfinite"]`` and ``metrics["refused"]``.
 """
 
 from __future__ import annotations
@@ -48,10 +53,6 @@ def make_planner(
 ) -> Planner:
   """Makes a planner from a search and a scoring function.
 
-  Where no plan of an iteration has a finite return, or an update is not finite, the search
-  keeps its state; in the worst case the shifted previous plan is executed. Such plans and
-  updates are counted in ``metrics["nonfinite"]`` and ``metrics["refused"]``.
-
   Args:
     search: for example ``cem(...)``.
     evaluate: ``(params, state, plans [N, H, A], key) -> returns [N]``, for example
@@ -72,8 +73,7 @@ def make_planner(
 
   Returns:
     ``Planner(init, plan, sample)``. ``jax.jit(planner.plan)`` works as it stands; new values
-    of params, state or of the floats in ``plan_state`` never retrace. Plans, returns and
-    states of searches are float32, also with ``JAX_ENABLE_X64``.
+    of params, state or of the floats in ``plan_state`` never retrace.
 
   Raises:
     ValueError: bounds that are not finite, ordered and of one shape; a horizon, iterations or
@@ -83,17 +83,14 @@ def make_planner(
   Example:
     >>> from mbrl_jax.planners import cem
     >>> score = lambda params, state, plans, key: -jnp.sum((plans - state) ** 2, axis=(1, 2))
-    >>> bounds = {"action_low": [-1.0], "action_high": [1.0]}
-    >>> planner = make_planner(cem(64, 8), score, horizon=3, iterations=5, **bounds)
+    >>> options = {"iterations": 5, "action_low": [-1.0], "action_high": [1.0]}
+    >>> planner = make_planner(cem(64, 8), score, horizon=3, **options)
     >>> output, plan_state = planner.plan(None, 0.5, planner.init(), jax.random.key(0))
     >>> output.plan.round(1).ravel().tolist()
     [0.5, 0.5, 0.5]
   """
   low, high = _check_bounds(action_low, action_high)
-  positive(horizon=horizon, iterations=iterations, replan_every=replan_every)
-  if replan_every > horizon:
-    raise ArgumentError("replan_every", replan_every, "exceeds {}.", ("horizon", horizon))
-  between(0, float("inf"), latency=latency, tolerance=tolerance or 0)
+  _check_steps(horizon, iterations, replan_every, latency, tolerance)
   spline = make_spline(horizon, knots, interpolation)
   loop = _PlannerLoop(
     search, evaluate, spline, low, high, horizon, iterations, tuple(proposals), replan_every,
@@ -236,6 +233,16 @@ def _check_returns(returns: Array, count: int) -> Array:
       f"evaluate must give one return for each of the {count} plans, got shape {returns.shape}."
     )
   return returns
+
+
+def _check_steps(
+  horizon: int, iterations: int, replan_every: int, latency: int, tolerance: float | None
+) -> None:
+  """Raises ``ArgumentError`` for the first invalid argument of ``make_planner``."""
+  positive(horizon=horizon, iterations=iterations, replan_every=replan_every)
+  if replan_every > horizon:
+    raise ArgumentError("replan_every", replan_every, "exceeds {}.", ("horizon", horizon))
+  between(0, float("inf"), latency=latency, tolerance=tolerance or 0)
 
 
 def _check_bounds(action_low: Any, action_high: Any) -> tuple[np.ndarray, np.ndarray]:

@@ -33,7 +33,7 @@ class RandomShootingState(NamedTuple):
 def random_shooting(samples: int = 2000) -> Search:
   """Makes a search that samples plans uniformly within the bounds.
 
-  It has no warm start; every iteration samples anew, and the best plan of all is kept.
+  It has no warm start; every iteration samples new plans, and the best of all is kept.
 
   Args:
     samples: ``N``, plans per iteration.

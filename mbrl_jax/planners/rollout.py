@@ -61,6 +61,17 @@ _Step = Callable[[Params, Trajectory, Array, Noise], Trajectory]
 """``(slice_params, trajectories [N, P/E], action [N, A], noise) -> trajectories``."""
 
 
+class _Rollout(NamedTuple):
+  """Constants of a rollout; see ``roll_out`` for the attributes."""
+
+  dynamics: Dynamics
+  over_slices: SliceMap
+  layout: RolloutLayout
+  step: _Step
+  record: bool
+  unroll: bool
+
+
 def check_particles(dynamics: Dynamics, particles: int | None) -> int:
   """Returns the number of particles; default: one per slice.
 
@@ -124,7 +135,8 @@ def roll_out(
   actions = jnp.swapaxes(layout.pad(plans, "N"), 0, 1)
   start, actions = layout.shard(start, "ENP"), layout.shard(actions, "HN")
   roll = _roll_out_shuffled if dynamics.shuffle else _roll_out_fixed
-  return roll(dynamics, over_slices, layout, step, start, actions, key, record, unroll)
+  rollout = _Rollout(dynamics, over_slices, layout, step, record, unroll)
+  return roll(rollout, start, actions, key)
 
 
 def per_particle(fn: Callable[..., Any], params: Params, *args: Any) -> Any:
@@ -156,17 +168,10 @@ def _slice_step(dynamics: Dynamics, discount: float | Array) -> _Step:
 
 
 def _roll_out_fixed(
-  dynamics: Dynamics,
-  over_slices: SliceMap,
-  layout: RolloutLayout,
-  step: _Step,
-  start: Trajectory,
-  actions: Array,
-  key: Key,
-  record: bool,
-  unroll: bool,
+  rollout: _Rollout, start: Trajectory, actions: Array, key: Key
 ) -> tuple[Trajectory, Any]:
   """Rolls out with each particle staying in its slice (TSinf, DS, MM, E)."""
+  dynamics, over_slices, layout, step, record, unroll = rollout
   noise = layout.draw(dynamics.noise or split_keys, key, "EHNP", H=len(actions))
   first = lambda params, carry, noise: step(params, carry, actions[0], _index(noise, 0))
   start = _with_reward_dtype(start, lambda carry: over_slices(first, carry, noise))
@@ -183,17 +188,10 @@ def _roll_out_fixed(
 
 
 def _roll_out_shuffled(
-  dynamics: Dynamics,
-  over_slices: SliceMap,
-  layout: RolloutLayout,
-  step: _Step,
-  start: Trajectory,
-  actions: Array,
-  key: Key,
-  record: bool,
-  unroll: bool,
+  rollout: _Rollout, start: Trajectory, actions: Array, key: Key
 ) -> tuple[Trajectory, Any]:
   """Rolls out with particles changing slices at each step (TS1)."""
+  dynamics, over_slices, layout, step, record, unroll = rollout
   noise_key, shuffle_key = jax.random.split(key)
   noise = layout.draw(dynamics.noise or split_keys, noise_key, "HENP", H=len(actions))
   keys = split_keys(shuffle_key, (len(actions),))

@@ -84,6 +84,27 @@ def weigh_plans(
   return plans, boltzmann_weights(returns, temperature), temperature
 
 
+def weigh_in_state(
+  state: Any, utility: str | Utility, plans: Array, returns: Array, elites: int
+) -> tuple[Any, Array, Array]:
+  """Weighs plans as ``weigh_plans`` does, by the temperature settings of a search's state.
+
+  Returns:
+    The state with the ``temperature`` and ``ess`` of this update, the weighted plans and
+    their weights.
+  """
+  plans, weights, temperature = weigh_plans(
+    utility,
+    plans,
+    returns,
+    elites=elites,
+    temperature=state.temperature,
+    ess_fraction=state.ess_fraction,
+  )
+  state = state._replace(temperature=temperature, ess=effective_sample_size(weights))
+  return state, plans, weights
+
+
 def _utility_weights(utility: Utility, returns: Array, dtype: Any) -> Array:
   """Returns the normalised utilities ``[N]``; uniform weights where all of them are zero."""
   finite = (returns > -jnp.inf).astype(dtype)

@@ -35,30 +35,36 @@ def samples(mean, std, i):
 @pytest.mark.parametrize("ess_fraction", [0.0, 0.1])
 def test_a_gamma_one_with_the_exponential_utility_is_mppi_bit_for_bit(ess_fraction):
   settings = {"temperature": 0.7, "ess_fraction": ess_fraction}
-  ours, theirs = mirror_descent(N, **settings), mppi(N, **settings)
-  mine, other = ours.init(LOW, HIGH), theirs.init(LOW, HIGH)
-  np.testing.assert_array_equal(jnp.sqrt(mine.covariance), other.std)
+  search, reference = mirror_descent(N, **settings), mppi(N, **settings)
+  state, expected = search.init(LOW, HIGH), reference.init(LOW, HIGH)
+  np.testing.assert_array_equal(jnp.sqrt(state.covariance), expected.std)
   for i in range(4):
-    plans, returns = samples(mine.mean, other.std, i)
-    mine, other = ours.update(mine, plans, returns), theirs.update(other, plans, returns)
-    np.testing.assert_array_equal(mine.mean, other.mean)
-    mine, other = ours.shift(mine, i), theirs.shift(other, i)
-    np.testing.assert_array_equal(mine.mean, other.mean)
+    plans, returns = samples(state.mean, expected.std, i)
+    state, expected = (
+      search.update(state, plans, returns),
+      reference.update(expected, plans, returns),
+    )
+    np.testing.assert_array_equal(state.mean, expected.mean)
+    state, expected = search.shift(state, i), reference.shift(expected, i)
+    np.testing.assert_array_equal(state.mean, expected.mean)
 
 
 def test_b_gamma_one_with_the_threshold_utility_is_cem_bit_for_bit():
   settings = {"utility": "threshold", "covariance": "diagonal", "tail": "zero"}
-  ours, theirs = mirror_descent(N, elites=7, **settings), cem(N, 7, alpha=0.0)
-  mine, other = ours.init(LOW, HIGH), theirs.init(LOW, HIGH)
+  search, reference = mirror_descent(N, elites=7, **settings), cem(N, 7, alpha=0.0)
+  state, expected = search.init(LOW, HIGH), reference.init(LOW, HIGH)
   for i in range(4):
-    plans, returns = samples(other.mean, jnp.sqrt(other.variance), i)
+    plans, returns = samples(expected.mean, jnp.sqrt(expected.variance), i)
     returns = returns.at[3].set(-jnp.inf)
-    mine, other = ours.update(mine, plans, returns), theirs.update(other, plans, returns)
-    np.testing.assert_array_equal(mine.mean, other.mean)
-    np.testing.assert_array_equal(mine.covariance, other.variance)
-    mine, other = ours.shift(mine, 1), theirs.shift(other, 1)
-    np.testing.assert_array_equal(mine.mean, other.mean)
-    np.testing.assert_array_equal(mine.covariance, other.variance)
+    state, expected = (
+      search.update(state, plans, returns),
+      reference.update(expected, plans, returns),
+    )
+    np.testing.assert_array_equal(state.mean, expected.mean)
+    np.testing.assert_array_equal(state.covariance, expected.variance)
+    state, expected = search.shift(state, 1), reference.shift(expected, 1)
+    np.testing.assert_array_equal(state.mean, expected.mean)
+    np.testing.assert_array_equal(state.covariance, expected.variance)
 
 
 @pytest.mark.parametrize("divergence", ["kl", "euclidean"])
