@@ -3,6 +3,7 @@
 import importlib.util
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
