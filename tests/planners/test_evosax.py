@@ -92,10 +92,8 @@ def test_sample_and_update_equal_evosax_ask_and_tell(name):
       x, expected = reference.ask(ask_key, expected, params)
       expected, _ = reference.tell(tell_key, x, -score(10.0 * x), expected, params)
     np.testing.assert_allclose(plans, 10.0 * x, rtol=1e-3, atol=1e-3)
-  for leaf, expected_leaf in zip(
-    *map(jax.tree.leaves, (state.strategy, expected)), strict=True
-  ):
-    np.testing.assert_allclose(leaf, expected_leaf, rtol=1e-2, atol=1e-2)
+  leaves = map(jax.tree.leaves, (state.strategy, expected))
+  chex.assert_trees_all_close(*leaves, rtol=1e-2, atol=1e-2)
 
 
 @needs_evosax
