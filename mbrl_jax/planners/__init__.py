@@ -1,4 +1,4 @@
-"""Planners: interchangeable searches over one scoring function."""
+"""Sampling-based planners: interchangeable searches over one scoring function."""
 
 from mbrl_jax.planners.adam import adam
 from mbrl_jax.planners.categorical import categorical
@@ -10,10 +10,10 @@ from mbrl_jax.planners.icem import icem
 from mbrl_jax.planners.mirror_descent import mirror_descent
 from mbrl_jax.planners.mppi import mppi
 from mbrl_jax.planners.pddm import pddm
+from mbrl_jax.planners.planner import make_planner
 from mbrl_jax.planners.predictive_sampling import predictive_sampling
 from mbrl_jax.planners.proposals import policy_plans, previous_plan
 from mbrl_jax.planners.random_shooting import random_shooting
-from mbrl_jax.planners.search import make_planner
 
 SEARCHES = {
   "adam": adam,
@@ -27,7 +27,7 @@ SEARCHES = {
   "predictive_sampling": predictive_sampling,
   "random_shooting": random_shooting,
 }
-"""The searches by name, for configurations; ``evosax`` needs a strategy besides."""
+"""The searches by name, for configs; ``evosax`` is not among them: it also takes a strategy."""
 
 __all__ = [
   "SEARCHES",

@@ -1,31 +1,32 @@
 """Mirror descent over independent categoricals: MPC with discrete actions.
 
-Each action is one of ``C`` levels that are evenly spaced over its bounds: level ``c`` has the
-value ``low + c (high - low) / (C - 1)``. A task with bounds 0 to ``C - 1`` is given the numbers
-of its actions, a continuous task a grid of values.
+Each action is one of ``C`` levels, evenly spaced over its bounds: level ``c`` has the value
+``low + c (high - low) / (C - 1)``. A task with bounds 0 to ``C - 1`` receives action indices, a
+continuous task a grid of values.
 
 With probabilities ``p``, step size ``g`` and weights ``w_i`` of the samples (see ``utility``),
-level ``c`` has the share ``q_c = sum_i w_i [v_i = c]``; ``mirror_descent``'s step becomes::
+level ``c`` has weight ``q_c = sum_i w_i [v_i = c]``; the step of ``mirror_descent`` becomes::
 
   kl:         p' = (1 - g) p + g q                  # linear in mean parameters
   euclidean:  log p' = log p + g (q - p) + const    # in logits: exponentiated gradient
 
 The utility ``expected`` has ``sum_i c_i [v_i = c]``, which sums to zero over the levels, in
-place of ``q - p``. As its step in mean parameters could leave the simplex, it takes that in
-logits.
+place of ``q - p``. A step in mean parameters could leave the simplex, so its step is in logits.
 
-The mode is executed. The shift repeats the last step's probabilities and pulls all of them
-towards uniform by the share ``forget``, which brings back levels that had died out.
+The mode is executed. The shift repeats the last step's probabilities and mixes the share
+``forget`` of the uniform distribution into all of them, which restores levels whose probability
+had vanished.
 
 Source: Wagener, Cheng, Sacks and Boots 2019, "An Online Learning Approach to Model Predictive
 Control"; the steps are derived here for the categorical.
 
 Deviations:
-  * ``forget`` is ours.
+  * ``forget`` is not in the paper.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -33,15 +34,14 @@ import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import ArgumentError, between, choice
 from mbrl_jax.planners.mirror_descent import DIVERGENCES
-from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.search import fixed_sizes, shift_plan
 from mbrl_jax.planners.utility import (
   Utility,
-  average,
-  centre,
   check_utility,
-  effective_size,
-  product,
-  weigh,
+  expected_coefficients,
+  scale_step,
+  weigh_in_state,
+  weighted_mean,
 )
 from mbrl_jax.types import Array, Key, Search
 
@@ -54,11 +54,11 @@ class CategoricalState(NamedTuple):
     low, high: values of the first and the last level, ``[H, A]``.
     step_size: ``g``, ``[]``.
     temperature: of the exponential utility, in units of return, ``[]``.
-    ess_fraction: wanted effective sample size as a share of the samples, ``[]``; above 0 it
-      sets the temperature anew in each update.
-    forget: share of the uniform distribution that each shift brings back, ``[]``.
-    ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``; of the expected
-      utility, which has no weights, all samples.
+    ess_fraction: target effective sample size as a share of the samples, ``[]``; above 0 it
+      sets the temperature in each update.
+    forget: share of the uniform distribution that each shift mixes in, ``[]``.
+    ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``; the number of
+      samples for the expected utility, which has no weights.
   """
 
   probabilities: Array
@@ -90,98 +90,134 @@ def categorical(
     categories: ``C``, levels of every action, at least 2.
     utility: ``"exponential"``, ``"threshold"``, ``"expected"`` or a function.
     divergence: ``"kl"`` or ``"euclidean"``.
-    step_size: ``g``, 0 to 1 where the divergence is kl; 1 forgets the warm start. Otherwise
-      any, per unit of return where the utility is expected.
+    step_size: ``g``, 0 to 1 for the kl divergence; 1 discards the warm start. Otherwise not
+      negative, per unit of return for the expected utility.
     temperature: of the exponential utility, in units of return.
-    ess_fraction: share of the samples that the effective sample size should be, which
-      then sets the temperature; 0: the temperature stays.
-    elites: plans that the threshold utility keeps.
-    forget: share of the uniform distribution that each control step brings back, below 1.
+    ess_fraction: target effective sample size as a share of the samples, which sets the
+      temperature; 0: the temperature is fixed.
+    elites: plans with a weight under the threshold utility.
+    forget: share of the uniform distribution that each shift mixes in, below 1.
 
   Raises:
     ValueError: unknown names, sizes that are not positive, shares out of range, the
-      expected utility under kl.
-  """
-  check_utility(
-    utility, samples=samples, elites=elites, temperature=temperature, ess_fraction=ess_fraction
-  )
-  choice("divergence", divergence, DIVERGENCES)
-  between(2, float("inf"), categories=categories)
-  # All of it would leave nothing of the plan to fall back on.
-  between(0.0, 0.99, forget=forget)
-  between(0.0, 1.0 if divergence == "kl" else float("inf"), step_size=step_size)
-  if utility == "expected" and divergence == "kl":
-    raise ArgumentError(
-      "divergence", divergence, "must be 'euclidean' with {}.", ("utility", utility)
-    )
+      expected utility with the kl divergence.
 
-  def init(low: Array, high: Array) -> CategoricalState:
+  Example:
+    >>> search = categorical(samples=200, categories=3)
+    >>> state = search.init(jnp.zeros((2, 1)), jnp.full((2, 1), 2.0))
+    >>> plans, state = search.sample(state, jax.random.key(0), 200)
+    >>> state = search.update(state, plans, plans.sum((1, 2)))
+    >>> search.mean(state).ravel().tolist()
+    [2.0, 2.0]
+  """
+  method = _Categorical(
+    samples, categories, utility, divergence, step_size, temperature, ess_fraction, elites,
+    forget,
+  )  # fmt: skip
+  return Search(method.init, _sample, method.update, _mode, _shift, fixed_sizes(samples))
+
+
+@dataclass(frozen=True)
+class _Categorical:
+  """The functions of the search that need its arguments; see ``categorical`` for those."""
+
+  samples: int
+  categories: int
+  utility: str | Utility
+  divergence: str
+  step_size: float
+  temperature: float
+  ess_fraction: float
+  elites: int
+  forget: float
+
+  def __post_init__(self) -> None:
+    check_utility(
+      self.utility,
+      samples=self.samples,
+      elites=self.elites,
+      temperature=self.temperature,
+      ess_fraction=self.ess_fraction,
+    )
+    choice("divergence", self.divergence, DIVERGENCES)
+    between(2, float("inf"), categories=self.categories)
+    # A share of 1 would leave nothing of the plan as a fallback.
+    between(0.0, 0.99, forget=self.forget)
+    between(0.0, 1.0 if self.divergence == "kl" else float("inf"), step_size=self.step_size)
+    if self.utility == "expected" and self.divergence == "kl":
+      raise ArgumentError(
+        "divergence", self.divergence, "must be 'euclidean' with {}.", ("utility", self.utility)
+      )
+
+  def init(self, low: Array, high: Array) -> CategoricalState:
+    shape, uniform = (*low.shape, self.categories), 1.0 / self.categories
     return CategoricalState(
-      probabilities=jnp.full((*low.shape, categories), 1.0 / categories, jnp.float32),
+      probabilities=jnp.full(shape, uniform, jnp.float32),
       low=low,
       high=high,
-      step_size=jnp.asarray(step_size, jnp.float32),
-      temperature=jnp.asarray(temperature, jnp.float32),
-      ess_fraction=jnp.asarray(ess_fraction, jnp.float32),
-      forget=jnp.asarray(forget, jnp.float32),
-      ess=jnp.asarray(samples, jnp.float32),
+      step_size=jnp.asarray(self.step_size, jnp.float32),
+      temperature=jnp.asarray(self.temperature, jnp.float32),
+      ess_fraction=jnp.asarray(self.ess_fraction, jnp.float32),
+      forget=jnp.asarray(self.forget, jnp.float32),
+      ess=jnp.asarray(self.samples, jnp.float32),
     )
 
-  def sample(state: CategoricalState, key: Key, size: int) -> tuple[Array, CategoricalState]:
-    # One number a draw, where jax.random.categorical takes one for every level.
-    edges = jnp.cumsum(state.probabilities, axis=-1)[..., :-1]
-    drawn = jax.random.uniform(key, (size, *state.low.shape, 1), jnp.float32)
-    return _values(state, jnp.sum(drawn >= edges, axis=-1)), state
-
-  def update(state: CategoricalState, plans: Array, returns: Array) -> CategoricalState:
-    if utility == "expected":
-      coefficients, unit = centre(returns)
-      return _tilt(state, _shares(state, plans, coefficients), unit)
-    floats = {"temperature": state.temperature, "ess_fraction": state.ess_fraction}
-    plans, weights, temperature = weigh(utility, plans, returns, elites=elites, **floats)
-    state = state._replace(temperature=temperature, ess=effective_size(weights))
-    shares = _shares(state, plans, weights)
-    if divergence == "euclidean":
-      return _tilt(state, shares - state.probabilities)
+  def update(self, state: CategoricalState, plans: Array, returns: Array) -> CategoricalState:
+    if self.utility == "expected":
+      coefficients, scale = expected_coefficients(returns)
+      return _logit_step(state, _level_weights(state, plans, coefficients), scale)
+    state, plans, weights = weigh_in_state(state, self.utility, plans, returns, self.elites)
+    q = _level_weights(state, plans, weights)
+    if self.divergence == "euclidean":
+      return _logit_step(state, q - state.probabilities)
     g = state.step_size
-    return state._replace(probabilities=(1 - g) * state.probabilities + g * shares)
-
-  def mean(state: CategoricalState) -> Array:
-    # Among equals the one nearest to the middle: where nothing is known, the gentlest.
-    distance = jnp.abs(jnp.arange(categories, dtype=jnp.float32) - (categories - 1) / 2)
-    return _values(state, jnp.argmax(state.probabilities - 1e-6 * distance, axis=-1))
-
-  def shift(state: CategoricalState, steps: int) -> CategoricalState:
-    rows = state.probabilities.reshape(len(state.low), -1)
-    kept = shift_plan(rows, steps, rows[-1]).reshape(state.probabilities.shape)
-    mixed = (1 - state.forget) * kept + state.forget / categories
-    return state._replace(probabilities=mixed)
-
-  return Search(init, sample, update, mean, shift, lambda n: (samples,) * n)
+    return state._replace(probabilities=(1 - g) * state.probabilities + g * q)
 
 
-def _values(state: CategoricalState, levels: Array) -> Array:
-  """Returns the actions ``[..., H, A]`` of levels, which are integers from 0."""
+def _sample(state: CategoricalState, key: Key, size: int) -> tuple[Array, CategoricalState]:
+  # One random number per action, where jax.random.categorical draws one per level.
+  edges = jnp.cumsum(state.probabilities, axis=-1)[..., :-1]
+  uniform = jax.random.uniform(key, (size, *state.low.shape, 1), jnp.float32)
+  return _level_values(state, jnp.sum(uniform >= edges, axis=-1)), state
+
+
+def _mode(state: CategoricalState) -> Array:
+  """Returns the most probable levels ``[H, A]``; of equal ones, the nearest to the middle."""
+  categories = state.probabilities.shape[-1]
+  distance = jnp.abs(jnp.arange(categories, dtype=jnp.float32) - (categories - 1) / 2)
+  return _level_values(state, jnp.argmax(state.probabilities - 1e-6 * distance, axis=-1))
+
+
+def _shift(state: CategoricalState, steps: int) -> CategoricalState:
+  categories = state.probabilities.shape[-1]
+  flat = state.probabilities.reshape(len(state.low), -1)
+  shifted = shift_plan(flat, steps, flat[-1]).reshape(state.probabilities.shape)
+  mixed = (1 - state.forget) * shifted + state.forget / categories
+  return state._replace(probabilities=mixed)
+
+
+def _level_values(state: CategoricalState, levels: Array) -> Array:
+  """Returns the actions ``[..., H, A]`` of levels, integers from 0."""
   gap = (state.high - state.low) / (state.probabilities.shape[-1] - 1)
   return jnp.clip(state.low + levels * gap, state.low, state.high)
 
 
-def _shares(state: CategoricalState, plans: Array, weights: Array) -> Array:
-  """Adds up the weights ``[K]`` of ``plans [K, H, A]`` by level: ``[H, A, C]``.
+def _level_weights(state: CategoricalState, plans: Array, weights: Array) -> Array:
+  """Sums the weights ``[K]`` of ``plans [K, H, A]`` by level: ``[H, A, C]``.
 
-  A plan between two levels (a proposal) counts for the nearer one.
+  An action between two levels (of a proposal) counts for the nearer one.
   """
   categories = state.probabilities.shape[-1]
-  place = (plans - state.low) / (state.high - state.low)
-  levels = jnp.round(place * (categories - 1)).astype(jnp.int32)
-  return average(weights, jax.nn.one_hot(levels, categories, dtype=jnp.float32))
+  position = (plans - state.low) / (state.high - state.low)
+  levels = jnp.round(position * (categories - 1)).astype(jnp.int32)
+  return weighted_mean(weights, jax.nn.one_hot(levels, categories, dtype=jnp.float32))
 
 
-def _tilt(
-  state: CategoricalState, direction: Array, unit: Array | float = 1.0
+def _logit_step(
+  state: CategoricalState, direction: Array, scale: Array | float = 1.0
 ) -> CategoricalState:
-  """Moves the logits along ``direction [H, A, C]``, which is in units of ``unit``."""
-  step = product(state.step_size, unit) * direction
-  # So far that nothing is left of other levels, and not to infinity, whose share is none.
+  """Moves the logits along ``scale * direction [H, A, C]``."""
+  step = scale_step(state.step_size, scale) * direction
+  # Far enough for other levels to vanish, but finite: infinite logits would give NaN.
   logits = jnp.log(state.probabilities) + jnp.clip(step, -1e30, 1e30)
   return state._replace(probabilities=jax.nn.softmax(logits))

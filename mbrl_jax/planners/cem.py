@@ -1,4 +1,4 @@
-"""The cross-entropy method as PETS uses it.
+"""The cross-entropy method (CEM) as used by PETS.
 
 Per iteration, with mean ``m``, variance ``v`` and bounds ``[l, u]``::
 
@@ -8,24 +8,23 @@ Per iteration, with mean ``m``, variance ``v`` and bounds ``[l, u]``::
   v <- alpha v + (1 - alpha) var(elites)
 
 Iterations after ``max(v / ((u - l) / 2)^2) <= epsilon`` change nothing. The mean is
-executed. The next control step starts from the mean shifted by the executed actions,
-zeros appended, and the initial variance ``((u - l) / 4)^2``.
+executed. The next control step starts from the mean, shifted by the executed actions and
+padded with zeros, and from the initial variance ``((u - l) / 4)^2``.
 
 Source: Chua et al. 2018 (PETS), the optimiser of its released code.
 
 Deviations:
   * ``epsilon`` is a share of the squared half range. The original compares squared units
-    of action, so that a narrow range counts as converged before the first update; where
-    bounds are +-1 the two are the same.
-  * Zeros are appended only where they lie within the inner three quarters of the range,
-    the middle elsewhere. At a bound (a throttle) ``v'`` is 0, and the original, which
-    appends zeros everywhere, never moves such an action again.
-  * A mean within a ten-thousandth of the range of a bound is sampled with a deviation of a
-    twentieth of the range, and samples are clipped. In the original a mean that has come so
-    near needs many iterations to leave, and one that float32 has rounded to its bound stays
-    there until it is executed, whatever the task asks for by then: a pendulum is swung up or
-    not by roundings of the machine.
-  * An elite without a finite return has no weight.
+    of action, so that a narrow range counts as converged before the first update; with
+    bounds of +-1 the two are the same.
+  * Zeros are appended only where they lie within the inner three quarters of the range, the
+    middle of the range elsewhere. At a bound (a throttle) ``v'`` is 0, and the original,
+    which always appends zeros, never moves such an action again.
+  * A mean within 1e-4 of the range from a bound is sampled with a deviation of 5 % of the
+    range, and samples are clipped. In the original such a mean needs many iterations to
+    leave, and one that float32 has rounded to its bound stays there until it is executed:
+    whether a pendulum swings up then depends on rounding errors.
+  * An elite without a finite return has zero weight.
 """
 
 from __future__ import annotations
@@ -37,12 +36,13 @@ import jax.numpy as jnp
 
 from mbrl_jax.ops.noise import truncated_normal
 from mbrl_jax.ops.validate import ArgumentError, between, positive
-from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import average
+from mbrl_jax.planners.search import clipped_mean, fixed_sizes, shift_plan
+from mbrl_jax.planners.utility import weighted_mean
 from mbrl_jax.types import Array, Key, Search
 
-_EDGE, _ESCAPE = 1e-4, 0.05
-"""Where a mean is stuck, and its deviation there: shares of the range."""
+_BOUND_MARGIN, _BOUND_STD = 1e-4, 0.05
+"""Distance from a bound within which a mean is stuck, and its deviation there: shares of the
+range."""
 
 
 class CEMState(NamedTuple):
@@ -52,7 +52,7 @@ class CEMState(NamedTuple):
     mean, variance: of the plan distribution, ``[H, A]``.
     low, high: bounds, ``[H, A]``.
     alpha: weight of the old distribution in each update, ``[]``.
-    epsilon: largest variance at which the search has converged, as a share of the squared
+    epsilon: the search has converged when no variance exceeds this share of the squared
       half range, ``[]``.
   """
 
@@ -67,16 +67,25 @@ class CEMState(NamedTuple):
 def cem(
   samples: int = 400, elites: int = 40, *, alpha: float = 0.1, epsilon: float = 1e-3
 ) -> Search:
-  """Makes PETS' cross-entropy search; defaults are its cart-pole settings.
+  """Makes the cross-entropy search of PETS; the defaults are its cart-pole settings.
 
   Args:
     samples: ``N``, plans per iteration.
-    elites: best plans that the distribution is fitted to.
+    elites: number of best plans that the distribution is fitted to.
     alpha: weight of the old mean and variance, 0 to 1.
-    epsilon: stop when no variance is above this share of the squared half range.
+    epsilon: stop when no variance exceeds this share of the squared half range.
 
   Raises:
     ValueError: more elites than samples, alpha outside 0 to 1.
+
+  Example:
+    >>> search = cem(samples=200, elites=20)
+    >>> state = search.init(jnp.full((2, 1), -1.0), jnp.full((2, 1), 1.0))
+    >>> for key in jax.random.split(jax.random.key(0), 3):
+    ...   plans, state = search.sample(state, key, 200)
+    ...   state = search.update(state, plans, -jnp.abs(plans - 0.5).sum((1, 2)))
+    >>> bool(jnp.all(jnp.abs(search.mean(state) - 0.5) < 0.1))
+    True
   """
   positive(samples=samples, elites=elites)
   between(0.0, 1.0, alpha=alpha)
@@ -86,65 +95,71 @@ def cem(
   def init(low: Array, high: Array) -> CEMState:
     return CEMState(
       mean=(low + high) / 2,
-      variance=initial_variance(low, high),
+      variance=_initial_variance(low, high),
       low=low,
       high=high,
       alpha=jnp.asarray(alpha, jnp.float32),
       epsilon=jnp.asarray(epsilon, jnp.float32),
     )
 
-  def sample(state: CEMState, key: Key, size: int) -> tuple[Array, CEMState]:
-    std = jnp.minimum(jnp.sqrt(state.variance), _room(state))
-    plans = state.mean + std * truncated_normal(key, (size, *state.mean.shape))
-    return jnp.clip(plans, state.low, state.high), state
-
   def update(state: CEMState, plans: Array, returns: Array) -> CEMState:
-    mean, variance = elite_moments(plans, returns, elites)
-    moved = state._replace(
-      mean=state.alpha * state.mean + (1 - state.alpha) * mean,
-      variance=state.alpha * state.variance + (1 - state.alpha) * variance,
-    )
-    half_range = (state.high - state.low) / 2
-    converged = jnp.max(state.variance / jnp.square(half_range)) <= state.epsilon
-    return jax.tree.map(lambda old, new: jnp.where(converged, old, new), state, moved)
+    return _update(state, plans, returns, elites)
 
-  def shift(state: CEMState, steps: int) -> CEMState:
-    return state._replace(
-      mean=shift_plan(state.mean, steps, _rest(state.low[-1], state.high[-1])),
-      variance=initial_variance(state.low, state.high),
-    )
-
-  # The mean of samples that lie on a bound may be a rounding beyond it.
-  mean = lambda state: jnp.clip(state.mean, state.low, state.high)
-  return Search(init, sample, update, mean, shift, lambda n: (samples,) * n)
+  return Search(init, _sample, update, clipped_mean, _shift, fixed_sizes(samples))
 
 
-def _room(state: CEMState) -> Array:
+def _sample(state: CEMState, key: Key, size: int) -> tuple[Array, CEMState]:
+  std = jnp.minimum(jnp.sqrt(state.variance), _max_std(state))
+  plans = state.mean + std * truncated_normal(key, (size, *state.mean.shape))
+  return jnp.clip(plans, state.low, state.high), state
+
+
+def _update(state: CEMState, plans: Array, returns: Array, elites: int) -> CEMState:
+  """Fits the distribution to the elites, unless it has converged."""
+  mean, variance = elite_moments(plans, returns, elites)
+  updated = state._replace(
+    mean=state.alpha * state.mean + (1 - state.alpha) * mean,
+    variance=state.alpha * state.variance + (1 - state.alpha) * variance,
+  )
+  half_range = (state.high - state.low) / 2
+  converged = jnp.max(state.variance / jnp.square(half_range)) <= state.epsilon
+  return jax.tree.map(lambda old, new: jnp.where(converged, old, new), state, updated)
+
+
+def _shift(state: CEMState, steps: int) -> CEMState:
+  return state._replace(
+    mean=shift_plan(state.mean, steps, _appended_action(state.low[-1], state.high[-1])),
+    variance=_initial_variance(state.low, state.high),
+  )
+
+
+def _max_std(state: CEMState) -> Array:
   """Returns the largest deviation of each action, ``[H, A]``."""
-  span = state.high - state.low
+  action_range = state.high - state.low
   distance = jnp.minimum(state.mean - state.low, state.high - state.mean)
-  return jnp.where(distance <= _EDGE * span, _ESCAPE * span, distance / 2)
+  at_bound = distance <= _BOUND_MARGIN * action_range
+  return jnp.where(at_bound, _BOUND_STD * action_range, distance / 2)
 
 
-def _rest(low: Array, high: Array) -> Array:
-  """Returns the action ``[A]`` that is appended to a plan."""
-  edge = (high - low) / 8
-  return jnp.where((low + edge <= 0) & (high - edge >= 0), 0.0, (low + high) / 2)
+def _appended_action(low: Array, high: Array) -> Array:
+  """Returns the action ``[A]`` that is appended to a shifted plan."""
+  margin = (high - low) / 8
+  return jnp.where((low + margin <= 0) & (high - margin >= 0), 0.0, (low + high) / 2)
 
 
-def initial_variance(low: Array, high: Array) -> Array:
-  """Returns the variance of a quarter range as standard deviation."""
+def _initial_variance(low: Array, high: Array) -> Array:
+  """Returns the variance whose standard deviation is a quarter of the range."""
   return jnp.square((high - low) / 4)
 
 
 def elite_moments(plans: Array, returns: Array, elites: int) -> tuple[Array, Array]:
-  """Returns mean and population variance ``[H, A]`` of the best ``elites`` plans.
+  """Returns the mean and population variance ``[H, A]`` of the best ``elites`` plans.
 
-  Plans of return -inf have no weight, also where they are needed to fill up.
+  Plans of return -inf have zero weight, even if fewer than ``elites`` others remain.
   """
   values, indices = jax.lax.top_k(returns, elites)
   weights = (values > -jnp.inf).astype(plans.dtype)
   weights = weights / jnp.maximum(weights.sum(), 1.0)
-  chosen = plans[indices]
-  mean = average(weights, chosen)
-  return mean, average(weights, jnp.square(chosen - mean))
+  best = plans[indices]
+  mean = weighted_mean(weights, best)
+  return mean, weighted_mean(weights, jnp.square(best - mean))

@@ -1,21 +1,21 @@
-"""Annealed MPPI: its noise shrinks from iteration to iteration and towards the present.
+"""Annealed MPPI (DIAL-MPC): its noise shrinks with each iteration and towards the present.
 
 At iteration ``i`` of a control step, with plan ``u`` and returns standardised over samples::
 
-  sigma = spread * iteration_decay^i * horizon_decay^((H - 1 - h) / (H - 1))
+  sigma = std * iteration_decay^i * horizon_decay^((H - 1 - h) / (H - 1))
   v_i   = u + sigma * noise_i  (clipped to the bounds),   v_N = u
   u    <- sum_i softmax_i(standardised return_i / temperature) v_i
 
-What lies far ahead is searched widely, what earlier control steps refined is touched up.
+Distant actions are searched widely; near ones, refined at earlier control steps, narrowly.
 
 Source: Xue et al. 2024, "Full-Order Sampling-Based MPC for Torque-Level Locomotion Control via
 Diffusion-Style Annealing" (DIAL-MPC); the formulas follow its released code.
 
 Deviations:
-  * ``horizon_decay`` is the first action's deviation as a share of the last one's, which means
-    the same for any horizon and number of knots; the released code takes a factor per knot.
-  * The first action is searched too; there it stays fixed.
-  * Appended actions repeat the last one; there they are zeros.
+  * ``horizon_decay`` is the first action's deviation as a share of the last one's, which does
+    not depend on the horizon or the number of knots; the released code takes a factor per knot.
+  * The first action is searched too; in the released code it stays fixed.
+  * Appended actions repeat the last one; in the released code they are zeros.
   * The first plan of an episode gets no more iterations than the others.
 """
 
@@ -27,8 +27,13 @@ import jax.numpy as jnp
 
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import between, positive
-from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import average, boltzmann, effective_size, magnitude
+from mbrl_jax.planners.search import clipped_mean, fixed_sizes, shift_plan
+from mbrl_jax.planners.utility import (
+  boltzmann_weights,
+  effective_sample_size,
+  magnitude,
+  weighted_mean,
+)
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -67,7 +72,7 @@ def dial(
   """Makes the annealed search.
 
   Args:
-    samples: ``N``, plans per iteration, the present one among them.
+    samples: ``N``, plans per iteration, including the current one.
     temperature: in standard deviations of the returns; small means greedy.
     noise_scale: largest deviation of the noise as a share of half the action range.
     iteration_decay: factor on the deviation from iteration to iteration, 0 to 1.
@@ -75,6 +80,12 @@ def dial(
 
   Raises:
     ValueError: sizes that are not positive, shares outside 0 to 1.
+
+  Example:
+    >>> search = dial(samples=8, iteration_decay=0.5, horizon_decay=0.25)
+    >>> state = search.init(jnp.full((3, 1), -1.0), jnp.full((3, 1), 1.0))
+    >>> annealed_std(state).ravel().tolist()
+    [0.25, 0.5, 1.0]
   """
   positive(samples=samples, temperature=temperature, noise_scale=noise_scale)
   between(0.0, 1.0, iteration_decay=iteration_decay, horizon_decay=horizon_decay)
@@ -92,30 +103,32 @@ def dial(
       ess=jnp.asarray(samples, jnp.float32),
     )
 
-  def sample(state: DIALState, key: Key, size: int) -> tuple[Array, DIALState]:
-    noise = annealed_std(state) * normal(key, (size, *state.mean.shape))
-    # The present plan competes, as the last one.
-    plans = (state.mean + noise).at[-1].set(state.mean)
-    return jnp.clip(plans, state.low, state.high), state
+  return Search(init, _sample, _update, clipped_mean, _shift, fixed_sizes(samples))
 
-  def update(state: DIALState, plans: Array, returns: Array) -> DIALState:
-    unit = magnitude(returns)
-    std = unit * jnp.std(returns / unit, where=returns > -jnp.inf)
-    weights = boltzmann(returns, std * state.temperature)
-    mean, ess = average(weights, plans), effective_size(weights)
-    return state._replace(mean=mean, iteration=state.iteration + 1, ess=ess)
 
-  def shift(state: DIALState, steps: int) -> DIALState:
-    mean = shift_plan(state.mean, steps, state.mean[-1])
-    return state._replace(mean=mean, iteration=jnp.zeros((), jnp.int32))
+def _sample(state: DIALState, key: Key, size: int) -> tuple[Array, DIALState]:
+  noise = annealed_std(state) * normal(key, (size, *state.mean.shape))
+  # The current plan competes, as the last one.
+  plans = (state.mean + noise).at[-1].set(state.mean)
+  return jnp.clip(plans, state.low, state.high), state
 
-  # The mean of samples that lie on a bound may be a rounding beyond it.
-  mean = lambda state: jnp.clip(state.mean, state.low, state.high)
-  return Search(init, sample, update, mean, shift, lambda n: (samples,) * n)
+
+def _update(state: DIALState, plans: Array, returns: Array) -> DIALState:
+  """Moves the mean to the Boltzmann-weighted average of the plans."""
+  scale = magnitude(returns)
+  std = scale * jnp.std(returns / scale, where=returns > -jnp.inf)
+  weights = boltzmann_weights(returns, std * state.temperature)
+  mean, ess = weighted_mean(weights, plans), effective_sample_size(weights)
+  return state._replace(mean=mean, iteration=state.iteration + 1, ess=ess)
+
+
+def _shift(state: DIALState, steps: int) -> DIALState:
+  mean = shift_plan(state.mean, steps, state.mean[-1])
+  return state._replace(mean=mean, iteration=jnp.zeros((), jnp.int32))
 
 
 def annealed_std(state: DIALState) -> Array:
   """Returns the deviation ``[H, A]`` of the next iteration's samples."""
   last = len(state.mean) - 1
-  ahead = (last - jnp.arange(last + 1, dtype=jnp.float32)[:, None]) / max(last, 1)
-  return state.std * state.iteration_decay**state.iteration * state.horizon_decay**ahead
+  exponent = (last - jnp.arange(last + 1, dtype=jnp.float32)[:, None]) / max(last, 1)
+  return state.std * state.iteration_decay**state.iteration * state.horizon_decay**exponent

@@ -1,18 +1,17 @@
-"""iCEM: the cross-entropy method with memory, coloured noise and fewer samples.
+"""iCEM: the cross-entropy method with memory, coloured noise and a decaying population.
 
-On top of CEM: noise coloured in time, a population that decays by ``sample_decay`` per
-iteration, a share of the elites kept from iteration to iteration and (shifted)
-from control step to control step, clipping to the bounds, and the best plan
-found is executed.
+Added to CEM: noise coloured in time; a population that decays by ``sample_decay`` per
+iteration; a share of the elites, kept from iteration to iteration and, shifted, from control
+step to control step; samples clipped to the bounds; the best plan found is executed.
 
 Source: Pinneri et al. 2020, "Sample-efficient Cross-Entropy Method for Real-time
-Planning". The defaults are ours, in the range that is usual for it.
+Planning". The defaults are not the paper's, but within the usual range.
 
 Deviations:
-  * The mean competes in every iteration, not in the last one only; this costs
+  * The mean competes in every iteration, not only in the last one; this costs
     one plan and needs no special case.
   * Appended actions repeat the last one, for the mean and the kept elites alike
-    (the original draws those of the elites at random).
+    (the original samples those of the elites at random).
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ import jax.numpy as jnp
 from mbrl_jax.ops.noise import coloured_normal
 from mbrl_jax.ops.validate import ArgumentError, between, positive
 from mbrl_jax.planners.cem import elite_moments
-from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.search import best_plan, keep_best, shift_plan
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -68,16 +67,19 @@ def icem(
 
   Args:
     samples: plans of the first iteration.
-    elites: best plans that the distribution is fitted to.
-    keep_fraction: share of the elites that compete again.
-    sample_decay: iteration ``i`` draws ``max(samples / sample_decay^i, 2 elites)`` plans.
+    elites: number of best plans that the distribution is fitted to.
+    keep_fraction: share of the elites that compete in the next iteration.
+    sample_decay: iteration ``i`` samples ``max(samples / sample_decay^i, 2 elites)`` plans.
     alpha: weight of the old mean and deviation, 0 to 1.
     noise_exponent: spectral exponent of the noise; 0 white, larger is smoother.
     noise_scale: initial standard deviation as a share of half the action range.
 
   Raises:
-    ValueError: more than half as many elites as samples, shares outside 0 to 1,
-      sample_decay below 1.
+    ValueError: elites above half of samples, shares outside 0 to 1, sample_decay below 1.
+
+  Example:
+    >>> icem(samples=40, elites=5, sample_decay=2.0).sizes(4)
+    (40, 20, 10, 10)
   """
   positive(samples=samples, elites=elites, noise_scale=noise_scale)
   between(0.0, 1.0, keep_fraction=keep_fraction, alpha=alpha)
@@ -104,41 +106,41 @@ def icem(
       noise_scale=jnp.asarray(noise_scale, jnp.float32),
     )
 
-  def sample(state: ICEMState, key: Key, size: int) -> tuple[Array, ICEMState]:
-    memory = jnp.concatenate([state.kept, state.mean[None]])
-    # A few plans, asked for only to be looked at, are all new.
-    memory = memory if size > len(memory) else memory[:0]
-    shape = (size - len(memory), *state.mean.shape)
-    drawn = state.mean + state.std * coloured_normal(key, shape, state.noise_exponent)
-    plans = jnp.concatenate([drawn, memory])
-    return jnp.clip(plans, state.low, state.high), state
-
   def update(state: ICEMState, plans: Array, returns: Array) -> ICEMState:
     return _update(state, plans, returns, elites)
 
-  def shift(state: ICEMState, steps: int) -> ICEMState:
-    move = lambda plan: shift_plan(plan, steps, plan[-1])
-    return state._replace(
-      mean=move(state.mean),
-      std=state.noise_scale * (state.high - state.low) / 2,
-      kept=jax.vmap(move)(state.kept),
-      plan=move(state.plan),
-      value=jnp.float32(-jnp.inf),
-    )
+  return Search(init, _sample, update, best_plan, _shift, sizes)
 
-  return Search(init, sample, update, lambda state: state.plan, shift, sizes)
+
+def _sample(state: ICEMState, key: Key, size: int) -> tuple[Array, ICEMState]:
+  """Samples new plans and appends the kept elites and the mean."""
+  memory = jnp.concatenate([state.kept, state.mean[None]])
+  # A request for a few plans, to display them, gets new ones only.
+  memory = memory if size > len(memory) else memory[:0]
+  horizon, actions = state.mean.shape
+  shape = (size - len(memory), horizon, actions)
+  sampled = state.mean + state.std * coloured_normal(key, shape, state.noise_exponent)
+  plans = jnp.concatenate([sampled, memory])
+  return jnp.clip(plans, state.low, state.high), state
 
 
 def _update(state: ICEMState, plans: Array, returns: Array, elites: int) -> ICEMState:
-  """Fits the distribution to the elites and remembers the best of them."""
+  """Fits the distribution to the elites and keeps the best of them."""
   mean, variance = elite_moments(plans, returns, elites)
-  best = jnp.argmax(returns)
-  better = returns[best] > state.value
   values, indices = jax.lax.top_k(returns, len(state.kept))
-  return state._replace(
+  return keep_best(state, plans, returns)._replace(
     mean=state.alpha * state.mean + (1 - state.alpha) * mean,
     std=state.alpha * state.std + (1 - state.alpha) * jnp.sqrt(variance),
     kept=jnp.where((values > -jnp.inf)[:, None, None], plans[indices], mean),
-    plan=jnp.where(better, plans[best], state.plan),
-    value=jnp.where(better, returns[best], state.value),
+  )
+
+
+def _shift(state: ICEMState, steps: int) -> ICEMState:
+  shift = lambda plan: shift_plan(plan, steps, plan[-1])
+  return state._replace(
+    mean=shift(state.mean),
+    std=state.noise_scale * (state.high - state.low) / 2,
+    kept=jax.vmap(shift)(state.kept),
+    plan=shift(state.plan),
+    value=jnp.float32(-jnp.inf),
   )

@@ -1,10 +1,10 @@
-"""Dynamic mirror descent MPC: one mirror-descent step on a Gaussian over plans.
+"""Dynamic mirror descent MPC: mirror-descent steps on a Gaussian over plans.
 
 With parameters ``t~`` of the shifted distribution, a step of size ``g`` on a loss ``l`` is::
 
   t = argmin_t  g <grad l(t~), t> + D(t, t~)
 
-Five things are chosen: the distribution (a Gaussian ``N(u, S)`` here; see ``categorical``), the
+The choices are the distribution (here a Gaussian ``N(u, S)``; see also ``categorical``), the
 loss (see ``utility``), the divergence ``D``, the step size and the shift model.
 
 ``divergence="kl"``: ``t`` are the natural parameters and ``D = KL(N(t~) || N(t))``. Setting the
@@ -23,22 +23,23 @@ the exponential utility is MPPI, and the threshold is the cross-entropy method. 
 
   u' = u + g (u_w - u) / S        expected:  u' = u + g sum_i c_i (v_i - u) / S
 
-the last being stochastic gradient ascent on the expected return.
+The second is stochastic gradient ascent on the expected return.
 
-The shift model drops the actions that were executed, appends the last one again or zeros, and
-pulls the covariance back to the initial one by the share ``forget``.
+The shift model drops the executed actions, appends copies of the last one or zeros, and mixes
+the share ``forget`` of the initial covariance into the covariance.
 
 Source: Wagener, Cheng, Sacks and Boots 2019, "An Online Learning Approach to Model Predictive
 Control"; the steps are derived here for the Gaussian, and tested against the second moment and
 against automatic differentiation.
 
 Deviations:
-  * ``forget`` is ours; without it a learnt covariance only ever shrinks.
+  * ``forget`` is not in the paper; without it a learnt covariance only shrinks.
   * Samples are clipped to the bounds, and the moments are those of the clipped samples.
 """
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import jax
@@ -46,24 +47,23 @@ import jax.numpy as jnp
 
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import ArgumentError, between, choice, positive
-from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.search import clipped_mean, fixed_sizes, shift_plan
 from mbrl_jax.planners.utility import (
   Utility,
-  average,
-  centre,
   check_utility,
-  effective_size,
-  product,
-  weigh,
+  expected_coefficients,
+  scale_step,
+  weigh_in_state,
+  weighted_mean,
 )
 from mbrl_jax.types import Array, Key, Search
 
 COVARIANCES = ("fixed", "diagonal", "full")
 DIVERGENCES = ("kl", "euclidean")
 TAILS = ("repeat", "zero")
-_HIGHEST = jax.lax.Precision.HIGHEST  # covariances of single bits are no longer positive
+_HIGHEST = jax.lax.Precision.HIGHEST  # rounded to few bits, covariances lose definiteness
 _JITTER = 1e-6
-"""Share of the initial variance that keeps a full covariance positive definite."""
+"""Share of the initial variance, added to a full covariance to keep it positive definite."""
 
 
 class MirrorDescentState(NamedTuple):
@@ -71,16 +71,16 @@ class MirrorDescentState(NamedTuple):
 
   Attributes:
     mean: ``u``, ``[H, A]``.
-    covariance: ``S``: variances ``[H, A]``, or ``[H A, H A]`` where it is full.
+    covariance: ``S``: variances ``[H, A]``, or a full covariance ``[H A, H A]``.
     low, high: bounds, ``[H, A]``.
     initial: initial variances, ``[H, A]``.
     step_size: ``g``, ``[]``.
     temperature: of the exponential utility, in units of return, ``[]``.
-    ess_fraction: wanted effective sample size as a share of the samples, ``[]``; above 0 it
-      sets the temperature anew in each update.
-    forget: share of the initial covariance that each shift brings back, ``[]``.
-    ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``; of the expected
-      utility, which has no weights, all samples.
+    ess_fraction: target effective sample size as a share of the samples, ``[]``; above 0 it
+      sets the temperature in each update.
+    forget: share of the initial covariance that each shift mixes in, ``[]``.
+    ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``; the number of
+      samples for the expected utility, which has no weights.
   """
 
   mean: Array
@@ -116,138 +116,172 @@ def mirror_descent(
     utility: ``"exponential"``, ``"threshold"``, ``"expected"`` or a function.
     covariance: ``"fixed"``, ``"diagonal"`` or ``"full"`` (over the whole plan).
     divergence: ``"kl"`` or ``"euclidean"``.
-    tail: what a shift appends: ``"repeat"`` the last action, or ``"zero"``, clipped to the
-      bounds.
-    step_size: ``g``, 0 to 1 where it mixes (kl, utility with weights); 1 forgets the warm
-      start. Otherwise any: per unit of return where the utility is expected, in squared
-      units of action where the divergence is euclidean.
+    tail: action that a shift appends: ``"repeat"`` (the last one) or ``"zero"``, clipped to
+      the bounds.
+    step_size: ``g``, 0 to 1 for kl with a utility that has weights; 1 discards the warm
+      start. Otherwise not negative: per unit of return for the expected utility, in squared
+      units of action for the euclidean divergence.
     temperature: of the exponential utility, in units of return.
-    ess_fraction: share of the samples that the effective sample size should be, which
-      then sets the temperature; 0: the temperature stays.
-    elites: plans that the threshold utility keeps.
+    ess_fraction: target effective sample size as a share of the samples, which sets the
+      temperature; 0: the temperature is fixed.
+    elites: plans with a weight under the threshold utility.
     noise_scale: initial deviation as a share of half the action range.
-    forget: share of the initial covariance that each control step brings back.
+    forget: share of the initial covariance that each shift mixes in.
 
   Raises:
     ValueError: unknown names, sizes that are not positive, shares outside 0 to 1, a
       covariance that is not fixed where only the mean moves.
-  """
-  check_utility(
-    utility, samples=samples, elites=elites, temperature=temperature, ess_fraction=ess_fraction
-  )
-  choice("covariance", covariance, COVARIANCES)
-  choice("divergence", divergence, DIVERGENCES)
-  choice("tail", tail, TAILS)
-  positive(noise_scale=noise_scale)
-  between(0.0, 1.0, forget=forget)
-  mixes = utility != "expected" and divergence == "kl"
-  between(0.0, 1.0 if mixes else float("inf"), step_size=step_size)
-  if not mixes and covariance != "fixed":
-    raise ArgumentError(
-      "covariance",
-      covariance,
-      "must be 'fixed', since {} with {} moves the mean only.",
-      ("utility", utility),
-      ("divergence", divergence),
-    )
-  full = covariance == "full"
 
-  def init(low: Array, high: Array) -> MirrorDescentState:
-    initial = jnp.square(noise_scale * (high - low) / 2)
+  Example:
+    >>> search = mirror_descent(samples=64, covariance="diagonal", step_size=0.5)
+    >>> search.init(jnp.full((2, 1), -1.0), jnp.full((2, 1), 1.0)).covariance.ravel().tolist()
+    [0.25, 0.25]
+  """
+  method = _MirrorDescent(
+    samples, utility, covariance, divergence, tail, step_size, temperature, ess_fraction,
+    elites, noise_scale, forget,
+  )  # fmt: skip
+  sizes = fixed_sizes(samples)
+  return Search(method.init, method.sample, method.update, clipped_mean, method.shift, sizes)
+
+
+@dataclass(frozen=True)
+class _MirrorDescent:
+  """The functions of the search; see ``mirror_descent`` for the attributes."""
+
+  samples: int
+  utility: str | Utility
+  covariance: str
+  divergence: str
+  tail: str
+  step_size: float
+  temperature: float
+  ess_fraction: float
+  elites: int
+  noise_scale: float
+  forget: float
+
+  def __post_init__(self) -> None:
+    check_utility(
+      self.utility,
+      samples=self.samples,
+      elites=self.elites,
+      temperature=self.temperature,
+      ess_fraction=self.ess_fraction,
+    )
+    choice("covariance", self.covariance, COVARIANCES)
+    choice("divergence", self.divergence, DIVERGENCES)
+    choice("tail", self.tail, TAILS)
+    positive(noise_scale=self.noise_scale)
+    between(0.0, 1.0, forget=self.forget)
+    mixes = self.utility != "expected" and self.divergence == "kl"
+    between(0.0, 1.0 if mixes else float("inf"), step_size=self.step_size)
+    if not mixes and self.covariance != "fixed":
+      raise ArgumentError(
+        "covariance",
+        self.covariance,
+        "must be 'fixed', since {} with {} moves the mean only.",
+        ("utility", self.utility),
+        ("divergence", self.divergence),
+      )
+
+  def init(self, low: Array, high: Array) -> MirrorDescentState:
+    initial = jnp.square(self.noise_scale * (high - low) / 2)
     return MirrorDescentState(
       mean=(low + high) / 2,
-      covariance=jnp.diag(initial.ravel()) if full else initial,
+      covariance=self._as_covariance(initial),
       low=low,
       high=high,
       initial=initial,
-      step_size=jnp.asarray(step_size, jnp.float32),
-      temperature=jnp.asarray(temperature, jnp.float32),
-      ess_fraction=jnp.asarray(ess_fraction, jnp.float32),
-      forget=jnp.asarray(forget, jnp.float32),
-      ess=jnp.asarray(samples, jnp.float32),
+      step_size=jnp.asarray(self.step_size, jnp.float32),
+      temperature=jnp.asarray(self.temperature, jnp.float32),
+      ess_fraction=jnp.asarray(self.ess_fraction, jnp.float32),
+      forget=jnp.asarray(self.forget, jnp.float32),
+      ess=jnp.asarray(self.samples, jnp.float32),
     )
 
   def sample(
-    state: MirrorDescentState, key: Key, size: int
+    self, state: MirrorDescentState, key: Key, size: int
   ) -> tuple[Array, MirrorDescentState]:
     noise = normal(key, (size, *state.mean.shape))
-    if full:
+    if self.covariance == "full":
       jitter = jnp.diag(_JITTER * state.initial.ravel())
       factor = jnp.linalg.cholesky(state.covariance + jitter)
-      drawn = jnp.matmul(noise.reshape(size, -1), factor.T, precision=_HIGHEST)
-      noise = drawn.reshape(noise.shape)
+      correlated = jnp.matmul(noise.reshape(size, -1), factor.T, precision=_HIGHEST)
+      noise = correlated.reshape(noise.shape)
     else:
       noise = jnp.sqrt(state.covariance) * noise
     return jnp.clip(state.mean + noise, state.low, state.high), state
 
-  def update(state: MirrorDescentState, plans: Array, returns: Array) -> MirrorDescentState:
-    if utility == "expected":
-      coefficients, unit = centre(returns)
-      direction = average(coefficients, plans - state.mean)
-      return _step(state, direction, divergence, unit)
-    floats = {"temperature": state.temperature, "ess_fraction": state.ess_fraction}
-    plans, weights, temperature = weigh(utility, plans, returns, elites=elites, **floats)
-    state = state._replace(temperature=temperature, ess=effective_size(weights))
-    if divergence == "euclidean":
-      direction = average(weights, plans) - state.mean
-      return _step(state, direction, divergence)
-    return _mix(state, plans, weights, covariance)
+  def update(
+    self, state: MirrorDescentState, plans: Array, returns: Array
+  ) -> MirrorDescentState:
+    if self.utility == "expected":
+      coefficients, scale = expected_coefficients(returns)
+      direction = weighted_mean(coefficients, plans - state.mean)
+      return _gradient_step(state, direction, self.divergence, scale)
+    state, plans, weights = weigh_in_state(state, self.utility, plans, returns, self.elites)
+    if self.divergence == "euclidean":
+      direction = weighted_mean(weights, plans) - state.mean
+      return _gradient_step(state, direction, self.divergence)
+    return _mixing_step(state, plans, weights, self.covariance)
 
-  def shift(state: MirrorDescentState, steps: int) -> MirrorDescentState:
-    initial = jnp.diag(state.initial.ravel()) if full else state.initial
-    kept = _shift_covariance(state.covariance, steps, state.mean.shape, full)
+  def shift(self, state: MirrorDescentState, steps: int) -> MirrorDescentState:
+    initial = self._as_covariance(state.initial)
+    full = self.covariance == "full"
+    shifted = _shift_covariance(state.covariance, steps, state.mean.shape, full)
     zero = jnp.clip(0.0, state.low[-1], state.high[-1])
     return state._replace(
-      mean=shift_plan(state.mean, steps, state.mean[-1] if tail == "repeat" else zero),
-      covariance=(1 - state.forget) * kept + state.forget * initial,
+      mean=shift_plan(state.mean, steps, state.mean[-1] if self.tail == "repeat" else zero),
+      covariance=(1 - state.forget) * shifted + state.forget * initial,
     )
 
-  # The mean of samples that lie on a bound may be a rounding beyond it.
-  mean = lambda state: jnp.clip(state.mean, state.low, state.high)
-  return Search(init, sample, update, mean, shift, lambda n: (samples,) * n)
+  def _as_covariance(self, variances: Array) -> Array:
+    """Returns ``variances [H, A]`` in the form of the state's covariance."""
+    return jnp.diag(variances.ravel()) if self.covariance == "full" else variances
 
 
-def _step(
-  state: MirrorDescentState, direction: Array, divergence: str, unit: Array | float = 1.0
+def _gradient_step(
+  state: MirrorDescentState, direction: Array, divergence: str, scale: Array | float = 1.0
 ) -> MirrorDescentState:
-  """Moves the mean along ``direction [H, A]``, in units of ``unit``, within the bounds."""
+  """Moves the mean along ``scale * direction [H, A]``, within the bounds."""
   if divergence == "euclidean":
     direction = direction / state.covariance
-  mean = state.mean + product(state.step_size, unit) * direction
+  mean = state.mean + scale_step(state.step_size, scale) * direction
   return state._replace(mean=jnp.clip(mean, state.low, state.high))
 
 
-def _mix(
+def _mixing_step(
   state: MirrorDescentState, plans: Array, weights: Array, covariance: str
 ) -> MirrorDescentState:
-  """Takes the step that is linear in mean parameters, see the module."""
+  """Takes the step that is linear in the mean parameters, see the module."""
   g = state.step_size
-  mean = average(weights, plans)
-  moved = state._replace(mean=(1 - g) * state.mean + g * mean)
+  mean = weighted_mean(weights, plans)
+  updated = state._replace(mean=(1 - g) * state.mean + g * mean)
   if covariance == "fixed":
-    return moved
-  jump = mean - state.mean
+    return updated
+  change = mean - state.mean
   if covariance == "diagonal":
-    spread = average(weights, jnp.square(plans - mean))
-    outer = jnp.square(jump)
+    weighted = weighted_mean(weights, jnp.square(plans - mean))
+    outer = jnp.square(change)
   else:
-    rows = (plans - mean).reshape(len(plans), -1)
-    spread = jnp.einsum("k,ki,kj->ij", weights, rows, rows, precision=_HIGHEST)
-    outer = jnp.outer(jump, jump)
-  stepped = (1 - g) * state.covariance + g * spread + g * (1 - g) * outer
-  return moved._replace(covariance=stepped)
+    centred = (plans - mean).reshape(len(plans), -1)
+    weighted = jnp.einsum("k,ki,kj->ij", weights, centred, centred, precision=_HIGHEST)
+    outer = jnp.outer(change, change)
+  mixed = (1 - g) * state.covariance + g * weighted + g * (1 - g) * outer
+  return updated._replace(covariance=mixed)
 
 
 def _shift_covariance(
-  covariance: Array, steps: int, shape: tuple[int, int], full: bool
+  covariance: Array, steps: int, shape: tuple[int, ...], full: bool
 ) -> Array:
-  """Moves variances on in time; the steps that enter repeat the last one's, uncorrelated."""
+  """Shifts the covariance in time; appended steps repeat the last one's, uncorrelated."""
   horizon, actions = shape
   if not full:
     return shift_plan(covariance, steps, covariance[-1])
   blocks = covariance.reshape(horizon, actions, horizon, actions)
   last = blocks[-1, :, -1, :]
   kept = max(horizon - steps, 0)
-  moved = jnp.zeros_like(blocks).at[:kept, :, :kept].set(blocks[steps:, :, steps:])
-  new = jnp.arange(kept, horizon)
-  return moved.at[new, :, new, :].set(last).reshape(covariance.shape)
+  shifted = jnp.zeros_like(blocks).at[:kept, :, :kept].set(blocks[steps:, :, steps:])
+  appended = jnp.arange(kept, horizon)
+  return shifted.at[appended, :, appended, :].set(last).reshape(covariance.shape)

@@ -1,4 +1,4 @@
-"""PDDM: filtered, reward-weighted refinement of a plan.
+"""PDDM: reward-weighted refinement of a plan with low-pass filtered noise.
 
 With mean plan ``m``, noise ``u_t ~ N(0, sigma^2)``, smoothing ``beta`` and weight ``kappa``::
 
@@ -23,8 +23,14 @@ import jax.numpy as jnp
 
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import between, positive
-from mbrl_jax.planners.search import shift_plan
-from mbrl_jax.planners.utility import average, effective_size, near_zero, product, softmax
+from mbrl_jax.planners.search import clipped_mean, fixed_sizes, shift_plan
+from mbrl_jax.planners.utility import (
+  effective_sample_size,
+  scale_step,
+  shift_returns,
+  softmax,
+  weighted_mean,
+)
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -34,10 +40,10 @@ class PDDMState(NamedTuple):
   Attributes:
     mean: the plan, ``[H, A]``.
     std: deviation of the unfiltered noise, ``[H, A]``.
-    previous: action executed last, ``[A]``.
+    previous: last executed action, ``[A]``.
     low, high: bounds, ``[H, A]``.
     kappa: weight of the returns, per unit of return, ``[]``.
-    beta: smoothing, ``[]``; 1 is none.
+    beta: smoothing coefficient, ``[]``; 1: no smoothing.
     ess: effective sample size of the last update, ``1 / sum w^2``, ``[]``.
   """
 
@@ -59,17 +65,25 @@ def pddm(
   noise_scale: float = 0.9,
   as_released: bool = False,
 ) -> Search:
-  """Makes PDDM's search; defaults are those of its cube and ball tasks.
+  """Makes the PDDM search; the defaults are those of its cube and ball tasks.
 
   Args:
-    samples: ``N``, plans per iteration; the original takes one iteration.
+    samples: ``N``, plans per iteration; the original runs one iteration.
     kappa: weight of the returns, per unit of return.
-    beta: smoothing, above 0 to 1; 1 is none.
+    beta: smoothing coefficient, above 0, at most 1; 1: no smoothing.
     noise_scale: deviation of the noise as a share of half the action range.
     as_released: filter as the released code does.
 
   Raises:
     ValueError: sizes that are not positive, beta above 1.
+
+  Example:
+    >>> search = pddm(samples=200, kappa=5.0)
+    >>> state = search.init(jnp.full((2, 1), -1.0), jnp.full((2, 1), 1.0))
+    >>> plans, state = search.sample(state, jax.random.key(0), 200)
+    >>> state = search.update(state, plans, -jnp.abs(plans - 0.5).sum((1, 2)))
+    >>> bool(jnp.all(search.mean(state) > 0.2)), bool(state.ess < 100)
+    (True, True)
   """
   positive(samples=samples, kappa=kappa, beta=beta, noise_scale=noise_scale)
   between(0.0, 1.0, beta=beta)
@@ -95,19 +109,20 @@ def pddm(
       plans = state.mean + smooth(noise, state.beta, jnp.zeros_like(state.previous))
     return jnp.clip(plans, state.low, state.high), state
 
-  def update(state: PDDMState, plans: Array, returns: Array) -> PDDMState:
-    moved, factor = near_zero(returns, 1 / state.kappa)
-    weights = softmax(product(state.kappa, 1 / factor) * moved)
-    return state._replace(mean=average(weights, plans), ess=effective_size(weights))
+  return Search(init, sample, _update, clipped_mean, _shift, fixed_sizes(samples))
 
-  def shift(state: PDDMState, steps: int) -> PDDMState:
-    mean = shift_plan(state.mean, steps, state.mean[-1])
-    previous = state.mean[min(steps, len(state.mean)) - 1] if steps else state.previous
-    return state._replace(mean=mean, previous=previous)
 
-  # The mean of samples that lie on a bound may be a rounding beyond it.
-  mean = lambda state: jnp.clip(state.mean, state.low, state.high)
-  return Search(init, sample, update, mean, shift, lambda n: (samples,) * n)
+def _update(state: PDDMState, plans: Array, returns: Array) -> PDDMState:
+  """Moves the mean to the reward-weighted average of the plans."""
+  shifted, factor = shift_returns(returns, 1 / state.kappa)
+  weights = softmax(scale_step(state.kappa, 1 / factor) * shifted)
+  return state._replace(mean=weighted_mean(weights, plans), ess=effective_sample_size(weights))
+
+
+def _shift(state: PDDMState, steps: int) -> PDDMState:
+  mean = shift_plan(state.mean, steps, state.mean[-1])
+  previous = state.mean[min(steps, len(state.mean)) - 1] if steps else state.previous
+  return state._replace(mean=mean, previous=previous)
 
 
 def smooth(plans: Array, beta: Array, first: Array) -> Array:
@@ -119,9 +134,9 @@ def smooth(plans: Array, beta: Array, first: Array) -> Array:
     first: ``y_{-1}``, ``[A]``.
   """
 
-  def step(last: Array, now: Array) -> tuple[Array, Array]:
-    last = beta * now + (1 - beta) * last
-    return last, last
+  def step(y: Array, x: Array) -> tuple[Array, Array]:
+    y = beta * x + (1 - beta) * y
+    return y, y
 
   start = jnp.broadcast_to(first, plans[:, 0].shape)
   _, smoothed = jax.lax.scan(step, start, jnp.swapaxes(plans, 0, 1))

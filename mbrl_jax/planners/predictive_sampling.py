@@ -1,4 +1,4 @@
-"""Predictive sampling: the best of the present plan and noisy copies of it.
+"""Predictive sampling: the best of the current plan and noisy copies of it.
 
 Per iteration, with plan ``u`` and deviation ``sigma``::
 
@@ -6,7 +6,7 @@ Per iteration, with plan ``u`` and deviation ``sigma``::
   u  <- v_i of the largest return
 
 Source: Howell et al. 2022, "Predictive Sampling: Real-time Behaviour Synthesis with MuJoCo",
-the elementary baseline of MuJoCo MPC. Its plans are splines: give ``make_planner`` ``knots``.
+the baseline of MuJoCo MPC. Its plans are splines: pass ``knots`` to ``make_planner``.
 
 Deviations:
   * Noise may be coloured in time (``noise_exponent``), which smooths plans without knots.
@@ -20,7 +20,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.ops.noise import coloured_normal
 from mbrl_jax.ops.validate import positive
-from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.search import best_plan, fixed_sizes, shift_plan
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -47,12 +47,21 @@ def predictive_sampling(
   """Makes the predictive-sampling search.
 
   Args:
-    samples: ``N``, plans per iteration, the present one among them.
+    samples: ``N``, plans per iteration, including the current one.
     noise_scale: deviation of the noise as a share of half the action range.
     noise_exponent: spectral exponent of the noise; 0 white, larger is smoother.
 
   Raises:
     ValueError: sizes that are not positive.
+
+  Example:
+    >>> import jax
+    >>> search = predictive_sampling(samples=500, noise_scale=0.3)
+    >>> state = search.init(jnp.full((2, 1), -1.0), jnp.full((2, 1), 1.0))
+    >>> plans, state = search.sample(state, jax.random.key(0), 500)
+    >>> state = search.update(state, plans, -jnp.abs(plans - 0.5).sum((1, 2)))
+    >>> bool(jnp.all(jnp.abs(search.mean(state) - 0.5) < 0.2))
+    True
   """
   positive(samples=samples, noise_scale=noise_scale)
 
@@ -68,8 +77,9 @@ def predictive_sampling(
   def sample(
     state: PredictiveSamplingState, key: Key, size: int
   ) -> tuple[Array, PredictiveSamplingState]:
-    noise = coloured_normal(key, (size, *state.plan.shape), state.noise_exponent)
-    # The present plan competes, as the last one.
+    horizon, actions = state.plan.shape
+    noise = coloured_normal(key, (size, horizon, actions), state.noise_exponent)
+    # The current plan competes, as the last one.
     plans = (state.plan + state.std * noise).at[-1].set(state.plan)
     return jnp.clip(plans, state.low, state.high), state
 
@@ -81,4 +91,4 @@ def predictive_sampling(
   def shift(state: PredictiveSamplingState, steps: int) -> PredictiveSamplingState:
     return state._replace(plan=shift_plan(state.plan, steps, state.plan[-1]))
 
-  return Search(init, sample, update, lambda state: state.plan, shift, lambda n: (samples,) * n)
+  return Search(init, sample, update, best_plan, shift, fixed_sizes(samples))

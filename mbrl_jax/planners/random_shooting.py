@@ -1,4 +1,4 @@
-"""Random shooting: the best of uniformly drawn plans.
+"""Random shooting: the best of uniformly sampled plans.
 
 Source: Nagabandi et al. 2017 (MBMF); the baseline of Chua et al. 2018.
 """
@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.ops.validate import positive
-from mbrl_jax.planners.search import shift_plan
+from mbrl_jax.planners.search import best_plan, fixed_sizes, keep_best, shift_plan
 from mbrl_jax.types import Array, Key, Search
 
 
@@ -31,12 +31,20 @@ class RandomShootingState(NamedTuple):
 
 
 def random_shooting(samples: int = 2000) -> Search:
-  """Makes a search that draws plans uniformly within the bounds.
+  """Makes a search that samples plans uniformly within the bounds.
 
-  It has no warm start; more than one iteration draws afresh and keeps the best.
+  It has no warm start; every iteration samples new plans, and the best of all is kept.
 
   Args:
     samples: ``N``, plans per iteration.
+
+  Example:
+    >>> search = random_shooting(samples=500)
+    >>> state = search.init(jnp.full((2, 1), -1.0), jnp.full((2, 1), 1.0))
+    >>> plans, state = search.sample(state, jax.random.key(0), 500)
+    >>> state = search.update(state, plans, -jnp.abs(plans - 0.5).sum((1, 2)))
+    >>> bool(jnp.all(jnp.abs(search.mean(state) - 0.5) < 0.1))
+    True
   """
   positive(samples=samples)
 
@@ -52,16 +60,11 @@ def random_shooting(samples: int = 2000) -> Search:
     return jax.random.uniform(key, shape, jnp.float32, state.low, state.high), state
 
   def update(state: RandomShootingState, plans: Array, returns: Array) -> RandomShootingState:
-    best = jnp.argmax(returns)
-    better = returns[best] > state.value
-    return state._replace(
-      plan=jnp.where(better, plans[best], state.plan),
-      value=jnp.where(better, returns[best], state.value),
-    )
+    return keep_best(state, plans, returns)
 
   def shift(state: RandomShootingState, steps: int) -> RandomShootingState:
-    # The plan is kept only to fall back on when no new plan has a finite return.
+    # The plan is kept only as a fallback, for when no new plan has a finite return.
     plan = shift_plan(state.plan, steps, (state.low[-1] + state.high[-1]) / 2)
     return state._replace(plan=plan, value=jnp.float32(-jnp.inf))
 
-  return Search(init, sample, update, lambda state: state.plan, shift, lambda n: (samples,) * n)
+  return Search(init, sample, update, best_plan, shift, fixed_sizes(samples))

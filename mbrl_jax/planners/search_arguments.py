@@ -1,7 +1,7 @@
-"""The arguments of searches' factories, read from their signatures.
+"""The arguments of search factories, read from their signatures and docstrings.
 
-Configs of algorithms, programs and their help take from here what a search can be told, so that
-an argument is written down once, in its factory.
+Configs of algorithms, programs and their help read them from here, so that an argument is
+defined once, in its factory.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Setting(NamedTuple):
 
   Attributes:
     type: its annotated type.
-    default: its value where none is given.
-    help: what the factory's docstring says of it.
+    default: its default value.
+    help: its description in the factory's docstring.
   """
 
   type: Any
@@ -36,7 +36,12 @@ def settings_of(factory: Callable[..., Any]) -> dict[str, Setting]:
   """Returns the named arguments of a factory.
 
   Raises:
-    ValueError: an argument has no default, so that its name alone would make no search.
+    ValueError: an argument has no default, so that the factory's name would not suffice.
+
+  Example:
+    >>> from mbrl_jax.planners import cem
+    >>> settings_of(cem)["elites"].default
+    40
   """
   hints, texts = typing.get_type_hints(factory), docstrings.entries(factory, "Args")
   found = {}
@@ -55,22 +60,22 @@ def complete(
 ) -> dict[str, Any]:
   """Returns a value for each setting.
 
-  A temperature that is given holds: ``ess_fraction``, which would set it anew in each update,
-  is then 0 unless it is given, too.
+  A given temperature is fixed: ``ess_fraction``, which would set it in each update, is then 0
+  unless it is given too.
 
   Args:
     known: from ``settings_of``.
     given: values by name.
-    defaults: values that go before the factory's where none is given.
+    defaults: values that replace the factory's defaults.
   """
-  values = {name: setting.default for name, setting in known.items()} | defaults
+  values = {**{name: setting.default for name, setting in known.items()}, **defaults}
   if "temperature" in given and "ess_fraction" in known:
     values["ess_fraction"] = 0.0
   return {name: {**values, **given}[name] for name in known}
 
 
 def check(planner: str, known: Mapping[str, Setting], given: Mapping[str, Any]) -> None:
-  """Checks that values are settings of a planner and of their types.
+  """Checks that values are settings of a planner and have the right types.
 
   Args:
     planner: its name.
@@ -78,42 +83,42 @@ def check(planner: str, known: Mapping[str, Setting], given: Mapping[str, Any]) 
     given: values by name.
 
   Raises:
-    ArgumentError: names the first that is not, and what would be.
+    ArgumentError: names the first invalid value, and the valid choices.
   """
   for name, value in given.items():
     if name not in known:
       raise unknown(name, name, planner, known)
-    if not _fits(value, known[name].type):
+    if not _has_type(value, known[name].type):
       raise wrong_type(name, value, known[name].type)
 
 
 def unknown(argument: str, name: str, planner: str, valid: Iterable[str]) -> ArgumentError:
-  """Returns what is said of a setting that a planner does not have.
+  """Returns the error for a setting that a planner does not have.
 
   Args:
-    argument: what the user wrote.
+    argument: as the user wrote it.
     name: of the setting.
     planner: its name.
-    valid: the settings that there are.
+    valid: names of the planner's settings.
   """
   valid = list(valid)
-  near = difflib.get_close_matches(name, valid, n=1)
-  hint = f" (did you mean {near[0]}?)" if near else ""
+  matches = difflib.get_close_matches(name, valid, n=1)
+  hint = f" (did you mean {matches[0]}?)" if matches else ""
   text = f"is no setting of {planner}{hint}: it has {', '.join(valid)}."
   return ArgumentError(argument, NO_VALUE, text)
 
 
 def wrong_type(argument: str, value: Any, kind: Any) -> ArgumentError:
-  """Returns what is said of a value that is not of the type ``kind``."""
+  """Returns the error for a value that is not of the type ``kind``."""
   expected = kind.__name__ if isinstance(kind, type) else str(kind)
   return ArgumentError(argument, value, f"is not of the right type: expected {expected}.")
 
 
-def _fits(value: Any, kind: Any) -> bool:
-  """Tells whether a value is of an annotated type; numbers of numpy are numbers."""
+def _has_type(value: Any, kind: Any) -> bool:
+  """Returns whether a value is of an annotated type; numpy's numbers count as numbers."""
   if typing.get_origin(kind) in (types.UnionType, typing.Union):
-    return any(_fits(value, one) for one in typing.get_args(kind))
+    return any(_has_type(value, member) for member in typing.get_args(kind))
   if kind in (int, float):
-    wanted = numbers.Integral if kind is int else numbers.Real
-    return isinstance(value, wanted) and not isinstance(value, bool)
+    number = numbers.Integral if kind is int else numbers.Real
+    return isinstance(value, number) and not isinstance(value, bool)
   return kind is Any or isinstance(value, typing.get_origin(kind) or kind)

@@ -1,4 +1,4 @@
-"""Plans on one device and on eight forced host devices; prints how they compare, as JSON.
+"""Plans on one device and on eight forced host devices; prints the comparison as JSON.
 
 python sharding_probe.py evaluate/TSinf/candidates/16 plan/pendulum/particles/mppi ...
 """
@@ -53,7 +53,7 @@ def evaluation(name, axis, count):
 
 
 def planning(name, axis, search):
-  """Takes one control step of a whole planner."""
+  """Takes one control step of a planner."""
   dynamics, params, state = system(name)
   search = {"cem": lambda: cem(24, 5), "mppi": lambda: mppi(32)}[search]()
   bounds = {"action_low": [-1.0], "action_high": [1.0]}
@@ -71,25 +71,24 @@ def score(dynamics, **options):
 
 
 def compare(make, axis, *args):
-  """Runs ``make(sharding=...)`` on one device and on all of the mesh.
+  """Runs ``make(sharding=...)`` on one device and on all devices of the mesh.
 
-  Returns a dictionary: ``gap``, the largest difference; ``size`` of the results; ``share`` of
-  the operations that one device of the mesh does; the elements of its ``collectives``.
+  Returns a dictionary: ``gap``, the largest difference; ``size``, the largest result; ``share``
+  of the operations that one device of the mesh runs; element counts of its ``collectives``.
   """
   mesh = make_mesh(**MESHES[axis])
-  # Loops hide operations from the count, so both programs must have the same ones.
+  # Operations in loops are not counted, so both programs must have the same loops.
   options = {"map_slices": mesh.shape["slices"] == 1}
-  whole = jax.jit(make(**options)).lower(*args).compile()
-  everywhere = replicated(mesh)
-  parted = make(sharding=row_sharding(mesh), **options)
-  parted = jax.jit(parted, in_shardings=everywhere).lower(*args).compile()
-  one, many = floats(whole(*args)), floats(parted(*args))
-  operations = [program.cost_analysis()["flops"] for program in (parted, whole)]
+  single = jax.jit(make(**options)).lower(*args).compile()
+  sharded = make(sharding=row_sharding(mesh), **options)
+  sharded = jax.jit(sharded, in_shardings=replicated(mesh)).lower(*args).compile()
+  expected, found = floats(single(*args)), floats(sharded(*args))
+  operations = [program.cost_analysis()["flops"] for program in (sharded, single)]
   return {
-    "gap": max(float(np.abs(a - b).max()) for a, b in zip(one, many, strict=True)),
-    "size": max(float(np.abs(x).max()) for x in one),
+    "gap": max(float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True)),
+    "size": max(float(np.abs(x).max()) for x in expected),
     "share": operations[0] / operations[1],
-    "collectives": sorted(set(collectives(parted.as_text()))),
+    "collectives": sorted(set(collectives(sharded.as_text()))),
   }
 
 
@@ -99,7 +98,7 @@ def floats(tree):
 
 
 def collectives(text):
-  """Yields how many elements each collective of a compiled program returns."""
+  """Yields the number of elements that each collective of a compiled program returns."""
   for line in text.splitlines():
     found = re.search(r" = \(?\w+\[([\d,]*)\].*? (all|collective|reduce)-[\w-]+\(", line)
     if found and COLLECTIVE.search(line):
@@ -109,5 +108,5 @@ def collectives(text):
 if __name__ == "__main__":
   kinds = {"evaluate": evaluation, "plan": planning}
   cases = {name: name.split("/") for name in sys.argv[1:]}
-  answer = {name: kinds[kind](*rest) for name, (kind, *rest) in cases.items()}
-  print(json.dumps({"devices": jax.device_count(), "cases": answer}))
+  comparisons = {name: kinds[kind](*rest) for name, (kind, *rest) in cases.items()}
+  print(json.dumps({"devices": jax.device_count(), "cases": comparisons}))

@@ -1,4 +1,4 @@
-"""Every search can leave a bound, and counts in shares of the range of actions."""
+"""Every search can leave a bound, and is invariant to the range of actions."""
 
 import functools
 
@@ -41,9 +41,9 @@ QUICK = ("cem", "icem", "mirror_descent")
 
 
 def drive(params, state, action, key):
-  """Approaches twice the throttle ``u``, first shifted and scaled to 0 to 1."""
-  low, span, goal = params
-  speed = state + 0.1 * (2 * (action[0] - low) / span - state)
+  """Steps a speed that approaches twice the throttle, normalised to 0 to 1."""
+  low, action_range, goal = params
+  speed = state + 0.1 * (2 * (action[0] - low) / action_range - state)
   return speed, -jnp.square(speed - goal), jnp.zeros((), bool)
 
 
@@ -54,7 +54,7 @@ def controlled(name):
 
   @jax.jit
   def episode(low, high, goals):
-    # The bounds are data of the search's state, so that one program serves all of them.
+    # The bounds are data in the search's state, so one compiled program serves all of them.
     planner = make_planner(
       search, make_evaluate(Dynamics(drive)), horizon=8, action_low=[0.0], action_high=[1.0],
       iterations=4,
@@ -76,15 +76,15 @@ def controlled(name):
   return episode
 
 
-def test_every_search_is_under_test():
+def test_every_search_is_listed():
   assert set(SETTINGS) == set(SEARCHES)
 
 
 @pytest.mark.parametrize(
   "name", [pytest.param(n, marks=() if n in QUICK else pytest.mark.slow) for n in SETTINGS]
 )
-def test_a_speed_is_held_wherever_zero_lies_in_the_range_of_the_throttle(name):
-  """Holding a speed of 1 takes the middle of the range, one of 0.4 a fifth."""
+def test_speed_is_held_wherever_zero_lies_in_the_range(name):
+  """A speed of 1 needs the middle of the range, a speed of 0.4 a fifth of it."""
   goals = jnp.where(jnp.arange(STEPS) < SWITCH, 1.0, 0.4)
   ranges = [(0.0, 1.0), (-1.0, 0.0), (0.1, 1.1), (-1e-4, 1.0), (-1.0, 1.0), (0.0, 0.01)]
   for low, high in ranges:
@@ -94,7 +94,7 @@ def test_a_speed_is_held_wherever_zero_lies_in_the_range_of_the_throttle(name):
     np.testing.assert_allclose(speeds[-5:].mean(), 0.4, atol=0.1)
 
 
-def test_cem_appends_zero_where_it_lies_well_inside_and_the_middle_elsewhere():
+def test_cem_appends_zero_well_inside_the_range_and_the_middle_elsewhere():
   low = np.float32([-1.0, -1.0, -0.5, 0.0, -1.0, 0.1, -3.0, -0.01])
   high = np.float32([1.0, 2.0, 3.5, 1.0, 0.0, 1.1, -1.0, 1.0])
   search = cem(8, 2)
@@ -106,11 +106,11 @@ def test_cem_appends_zero_where_it_lies_well_inside_and_the_middle_elsewhere():
 
 @pytest.mark.parametrize("near", [0.0, 5e-5])
 @pytest.mark.parametrize("low, high", [(0.0, 1.0), (-1.0, 1.0), (-5.0, -4.99), (10.0, 90.0)])
-def test_a_mean_on_a_bound_leaves_it(low, high, near):
-  """In four control steps of four iterations, from either bound or a share of the range off."""
-  search, span = cem(100, 10), high - low
+def test_cem_mean_on_a_bound_leaves_it(low, high, near):
+  """In four control steps of four iterations, from on or near either bound."""
+  search, action_range = cem(100, 10), high - low
   state = search.init(jnp.full((1, 1), low), jnp.full((1, 1), high))
-  for bound, inwards in ((low, span), (high, -span)):
+  for bound, inwards in ((low, action_range), (high, -action_range)):
     goal = bound + 0.7 * inwards
     stuck = state._replace(mean=jnp.full((1, 1), bound + near * inwards))
     for t in range(4):
@@ -119,26 +119,26 @@ def test_a_mean_on_a_bound_leaves_it(low, high, near):
         assert (plans >= low).all() and (plans <= high).all()
         stuck = search.update(stuck, plans, -jnp.square(plans[:, 0, 0] - goal))
       stuck = stuck._replace(variance=state.variance)
-    assert abs(float(stuck.mean[0, 0]) - goal) < 0.1 * span
+    assert abs(float(stuck.mean[0, 0]) - goal) < 0.1 * action_range
 
 
-def test_cem_off_its_bounds_samples_as_ever():
-  """Two sigma of truncated noise stay within bounds, to the bit of the plain formula."""
+def test_cem_away_from_bounds_samples_by_the_plain_formula():
+  """Two sigma of truncated noise stay within bounds; equal bit for bit."""
   from mbrl_jax.ops.noise import truncated_normal
 
   search = cem(50, 5)
   state = search.init(jnp.full((4, 1), -1.0), jnp.full((4, 1), 1.0))
   state = state._replace(mean=jnp.asarray([[0.0], [0.9], [-0.999], [0.9997]]))
-  room = jnp.minimum(state.mean + 1.0, 1.0 - state.mean) / 2
-  std = jnp.minimum(jnp.sqrt(state.variance), room)
+  max_std = jnp.minimum(state.mean + 1.0, 1.0 - state.mean) / 2
+  std = jnp.minimum(jnp.sqrt(state.variance), max_std)
   expected = state.mean + std * truncated_normal(jax.random.key(3), (50, 4, 1))
   plans, _ = search.sample(state, jax.random.key(3), 50)
   np.testing.assert_array_equal(plans, jnp.clip(expected, -1.0, 1.0))
 
 
 @pytest.mark.parametrize("unit", [1.0, 0.06, 1e-3, 1e-9, 3e4])
-def test_cem_converges_by_shares_of_the_range(unit):
-  """The first action of the way to 3 is the whole range; epsilon is met at its share of it."""
+def test_cem_converges_relative_to_the_range(unit):
+  """The first action towards 3 is near the bound; epsilon is a share of the half range."""
 
   def step(params, x, action, key):
     x = x + action / unit
@@ -159,18 +159,18 @@ def test_cem_converges_by_shares_of_the_range(unit):
     assert bool((after.mean != before.mean).any()) == moves
 
 
-def test_iterations_that_change_nothing_are_not_counted():
+def test_iterations_without_change_are_not_counted():
   score = lambda params, state, plans, key: -jnp.sum(jnp.square(plans), axis=(1, 2))
   box = {"action_low": [-1.0], "action_high": [1.0]}
   planner = make_planner(cem(40, 4, epsilon=0.02), score, horizon=2, iterations=9, **box)
   output, state = planner.plan(None, None, planner.init(), jax.random.key(0))
   assert 1 <= int(output.metrics["iterations"]) < 9
-  everything = state._replace(search=state.search._replace(epsilon=jnp.float32(0.0)))
-  output, _ = planner.plan(None, None, everything, jax.random.key(1))
+  exhaustive = state._replace(search=state.search._replace(epsilon=jnp.float32(0.0)))
+  output, _ = planner.plan(None, None, exhaustive, jax.random.key(1))
   assert int(output.metrics["iterations"]) == 9
 
 
-def test_latency_begins_with_what_is_nearest_to_doing_nothing():
+def test_initial_committed_actions_are_zero_clipped_to_the_bounds():
   """What is scored in front of a plan is what the plant is given before the first action."""
   planner = make_planner(
     cem(8, 2), lambda p, s, plans, k: plans[:, :2].sum((1, 2)), horizon=3, latency=2,
@@ -184,8 +184,8 @@ def test_latency_begins_with_what_is_nearest_to_doing_nothing():
 
 
 @pytest.mark.parametrize("name", ["cem", "dial", "mirror_descent", "mppi", "pddm"])
-def test_the_mean_of_samples_on_a_bound_is_within_it(name):
-  """Weights add up to 1 but for a rounding."""
+def test_mean_of_samples_on_a_bound_is_within_it(name):
+  """Weights sum to 1 up to rounding."""
   search, count = SETTINGS[name](), 100
   bounds = np.float32(np.geomspace(0.01, 100.0, 20))[None]
   state = search.init(-jnp.asarray(bounds), jnp.asarray(bounds))

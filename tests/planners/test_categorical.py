@@ -1,4 +1,4 @@
-"""Mirror descent over categoricals; (g) and others of the properties in test_mirror_descent."""
+"""Mirror descent over categoricals, with property (g) of test_mirror_descent."""
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,7 @@ LOW, HIGH = jnp.asarray([[0.0, -1.0]] * H), jnp.asarray([[3.0, 5.0]] * H)
 
 
 def problem(**settings):
-  """Returns a search, a state that is not the first one, and plans with their returns."""
+  """Returns a search, a state that is not the initial one, and plans with their returns."""
   search = categorical(N, categories=C, **settings)
   p = jax.nn.softmax(jax.random.normal(jax.random.key(5), (H, A, C)))
   state = search.init(LOW, HIGH)._replace(probabilities=p)
@@ -21,17 +21,17 @@ def problem(**settings):
 
 
 def onehots(plans):
-  """Returns ``[N, H, A, C]`` by an independent way: comparing with the levels' values."""
+  """Returns ``[N, H, A, C]``, independently of the search: by the values of the levels."""
   gap = (HIGH - LOW) / (C - 1)
   values = np.asarray(LOW[..., None] + gap[..., None] * np.arange(C))
   return np.isclose(np.asarray(plans)[..., None], values).astype(np.float64)
 
 
-def test_samples_are_levels_drawn_by_their_probabilities():
+def test_samples_are_levels_with_their_probabilities():
   search, state, *_ = problem()
   plans, state = search.sample(state, jax.random.key(2), 20_000)
   np.testing.assert_allclose(onehots(plans).mean(0), state.probabilities, atol=0.015)
-  # Bounds 0 to C - 1 give the very numbers of the actions.
+  # Bounds 0 to C - 1 give action indices.
   assert set(np.unique(plans[..., 0])) == {0.0, 1.0, 2.0, 3.0}
 
 
@@ -81,7 +81,7 @@ def test_the_euclidean_step_is_gradient_descent_in_logits(utility):
   np.testing.assert_allclose(after, expected, atol=1e-5)
 
 
-def test_the_mode_is_executed_and_ties_are_gentle():
+def test_mode_is_executed_and_ties_go_to_the_middle():
   search, state, *_ = problem()
   levels = np.argmax(state.probabilities, -1)
   np.testing.assert_allclose(search.mean(state), LOW + levels * (HIGH - LOW) / (C - 1))
@@ -89,23 +89,23 @@ def test_the_mode_is_executed_and_ties_are_gentle():
   np.testing.assert_allclose(odd.mean(odd.init(LOW, HIGH)), (LOW + HIGH) / 2)
 
 
-def test_the_shift_forgets_towards_uniform():
+def test_shift_mixes_in_the_uniform_distribution():
   search, state, *_ = problem(forget=0.2)
   p = np.asarray(state.probabilities)
-  moved = np.concatenate([p[1:], p[-1:]])
+  shifted = np.concatenate([p[1:], p[-1:]])
   after = search.shift(state, 1).probabilities
-  np.testing.assert_allclose(after, 0.8 * moved + 0.2 / C, atol=1e-6)
+  np.testing.assert_allclose(after, 0.8 * shifted + 0.2 / C, atol=1e-6)
 
 
-def test_a_proposal_between_levels_counts_for_the_nearer_one():
+def test_proposal_between_levels_counts_for_the_nearer_one():
   search, state, *_ = problem(utility="threshold", elites=1, step_size=1.0)
   plans = jnp.broadcast_to(jnp.asarray([1.4, 1.2]), (1, H, A))  # levels 1.4 and 1.1
   after = search.update(state, plans, jnp.zeros(1))
   np.testing.assert_allclose(search.mean(after), [[1.0, 1.0]] * H, atol=1e-6)
 
 
-def test_finds_the_only_good_sequence_of_discrete_actions():
-  """A lock that opens for one sequence of four actions and says how many are right."""
+def test_finds_a_sequence_of_discrete_actions():
+  """The return is the number of correct actions in a sequence of four."""
   code = jnp.asarray([3.0, 1.0, 0.0, 2.0])
   score = lambda p, s, plans, k: jnp.sum(plans[..., 0] == code, axis=1).astype(jnp.float32)
   planner = make_planner(

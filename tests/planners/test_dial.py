@@ -1,4 +1,4 @@
-"""Annealed MPPI against its equations, in numpy."""
+"""Annealed MPPI against its equations in numpy."""
 
 import jax
 import jax.numpy as jnp
@@ -29,11 +29,11 @@ def test_noise_shrinks_with_iterations_and_towards_the_present(iteration):
   np.testing.assert_allclose(std, np.stack([deviation(iteration)] * 2, 1), rtol=0.05)
 
 
-def test_the_shift_begins_the_annealing_anew():
+def test_shift_restarts_the_annealing():
   search = dial(**SETTINGS)
   state = search.init(LOW, HIGH)._replace(mean=jnp.arange(10.0).reshape(5, 2))
-  tired = state._replace(iteration=jnp.int32(7))
-  after = search.shift(tired, 2)
+  annealed = state._replace(iteration=jnp.int32(7))
+  after = search.shift(annealed, 2)
   assert after.iteration == 0
   np.testing.assert_array_equal(after.mean, [[4, 5], [6, 7], [8, 9], [8, 9], [8, 9]])
 
@@ -51,7 +51,7 @@ def test_weights_follow_from_the_standardised_returns():
   np.testing.assert_allclose(mean, expected, rtol=1e-3, atol=1e-3)
 
 
-def test_neither_the_scale_nor_the_origin_of_the_returns_matters():
+def test_invariant_to_scale_and_origin_of_returns():
   search = dial(40)
   state = search.init(LOW, HIGH)
   plans, state = search.sample(state, jax.random.key(0), 40)
@@ -62,7 +62,7 @@ def test_neither_the_scale_nor_the_origin_of_the_returns_matters():
   np.testing.assert_allclose(equal, plans.mean(0), atol=1e-4)
 
 
-def test_a_single_knot_has_the_full_deviation():
+def test_single_knot_has_the_full_deviation():
   search = dial(4000, **SETTINGS)
   state = search.init(LOW[:1], HIGH[:1])
   plans, state = search.sample(state, jax.random.key(0), 4000)

@@ -1,4 +1,4 @@
-"""What a rollout says about dynamics, params and plans that do not fit."""
+"""Errors of a rollout for dynamics, params and plans that violate their contract."""
 
 from typing import NamedTuple
 
@@ -21,13 +21,13 @@ class Pair(NamedTuple):
   t: jax.Array
 
 
-def good(params, state, action, key):
+def valid_step(params, state, action, key):
   return {"x": state["x"] + action, "t": state["t"] + 1}, state["x"].sum(), NEVER
 
 
-def returning(change):
-  """Dynamics whose step returns ``change(next_state, reward, terminated)``."""
-  return Dynamics(lambda *args: change(*good(*args)))
+def with_output(change):
+  """Returns dynamics whose step returns ``change(next_state, reward, terminated)``."""
+  return Dynamics(lambda *args: change(*valid_step(*args)))
 
 
 def evaluated(dynamics, params=None, state=STATE, plans=PLANS, **options):
@@ -70,32 +70,32 @@ BAD_STEPS = {
 
 @pytest.mark.parametrize("shuffle", [False, True])
 @pytest.mark.parametrize("change, message", BAD_STEPS.values(), ids=BAD_STEPS)
-def test_a_wrong_step_is_named_with_what_is_expected(change, message, shuffle):
-  dynamics = returning(change)._replace(shuffle=shuffle)
+def test_invalid_step_is_named_with_the_expected_output(change, message, shuffle):
+  dynamics = with_output(change)._replace(shuffle=shuffle)
   with pytest.raises(ValueError, match=message):
     evaluated(dynamics)
   with pytest.raises(ValueError, match=message):
     jax.eval_shape(make_predict(dynamics), None, STATE, PLANS[0], KEY)
 
 
-def test_a_planner_says_so_at_its_first_trace():
-  evaluate = make_evaluate(returning(lambda s, r, t: (s, r, r)))
+def test_planner_raises_at_its_first_trace():
+  evaluate = make_evaluate(with_output(lambda s, r, t: (s, r, r)))
   bounds = {"action_low": [-1.0], "action_high": [1.0]}
   planner = make_planner(cem(4, 2), evaluate, horizon=3, **bounds)
   with pytest.raises(ValueError, match="terminated is float32"):
     jax.jit(planner.plan).lower(None, STATE, planner.init(), KEY)
 
 
-def test_containers_of_equal_leaves_must_be_equal():
+def test_containers_must_match():
   step = lambda p, s, a, k: (list(s), s[0], NEVER)
   with pytest.raises(ValueError, match="return the same containers"):
     evaluated(Dynamics(step), state=(jnp.zeros(()), jnp.zeros(())))
 
 
-def test_what_only_looks_odd_passes():
-  assert evaluated(Dynamics(good)).shape == (3,)
+def test_unusual_but_valid_steps_pass():
+  assert evaluated(Dynamics(valid_step)).shape == (3,)
   # Python numbers, keys inside the state, collectives over particles.
-  assert evaluated(returning(lambda s, r, t: (s, 1.0, False))).dtype == jnp.float32
+  assert evaluated(with_output(lambda s, r, t: (s, 1.0, False))).dtype == jnp.float32
   keyed = lambda p, s, a, k: (s, jax.random.normal(s), NEVER)
   assert evaluated(Dynamics(keyed), state=KEY).shape == (3,)
   pooled = lambda p, s, a, k: (jax.lax.pmean(s, PARTICLES), s, NEVER)
@@ -113,13 +113,13 @@ def test_what_only_looks_odd_passes():
   ],
 )
 @pytest.mark.parametrize("map_slices", [True, False])
-def test_params_need_the_slice_axis_that_was_promised(axes, params, message, map_slices):
-  dynamics = Dynamics(good, slices=2, params_axes=axes)
+def test_params_need_the_declared_slice_axis(axes, params, message, map_slices):
+  dynamics = Dynamics(valid_step, slices=2, params_axes=axes)
   with pytest.raises(ValueError, match=message):
     evaluated(dynamics, params, map_slices=map_slices)
 
 
-def test_params_may_hold_none_and_shared_leaves():
+def test_params_may_contain_none_and_shared_leaves():
   params = {"w": jnp.array([1.0, 3.0]), "b": 0.5, "unused": None}
   step = lambda p, s, a, k: (s, p["w"] + p["b"], NEVER)
   dynamics = Dynamics(step, slices=2, params_axes={"w": 0, "b": None, "unused": 0})
@@ -136,12 +136,12 @@ def test_params_may_hold_none_and_shared_leaves():
     (np.zeros((3, 4, 1), bool), "plans must be floats, got bool"),
   ],
 )
-def test_plans_are_floats_with_three_axes(plans, message):
+def test_plans_must_be_floats_with_three_axes(plans, message):
   with pytest.raises(ValueError, match=message):
-    evaluated(Dynamics(good), plans=plans)
+    evaluated(Dynamics(valid_step), plans=plans)
 
 
-def test_weak_types_trace_nothing_again_and_do_not_come_out():
+def test_weak_types_do_not_retrace_and_are_not_returned():
   traces = []
 
   def step(params, state, action, key):
@@ -158,14 +158,14 @@ def test_weak_types_trace_nothing_again_and_do_not_come_out():
   assert count(jnp.asarray(0.0)) == count(0.0) == count(jnp.float32(0)) == 1
 
 
-def test_the_checks_leave_nothing_in_the_program(monkeypatch):
+def test_checks_add_nothing_to_the_program(monkeypatch):
   def program():
-    evaluate = make_evaluate(Dynamics(good, slices=2, params_axes=0), particles=4)
+    evaluate = make_evaluate(Dynamics(valid_step, slices=2, params_axes=0), particles=4)
     return str(jax.make_jaxpr(evaluate)(jnp.zeros(2), STATE, PLANS, KEY))
 
   checked = program()
   module = "mbrl_jax.planners.rollout."
-  monkeypatch.setattr(module + "check_step", lambda state, answer: answer)
+  monkeypatch.setattr(module + "check_step", lambda state, output: output)
   monkeypatch.setattr(module + "check_params", lambda *args: None)
   monkeypatch.setattr(module + "check_plans", lambda plans: None)
   assert checked == program()

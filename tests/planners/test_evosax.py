@@ -1,8 +1,9 @@
-"""The adapter to evosax, with a strategy of each family."""
+"""The evosax adapter, with a strategy of each family."""
 
 import importlib.util
 import sys
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,7 +14,7 @@ from mbrl_jax.planners import evosax, make_planner
 needs_evosax = pytest.mark.skipif(
   importlib.util.find_spec("evosax") is None, reason="the extra evosax is not installed"
 )
-# A distribution; one whose asking stores its noise; a swarm, whose asking stores velocities.
+# A distribution; one whose ask stores its noise; a swarm, whose ask stores velocities.
 STRATEGIES = ["CMA_ES", "xNES", "PSO"]
 every_strategy = pytest.mark.parametrize("name", STRATEGIES)
 LOW, HIGH = np.float32([-1.0, -3.0]), np.float32([2.0, 0.5])
@@ -21,7 +22,7 @@ TARGET = np.float32([1.2, -2.0])
 
 
 def bandit(params, state, plans, key):
-  """Scores plans by their distance from a target; some of them not at all."""
+  """Scores plans by their distance from a target; NaN for some of them."""
   returns = -jnp.sum(jnp.square(plans - params), axis=(1, 2))
   return jnp.where(plans[:, 0, 0] > 1.5, jnp.nan, returns)
 
@@ -37,7 +38,7 @@ def is_finite(tree):
 
 @needs_evosax
 @every_strategy
-def test_converges_past_broken_plans_and_never_retraces(name):
+def test_converges_despite_nan_returns_and_never_retraces(name):
   planner = make(name)
   plan, state = jax.jit(planner.plan), planner.init()
   start = np.sum(np.square((LOW + HIGH) / 2 - TARGET)) * 2
@@ -52,15 +53,15 @@ def test_converges_past_broken_plans_and_never_retraces(name):
 @pytest.mark.slow
 @needs_evosax
 @every_strategy
-def test_other_keys_try_other_plans_within_the_bounds(name):
+def test_different_keys_sample_different_plans_within_the_bounds(name):
   planner = make(name)
   search, state = evosax(name, 32), planner.init().search
-  for _ in range(2):  # begun anew, then asked
-    (a, asked), (b, _) = (search.sample(state, jax.random.key(i), 32) for i in (0, 1))
+  for _ in range(2):  # restarted, then continued
+    (a, sampled), (b, _) = (search.sample(state, jax.random.key(i), 32) for i in (0, 1))
     a, b = np.asarray(a), np.asarray(b)
     assert (a >= LOW).all() and (a <= HIGH).all()
     assert np.median(np.abs(a - b)) > 0.01
-    state = search.update(asked, a, bandit(TARGET, None, a, None))
+    state = search.update(sampled, a, bandit(TARGET, None, a, None))
   for size in (5, 40):
     assert search.sample(state, jax.random.key(0), size)[0].shape == (size, 2, 2)
 
@@ -68,35 +69,35 @@ def test_other_keys_try_other_plans_within_the_bounds(name):
 @pytest.mark.slow
 @needs_evosax
 @every_strategy
-def test_asking_and_telling_is_what_evosax_does_by_itself(name):
-  """Their loop, with the same keys, reaches the same state."""
+def test_sample_and_update_equal_evosax_ask_and_tell(name):
+  """The loop of evosax reaches the same state with the same keys."""
   from evosax.algorithms import algorithms
 
   goal = jnp.zeros((2, 2))
   score = lambda plans: -jnp.sum(jnp.square(plans - goal), axis=(1, 2))
-  search = evosax(name, 32, noise_scale=0.2)  # a box wide enough that nothing is clipped
+  search = evosax(name, 32, noise_scale=0.2)  # bounds wide enough that nothing is clipped
   state = search.init(jnp.full((2, 2), -50.0), jnp.full((2, 2), 50.0))
-  theirs = algorithms[name](population_size=32, solution=goal)
-  params = theirs.default_params
+  reference = algorithms[name](population_size=32, solution=goal)
+  params = reference.default_params
   for i in range(3):
     plans, state = search.sample(state, jax.random.key(i), 32)
-    start_key, begin_key, ask_key = jax.random.split(jax.random.split(jax.random.key(i))[0], 3)
-    again_key, tell_key = jax.random.split(jax.random.key(state.seed))
+    start_key, init_key, ask_key = jax.random.split(jax.random.split(jax.random.key(i))[0], 3)
+    restart_key, tell_key = jax.random.split(jax.random.key(state.seed))
     state = search.update(state, plans, score(plans))
     if name == "PSO" and i == 0:
       x = jax.random.normal(start_key, (32, 2, 2)).at[0].set(0.0)
-      them = theirs.init(again_key, x, -score(10.0 * x), params)
+      expected = reference.init(restart_key, x, -score(10.0 * x), params)
     else:
-      them = theirs.init(begin_key, goal, params) if i == 0 else them
-      x, them = theirs.ask(ask_key, them, params)
-      them, _ = theirs.tell(tell_key, x, -score(10.0 * x), them, params)
+      expected = reference.init(init_key, goal, params) if i == 0 else expected
+      x, expected = reference.ask(ask_key, expected, params)
+      expected, _ = reference.tell(tell_key, x, -score(10.0 * x), expected, params)
     np.testing.assert_allclose(plans, 10.0 * x, rtol=1e-3, atol=1e-3)
-  for ours, other in zip(*map(jax.tree.leaves, (state.strategy, them)), strict=True):
-    np.testing.assert_allclose(ours, other, rtol=1e-2, atol=1e-2)
+  leaves = map(jax.tree.leaves, (state.strategy, expected))
+  chex.assert_trees_all_close(*leaves, rtol=1e-2, atol=1e-2)
 
 
 @needs_evosax
-def test_the_best_plan_wins_whoever_made_it_and_the_next_replan_begins_there():
+def test_best_plan_wins_and_the_next_replan_starts_there():
   search = evosax("CMA_ES", 32, noise_scale=0.01)
   state = search.init(jnp.broadcast_to(LOW, (3, 2)), jnp.broadcast_to(HIGH, (3, 2)))
   plans, state = search.sample(state, jax.random.key(0), 32)
@@ -112,18 +113,18 @@ def test_the_best_plan_wins_whoever_made_it_and_the_next_replan_begins_there():
 
 
 @needs_evosax
-def test_plans_without_a_return_are_told_to_be_the_worst():
-  from mbrl_jax.planners.evosax import _told
+def test_non_finite_returns_become_the_lowest():
+  from mbrl_jax.planners.evosax import _finite_returns
 
-  told, worst = _told(jnp.asarray([3.0, -jnp.inf, 1.0]), jnp.float32(-1.0))
-  np.testing.assert_array_equal(told, [3.0, -5.0, 1.0])
+  fitness, worst = _finite_returns(jnp.asarray([3.0, -jnp.inf, 1.0]), jnp.float32(-1.0))
+  np.testing.assert_array_equal(fitness, [3.0, -5.0, 1.0])
   assert worst == -1.0
-  told, _ = _told(jnp.asarray([1e6, -jnp.inf]), jnp.float32(jnp.inf))
-  assert np.isfinite(told).all() and told[1] < told[0]
+  fitness, _ = _finite_returns(jnp.asarray([1e6, -jnp.inf]), jnp.float32(jnp.inf))
+  assert np.isfinite(fitness).all() and fitness[1] < fitness[0]
 
 
 @needs_evosax
-def test_params_are_data_and_can_be_set():
+def test_params_can_be_set_and_are_data():
   search = evosax("CMA_ES", 2000, noise_scale=0.1, params={"std_init": 0.5})
   state = search.init(jnp.full((1, 2), -4.0), jnp.full((1, 2), 4.0))
   deviation = lambda s: np.asarray(search.sample(s, jax.random.key(0), 2000)[0]).std(0)
@@ -143,12 +144,12 @@ def test_params_are_data_and_can_be_set():
     (lambda: make("SV_CMA_ES", num_populations=2).init(), "several populations"),
   ],
 )
-def test_bad_arguments_are_named(build, message):
+def test_invalid_arguments_are_named(build, message):
   with pytest.raises(ValueError, match=message):
     build()
 
 
-def test_without_the_extra_its_name_is_said(monkeypatch):
+def test_missing_extra_is_named(monkeypatch):
   monkeypatch.setitem(sys.modules, "evosax.algorithms", None)
   monkeypatch.setitem(sys.modules, "evosax", None)
   with pytest.raises(ImportError, match=r"pip install 'mbrl_jax\[evosax\]'"):

@@ -13,7 +13,7 @@ from mbrl_jax.planners import SEARCHES, cem, make_evaluate, make_planner, mirror
 
 PLATFORMS = ("tpu", "cuda")
 BOUNDS = {"action_low": [-1.0], "action_high": [1.0]}
-# Custom calls that these platforms' own compilers or libraries serve.
+# Custom calls that the compilers or libraries of these platforms provide.
 KNOWN = re.compile(r"Sharding|cu(solver|blas|dnn)_\w+")
 
 
@@ -36,7 +36,7 @@ def system(name):
 
 
 def module(search, name, platform, **options):
-  """Lowers one control step for a platform that need not be there; returns its text."""
+  """Lowers one control step for a platform that may be absent; returns its text."""
   dynamics, params, state, particles = system(name)
   evaluate = make_evaluate(dynamics, particles=particles)
   options = {"horizon": 4, "iterations": 2, **BOUNDS, **options}
@@ -67,7 +67,7 @@ def test_every_propagation_lowers_for_accelerators(name, platform):
 
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_options_lower_for_accelerators(platform):
-  """A factor of a covariance, knots, latency, replay and a bounded while."""
+  """Cholesky factor of a covariance, knots, latency, replay and a bounded while loop."""
   search = mirror_descent(16, covariance="full")
   timing = {"latency": 1, "replan_every": 2, "tolerance": 0.01}
   check(module(search, "TSinf", platform, knots=3, interpolation="cubic", **timing))
@@ -82,13 +82,13 @@ def test_planning_over_mjx_lowers_for_accelerators(platform):
 @pytest.mark.slow
 @pytest.mark.parametrize("search", [name for name in SEARCHES if name != "cem"])
 def test_every_search_over_mjx_lowers_for_tpus(search):
-  made = SEARCHES[search](128)
-  if made.gradients:
+  built = SEARCHES[search](128)
+  if built.gradients:
     pytest.skip("the solver of MJX is a while loop, which has no reverse mode")
-  check(module(made, "cartpole", "tpu"))
+  check(module(built, "cartpole", "tpu"))
 
 
-def test_the_check_finds_what_an_accelerator_cannot_do():
+def test_check_finds_unsupported_operations():
   export = lambda function, x: jax.export.export(jax.jit(function), platforms=["cpu"])(x)
   with pytest.raises(AssertionError, match="lapack"):
     check(export(jnp.linalg.cholesky, jnp.eye(2)).mlir_module())
@@ -99,7 +99,7 @@ def test_the_check_finds_what_an_accelerator_cannot_do():
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)
-def test_a_system_that_calls_the_host_is_refused_for_accelerators(platform):
+def test_host_callbacks_do_not_lower_for_accelerators(platform):
   env = make_env("cartpole", physics="mujoco")
   evaluate = jax.jit(make_evaluate(env_dynamics(env)))
   args = None, env.reset(jax.random.key(0)), jnp.zeros((2, 3, 1)), jax.random.key(0)

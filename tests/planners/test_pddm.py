@@ -1,4 +1,4 @@
-"""PDDM against a plain loop."""
+"""PDDM against its equations in a numpy loop."""
 
 import jax
 import jax.numpy as jnp
@@ -11,7 +11,7 @@ LOW, HIGH = jnp.full((5, 2), -3.0), jnp.full((5, 2), 5.0)
 
 
 @pytest.mark.parametrize("as_released", [False, True])
-def test_samples_are_filtered_as_stated(as_released):
+def test_samples_follow_the_filter_equations(as_released):
   search = pddm(20, beta=0.3, noise_scale=0.2, as_released=as_released)
   mean = jax.random.normal(jax.random.key(1), (5, 2))
   state = search.init(LOW, HIGH)._replace(mean=mean, previous=jnp.array([0.5, -0.5]))
@@ -26,7 +26,7 @@ def test_samples_are_filtered_as_stated(as_released):
       np.testing.assert_allclose(plans[i, t], np.clip(action, -3, 5), atol=1e-5)
 
 
-def test_the_mean_is_weighted_by_the_exponentiated_returns():
+def test_mean_is_weighted_by_exponentiated_returns():
   search = pddm(30, kappa=2.0)
   state = search.init(LOW, HIGH)
   plans, state = search.sample(state, jax.random.key(0), 30)
@@ -36,7 +36,7 @@ def test_the_mean_is_weighted_by_the_exponentiated_returns():
   np.testing.assert_allclose(search.update(state, plans, returns).mean, expected, atol=1e-5)
 
 
-def test_the_shift_remembers_the_action_executed_last():
+def test_shift_keeps_the_last_executed_action():
   search = pddm()
   state = search.init(LOW, HIGH)._replace(mean=jnp.arange(10.0).reshape(5, 2))
   shifted = search.shift(state, 2)
@@ -44,6 +44,6 @@ def test_the_shift_remembers_the_action_executed_last():
   np.testing.assert_array_equal(shifted.mean, [[4, 5], [6, 7], [8, 9], [8, 9], [8, 9]])
 
 
-def test_beta_above_one_is_refused():
+def test_beta_above_one_is_rejected():
   with pytest.raises(ValueError, match=r"beta=1.5 must lie between 0.0 and 1.0"):
     pddm(beta=1.5)

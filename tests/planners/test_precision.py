@@ -1,6 +1,6 @@
-"""What planning loses where the matrix products of the nets are bfloat16.
+"""Loss of plan quality when the networks multiply matrices in bfloat16.
 
-Run by hand, it prints the figures for the sizes of the original's cart-pole:
+As a script, it prints the loss for the network sizes of the original's cart-pole:
 
   python tests/planners/test_precision.py
 """
@@ -23,13 +23,13 @@ from mbrl_jax.planners import make_evaluate
 
 
 class Loss(NamedTuple):
-  """How one way of scoring 400 plans compares with another.
+  """Comparison of two scorings of 400 plans.
 
   Attributes:
     correlation: rank correlation (Spearman) of the returns.
-    regret: what the plan that is best by the one loses by the other, as a share of the
-      standard deviation of the returns.
-    difference: root mean square difference of the returns, as the same share.
+    regret: loss in reference return of the plan that the other scoring prefers, in standard
+      deviations of the returns.
+    difference: root mean square difference of the returns, in the same unit.
   """
 
   correlation: float
@@ -38,7 +38,7 @@ class Loss(NamedTuple):
 
 
 def compare(reference, other):
-  """Returns the loss of choosing by ``other [N]`` what ``reference [N]`` scores."""
+  """Returns the loss of choosing plans by ``other [N]`` instead of ``reference [N]``."""
   std = reference.std()
   return Loss(
     correlation=float(scipy.stats.spearmanr(reference, other).statistic),
@@ -50,9 +50,9 @@ def compare(reference, other):
 def measure(hidden, *, name="cartpole", episodes=5, epochs=20, horizon=25, particles=20):
   """Trains an ensemble on uniform actions and scores 400 plans in both precisions.
 
-  Returns the loss of bfloat16 and, for comparison, that of float32 with other random
-  numbers: for plans drawn uniformly, and for plans around the best of those, among which
-  a search chooses in the end.
+  Returns the loss of bfloat16 and, for comparison, that of float32 with another random seed:
+  for uniformly sampled plans, and for plans around the best of those, as at the end of a
+  search.
   """
   env = make_env(name)
   spec, members = env.spec, 5
@@ -116,11 +116,11 @@ def transitions(env, episodes):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", ["uniform", "near"])
-def test_bfloat16_products_choose_as_good_plans(kind, losses):
+def test_bfloat16_products_choose_equally_good_plans(kind, losses):
   loss = losses[kind]["bfloat16"]
   assert loss.correlation > 0.99, loss
   assert loss.regret < 0.1, loss
-  assert loss.difference > 0.0, "nothing was rounded: the comparison is of equals"
+  assert loss.difference > 0.0, "nothing was rounded: both scorings are equal"
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def losses():
   return measure((32, 32), name="pendulum", episodes=2, epochs=5, particles=10)
 
 
-def test_a_worse_choice_would_show():
+def test_compare_detects_worse_choices():
   returns = np.arange(400.0)
   np.testing.assert_allclose(compare(returns, returns), (1.0, 0.0, 0.0))
   assert compare(returns, -returns).correlation < -0.99
@@ -138,5 +138,7 @@ def test_a_worse_choice_would_show():
 if __name__ == "__main__":
   for sizes in ((128, 128), (200,) * 4, (500,) * 3):
     for kind, losses_of in measure(sizes).items():
-      for way, loss in losses_of.items():
-        print(json.dumps({"hidden": sizes, "plans": kind, "way": way, **loss._asdict()}))
+      for scoring, loss in losses_of.items():
+        print(
+          json.dumps({"hidden": sizes, "plans": kind, "scoring": scoring, **loss._asdict()})
+        )

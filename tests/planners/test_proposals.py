@@ -1,4 +1,4 @@
-"""Plans that compete with the samples of a search."""
+"""Proposals compete with the samples of a search."""
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +24,7 @@ ENSEMBLE = Dynamics(step, slices=2, params_axes=0)
 
 
 def deadbeat(params, x, key):
-  """The policy that is optimal for the gain it is told."""
+  """Brings an integrator of gain ``params`` to zero in the fewest steps."""
   return jnp.clip(-x / params, -1.0, 1.0)[None]
 
 
@@ -33,29 +33,29 @@ def planner(**kwargs):
   return make_planner(random_shooting(1), evaluate, horizon=5, **BOX, **kwargs)
 
 
-def test_policy_plans_are_what_the_policy_does_in_each_slice():
+def test_policy_plans_are_rollouts_in_each_slice():
   propose = policy_plans(ENSEMBLE, deadbeat, horizon=5, count=4)
   plans = propose(GAINS, jnp.float32(0.6), planner().init(), KEY)
   slow = [-1.0, -1.0, -0.4, 0.0, 0.0]
   fast = [-1.0, -0.2, 0.0, 0.0, 0.0]
   assert plans.shape == (4, 5, 1)
-  rows = sorted(np.round(plans[..., 0], 5).tolist())
-  np.testing.assert_allclose(rows, sorted([slow, slow, fast, fast]), atol=1e-5)
+  actions = sorted(np.round(plans[..., 0], 5).tolist())
+  np.testing.assert_allclose(actions, sorted([slow, slow, fast, fast]), atol=1e-5)
 
 
-def test_an_odd_count_is_cut():
+def test_count_need_not_divide_among_the_slices():
   propose = policy_plans(ENSEMBLE, deadbeat, horizon=3, count=3)
   assert propose(GAINS, jnp.float32(0.6), planner().init(), KEY).shape == (3, 3, 1)
 
 
-def test_policy_plans_start_after_the_actions_under_way():
+def test_policy_plans_start_after_the_pending_actions():
   start = planner(latency=2).init()._replace(committed=jnp.asarray([[1.0], [-0.5]]))
   propose = policy_plans(Dynamics(step), deadbeat, horizon=3, count=1)
   plans = propose(jnp.float32(0.5), jnp.float32(0.0), start, KEY)
   np.testing.assert_allclose(plans[0, :, 0], [-0.5, 0.0, 0.0], atol=1e-6)
 
 
-def test_a_good_policy_wins_against_few_samples():
+def test_good_policy_beats_few_samples():
   propose = policy_plans(Dynamics(step), deadbeat, horizon=5, count=1)
   evaluate = make_evaluate(Dynamics(step))
   with_policy = make_planner(
@@ -66,10 +66,10 @@ def test_a_good_policy_wins_against_few_samples():
 
 
 @pytest.mark.parametrize("steps", [1, 2])
-def test_the_previous_plan_gives_random_shooting_a_memory(steps):
-  """The value of the same plan, moved on, can only be kept or beaten."""
+def test_previous_plan_gives_random_shooting_a_warm_start(steps):
+  """The return of the shifted plan can only be kept or exceeded."""
   evaluate = lambda p, s, plans, k: -jnp.sum((plans - 0.3) ** 2, axis=(1, 2))
-  memory = make_planner(
+  planner = make_planner(
     random_shooting(50),
     evaluate,
     horizon=4,
@@ -77,13 +77,13 @@ def test_the_previous_plan_gives_random_shooting_a_memory(steps):
     proposals=[previous_plan(steps)],
     **BOX,
   )
-  plan, state, values = jax.jit(memory.plan), memory.init(), []
+  plan, state, values = jax.jit(planner.plan), planner.init(), []
   for t in range(30):
     output, state = plan(None, None, state, jax.random.key(t))
     values.append(float(output.value))
   assert values[-1] > -0.1 and values[-1] > values[0]
 
 
-def test_wrong_counts_are_named():
+def test_invalid_count_is_named():
   with pytest.raises(ValueError, match="count=0 must be positive"):
     policy_plans(ENSEMBLE, deadbeat, horizon=5, count=0)

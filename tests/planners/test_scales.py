@@ -1,4 +1,4 @@
-"""Returns of any size leave every search finite, counted, and able to go on."""
+"""Every search stays finite, and recovers, under returns of any magnitude."""
 
 import functools
 
@@ -46,7 +46,7 @@ BOX = {"action_low": [-1.0], "action_high": [1.0]}
 
 
 def score(scale, kind, plans, key):
-  """Scores by the distance from 0.5, in one of several mixtures of sizes."""
+  """Scores plans by their distance from 0.5, in one of several mixtures of magnitudes."""
   n, near = len(plans), -jnp.mean(jnp.square(plans - 0.5), axis=(1, 2))
   one = jnp.arange(n) == 3
   return jnp.stack(
@@ -61,7 +61,7 @@ def score(scale, kind, plans, key):
   )[kind]
 
 
-def test_every_search_is_under_test():
+def test_every_search_is_listed():
   assert {name.split()[0] for name in SETTINGS} == set(SEARCHES)
 
 
@@ -91,14 +91,14 @@ def test_plans_stay_finite_and_recover(name):
       lost = 3 * 15 if kind == 5 else 0
       np.testing.assert_array_equal(metrics["nonfinite"][:3], lost)
       np.testing.assert_array_equal(metrics["nonfinite"][3:], 0)
-      if "expected" not in name:  # whose steps are per unit of return
+      if "expected" not in name:  # its steps are per unit of return
         assert np.abs(plans[-1] - 0.5).mean() < 0.5, (kind, scale)
       if kind == 0 and "expected" not in name and name not in ("mppi", "pddm"):
-        # What has no unit of return finds the same at any of them.
+        # Searches without arguments in units of return are invariant to the scale.
         assert np.abs(plans[2] - 0.5).mean() < 0.5, scale
 
 
-def test_an_update_that_is_not_finite_is_refused_and_counted():
+def test_non_finite_updates_are_refused_and_counted():
   search = Search(
     init=lambda low, high: ((low + high) / 2, jnp.float32(-jnp.inf)),
     sample=lambda state, key, size: (
@@ -118,12 +118,12 @@ def test_an_update_that_is_not_finite_is_refused_and_counted():
     output, state = plan(jnp.float32(params), None, state, jax.random.key(0))
     counts.append([int(output.metrics[k]) for k in ("nonfinite", "refused", "iterations")])
     np.testing.assert_allclose(output.plan, 3.0, rtol=1e-6)
-  # Three steps by one; three logarithms that are none; nothing to learn from; no step at all.
+  # Three steps by one; NaN; -inf; no finite return; steps of zero.
   assert counts == [[0, 0, 3], [0, 3, 0], [0, 3, 0], [12, 0, 0], [0, 0, 1]]
 
 
 @functools.cache
-def plain_adam(scale):
+def adam_plans(scale):
   search = adam(1)
   state = search.init(-jnp.ones((2, 1)), jnp.ones((2, 1)))
   gradient = jnp.asarray([[[1.0], [-0.5]]])
@@ -134,6 +134,6 @@ def plain_adam(scale):
 
 
 @pytest.mark.parametrize("scale", [1e-37, 1e-12, 1e15, 3e38])
-def test_adam_climbs_alike_whatever_the_unit_of_return(scale):
-  np.testing.assert_allclose(plain_adam(scale), plain_adam(1.0), rtol=1e-4)
-  np.testing.assert_allclose(plain_adam(1.0), [[[0.2], [-0.2]]], rtol=1e-3)
+def test_adam_is_invariant_to_the_scale_of_returns(scale):
+  np.testing.assert_allclose(adam_plans(scale), adam_plans(1.0), rtol=1e-4)
+  np.testing.assert_allclose(adam_plans(1.0), [[[0.2], [-0.2]]], rtol=1e-3)

@@ -1,4 +1,4 @@
-"""What a search can be told is read from its factory, and nothing else is taken."""
+"""Arguments of a search are read from its factory, and others are rejected."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from mbrl_jax.planners.search_arguments import check, complete, settings_of
 FACTORIES = {**SEARCHES, "evosax": evosax}
 
 
-def toy(samples: int = 8, *, push: float | None = None, loud: bool = False, **more: int):
-  """Makes a toy.
+def factory(samples: int = 8, *, push: float | None = None, loud: bool = False, **more: int):
+  """Makes a search.
 
   Args:
     samples: how
@@ -28,7 +28,7 @@ def toy(samples: int = 8, *, push: float | None = None, loud: bool = False, **mo
 
 
 @pytest.mark.parametrize("name", FACTORIES)
-def test_every_argument_is_read_with_type_default_and_meaning(name):
+def test_arguments_are_read_with_type_default_and_help(name):
   known = settings_of(FACTORIES[name])
   named = inspect.getfullargspec(FACTORIES[name])
   assert list(known) == [*named.args, *named.kwonlyargs]
@@ -36,8 +36,8 @@ def test_every_argument_is_read_with_type_default_and_meaning(name):
   check(name, known, {key: setting.default for key, setting in known.items()})
 
 
-def test_defaults_and_texts_are_those_of_the_factory():
-  known = settings_of(toy)
+def test_defaults_and_help_are_those_of_the_factory():
+  known = settings_of(factory)
   assert {name: setting.default for name, setting in known.items()} == {
     "samples": 8,
     "push": None,
@@ -47,7 +47,7 @@ def test_defaults_and_texts_are_those_of_the_factory():
   assert [setting.help for setting in known.values()] == texts
 
 
-def test_an_argument_without_a_default_is_refused():
+def test_argument_without_a_default_is_rejected():
   with pytest.raises(ValueError, match=r"the argument 'plans' of bare must have a default"):
 
     def bare(plans):
@@ -61,35 +61,35 @@ def test_an_argument_without_a_default_is_refused():
   [
     (
       {"pus": 1.0},
-      r"^pus is no setting of toy \(did you mean push\?\): it has samples, push",
+      r"^pus is no setting of factory \(did you mean push\?\): it has samples, push",
     ),
-    ({"elites": 3}, r"^elites is no setting of toy: it has samples, push, loud\.$"),
+    ({"elites": 3}, r"^elites is no setting of factory: it has samples, push, loud\.$"),
     ({"samples": 1.5}, r"^samples=1\.5 is not of the right type: expected int\.$"),
     ({"samples": True}, "samples=True is not of the right type"),
     ({"push": "1"}, r"push='1' is not of the right type: expected float \| None"),
     ({"loud": 1}, "loud=1 is not of the right type: expected bool"),
   ],
 )
-def test_what_is_no_setting_or_of_another_type_is_one_sentence(given, message):
+def test_unknown_settings_and_wrong_types_are_named(given, message):
   with pytest.raises(ValueError, match=message) as error:
-    check("toy", settings_of(toy), given)
+    check("factory", settings_of(factory), given)
   assert "\n" not in str(error.value)
 
 
-def test_numbers_of_numpy_and_whole_numbers_for_floats_are_taken():
-  check("toy", settings_of(toy), {"samples": np.int64(3), "push": np.float32(0.5)})
-  check("toy", settings_of(toy), {"push": 1})
+def test_numpy_numbers_and_integers_for_floats_are_accepted():
+  check("factory", settings_of(factory), {"samples": np.int64(3), "push": np.float32(0.5)})
+  check("factory", settings_of(factory), {"push": 1})
   check("mirror_descent", settings_of(mirror_descent), {"utility": lambda returns: returns})
 
 
-def test_what_is_given_goes_before_the_callers_defaults_and_those_before_the_factorys():
+def test_given_values_precede_defaults_of_caller_and_factory():
   values = complete(settings_of(cem), {"alpha": 0.5}, {"samples": 9, "alpha": 0.2, "kappa": 1})
   assert values == {"samples": 9, "elites": 40, "alpha": 0.5, "epsilon": 1e-3}
 
 
-def test_a_temperature_that_is_given_holds():
-  known, own = settings_of(mppi), {"ess_fraction": 0.05}
-  assert complete(known, {}, own)["ess_fraction"] == 0.05
-  assert complete(known, {"temperature": 0.3}, own)["ess_fraction"] == 0.0
-  both = complete(known, {"temperature": 0.3, "ess_fraction": 0.2}, own)
+def test_given_temperature_stays_fixed():
+  known, defaults = settings_of(mppi), {"ess_fraction": 0.05}
+  assert complete(known, {}, defaults)["ess_fraction"] == 0.05
+  assert complete(known, {"temperature": 0.3}, defaults)["ess_fraction"] == 0.0
+  both = complete(known, {"temperature": 0.3, "ess_fraction": 0.2}, defaults)
   assert (both["temperature"], both["ess_fraction"]) == (0.3, 0.2)

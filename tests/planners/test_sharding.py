@@ -1,4 +1,4 @@
-"""Sharded equals unsharded: eight forced host devices against one, in a process apart."""
+"""Sharded equals unsharded: eight forced host devices against one, in a separate process."""
 
 import json
 import os
@@ -12,13 +12,13 @@ import pytest
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 
 from mbrl_jax.planners import make_evaluate
-from mbrl_jax.planners.rollout_layout import RolloutLayout, shards
+from mbrl_jax.planners.rollout_layout import RolloutLayout, shard_counts
 from mbrl_jax.types import Dynamics
 
 PROBE = pathlib.Path(__file__).with_name("sharding_probe.py")
 ROOT = PROBE.parents[2]
-# What a case is, see the probe; the largest share of the operations on one of the devices; the
-# elements that devices may exchange at once: numbers of plans, never noise of a whole rollout.
+# Case (see the probe): largest share of the operations on one device, and the largest number
+# of elements exchanged at once: of plans, never the noise of a rollout.
 EVALUATE = {
   "evaluate/TSinf/candidates/16": (0.13, 0),
   "evaluate/TSinf/slices/16": (0.13, 16),
@@ -80,7 +80,7 @@ def slow_answers():
 
 
 @pytest.mark.parametrize("name", [*EVALUATE, *PLAN])
-def test_sharded_equals_unsharded_and_each_device_does_its_share(name, answers):
+def test_sharded_equals_unsharded_and_operations_are_distributed(name, answers):
   check(answers[name], *(EVALUATE | PLAN)[name])
 
 
@@ -109,13 +109,13 @@ def mesh(kind=AxisType.Auto):
     ),
   ],
 )
-def test_a_layout_that_cannot_be_is_named(sharding, message):
+def test_invalid_shardings_are_named(sharding, message):
   with pytest.raises(ValueError, match=message):
     make_evaluate(Dynamics(lambda p, s, a, k: (s, 0.0, False)), sharding=sharding())
 
 
-class Faked(NamedSharding):
-  """A sharding over more devices than there are, to look at numbers alone."""
+class FakeSharding(NamedSharding):
+  """A sharding over more devices than exist, for tests of sizes only."""
 
   @property
   def mesh(self):
@@ -123,27 +123,29 @@ class Faked(NamedSharding):
     return jax.sharding.AbstractMesh((4, 3, 2), ("slices", "candidates", "particles"), axes)
 
 
-def faked():
+def fake_sharding():
   one = jax.make_mesh((1, 1, 1), ("slices", "candidates", "particles"), (AxisType.Auto,) * 3)
-  return Faked(one, PartitionSpec("slices", "candidates", "particles"))
+  return FakeSharding(one, PartitionSpec("slices", "candidates", "particles"))
 
 
 def test_slices_and_particles_must_divide_among_their_devices():
   step = lambda p, s, a, k: (s, 0.0, False)
   with pytest.raises(ValueError, match="5 slices do not divide among 4 devices"):
-    make_evaluate(Dynamics(step, slices=5), particles=10, sharding=faked())
+    make_evaluate(Dynamics(step, slices=5), particles=10, sharding=fake_sharding())
   with pytest.raises(ValueError, match="3 particles of a slice do not divide among 2 devices"):
-    make_evaluate(Dynamics(step, slices=4), particles=12, sharding=faked())
+    make_evaluate(Dynamics(step, slices=4), particles=12, sharding=fake_sharding())
   with pytest.raises(ValueError, match=r"map_slices=True .* choose one"):
-    make_evaluate(Dynamics(step, slices=4), particles=8, sharding=faked(), map_slices=True)
+    make_evaluate(
+      Dynamics(step, slices=4), particles=8, sharding=fake_sharding(), map_slices=True
+    )
 
 
-def test_candidates_are_filled_up_with_the_last_one():
-  rows = RolloutLayout(4, 7, 2, faked())
-  assert shards(rows.sharding) == {"E": 4, "N": 3, "P": 2}
-  assert (rows.spare, rows.shape) == (2, (4, 9, 2))
-  plans = rows.fill(jnp.arange(14.0).reshape(7, 2), "N")
+def test_candidates_are_padded_with_the_last_one():
+  layout = RolloutLayout(4, 7, 2, fake_sharding())
+  assert shard_counts(layout.sharding) == {"E": 4, "N": 3, "P": 2}
+  assert (layout.padding, layout.shape) == (2, (4, 9, 2))
+  plans = layout.pad(jnp.arange(14.0).reshape(7, 2), "N")
   assert plans[:, 0].tolist() == [0, 2, 4, 6, 8, 10, 12, 12, 12]
-  keys = rows.fill(jax.random.split(jax.random.key(0), (4, 7)), "EN")
+  keys = layout.pad(jax.random.split(jax.random.key(0), (4, 7)), "EN")
   assert keys.shape == (4, 9) and (keys[:, 8] == keys[:, 6]).all()
   assert RolloutLayout(4, 7, 2).shape == (4, 7, 2)
