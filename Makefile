@@ -15,10 +15,12 @@ ifeq ($(JAX),0.10)
   VENV := .venv
   CONSTRAINTS := constraints.txt
   OLDEST := 11
+  QUICK_XLA := XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false"
 else ifeq ($(JAX),0.11)
   VENV := .venv-jax011
   CONSTRAINTS := constraints-jax011.txt
   OLDEST := 12
+  QUICK_XLA :=  # its XLA does not know the flag
 else
   $(error JAX=$(JAX): the versions with pins are 0.10 and 0.11)
 endif
@@ -31,7 +33,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
 # Compiling takes most of the default tests' time: XLA does it quickly there, elsewhere as for users.
-QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 XLA_FLAGS="$$XLA_FLAGS --xla_cpu_use_fusion_emitters=false"
+QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(QUICK_XLA)
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses=8 --dist=loadfile $(FLAGS)
 DEFAULT := -m "not slow and not learning"
 # Numbers, planners, models, training, resuming: where another jax would show.

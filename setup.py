@@ -59,7 +59,15 @@ setup(
     "experiments": EXPERIMENTS,
     "test": TEST,
     # Everything optional that runs without an accelerator, for a CI that skips nothing.
-    "ci": [*TEST, "playground", "ray", "stable_baselines3", "torch", "wandb"],
+    "ci": [
+      *TEST,
+      "mujoco-mjx[warp]",
+      "playground",
+      "ray",
+      "stable_baselines3",
+      "torch",
+      "wandb",
+    ],
     "cuda13": ["jax[cuda13]>=0.10"],
     "cuda12": ["jax[cuda12]>=0.10"],
     "tpu": ["jax[tpu]>=0.10"],

@@ -100,7 +100,7 @@ def balance(playground):
 def test_names_and_overrides_are_playground_s(playground):
   with pytest.raises(ValueError, match=r"env='CartpoleBalanc'.*'CartpoleBalance'"):
     make_env("playground:CartpoleBalanc")
-  with pytest.raises(ValueError, match=r"override='sim_td'.*'sim_dt'"):
+  with pytest.raises(ValueError, match=r"^sim_td is not known.*'sim_dt'"):
     make_env("playground:CartpoleBalance", sim_td=0.1)
 
 

@@ -17,7 +17,9 @@ from mbrl_jax.envs.physics import resolve_backend
 from mbrl_jax.envs.randomise import draw_models
 from mbrl_jax.envs.tasks import hopper
 
-on_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="asks for what CPUs lack")
+on_cpu = pytest.mark.skipif(
+  jax.default_backend() != "cpu", reason="asks for an accelerator where there is one"
+)
 
 
 @pytest.fixture
