@@ -1,6 +1,6 @@
 # make demo   PETS learns the cart-pole swing-up (again: resumes the run if it was interrupted)
 # make test   the default tests; make slow and make learning run the longer ones
-# make smoke  a few minutes of the default tests
+# make smoke  a few minutes of tests: planners, learners, resuming, short runs
 # make lint   ruff check and ruff format --check
 #
 # Variables: PYTHON=python3.12 (3.11 to 3.13), SEED=1, RUN=runs/demo, JOBS=4 (test processes),
@@ -36,9 +36,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $
 QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(QUICK_XLA)
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses=8 --dist=loadfile $(FLAGS)
 DEFAULT := -m "not slow and not learning"
-# Numbers, planners, models, training, resuming: where another jax would show.
-SMOKE := tests/ops tests/planners tests/models tests/learners tests/runtime/test_checkpoint.py \
-  tests/runtime/test_resume.py
+# Where another jax would show: numbers, planners, learners, resuming; then whole short runs.
+SMOKE := tests/ops tests/planners tests/learners tests/runtime/test_loop.py tests/runtime/test_resume.py
+SMOKE_RUNS := tests/golden/test_golden.py tests/experiments/test_programs.py -k "pets_1 or sac_1 or resumed"
 
 .PHONY: demo test slow learning smoke lint install install-ci clean
 
@@ -59,6 +59,7 @@ learning: $(VENV)/installed-test
 
 smoke: $(VENV)/installed-test
 	$(QUICK) $(PYTEST) $(DEFAULT) $(SMOKE)
+	$(PYTEST) $(SMOKE_RUNS)
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .
