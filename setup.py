@@ -8,6 +8,22 @@ from setuptools import find_packages, setup
 
 HERE = pathlib.Path(__file__).parent
 
+# What the programs in experiments/ need besides; `make install` installs it, too.
+EXPERIMENTS = ["absl-py", "brax"]
+TEST = [
+  *EXPERIMENTS,
+  "chex",
+  "evosax",
+  "flatbuffers",
+  "gymnasium[mujoco]>=1.0",
+  "ml_dtypes",
+  "mypy",
+  "pytest",
+  "pytest-timeout",
+  "pytest-xdist",
+  "ruff",
+]
+
 setup(
   name="mbrl_jax",
   version="0.2.0",
@@ -19,16 +35,17 @@ setup(
   python_requires=">=3.11,<3.14",
   # experiments/ and tests/ have generic names and run from the checkout: never installed.
   packages=find_packages(include=["mbrl_jax", "mbrl_jax.*"]),
-  package_data={"mbrl_jax.envs": ["assets/*.xml"], "mbrl_jax.runtime.rendering": ["*.html"]},
+  package_data={
+    "mbrl_jax": ["py.typed"],
+    "mbrl_jax.envs": ["assets/*.xml"],
+    "mbrl_jax.runtime.rendering": ["*.html"],
+  },
+  # Exactly what mbrl_jax/ imports (tests/meta/test_requirements.py).
   install_requires=[
-    "absl-py",
-    "brax",
-    "chex",
     "flax",
     "jax>=0.10",
     "matplotlib",
     "mediapy",
-    "ml_collections",
     "mujoco>=4.0",
     "mujoco-mjx",
     "numpy",
@@ -40,19 +57,23 @@ setup(
     "tensorboardX",
   ],
   extras_require={
-    "test": [
-      "evosax",
-      "flatbuffers",
-      "gymnasium[mujoco]>=1.0",
-      "pytest",
-      "pytest-timeout",
-      "pytest-xdist",
-      "ruff",
+    "experiments": EXPERIMENTS,
+    "test": TEST,
+    # Everything optional that runs without an accelerator, for a CI that skips nothing.
+    "ci": [
+      *TEST,
+      "mujoco-mjx[warp]",
+      "playground",
+      "ray",
+      "stable_baselines3",
+      "torch",
+      "wandb",
     ],
     "cuda13": ["jax[cuda13]>=0.10"],
     "cuda12": ["jax[cuda12]>=0.10"],
     "tpu": ["jax[tpu]>=0.10"],
     "warp": ["mujoco-mjx[warp]"],
+    "brax": ["brax"],
     "evosax": ["evosax>=0.3"],
     "export": ["flatbuffers"],
     "gymnasium": ["gymnasium[mujoco]>=1.0"],

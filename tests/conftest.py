@@ -2,6 +2,7 @@
 
 import gc
 import pathlib
+import re
 
 import jax
 import pytest
@@ -12,12 +13,45 @@ KEPT = {
   "jax_persistent_cache_min_compile_time_secs": 0.0,
   "jax_persistent_cache_min_entry_size_bytes": -1,
 }
+# What a machine may lack in a run with --no-skips.
+ACCELERATOR = re.compile(r"accelerator|\bGPU|\bTPU|NVIDIA", re.IGNORECASE)
+
+
+def pytest_addoption(parser):
+  """Adds ``--no-skips``, with which CI runs."""
+  text = "fail where a test is skipped for want of anything but an accelerator"
+  parser.addoption("--no-skips", action="store_true", help=text)
 
 
 def pytest_configure():
   """Lets jax keep the programs of the tests' own processes."""
   for name, value in KEPT.items():
     jax.config.update(name, str(value) if isinstance(value, pathlib.Path) else value)
+
+
+def _refuse_skip(config, report):
+  """Makes a failure of a skip whose reason names no accelerator."""
+  if report.skipped and not hasattr(report, "wasxfail") and config.getoption("no_skips"):
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if not ACCELERATOR.search(reason):
+      report.outcome = "failed"
+      report.longrepr = (
+        f"{report.nodeid} was skipped ({reason}), and --no-skips allows that only for want of "
+        "an accelerator: install what it misses (.ci/run does)."
+      )
+  return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item):
+  """Refuses the skip of a test."""
+  return _refuse_skip(item.config, (yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+  """Refuses the skip of a whole module."""
+  return _refuse_skip(collector.config, (yield))
 
 
 @pytest.fixture(scope="module", autouse=True)

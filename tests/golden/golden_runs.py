@@ -27,8 +27,10 @@ import numpy as np
 FOLDER = pathlib.Path(__file__).parent
 EXACT = {
   "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-  "XLA_FLAGS": "--xla_cpu_use_fusion_emitters=false --xla_disable_hlo_passes=fusion",
+  "XLA_FLAGS": "--xla_disable_hlo_passes=fusion",
 }
+if jax.__version_info__ < (0, 11):  # later versions abort on an unknown flag
+  EXACT["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
 WORLD_MODEL = (
   "world_model.members=3 world_model.elites=2 world_model.hidden=(16,16) "
   "world_model.weight_decay=(1e-5,) "

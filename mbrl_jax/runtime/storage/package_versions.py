@@ -26,7 +26,6 @@ PACKAGES = [
   "tensorboardX",
   "mediapy",
   "rich",
-  "ml_collections",
   "absl-py",
 ]
 

@@ -188,7 +188,6 @@ def test_model_rollouts_need_a_termination(name):
   assert make_algorithm(name, known) and make_algorithm("sac", spec)
 
 
-@pytest.mark.skipif("gymnasium" in sys.modules, reason="Gymnasium is installed and loaded")
 def test_a_missing_library_names_its_extra(monkeypatch):
   monkeypatch.setitem(sys.modules, "gymnasium", None)
   for make in (

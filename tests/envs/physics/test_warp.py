@@ -18,7 +18,7 @@ from mbrl_jax.envs.physics import backends, mjx_warp
 from mbrl_jax.envs.physics.backends import resolve_backend
 from mbrl_jax.envs.tasks.gym import hopper
 
-on_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="expects no GPU")
+on_cpu = pytest.mark.skipif(jax.default_backend() != "cpu", reason="an accelerator is present")
 
 
 @pytest.fixture

@@ -84,5 +84,5 @@ def work(links):
 def test_work_does_not_grow_exponentially_with_depth():
   """Without barriers five links take over 100 times the operations of three."""
   if jax.default_backend() != "cpu":
-    pytest.skip("the barriers are for CPUs")
+    pytest.skip("an accelerator computes here, and the barriers are for CPUs")
   assert work(5) < 4 * work(3)

@@ -250,13 +250,8 @@ def test_help_lists_the_flags():
     (sb3, "stable_baselines3"),
   ],
 )
-def test_missing_peer_is_named_with_its_command(peer, module):
-  try:
-    __import__(module)
-  except ImportError:
-    pass
-  else:
-    pytest.skip(f"{module} is installed here")
+def test_missing_peer_is_named_with_its_command(peer, module, monkeypatch):
+  monkeypatch.setitem(sys.modules, module, None)
   with pytest.raises(ImportError) as error:
     peer.Jobs().info()
   assert peer.INSTALL in str(error.value) and "--peer_python" in str(error.value)

@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import shutil
 import subprocess
 import sys
 
@@ -125,6 +126,22 @@ def test_an_mp4_is_written_with_ffmpeg(tmp_path, monkeypatch):
   )
   path = video.write_video(tmp_path / "rollout.mp4", np.zeros((2, 8, 8, 3), np.uint8), fps=25)
   assert written == [(path, 25)] and path.suffix == ".mp4"
+
+
+def test_mp4_shows_what_was_written(tmp_path):
+  """A red block goes from left to right; H.264 loses little of it."""
+  if shutil.which("ffmpeg") is None:
+    pytest.skip("no ffmpeg on this machine")
+  import mediapy
+
+  frames = np.full((12, 48, 64, 3), 255, np.uint8)
+  for i, frame in enumerate(frames):
+    frame[10:30, 4 * i : 4 * i + 12] = (200, 20, 20)
+  path = video.write_video(tmp_path / "new" / "rollout.mp4", frames, fps=25)
+  assert path == tmp_path / "new" / "rollout.mp4"
+  read = mediapy.read_video(path)
+  assert read.metadata.fps == 25 and read.shape == frames.shape
+  assert np.abs(read.astype(int) - frames).mean() < 5
 
 
 @pytest.mark.parametrize("name", ["-i.mp4", "gs:x/a.mp4", "concat:a.mp4"])
