@@ -47,15 +47,7 @@ DT = 0.05  # s
 
 
 def make_ant(physics: str = "auto", *, version: int = 5) -> Task:
-  """Builds the task.
-
-  Args:
-    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    version: Gymnasium's, 5 or 4.
-
-  Raises:
-    ValueError: an unknown version or physics.
-  """
+  """Builds the task; see ``make_gymnasium_task`` for the arguments and errors."""
   model = load_asset("ant")
   return make_locomotion(
     "ant",

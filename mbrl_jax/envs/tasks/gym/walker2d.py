@@ -43,15 +43,7 @@ DT = 0.008  # s
 
 
 def make_walker2d(physics: str = "auto", *, version: int = 5) -> Task:
-  """Builds the task.
-
-  Args:
-    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    version: Gymnasium's, 5 or 4.
-
-  Raises:
-    ValueError: an unknown version or physics.
-  """
+  """Builds the task; see ``make_gymnasium_task`` for the arguments and errors."""
   model = load_asset("walker2d")
   if version == 4:
     model.geom("right_foot").friction[0] = 0.9

@@ -48,15 +48,7 @@ SOLIMP = (0.8, 0.8, 0.01, 0.5, 2)  # rllab's contacts are softer than Gymnasium'
 
 
 def make_ant_mbmf(physics: str = "auto", *, reset: str = "data") -> Task:
-  """Builds the task.
-
-  Args:
-    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    reset: ``"data"`` or ``"mpc"``, distribution of initial states.
-
-  Raises:
-    ValueError: an unknown reset or physics.
-  """
+  """Builds the task; ``reset`` selects the initial states, see ``rllab``."""
   return rllab.make_rllab(
     "ant_mbmf",
     load(),

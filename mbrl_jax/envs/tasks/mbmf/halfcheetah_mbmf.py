@@ -43,15 +43,7 @@ DT = 0.01  # s
 
 
 def make_halfcheetah_mbmf(physics: str = "auto", *, reset: str = "data") -> Task:
-  """Builds the task.
-
-  Args:
-    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    reset: ``"data"`` or ``"mpc"``, distribution of initial states.
-
-  Raises:
-    ValueError: an unknown reset or physics.
-  """
+  """Builds the task; ``reset`` selects the initial states, see ``rllab``."""
   return rllab.make_rllab(
     "halfcheetah_mbmf",
     load(),

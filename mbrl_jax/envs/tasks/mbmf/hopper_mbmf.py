@@ -44,15 +44,7 @@ HOME = np.array([0, 1.25, 0, 0, 0, 0], np.float32)  # x, z, pitch, thigh, leg, f
 
 
 def make_hopper_mbmf(physics: str = "auto", *, reset: str = "data") -> Task:
-  """Builds the task.
-
-  Args:
-    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    reset: ``"data"`` or ``"mpc"``, distribution of initial states.
-
-  Raises:
-    ValueError: an unknown reset or physics.
-  """
+  """Builds the task; ``reset`` selects the initial states, see ``rllab``."""
   return rllab.make_rllab(
     "hopper_mbmf",
     rllab.load_rllab("hopper", "torso", DT),

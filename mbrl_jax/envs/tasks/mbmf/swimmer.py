@@ -47,15 +47,7 @@ HEADING = 2
 
 
 def make_swimmer(physics: str = "auto", *, reset: str = "data") -> Task:
-  """Builds the task.
-
-  Args:
-    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
-    reset: ``"data"`` or ``"mpc"``, distribution of initial states.
-
-  Raises:
-    ValueError: an unknown reset or physics.
-  """
+  """Builds the task; ``reset`` selects the initial states, see ``rllab``."""
   return rllab.make_rllab(
     "swimmer",
     load(),
