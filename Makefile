@@ -38,7 +38,8 @@ PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses=8 --dist=loadfile
 DEFAULT := -m "not slow and not learning"
 # Where another jax would show: numbers, planners, learners, resuming; then whole short runs.
 SMOKE := tests/ops tests/planners tests/learners tests/runtime/test_loop.py tests/runtime/test_resume.py
-SMOKE_RUNS := tests/golden/test_golden.py tests/experiments/test_programs.py -k "pets_1 or sac_1 or resumed"
+SMOKE_RUNS := tests/golden/test_golden.py tests/experiments/test_programs.py -k "pets_1 or resumed"
+SMOKE_SAC := --config.steps=600 --config.init_steps=200 --eval_episodes=2
 
 .PHONY: demo test slow learning smoke lint install install-ci clean
 
@@ -60,6 +61,7 @@ learning: $(VENV)/installed-test
 smoke: $(VENV)/installed-test
 	$(QUICK) $(PYTEST) $(DEFAULT) $(SMOKE)
 	$(PYTEST) $(SMOKE_RUNS)
+	folder=$$(mktemp -d) && $(BIN)/python -m experiments.train --algo=sac --env=pendulum --logdir=$$folder/run $(SMOKE_SAC) && rm -r $$folder
 
 lint: $(VENV)/installed-test
 	$(BIN)/ruff check .

@@ -2,8 +2,8 @@
 
 To the bit on the machine that recorded, see ``golden_runs``; on others what is counted is the
 same, and what is computed is near. Another jax than the one that recorded rounds otherwise, and
-what a policy learns from that ends episodes elsewhere: there only the episodes before it learns
-are compared, but for PETS, whose episodes are of one length.
+what a policy learns from that ends episodes elsewhere: there only what the episodes of random
+actions brought is compared, but of PETS, whose episodes are of one length, all.
 """
 
 import csv
@@ -39,8 +39,10 @@ def test_a_run_is_as_it_was(tmp_path, name):
     was, now = columns(list(csv.reader(path.open()))), columns(found[file])
     rows = len(was["step"])
     if jax.__version_info__[:2] != RECORDED and name != "pets_1":
-      rows = was["random"].count("1") if "random" in was else 1
+      rows = was["random"].count("1") if "random" in was else 0
     for column, values in was.items():
+      if rows < len(was["step"]) and column.startswith("model/"):
+        continue
       values, computed = values[:rows], now[column][:rows]
       if column in COUNTED:
         assert computed == values, (file, column)
