@@ -1,6 +1,7 @@
 """The benchmark counts right, talks to its workers, and runs on a small job."""
 
 import csv
+import importlib.metadata
 import json
 import subprocess
 import sys
@@ -251,7 +252,11 @@ def test_help_lists_the_flags():
   ],
 )
 def test_missing_peer_is_named_with_its_command(peer, module, monkeypatch):
+  def version(name):
+    raise importlib.metadata.PackageNotFoundError(name)
+
   monkeypatch.setitem(sys.modules, module, None)
+  monkeypatch.setattr(importlib.metadata, "version", version)
   with pytest.raises(ImportError) as error:
     peer.Jobs().info()
   assert peer.INSTALL in str(error.value) and "--peer_python" in str(error.value)
