@@ -48,7 +48,7 @@ STYLES = {OK: "green", NOTE: "yellow", WRONG: "bold red"}
 
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
-  meaning, more = f"Tasks: all, or any of {env_reference.known()}.", {"flag_values": values}
+  meaning, more = f"Tasks: all, or any of {env_reference.known()}", {"flag_values": values}
   flags.DEFINE_multi_string("env", [], meaning, **more)
   flags.DEFINE_string("physics", "auto", "Simulator: mjx, mujoco (C engine) or auto.", **more)
   flags.DEFINE_integer("steps", 1000, "Control steps in each of nine rollouts.", 1, **more)

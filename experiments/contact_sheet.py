@@ -37,7 +37,7 @@ PAPER, INK, FAINT = "#ffffff", "#1d2733", "#e8ebf0"
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
   text, whole = flags.DEFINE_string, flags.DEFINE_integer
-  meaning = f"Tasks: any of {env_reference.known()}. Default: all registered ones."
+  meaning = f"Tasks, by default all registered ones: {env_reference.known()}"
   flags.DEFINE_multi_string("env", [], meaning, flag_values=values)
   for flag, name, default, meaning, *bound in (
     (text, "physics", "auto", "Simulator: mjx, mujoco (C engine) or auto."),

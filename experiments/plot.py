@@ -42,7 +42,7 @@ BANDS = ("std", "iqm")
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
   here = {"flag_values": values}
-  flags.DEFINE_multi_string("runs", [], "One or more run folders.", **here)
+  flags.DEFINE_multi_string("runs", [], "One or more run folders", **here)
   flags.DEFINE_list(
     "group", [], "Fields of config.json that label the curves, comma-separated.", **here
   )
@@ -68,7 +68,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     "table",
     [],
     "TASK:LABEL=FILE, a CSV file of evaluations (columns step, seed, eval/return) to add with "
-    "--band=iqm; may be repeated.",
+    "--band=iqm",
     **here,
   )
   flags.DEFINE_string("title", "", "Title of the picture.", **here)

@@ -65,7 +65,8 @@ def run(
   def parse(argv: list[str]) -> list[str]:
     if any(word in ("--help", "-help", "-h", "--helpshort") for word in argv[1:]):
       try:
-        print(f"{doc.strip()}\n\nFlags:\n{_flag_help()}\n{more_help(argv)}", flush=True)
+        parts = (doc.strip(), f"Flags:\n{_flag_help()}", more_help(argv))
+        print("\n\n".join(filter(None, parts)), flush=True)
       except BrokenPipeError:
         pass  # such as: ... --help | head
       except OSError as error:

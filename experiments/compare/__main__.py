@@ -58,10 +58,10 @@ class Comparison(NamedTuple):
 def define() -> None:
   """Defines the flags."""
   flags.DEFINE_enum("what", "planners", list(COMPARISONS), "What to compare.")
-  flags.DEFINE_list("envs", list(LOOPS), "Tasks.")
-  flags.DEFINE_list("planners", list(SEARCHES), "Planners, for --what=planners.")
+  flags.DEFINE_list("envs", list(LOOPS), "Tasks to compare on.")
+  flags.DEFINE_list("planners", list(SEARCHES), "Planners to compare, for --what=planners.")
   flags.DEFINE_multi_string(
-    "set", [], "Settings of planners, for --what=planners: --set PLANNER.NAME=VALUE ..."
+    "set", [], "Settings of planners, PLANNER.NAME=VALUE, for --what=planners"
   )
   flags.DEFINE_list(
     "samples", ["4", "8", "16", "32", "64", "128"], "Numbers of samples, for --what=samples."

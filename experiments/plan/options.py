@@ -67,7 +67,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     flag_values=values,
   )
   flags.DEFINE_multi_string(
-    "set", [], "Settings of the search, listed below: --set NAME=VALUE ...", flag_values=values
+    "set", [], "Settings of the search, NAME=VALUE; listed below", flag_values=values
   )
   flags.DEFINE_bool("view", False, "Open MuJoCo's interactive viewer.", flag_values=values)
   flags.DEFINE_bool(

@@ -23,7 +23,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
   here = {"flag_values": values}
   flags.DEFINE_multi_string(
-    "runs", [], "One or more run folders, or folders that contain runs.", **here
+    "runs", [], "One or more run folders, or folders that contain runs", **here
   )
   flags.DEFINE_list(
     "group",

@@ -13,8 +13,8 @@ flags, --config.NAME and --env.NAME are those of experiments.train and apply to 
 
 The seeds of a combination train together. Combinations whose compiled programs are equal, since
 they differ only in numbers that are data of the program (most floats of a config), train in
-one process, at most --together of them. Their results are not bit-identical to those of
-separate processes; --together=1 is.
+one process, at most --together of them. Their results differ from those of separate processes
+by rounding; --together=1 avoids that.
 
 Each run has a folder below --logdir, named by its values, and a .log file of its output; other
 output of a shared process is in NAME_and_N_more.log. Ctrl-C saves and stops the runs, a second

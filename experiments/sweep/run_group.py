@@ -29,7 +29,7 @@ from mbrl_jax.runtime.training.run_group import stack_states
 def define() -> None:
   """Defines the flags: those of ``experiments.train`` and the run folders."""
   train_options.define()
-  flags.DEFINE_multi_string("runs", [], "Run folders.")
+  flags.DEFINE_multi_string("runs", [], "Run folders")
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:

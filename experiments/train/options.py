@@ -23,8 +23,8 @@ def define() -> None:
   flags.DEFINE_integer(
     "envs",
     1,
-    "Environments that each learner steps at once. Steps are summed over all of them, so this "
-    "number must divide the config's numbers of steps or trials.",
+    "Environments that each learner steps at once. Steps and trials are counted over all of "
+    "them, so this number must divide the config's numbers of steps or trials.",
     1,
   )
   flags.DEFINE_integer(

@@ -1,4 +1,4 @@
-"""Broken tasks, each caught by the check that is meant for it, and the program."""
+"""Every check finds the broken task made for it; the program reports the findings."""
 
 import functools
 import re
@@ -118,7 +118,7 @@ good_record = functools.cache(lambda: make_record(point(), steps=30))
 
 
 def record_of(env, check):
-  """Records a task, or the good one where a check looks at the pure functions alone."""
+  """Records a task; checks of pure functions get the record of the valid task."""
   return good_record() if check in PURE else make_record(env, steps=30)
 
 
@@ -129,24 +129,24 @@ def level_and_text(check, broken, level, text, *more):
 
 
 @pytest.mark.parametrize(("check", "break_it", "text"), STATIC)
-def test_what_tracing_shows(check, break_it, text):
+def test_tracing_finds_violations(check, break_it, text):
   level_and_text(check, break_it(point()), WRONG, text)
 
 
 @pytest.mark.parametrize(("check", "break_it", "text"), RECORDED)
-def test_what_episodes_show(check, break_it, text):
+def test_episodes_show_violations(check, break_it, text):
   broken = break_it(point())
   level_and_text(check, broken, WRONG, text, record_of(broken, check))
 
 
 @pytest.mark.parametrize(("check", "break_it", "text"), NOTES)
-def test_what_may_be_meant_so(check, break_it, text):
+def test_possibly_intended_findings_are_notes(check, break_it, text):
   broken = break_it(point())
   level_and_text(check, broken, NOTE, text, record_of(broken, check))
 
 
-def test_a_reward_that_nobody_knows_is_a_note():
-  """As of an environment of Gymnasium's: its own reward is in the transitions."""
+def test_a_missing_reward_function_is_a_note():
+  """As for an adapted Gymnasium environment, whose rewards are in the transitions only."""
 
   class Adapted(Wrapper):
     def __init__(self):
@@ -162,7 +162,7 @@ def test_a_reward_that_nobody_knows_is_a_note():
   assert not any(finding.level == WRONG for finding in findings.values())
 
 
-def test_a_termination_that_nobody_knows_is_a_note():
+def test_an_unknown_termination_function_is_a_note():
   class Adapted(broken_by.HiddenTermination):
     def __init__(self):
       super().__init__(point())
@@ -172,7 +172,7 @@ def test_a_termination_that_nobody_knows_is_a_note():
   assert found.level == NOTE and found.text == "the termination is not known as a function"
 
 
-def test_a_constant_start_is_a_note():
+def test_a_constant_initial_state_is_a_note():
   alike = task_with(initial=lambda key: (jnp.zeros(1), jnp.zeros(1)))(point())
   level_and_text(behaviour.check_resets, alike, NOTE, "one state from 16 keys")
   level_and_text(behaviour.check_resets, point(), OK, "16 states")
@@ -200,7 +200,7 @@ def test_a_step_that_compiles_again_is_wrong():
   )
 
 
-def test_a_model_that_mjx_lacks_is_wrong():
+def test_a_model_that_mjx_cannot_simulate_is_wrong():
   xml = """<mujoco><worldbody><body><joint name="a"/><geom size=".1"/></body></worldbody>
     <actuator><position joint="a" delay=".004" nsample="4"/></actuator></mujoco>"""
   env = task_with(model=load_model(xml))(point())
@@ -208,15 +208,15 @@ def test_a_model_that_mjx_lacks_is_wrong():
   level_and_text(behaviour.check_mjx, point(), NOTE, "no MuJoCo model")
 
 
-def test_nothing_is_wrong_with_a_task_that_keeps_the_contract():
+def test_a_valid_task_passes_every_check():
   findings = check_env(point(), steps=30)
   assert {finding.level for finding in findings} == {OK}, findings
   assert len(findings) == len({finding.check for finding in findings}) == 18
-  documented = program.__doc__.split("Each check is one line")[1]
+  documented = program.__doc__.split("Each check prints one line")[1]
   assert all(f"\n  {finding.check} " in documented for finding in findings)
 
 
-def test_what_cannot_run_is_said_and_the_rest_waits():
+def test_a_task_that_cannot_run_skips_the_remaining_checks():
   findings = check_env(broken_by.Growing(point()), steps=30)
   assert [f.check for f in findings] == ["spec", "shapes", "functions", "scan", "others"]
   with pytest.raises(ValueError, match="steps=0 must be positive"):
@@ -243,29 +243,29 @@ def call(*arguments, env=None):
   return program.main(values, {"config": {}, "env": env or {}})
 
 
-def test_the_program_says_which_tasks_are_wrong(tmp_path, capsys, monkeypatch):
-  def found(env, **settings):
+def test_the_program_lists_the_tasks_that_are_wrong(tmp_path, capsys, monkeypatch):
+  def check(env, **settings):
     assert settings == {"steps": 10, "seed": 0, "mjx": False}
     level = WRONG if float(env.spec.decode(1.0, 1.0)) == 1.0 else OK
-    return [Finding("decode", level, "told")]
+    return [Finding("decode", level, "text")]
 
-  monkeypatch.setattr(program, "check_env", found)
+  monkeypatch.setattr(program, "check_env", check)
   file = tmp_path / "mine.py"
   file.write_text(FILE)
   good, bad = f"--env={file}:make_good", f"--env={file}:make_bad"
   assert call(good, "--steps=10") == 0
-  assert "ok     decode       told" in capsys.readouterr().out
+  assert "ok     decode       text" in capsys.readouterr().out
   assert call(good, bad, "--steps=10") == 1
-  said = capsys.readouterr().out
-  assert "wrong  decode" in said
-  assert f"1 of 2 tasks keep the contract; not: {file}:make_bad" in said
-  with pytest.raises(cli.UsageError, match="Give --env"):
+  output = capsys.readouterr().out
+  assert "wrong  decode" in output
+  assert f"1 of 2 tasks keep the contract; not: {file}:make_bad" in output
+  with pytest.raises(cli.UsageError, match="--env is missing"):
     call()
   with pytest.raises(cli.UsageError, match=r"--env='pendulm' is not known. Did you mean 'pen"):
     call("--env=pendulm")
 
 
-def test_all_are_all_that_are_registered(capsys, monkeypatch):
+def test_all_means_every_registered_task(capsys, monkeypatch):
   monkeypatch.setattr(program, "check_env", lambda env, **settings: [])
   monkeypatch.setattr(program, "list_envs", lambda: ["pendulum", "linear_quadratic"])
   assert call("--env=all") == 0

@@ -1,4 +1,4 @@
-"""Runs programs of experiments/ in processes of their own."""
+"""Runs programs of experiments/ in separate processes."""
 
 import subprocess
 import sys
@@ -16,11 +16,11 @@ TINY = [
   "--config.planner.horizon=3",
   "--config.planner.particles=5",
 ]
-"""Flags of a run of seconds."""
+"""Flags of a run that takes seconds."""
 
 
 def program(name, *arguments, status=0):
-  """Runs a program that must end with ``status``; returns its output, or what it reports."""
+  """Runs a program that must exit with ``status``; returns stdout, for errors stderr."""
   command = [sys.executable, "-m", f"experiments.{name}", *map(str, arguments)]
   done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
   assert done.returncode == status, done.stdout[-2000:] + done.stderr[-3000:]

@@ -34,8 +34,8 @@ def test_ray_runs_and_stops_tasks(tmp_path):
     while run.poll() is None:
       time.sleep(0.1)
     assert run.poll() == 3
-    said = (tmp_path / "a.log").read_text().split()
-    assert said == ["cpus", str("CUDA_VISIBLE_DEVICES" in os.environ)]
+    output = (tmp_path / "a.log").read_text().split()
+    assert output == ["cpus", str("CUDA_VISIBLE_DEVICES" in os.environ)]
     script = (
       "import signal, sys, time\n"
       "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(0)))\n"
@@ -61,7 +61,7 @@ def test_a_cluster_of_two_on_loopback_runs_one_task_each(tmp_path):
   try:
     cluster.add_node(num_cpus=1)
     backend = ray_tasks.RayTasks(2, cluster.address)
-    # each waits for the other: they run at the same time, so on both nodes
+    # Each waits for the other: they run at the same time, so on both nodes.
     script = (
       "import pathlib, sys, time; mine, other = map(pathlib.Path, sys.argv[1:]); mine.touch()\n"
       "while not other.exists(): time.sleep(0.1)"
