@@ -70,11 +70,15 @@ def write(path: str, rows: list[dict[str, float]]) -> None:
     writer.writerows(rows)
 
 
-def run(train: Train, out: str) -> None:
-  """Defines the remaining flags, trains and writes the table; ``out`` is its default file."""
+def define(out: str) -> None:
+  """Defines the flags of every trainer; ``out`` is the default of ``--out``."""
   flags.DEFINE_string("env", "pendulum", "Task.")
   flags.DEFINE_integer("seed", 0, "Seed.")
   flags.DEFINE_string("out", out, "CSV file of the evaluations.")
+
+
+def run(train: Train) -> None:
+  """Parses the flags, trains and writes the table."""
 
   def main(argv: list[str]) -> None:
     del argv
@@ -88,6 +92,7 @@ def run(train: Train, out: str) -> None:
 
 
 if __name__ == "__main__":
+  define("brax.csv")
   flags.DEFINE_integer("steps", 20_000, "Environment steps.", 2_000)
   flags.DEFINE_integer("evaluations", 6, "Evaluations, including one before training.", 2)
-  run(train, "brax.csv")
+  run(train)

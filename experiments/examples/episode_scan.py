@@ -78,7 +78,7 @@ def main() -> None:
   start = time.perf_counter()
   total = loop(env, planner, key)
   print(f"loop: return {total:8.3f}   {time.perf_counter() - start:6.3f} s  compiles")
-  print(f"compilations of the scan: {episode._cache_size()}")
+  print(f"the scan was compiled {episode._cache_size()} time")
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from typing import Any
 
 from absl import flags
 
-from experiments.examples.brax_trains_ours import row, run
+from experiments.examples import brax_trains_ours
 from mbrl_jax import make_env, to_gymnasium
 
 EPISODES = 10
@@ -34,7 +34,7 @@ def train(name: str, *, steps: int, evaluations: int, seed: int) -> list[dict[st
     def _on_step(self) -> bool:
       if self.num_timesteps % every == 0:
         found = evaluate_policy(self.model, eval_env, EPISODES, deterministic=True)
-        rows.append(row(self.num_timesteps, seed, *found))
+        rows.append(brax_trains_ours.row(self.num_timesteps, seed, *found))
       return True  # continue training
 
   settings: dict[str, Any] = {"policy_kwargs": {"net_arch": [64, 64]}, "learning_starts": 1000}
@@ -46,6 +46,8 @@ def train(name: str, *, steps: int, evaluations: int, seed: int) -> list[dict[st
 
 
 if __name__ == "__main__":
+  brax_trains_ours.define("sb3.csv")
+  flags.adopt_module_key_flags(brax_trains_ours)  # so that --help lists them
   flags.DEFINE_integer("steps", 5_000, "Environment steps.", 1)
   flags.DEFINE_integer("evaluations", 25, "Evaluations.", 1)
-  run(train, "sb3.csv")
+  brax_trains_ours.run(train)

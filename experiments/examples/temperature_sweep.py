@@ -55,7 +55,7 @@ def main() -> None:
     returns = np.asarray(sweep(temperatures, keys))
     for temperature, row in zip(temperatures, returns, strict=True):
       print(f"{temperature:11g}   {row.mean():7.1f} +- {row.std(ddof=1) / SEEDS**0.5:.1f}")
-  print(f"{2 * len(TEMPERATURES)} temperatures, compilations: {sweep._cache_size()}")
+  print(f"{2 * len(TEMPERATURES)} temperatures, compiled {sweep._cache_size()} time")
 
 
 if __name__ == "__main__":
