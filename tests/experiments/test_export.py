@@ -1,15 +1,13 @@
 """An exported policy acts like its run, in a process without mbrl_jax."""
 
 import json
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_examples import BLOCKED, EXAMPLES
+from programs import exported_actions
 
 from experiments import export, job, run_settings
 from experiments.command_line import cli
@@ -67,14 +65,6 @@ def exported(run, **given):
   return out
 
 
-def act_alone(folder, steps):
-  """Returns the actions of the loader, in a process that cannot import mbrl_jax."""
-  command = [sys.executable, "-c", BLOCKED, str(EXAMPLES / "load_exported.py"), str(folder)]
-  done = subprocess.run([*command, str(steps)], capture_output=True, text=True, check=False)
-  assert done.returncode == 0, done.stderr[-2000:]
-  return np.float32(done.stdout.split())
-
-
 def act_here(task, state, steps):
   """Returns the actions of the algorithm."""
   obs, actions = jax.jit(task.env.reset)(jax.random.key(0)).obs, []
@@ -91,7 +81,8 @@ def test_the_policy_of_one_of_two_seeds_is_exported(policy):
   path, task, state = policy
   folder = exported(path, seed=4)
   second = jax.tree.map(lambda x: x[1], state)
-  np.testing.assert_allclose(act_alone(folder, 2), act_here(task, second, 2), rtol=1e-6)
+  alone = np.float32(exported_actions(folder, 2))
+  np.testing.assert_allclose(alone, act_here(task, second, 2), rtol=1e-6)
   about = json.loads((folder / "policy.json").read_text())
   assert (about["algo"], about["env"], about["step"]) == ("sac", "pendulum", 7)
   assert about["trained_seed"] == 4 and about["action_high"] == [2.0]
@@ -107,7 +98,7 @@ def test_the_policy_of_one_of_two_seeds_is_exported(policy):
 def test_a_planner_is_exported_with_its_model_and_plan(tmp_path):
   task, state = saved(tmp_path / "run", "pets")
   folder = exported(tmp_path / "run")
-  alone = act_alone(folder, 3)
+  alone = np.float32(exported_actions(folder, 3))
   np.testing.assert_allclose(alone, act_here(task, state, 3), rtol=1e-5)
   assert len(set(alone.tolist())) == 3
 

@@ -1,12 +1,9 @@
 """The examples run at small sizes and show what they claim."""
 
-import pathlib
-import subprocess
-import sys
-
 import jax
 import numpy as np
 import pytest
+from programs import EXAMPLES, exported_actions
 
 from experiments.examples import (
   episode_scan,
@@ -19,21 +16,6 @@ from experiments.examples import (
   temperature_sweep,
 )
 from mbrl_jax import make_env
-
-ROOT = pathlib.Path(__file__).parents[3]
-EXAMPLES = ROOT / "experiments" / "examples"
-
-# Runs a script in a process in which mbrl_jax cannot be imported.
-BLOCKED = """
-import importlib.abc, runpy, sys
-class Block(importlib.abc.MetaPathFinder):
-  def find_spec(self, name, path, target=None):
-    if name.partition(".")[0] in ("mbrl_jax", "experiments"):
-      raise ImportError(name)
-sys.meta_path.insert(0, Block())
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
 
 
 @pytest.fixture(scope="module")
@@ -103,22 +85,13 @@ def test_an_exported_planner_needs_no_mbrl_jax(tmp_path):
   planner, state = system_identification.make_pendulum_planner(), np.float32([2.0, 0.0])
   params = system_identification.TRUE
   export_planner.export(planner, params, state, tmp_path)
-  command = [
-    sys.executable,
-    "-c",
-    BLOCKED,
-    str(EXAMPLES / "load_exported.py"),
-    str(tmp_path),
-    "3",
-  ]
-  done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-  assert done.returncode == 0, done.stderr[-2000:]
+  actions = exported_actions(tmp_path, 3)
   plan, plan_state, expected = jax.jit(planner.plan), planner.init(), []
   for i in range(3):
     key = jax.random.wrap_key_data(np.uint32([0, i]), impl="threefry2x32")
     output, plan_state = plan(params, state, plan_state, key)
     expected.append(output.action[0])
-  np.testing.assert_array_equal(np.float32(done.stdout.split()), expected)
+  np.testing.assert_array_equal(np.float32(actions), expected)
   assert len(set(map(float, expected))) == 3
 
 
