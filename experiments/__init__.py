@@ -1,4 +1,4 @@
-"""Programs: absl binaries and their configs. Nothing imports them."""
+"""Programs (absl binaries) and their configs; no other package imports them."""
 
 import os
 import signal
@@ -6,16 +6,15 @@ import sys
 
 
 def stop(number: int = signal.SIGINT, frame: object = None) -> None:
-  """Ends the process with a sentence, at once.
+  """Reports Ctrl-C and ends the process at once.
 
-  Not by an exception: where Python puts away a compilation that was interrupted, jaxlib 0.10
-  crashes.
+  Raises no exception: jaxlib 0.10 crashes when Python cleans up an interrupted compilation.
   """
   os.write(2, b"stopped by Ctrl-C\n")
   os._exit(128 + number)
 
 
-# A program takes seconds to import, in which Ctrl-C would print where it was. ``command.run``
-# listens itself; "-m" stands there only while python looks for the program.
+# Imports take seconds; without a handler Ctrl-C would print a traceback. ``cli.run`` installs
+# its own handler; sys.argv[0] is "-m" only while Python locates the module.
 if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
   signal.signal(signal.SIGINT, stop)

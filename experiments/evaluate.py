@@ -1,9 +1,10 @@
-"""Evaluates what a run has learned in fresh episodes, without learning.
+"""Evaluates the policy or planner of a run in new episodes, without exploration.
 
   python -m experiments.evaluate --run=runs/demo
   python -m experiments.evaluate --run=runs/demo --episodes=50 --best
 
-Prints a table and writes evaluation.json to the run folder.
+Prints statistics of the returns for each trained seed and writes evaluation.json to the run
+folder.
 """
 
 from __future__ import annotations
@@ -26,19 +27,19 @@ from mbrl_jax.types import Key
 def define() -> None:
   """Defines the flags."""
   define_choice()
-  flags.DEFINE_integer("episodes", 10, "Episodes to run (of each trained seed).", 1)
-  flags.DEFINE_integer("seed", 0, "Seed of the evaluation.", 0)
+  flags.DEFINE_integer("episodes", 10, "Episodes for each trained seed.", 1)
+  flags.DEFINE_integer("seed", 0, "Seed of the episodes.", 0)
 
 
 def define_choice() -> None:
-  """Defines the flags that say what ``restore`` restores."""
+  """Defines the flags that select the run and the checkpoint for ``restore``."""
   flags.DEFINE_string("run", None, "Folder of the run (required).")
-  flags.DEFINE_integer("step", None, "Checkpoint to restore. Default: the newest.")
+  flags.DEFINE_integer("step", None, "Step of the checkpoint to restore. Default: the newest.")
   flags.DEFINE_bool("best", False, "Restore the checkpoint with the best return.")
 
 
 def open_run(options: flags.FlagValues) -> run_folder.RunFolder:
-  """Opens the folder of the run that the flags name."""
+  """Opens the folder of ``--run``."""
   if options.run is None:
     raise cli.UsageError("--run is missing: the folder of a run, such as --run=runs/demo.")
   if options.best and options.step is not None:
@@ -47,7 +48,7 @@ def open_run(options: flags.FlagValues) -> run_folder.RunFolder:
 
 
 def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, Restored]:
-  """Opens a run and restores the checkpoint that the flags choose."""
+  """Opens a run and restores the selected checkpoint."""
   folder = open_run(options)
   task = job.build_run(folder)
   step = "best" if options.best else options.step
@@ -57,12 +58,12 @@ def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, R
 
 
 def episodes_key(seed: int) -> Key:
-  """Returns the key of the episodes of ``--seed``, which repeat none of any training."""
+  """Returns the key of the episodes for ``--seed``; no training uses its stream."""
   return stream_key("evaluation", seed)
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
-  """Evaluates; returns the exit status."""
+  """Evaluates the run; returns the exit status."""
   cli.refuse(dotted)
   console = cli.console()
   out = outputs.check_file(open_run(options).path / "evaluation.json", "--run")

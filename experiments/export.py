@@ -1,14 +1,18 @@
-"""Exports what a run has learned, to act without mbrl_jax: policy, or planner with its model.
+"""Exports the policy of a run, or its planner and model, to files that run without mbrl_jax.
 
   python -m experiments.export --run=runs/demo
   python -m experiments.export --run=runs/hopper --best --out=policy
   python experiments/examples/load_exported.py policy
 
-Writes policy.bin, a program for CPU, CUDA and TPU that needs only jax and flatbuffers,
-policy.npz with its arrays by name, and policy.json with names, shapes and what they are. The
-program is one control step, (params, carry, obs, key) -> (action, what has changed of carry),
-without exploration: obs is the task's observation, action lies within the task's bounds. The
-arrays begin an episode; the file experiments/examples/load_exported.py is a loader to copy.
+Writes three files:
+
+  policy.bin   the program, for CPU, CUDA and TPU; needs jax and flatbuffers
+  policy.npz   its input arrays by name, as at the start of an episode
+  policy.json  names and shapes of inputs and outputs, and the origin of the policy
+
+The program is one control step without exploration: (params, carry, obs, key) -> (action,
+changed entries of carry). obs is the observation of the task; action lies within the bounds of
+the task. experiments/examples/load_exported.py is a loader to copy.
 """
 
 from __future__ import annotations
@@ -33,12 +37,12 @@ def define() -> None:
   """Defines the flags."""
   evaluate.define_choice()
   flags.adopt_module_key_flags(evaluate)
-  flags.DEFINE_integer("seed", None, "Trained seed, of a run of several. Default: its first.")
-  flags.DEFINE_string("out", None, "Folder to write to. Default: exported/ in the run's.")
+  flags.DEFINE_integer("seed", None, "Trained seed to export. Default: the run's first.")
+  flags.DEFINE_string("out", None, "Output folder. Default: exported/ in the run folder.")
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
-  """Exports; returns the exit status."""
+  """Exports the run; returns the exit status."""
   cli.refuse(dotted)
   console = cli.console()
   out = Path(options.out) if options.out else evaluate.open_run(options).path / "exported"
@@ -66,21 +70,21 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   params, carry = algorithm.deploy(jax.jit(algorithm.params)(state))
   inputs = {"params": params, "carry": carry, "key": key, "obs": obs}
   try:
-    apart = function_export.export(control, inputs, out, "policy", about)
+    difference = function_export.export(control, inputs, out, "policy", about)
   except ImportError as error:
-    hint = "jax.export writes with flatbuffers: pip install 'mbrl_jax[export]'."
+    hint = "Export needs flatbuffers: pip install 'mbrl_jax[export]'."
     raise cli.UsageError(hint) from error
   except ValueError as error:
     text = f"{task.settings['algo']} cannot be exported: {' '.join(str(error).split())}"
     raise cli.UsageError(text) from error
   for path in sorted(out.glob("policy.*")):
     console.print(f"wrote {path} ({path.stat().st_size / 1024:.1f} KiB)", markup=False)
-  console.print(f"the exported action differs by {apart:.2g} from the run's own", markup=False)
+  console.print(f"difference of exported and original action: {difference:.2g}", markup=False)
   return 0
 
 
 def _choose(task: job.Job, restored: Restored, seed: int | None) -> tuple[int, TrainState]:
-  """Returns the number of a trained seed and its state."""
+  """Returns a trained seed and its state."""
   trained = task.seeds or [task.settings["seed"]]
   seed = trained[0] if seed is None else seed
   try:

@@ -1,4 +1,4 @@
-"""The parts of a run, built from its settings."""
+"""Builds the parts of a run from its settings: task, algorithm, compiled functions."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ from mbrl_jax.runtime.training import loop
 from mbrl_jax.types import Algorithm, Env, Key, TrainState
 
 LONGEST_CHUNK = 25
-"""Environment steps of one compiled call at most: how long a signal may have to wait."""
+"""Most environment steps of one compiled call; a signal is handled between calls."""
 
 
 class Job(NamedTuple):
-  """A run's parts.
+  """The parts of a run.
 
   Attributes:
-    settings: what ``config.json`` holds.
+    settings: content of ``config.json``.
     config: the algorithm's config.
     env: the task.
-    algorithm: what learns it.
-    mesh: devices among which the seeds are split, ``None``: all on one.
-    runs: how many with these seeds ``step`` and ``evaluation`` are for, see
-      ``loop.train_together``.
+    algorithm: the algorithm, built from ``config``.
+    mesh: devices that share the seeds, ``None``: one device.
+    runs: number of runs with these seeds that ``step`` and ``evaluation`` compute at once,
+      see ``loop.train_together``.
   """
 
   settings: Settings
@@ -51,13 +51,13 @@ class Job(NamedTuple):
 
   @property
   def seeds(self) -> list[int] | None:
-    """Numbers of the seeds of a run that has several, else ``None``."""
+    """The seeds of a run with several, otherwise ``None``."""
     first, count = self.settings["seed"], self.settings["seeds"]
     return list(range(first, first + count)) if count > 1 else None
 
   @property
   def width(self) -> int | None:
-    """Length of the leading axis of states, ``None`` where they have none."""
+    """Length of the leading axis of states, ``None`` without such an axis."""
     return None if self.runs == 1 and self.seeds is None else self.runs * len(self.seeds or [0])
 
   @property
@@ -67,27 +67,27 @@ class Job(NamedTuple):
 
   @property
   def total_steps(self) -> int:
-    """Environment steps of the whole run; at most, where it is counted in episodes."""
+    """Environment steps of the whole run; an upper bound if it counts episodes."""
     budget = self.algorithm.budget
     return budget.steps or budget.episodes * self.env.spec.episode_length
 
   @property
   def grows(self) -> str:
-    """Field of ``config.json`` that says how long the run is."""
+    """Field of ``config.json`` with the length of the run."""
     return f"config.{self.algorithm.budget.length}"
 
   @property
   def checkpoint_steps(self) -> int:
-    """Environment steps between checkpoints; 0: one for each episode."""
+    """Environment steps between checkpoints; 0: one per episode."""
     return default_interval(self.algorithm.budget)
 
   @property
   def chunk(self) -> int:
     """Environment steps of a compiled call: the algorithm's, or a divisor of the episode's.
 
-    Where episodes may end early several seeds take one of each environment at a time, so that
-    none waits for its next fit while others go on, and so does a run with evaluations after so
-    many steps.
+    Where episodes may end early, a run with several seeds, or with evaluations every
+    ``eval_steps``, takes one step of each environment per call: no seed then waits for its
+    next fit while others continue.
     """
     if self.algorithm.budget.chunk:
       return self.algorithm.budget.chunk
@@ -99,7 +99,11 @@ class Job(NamedTuple):
     return self.envs * max(n for n in range(1, longest + 1) if length % n == 0)
 
   def init(self) -> TrainState:
-    """Makes the state of the run before its first step."""
+    """Returns the initial training state.
+
+    Raises:
+      UsageError: the dataset cannot be loaded or does not fit.
+    """
     start = jax.jit(lambda key: init_state(self.algorithm, self.env, key, self.envs))
     fill, preload = lambda state, data: state, self.algorithm.preload
     leaves = jax.tree.leaves(jax.eval_shape(start, jax.random.key(0)))
@@ -119,7 +123,7 @@ class Job(NamedTuple):
     return state if self.mesh is None else shard_seeds(state, self.mesh)
 
   def step(self, steps: int | None = None) -> loop.Step:
-    """Makes the compiled training step, of so many environment steps or of ``chunk``."""
+    """Makes the training step; ``steps`` are environment steps, ``chunk`` by default."""
     steps = self.chunk if steps is None else steps
     make = lambda **options: make_step(
       self.algorithm, self.env, steps=steps, envs=self.envs, **options
@@ -131,7 +135,7 @@ class Job(NamedTuple):
     return over_seeds(share, self.mesh, compiler_options=options)
 
   def rest(self, start: int = 0) -> tuple[int, loop.Step] | None:
-    """Makes the step of what is left at the end if chunks from ``start`` on do not reach it."""
+    """Makes the last, shorter step, ``None`` if chunks from ``start`` reach the end exactly."""
     total = self.algorithm.budget.steps
     left = (total - start) % self.chunk if total else 0
     return (left, self.step(left)) if left else None
@@ -140,8 +144,8 @@ class Job(NamedTuple):
     """Compiles evaluation episodes.
 
     Returns:
-      ``(state, key) -> metrics`` as ``make_evaluation`` gives them, with a leading
-      ``[width]``, and the seconds it took to compile.
+      ``(state, key) -> metrics``, see ``make_evaluation``, with a leading axis ``[width]``,
+      and the compile time in seconds.
     """
     options = compiler_options()
     if self.width is None:
@@ -164,24 +168,23 @@ class Job(NamedTuple):
     return lambda state, key: jax.device_get(run(state, key)), seconds
 
   def _evaluation_keys(self, key: Key) -> Key:
-    """Returns what decides an evaluation of each seed: the same in every run of several."""
+    """Returns a key for each seed; every run of a group gets the same keys."""
     return key[None] if self.seeds is None else jax.random.split(key, len(self.seeds))
 
 
 def check_evaluations(task: Job) -> None:
-  """Refuses evaluations that would not take place when they are asked for.
+  """Refuses an evaluation interval that compiled calls cannot keep.
 
   Raises:
-    UsageError: some evaluation would fall inside a compiled call.
+    UsageError: an evaluation would fall inside a compiled call.
   """
   every, budget = task.settings["eval_steps"], task.algorithm.budget
   if not every or not budget.chunk:
     return
   if every % budget.chunk and every < budget.steps:
     raise UsageError(
-      f"--eval_steps={every} asks for an evaluation after {every} steps, but one compiled "
-      f"call takes {budget.chunk}, and evaluations take place between calls: choose a multiple "
-      "of that."
+      f"--eval_steps={every} must be a multiple of {budget.chunk}, the steps of one compiled "
+      "call: evaluations run between calls."
     )
 
 
@@ -190,10 +193,10 @@ def build(settings: Settings, devices: int = 1) -> Job:
 
   Args:
     settings: from ``make_settings`` or ``config.json``.
-    devices: among which to split the seeds; a run may change it on resuming.
+    devices: number of devices that share the seeds; may change on resuming.
 
   Raises:
-    UsageError: names what the task or the algorithm refuses.
+    UsageError: the task or the algorithm refuses a setting, which the message names.
   """
   try:
     validate.seeds(settings["seed"], settings["seeds"], "--seed")
@@ -204,13 +207,13 @@ def build(settings: Settings, devices: int = 1) -> Job:
     )
     config = config_of(settings)
     algorithm = make_algorithm(settings["algo"], env.spec, config)
-    settings = {"envs": 1, **settings}  # earlier versions had one
+    settings = {"envs": 1, **settings}  # earlier versions always used one
     check_envs(algorithm, env, settings["envs"])
     settings |= add_evaluation(algorithm.budget, settings)
   except (ValueError, ImportError) as error:
     raise flag_error(error, "--config.", {"envs": "--envs"}) from error
   except KeyError as error:
-    raise UsageError(f"config.json lacks {error}; is it of this version?") from error
+    raise UsageError(f"config.json has no field {error}; is it of this version?") from error
   return Job(settings, config, env, algorithm, mesh)
 
 
@@ -218,7 +221,7 @@ def build_run(folder: RunFolder) -> Job:
   """Builds the parts of a run from its ``config.json``.
 
   Raises:
-    UsageError: as ``build``; names the file.
+    UsageError: see ``build``; the message names the file.
   """
   with of_file(folder):
     return build(folder.config())
@@ -226,7 +229,7 @@ def build_run(folder: RunFolder) -> Job:
 
 @contextlib.contextmanager
 def of_file(folder: RunFolder) -> Iterator[None]:
-  """Adds to a UsageError that a run's ``config.json`` says what it refuses."""
+  """Prefixes the message of a ``UsageError`` with the path of the run's ``config.json``."""
   try:
     yield
   except UsageError as error:
@@ -234,13 +237,13 @@ def of_file(folder: RunFolder) -> Iterator[None]:
 
 
 def _seed_mesh(seeds: int, devices: int) -> jax.sharding.Mesh | None:
-  """Returns the devices that share the seeds; on CPUs, cores become devices."""
+  """Returns the devices that share the seeds; on a CPU, cores count as devices."""
   if devices == 1:
     return None
   if seeds % devices:
     raise UsageError(
-      f"--devices={devices} does not divide --seeds={seeds}: each device trains its share of "
-      "the seeds, as many as any other."
+      f"--devices={devices} does not divide --seeds={seeds}: each device trains the same "
+      "number of seeds."
     )
   use_cpu_devices(devices)
   found = jax.devices()

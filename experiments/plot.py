@@ -1,4 +1,4 @@
-"""Draws the curves of several runs in one picture, or all pictures of one run.
+"""Plots learning curves of several runs in one picture, or all plots of one run.
 
   python -m experiments.plot --runs runs/demo
   python -m experiments.plot --runs runs/a runs/b runs/c --group=config.model.kind
@@ -6,15 +6,17 @@
   python -m experiments.plot --runs runs/a runs/b runs/c --group=algo --band=iqm
   python -m experiments.plot --band=iqm --table=pendulum:a=a.csv --table=pendulum:b=b.csv
 
-One run: its learning curve, its model error and, where predictions were kept
-(--config.log_predictions=True), the particle fan of every trial, into its plots/. Several:
-one mean curve with a band of one standard deviation for each value of --group, and a
-table of the best return, of the last five trials and of the trials that --threshold took.
+One run: plots the learning curve, the model error and, if the run stored predictions
+(--config.log_predictions=True), the particle fan of every trial, into plots/ of the run.
 
---band=iqm draws evaluations in place of a column: the interquartile mean over all seeds of a
-group with its stratified bootstrap interval of 95 per cent, one panel for each task and one
-for all of several. The table then says how many environment steps --threshold took. Curves
-that were not made here join them as --table=TASK:LABEL=FILE, one or more.
+Several runs: plots the mean of --column with a band of one standard deviation for each value
+of --group, and prints a table with the best return, the mean return of the last five trials
+and the number of trials to reach --threshold.
+
+--band=iqm plots evaluations instead: the interquartile mean over the seeds of a group with its
+95 % stratified bootstrap interval, one panel per task and, for several tasks, one over all.
+The table then has the environment steps to reach --threshold. --table=TASK:LABEL=FILE adds
+curves of other programs and may be repeated.
 """
 
 from __future__ import annotations
@@ -40,67 +42,67 @@ BANDS = ("std", "iqm")
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
   here = {"flag_values": values}
-  flags.DEFINE_multi_string("runs", [], "Folders of runs; may be followed by several.", **here)
+  flags.DEFINE_multi_string("runs", [], "One or more run folders", **here)
   flags.DEFINE_list(
-    "group", [], "Fields of config.json that label the curves, by commas.", **here
+    "group", [], "Fields of config.json that label the curves, comma-separated.", **here
   )
-  flags.DEFINE_float(
-    "threshold", None, "Return of which the table tells when it was reached.", **here
-  )
+  flags.DEFINE_float("threshold", None, "Return whose time to reach the table reports.", **here)
   flags.DEFINE_string(
-    "column", "best", "Column of metrics.csv to draw of several runs.", **here
+    "column", "best", "Column of metrics.csv to plot, for several runs.", **here
   )
   flags.DEFINE_enum(
     "band",
     "std",
     BANDS,
-    "Of several runs, std: mean and deviation of --column; iqm: interquartile mean of the "
-    "evaluations with its bootstrap interval.",
+    "Curve and band of several runs. std: mean and standard deviation of --column; iqm: "
+    "interquartile mean of the evaluations and its bootstrap interval.",
     **here,
   )
   flags.DEFINE_string(
-    "out", None, "PNG file (one run: folder). Default: comparison.png, plots/.", **here
+    "out",
+    None,
+    "Image file; for one run, a folder. Default: comparison.png, or plots/ of the run.",
+    **here,
   )
   flags.DEFINE_multi_string(
     "table",
     [],
-    "TASK:LABEL=FILE, a CSV file of evaluations (columns step, seed, eval/return) to draw with "
-    "--band=iqm; may be given several times.",
+    "TASK:LABEL=FILE, a CSV file of evaluations (columns step, seed, eval/return) to add with "
+    "--band=iqm",
     **here,
   )
   flags.DEFINE_string("title", "", "Title of the picture.", **here)
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
-  """Draws; returns the exit status."""
+  """Plots the runs; returns the exit status."""
   cli.refuse(dotted)
-  console = cli.console(width=120)  # nothing of a table is folded in a file
+  console = cli.console(width=120)  # wide enough that tables do not wrap in a file
   if options.table and options.band != "iqm":
-    raise cli.UsageError("--table belongs to --band=iqm.")
+    raise cli.UsageError("--table requires --band=iqm.")
   if not options.runs and not options.table:
-    raise cli.UsageError("--runs is missing: one or more folders of runs.")
+    raise cli.UsageError("--runs is missing: one or more run folders.")
   folders = [run_folder.open_run(path) for path in options.runs]
   for folder in folders:
     if not folder.metrics.exists():
       raise cli.UsageError(f"{folder.path} has no metrics.csv yet: no episode has ended.")
     audit.check(folder, "metrics.csv", EVALUATIONS)
   if options.band == "iqm":
-    drawn = _banded(folders, options, console)
+    drawn = _plot_evaluations(folders, options, console)
   elif len(folders) == 1 and not options.group:
-    drawn = _one(folders[0], options)
+    drawn = _plot_run(folders[0], options)
   else:
-    drawn = _several(folders, options, console)
+    drawn = _plot_column(folders, options, console)
   for path in drawn:
     console.print(f"wrote {path}", markup=False)
   return 0
 
 
-def _one(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[Path]:
+def _plot_run(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[Path]:
+  """Draws all plots of one run."""
   for name in ("threshold", "column", "title"):
     if options[name].present:
-      raise cli.UsageError(
-        f"--{name} belongs to a picture of several runs; --group=algo draws one like that."
-      )
+      raise cli.UsageError(f"--{name} applies to several runs; for one, add --group=algo.")
   out = outputs.check_folder(Path(options.out) if options.out else folder.plots)
   spec = job.build_run(folder).env.spec
   drawn = pictures.draw_run(folder, spec, out)
@@ -109,10 +111,11 @@ def _one(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[Path]:
   return drawn
 
 
-def _several(
+def _plot_column(
   folders: list[run_folder.RunFolder], options: flags.FlagValues, console: rich.console.Console
 ) -> list[Path]:
-  out = _picture(options)
+  """Draws the mean of ``--column`` for each group and prints the table."""
+  out = _check_out(options)
   groups: plots.Curves = {}
   returns: summary_table.Trials = {}
   for folder in folders:
@@ -130,19 +133,20 @@ def _several(
   return [picture, summary_table.write(out.with_suffix(".csv"), rows)]
 
 
-def _picture(options: flags.FlagValues) -> Path:
-  """Returns the picture to write; the table goes beside it."""
+def _check_out(options: flags.FlagValues) -> Path:
+  """Returns the image file; checks that it and the CSV file of its name can be written."""
   out = outputs.check_file(Path(options.out or "comparison.png"), suffixes=outputs.PICTURES)
   outputs.check_file(out.with_suffix(".csv"))
   return out
 
 
-def _banded(
+def _plot_evaluations(
   folders: list[run_folder.RunFolder], options: flags.FlagValues, console: rich.console.Console
 ) -> list[Path]:
+  """Draws the interquartile mean of evaluations for each group and prints the table."""
   if options["column"].present:
-    raise cli.UsageError("--column belongs to --band=std; --band=iqm draws evaluations.")
-  out = _picture(options)
+    raise cli.UsageError("--column requires --band=std; --band=iqm plots evaluations.")
+  out = _check_out(options)
   groups: curves.Groups = {}
   for folder in folders:
     groups.setdefault(label(folder, options.group), []).extend(curves.read(folder))
@@ -151,18 +155,18 @@ def _banded(
     groups.setdefault(name, []).extend(found)
   for name, group in groups.items():
     if not group:
-      raise cli.UsageError(f"Nothing of {name} has been evaluated yet.")
+      raise cli.UsageError(f"{name} has no evaluations yet.")
   rows = curves.table(groups, options.threshold)
   console.print(curves.show(rows, options.threshold))
   return [curves.draw(out, groups, options.title), curves.write(out.with_suffix(".csv"), rows)]
 
 
 def _read_table(text: str) -> tuple[str, list[curves.Curve]]:
-  """Reads the label and the curves that an entry of --table names."""
+  """Reads the label and the curves of an entry of ``--table``."""
   title, _, path = text.partition("=")
   task, _, name = title.partition(":")
   if not (task and name and path):
-    raise cli.UsageError(f"--table takes TASK:LABEL=FILE, got {text!r}.")
+    raise cli.UsageError(f"--table={text!r} must have the form TASK:LABEL=FILE.")
   try:
     return name, curves.read_csv(Path(path), task)
   except (OSError, ValueError, run_folder.RunFolderError) as error:
@@ -170,7 +174,7 @@ def _read_table(text: str) -> tuple[str, list[curves.Curve]]:
 
 
 def label(folder: run_folder.RunFolder, group: list[str]) -> str:
-  """Names the curve of a run: by fields of its config, or else by its folder."""
+  """Labels the curve of a run by fields of its config, by default by its folder."""
   if not group:
     return folder.path.name
   fields = run_folder.flat(folder.config())

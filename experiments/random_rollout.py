@@ -1,4 +1,4 @@
-"""Runs an episode of a task without anything learned: of random or of zero actions."""
+"""Runs an episode of a task with random or zero actions."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from mbrl_jax.runtime.devices.compilation import compile_ahead
 from mbrl_jax.types import Env
 
 POLICIES = ("random", "zero")
-"""``random``: evenly within the bounds, anew at every step; ``zero``: or what is nearest."""
+"""``random``: uniform within the bounds at every step; ``zero``: zero within the bounds."""
 
 
 class RandomRollout(NamedTuple):
-  """One episode, up to where it ended.
+  """One episode.
 
   Attributes:
-    poses: what a renderer needs, after each step ``[T, Q]``.
+    poses: poses for rendering, after each step ``[T, Q]``.
     rewards: ``[T]``.
-    terminated: whether the task ended it, not the number of steps.
+    terminated: whether the task terminated before the last step.
   """
 
   poses: np.ndarray
@@ -36,11 +36,11 @@ def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> Ra
   Args:
     env: the task.
     policy: one of ``POLICIES``.
-    steps: control steps at most; ``None``: the task's.
+    steps: maximum control steps; ``None``: the task's episode length.
     seed: of the initial state and of random actions.
 
   Raises:
-    ValueError: there is no such policy, or the seed gives no key of its own.
+    ValueError: an unknown policy, or a seed out of range.
   """
   choice("policy", policy, POLICIES)
   seeds(seed)
@@ -67,11 +67,11 @@ def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> Ra
 
 
 def pose_after(env: Env, steps: int, seed: int = 0) -> np.ndarray:
-  """Returns the pose ``[Q]`` after random steps, or after the last before the task ended.
+  """Returns the pose ``[Q]`` after random steps, at the latest before the task terminates.
 
   Args:
     env: the task.
-    steps: control steps; 0: the initial state's pose.
+    steps: control steps; 0: the pose of the initial state.
     seed: of the initial state and the actions.
   """
   episode = run(env, "random", steps=max(1, steps), seed=seed)

@@ -1,4 +1,4 @@
-"""The settings of a run: plain data, from names, presets and overrides."""
+"""Resolves names, presets and overrides to the settings of a run, which are plain data."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mbrl_jax.runtime.storage.run_folder import flat
 from mbrl_jax.types import Budget
 
 Settings = dict[str, Any]
-"""Contents of ``config.json``."""
+"""Content of ``config.json``."""
 
 
 def make_settings(
@@ -35,10 +35,11 @@ def make_settings(
   eval_steps: int | None = None,
   eval_episodes: int | None = None,
 ) -> Settings:
-  """Resolves names, preset and overrides to plain data; ``build`` says when to evaluate.
+  """Resolves names, preset and overrides to plain data.
 
-  What an override replaces takes along those settings of the preset, or of the config that is
-  ``stored`` of a run to resume, which only the former part has.
+  ``job.build`` adds the defaults of the evaluation. An override that replaces a part, such as
+  the planner, drops settings of the preset, or of the ``stored`` config of a run to resume,
+  that the new part does not have.
 
   Raises:
     UsageError: names the argument, the value and the valid ones.
@@ -57,7 +58,7 @@ def make_settings(
         "--eval_every", eval_every, "and {} exclude each other.", other
       )
     env_overrides = config_flags.nested(env_overrides)
-    asked = {
+    evaluation = {
       "eval_every": eval_every,
       "eval_steps": eval_steps,
       "eval_episodes": eval_episodes,
@@ -73,17 +74,17 @@ def make_settings(
     "seed": seed,
     "seeds": seeds,
     "envs": envs,
-    **{name: value for name, value in asked.items() if value is not None},
+    **{name: value for name, value in evaluation.items() if value is not None},
     "env_overrides": env_overrides,
     "config": config_flags.to_dict(config),
   }
 
 
 def _config(algo: str, *layers: dict[str, Any]) -> Any:
-  """Returns an algorithm's config after one layer of values after the other.
+  """Returns an algorithm's config with layers of overrides applied in order.
 
   Raises:
-    ArgumentError: an unknown field, or a value that it cannot have.
+    ArgumentError: an unknown field or an invalid value.
   """
   config = default_config(algo)
   for values in layers:
@@ -94,33 +95,33 @@ def _config(algo: str, *layers: dict[str, Any]) -> Any:
   return config
 
 
-def add_evaluation(budget: Budget, asked: Settings) -> Settings:
-  """Says when to evaluate, where nobody has asked for it."""
+def add_evaluation(budget: Budget, settings: Settings) -> Settings:
+  """Returns the evaluation settings, with defaults for missing ones."""
   in_steps = budget.unit == "steps"
   default = {"eval_every": 0, "eval_steps": 0, "eval_episodes": 10 if in_steps else 1}
-  if not asked.keys() & {"eval_every", "eval_steps"}:
+  if not settings.keys() & {"eval_every", "eval_steps"}:
     default["eval_every" if not in_steps else "eval_steps"] = (
       _evaluation_interval(budget) if in_steps else 5
     )
-  return {**default, **{name: asked[name] for name in default if name in asked}}
+  return {**default, **{name: settings[name] for name in default if name in settings}}
 
 
 def default_interval(budget: Budget) -> int:
-  """Returns a twentieth of a run counted in steps, 0 for other runs."""
+  """Returns a twentieth of a run that counts steps, 0 for other runs."""
   return max(budget.steps // 20, 1) if budget.steps else 0
 
 
 def _evaluation_interval(budget: Budget) -> int:
-  """Returns the interval in whole compiled calls, between which evaluations run."""
+  """Rounds the default interval up to whole compiled calls, between which evaluations run."""
   chunk = budget.chunk or 1
   return min(-(-default_interval(budget) // chunk) * chunk, budget.steps)
 
 
 def config_of(settings: Settings) -> Any:
-  """Returns the algorithm's config that settings hold.
+  """Builds the algorithm's config from settings.
 
   Raises:
-    UsageError: names the field that is missing, unknown or cannot have its value.
+    UsageError: a field is missing, unknown or invalid; the message names it.
   """
   try:
     choice("--algo", settings["algo"], list_algorithms())
@@ -129,19 +130,19 @@ def config_of(settings: Settings) -> Any:
   except ValueError as error:
     raise flag_error(error, "--config.") from error
   except KeyError as error:
-    raise UsageError(f"config.json lacks {error}; is it of this version?") from error
+    raise UsageError(f"config.json has no field {error}; is it of this version?") from error
 
 
 def _refuse_old(stored: Settings) -> None:
-  """Refuses a config whose fields have the names of version 0.1.
+  """Refuses a config with field names of version 0.1.
 
   Raises:
-    UsageError: names the fields with their old and new names.
+    UsageError: lists the fields with their old and new names.
   """
   renamed = old_names(flat(stored))
   if renamed:
     names = ", ".join(f"{old} (now {new})" for old, new in renamed.items())
     raise UsageError(
-      f"it is of version 0.1 of mbrl_jax, whose names for {names} and checkpoints this version "
-      "does not read: go on with version 0.1, or train anew."
+      f"the run is of mbrl_jax 0.1, whose fields {names} and checkpoints this version cannot "
+      "read: continue with version 0.1 or train again."
     )

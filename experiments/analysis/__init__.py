@@ -1,1 +1,1 @@
-"""Curves, tables and statistics of runs."""
+"""Learning curves, tables and statistics of runs."""

@@ -1,11 +1,11 @@
-"""Learning curves of groups of runs: evaluations, with a band over seeds, task by task.
+"""Learning curves of groups of runs, by task, with intervals over seeds.
 
-The line is the interquartile mean over the seeds of all runs of a group, the band its
-stratified bootstrap interval (``statistics``). Seeds are interpolated to common steps, no
-further than the shortest of the group goes. Where there are several tasks a last panel takes
-all of them together, each scaled to 0 at its lowest and 1 at its highest evaluation.
+A line is the interquartile mean of the evaluations over the seeds of all runs of a group, a
+band its stratified bootstrap interval (``statistics``). Seeds are interpolated to common steps,
+up to the end of the shortest. With several tasks a last panel aggregates all of them, each
+scaled to 0 at its lowest and 1 at its highest evaluation.
 
-A run without evaluations of its own (--eval_every=0) counts by its training episodes.
+For a run without evaluations (--eval_every=0) the training episodes are used instead.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mbrl_jax.runtime.storage.csv_log import evaluations, read_table
 from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError
 
 POINTS = 200
-"""Steps at most at which a curve is drawn."""
+"""Maximum points of a drawn curve."""
 EVALUATED = "eval/return"
 ALL = "all tasks, scaled"
 COLUMNS = ("label", "task", "seeds", "step", "iqm", "low", "high")
@@ -37,8 +37,8 @@ class Curve(NamedTuple):
   """The evaluations of one seed.
 
   Attributes:
-    task: what was learned.
-    steps: environment steps taken ``[n]``, increasing.
+    task: name of the task.
+    steps: environment steps ``[n]``, increasing.
     values: mean return of each evaluation ``[n]``.
   """
 
@@ -48,11 +48,11 @@ class Curve(NamedTuple):
 
 
 Groups = dict[str, list[Curve]]
-"""The curves under each label."""
+"""Curves by label."""
 
 
 class Band(NamedTuple):
-  """What is drawn of some curves.
+  """Interquartile mean of curves with its interval.
 
   Attributes:
     steps: ``[n]``.
@@ -66,7 +66,7 @@ class Band(NamedTuple):
 
 
 def read(folder: RunFolder) -> list[Curve]:
-  """Reads the curve of each seed of a run; none where nothing was evaluated yet."""
+  """Reads the curve of each seed of a run; empty if there are no evaluations yet."""
   column, rows = EVALUATED, evaluations(folder.path)
   if not rows and folder.metrics.exists():
     column = "return"
@@ -75,7 +75,7 @@ def read(folder: RunFolder) -> list[Curve]:
     ]
   config = folder.config()
   if "env" not in config:
-    raise RunFolderError(f"{folder.path / 'config.json'} lacks env.")
+    raise RunFolderError(f"{folder.path / 'config.json'} has no env.")
   task = config["env"]
   return [Curve(task, *curve) for curve in plots.curves(rows, column)]
 
@@ -84,7 +84,7 @@ def read_csv(path: Path, task: str) -> list[Curve]:
   """Reads the curve of each seed from a table of evaluations.
 
   Raises:
-    OSError: there is no such file.
+    OSError: the file cannot be read.
     ValueError: a column is missing.
   """
   rows = read_table(path)
@@ -101,7 +101,7 @@ def band(strata: Sequence[Sequence[Curve]]) -> Band | None:
     strata: the curves of each task.
 
   Returns:
-    ``None`` where the curves have no steps in common.
+    ``None`` if the curves have no steps in common.
   """
   curves = [curve for stratum in strata for curve in stratum]
   start = max(curve.steps[0] for curve in curves)
@@ -118,12 +118,12 @@ def band(strata: Sequence[Sequence[Curve]]) -> Band | None:
 
 
 def tasks_of(groups: Groups) -> list[str]:
-  """Lists the tasks of all groups, in their order."""
+  """Lists the tasks of all groups, in order of appearance."""
   return list(dict.fromkeys(curve.task for curves in groups.values() for curve in curves))
 
 
 def bands(groups: Groups) -> dict[str, dict[str, tuple[Band, int]]]:
-  """Returns, for each task and for all together, each label's band and number of seeds."""
+  """Returns each label's band and number of seeds, by task and for all tasks."""
   tasks = tasks_of(groups)
   found: dict[str, dict[str, tuple[Band, int]]] = {task: {} for task in tasks}
   for label, curves in groups.items():
@@ -138,7 +138,7 @@ def bands(groups: Groups) -> dict[str, dict[str, tuple[Band, int]]]:
 
 
 def draw(path: Path, groups: Groups, title: str = "") -> Path:
-  """Draws one panel for each task, and one for all of several, to a PNG file."""
+  """Draws one panel per task and, for several tasks, one over all of them."""
   found = bands(groups)
   columns = min(len(found), 3)
   rows = -(-len(found) // columns)
@@ -158,7 +158,7 @@ def draw(path: Path, groups: Groups, title: str = "") -> Path:
     for labelled in found.values():
       seeds = {label: count for label, (_, count) in labelled.items()} | seeds
     names = [f"{label} ({seeds[label]})" for label in handles]
-    # Below the panels: labels say the values of a sweep and may be long.
+    # Below the panels: labels hold the values of a sweep and may be long.
     figure.legend(
       handles.values(), names, loc="outside lower center", frameon=False, fontsize="small"
     )
@@ -166,12 +166,12 @@ def draw(path: Path, groups: Groups, title: str = "") -> Path:
 
 
 def table(groups: Groups, threshold: float | None = None) -> list[dict[str, str]]:
-  """Returns a row of texts for each label and task.
+  """Returns a row of formatted values for each label and task.
 
   Args:
     groups: the curves.
-    threshold: return; the rows then say at how many environment steps each seed's
-      evaluations reached it, ``-``: never, and the median over seeds.
+    threshold: a return; adds the environment steps at which each seed's evaluations reached
+      it (``-``: never) and their median.
   """
   rows = []
   for label, curves in groups.items():
@@ -184,7 +184,7 @@ def table(groups: Groups, threshold: float | None = None) -> list[dict[str, str]
 
 
 def show(rows: list[dict[str, str]], threshold: float | None = None) -> rich.table.Table:
-  """Lays the rows out for a terminal."""
+  """Returns the rows as a table for the terminal."""
   shown = rich.table.Table()
   for name in _names(rows):
     words = name.replace("_", " ").replace("threshold", f"{threshold:g}" if threshold else "0")
@@ -211,7 +211,7 @@ def _put(into: dict, label: str, strata: list[list[Curve]]) -> None:
 
 
 def _scaled(groups: Groups, tasks: list[str]) -> Groups:
-  """Returns the curves between 0, the task's lowest evaluation, and 1, its highest."""
+  """Scales the curves of each task to 0 at its lowest and 1 at its highest evaluation."""
   ends = {}
   for task in tasks:
     values = [c.values for curves in groups.values() for c in curves if c.task == task]
@@ -241,7 +241,7 @@ def _panel(
 
 
 def _last(curves: list[Curve]) -> dict[str, str]:
-  """Says how good the seeds are where the shortest of them ends."""
+  """Formats the band at its last step."""
   found = band([curves])
   if found is None:
     return dict.fromkeys(COLUMNS[3:], "-")
@@ -251,10 +251,10 @@ def _last(curves: list[Curve]) -> dict[str, str]:
 
 
 def _reached(curves: list[Curve], threshold: float) -> dict[str, str]:
-  """Says when the seeds' evaluations reached a return."""
+  """Formats the steps at which each seed reached a return, and their median."""
   steps = [statistics.first_reached(c.steps, c.values, threshold) for c in curves]
   known = sorted(float("inf") if step is None else step for step in steps)
-  # The lower of two middle ones: half of the seeds are there, never a step without a seed.
+  # The lower median: a step at which half of the seeds have reached the return.
   middle = known[(len(known) - 1) // 2]
   each = " ".join("-" if step is None else f"{step:.0f}" for step in steps)
   return dict(zip(REACHED, [each, "-" if np.isinf(middle) else f"{middle:.0f}"], strict=True))

@@ -1,4 +1,4 @@
-"""Draws and films what a run folder holds."""
+"""Draws plots and videos of a run folder."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from mbrl_jax.runtime.storage.run_folder import RunFolder
 from mbrl_jax.types import Env, EnvSpec
 
 FANS = 6
-"""Fans drawn along one episode."""
+"""Particle fans along one episode."""
 FPS = 30
-"""Frames a second of a video at most, or a bit more: tasks take up to 500 steps a second."""
+"""Target frames per second; control rates reach 500 Hz, so frames are whole steps apart."""
 
 
 def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[Path]:
-  """Draws learning curve and model error, and the fan of the last predictions if kept."""
+  """Draws learning curve, model error and, if stored, the fan of the last predictions."""
   if not folder.metrics.exists():
     return []
   out, rows = out or folder.plots, read_table(folder.metrics, ("return", "random"))
@@ -37,7 +37,7 @@ def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[
 
 
 def draw_predictions(source: Path, out: Path, dt: float) -> list[Path]:
-  """Draws the particle fan and the one-step predictions of one episode's file."""
+  """Draws the particle fan and the one-step predictions of one episode."""
   predictions, observations = prediction_files.read(source)
   name = source.stem
   every = max(1, len(predictions) // FANS)
@@ -51,12 +51,12 @@ def draw_predictions(source: Path, out: Path, dt: float) -> list[Path]:
 
 
 def stride_of(dt: float) -> int:
-  """Returns every which control step of ``dt`` seconds is a frame."""
+  """Returns the control steps of ``dt`` seconds between two frames."""
   return max(1, int(1 / (FPS * dt)))
 
 
 def film(path: Path, env: Env, poses: np.ndarray, rewards: np.ndarray, title: str) -> Path:
-  """Writes a video of a rollout, at its own speed, with its return so far as caption."""
+  """Writes a video of a rollout in real time, captioned with time and return so far."""
   captions = [
     f"{env.spec.dt * (i + 1):.2f} s  return {total:.1f}"
     for i, total in enumerate(np.cumsum(rewards, dtype=np.float64))
@@ -69,7 +69,7 @@ def film(path: Path, env: Env, poses: np.ndarray, rewards: np.ndarray, title: st
 def film_last(
   folder: RunFolder, env: Any, seeds: list[int] | None, console: rich.console.Console
 ) -> list[Path]:
-  """Films the last training rollout; a machine that cannot is told, not failed."""
+  """Renders the last training rollout; prints the reason if that fails."""
   source = folder.logs(seeds[0] if seeds else None).with_suffix(".npz")
   if not source.exists():
     return []

@@ -1,4 +1,4 @@
-"""What tables say of a run in one row."""
+"""Summarises a run in one row of a table."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mbrl_jax.runtime.storage.csv_log import read_table
 from mbrl_jax.runtime.storage.run_folder import RunFolder
 
 
-class Facts(NamedTuple):
-  """One run; NaN where nothing has been evaluated yet.
+class RunSummary(NamedTuple):
+  """Summary of a run; returns are NaN before the first evaluation.
 
   Attributes:
-    algo, task: what learned what.
-    seeds: how many were trained at once.
-    step: environment steps taken by each seed when its last episode ended.
+    algo, task: names of algorithm and task.
+    seeds: number of seeds.
+    step: environment steps of a seed at the end of the last episode.
     last: mean over seeds of the last evaluation.
-    spread: deviation of it over seeds.
+    spread: standard deviation of the last evaluation over seeds.
     best: mean over seeds of the best evaluation.
-    seconds: that the run took, all interruptions left out.
+    seconds: run time without interruptions.
   """
 
   algo: str
@@ -35,8 +35,8 @@ class Facts(NamedTuple):
   seconds: float
 
 
-def of(folder: RunFolder) -> Facts:
-  """Reads the facts of a run, finished or not.
+def summarise(folder: RunFolder) -> RunSummary:
+  """Summarises a run, finished or not.
 
   Raises:
     RunFolderError: a file of the run is damaged.
@@ -46,7 +46,7 @@ def of(folder: RunFolder) -> Facts:
   ends = np.array([curve.values[-1] for curve in found])
   peaks = np.array([curve.values.max() for curve in found])
   known = len(found) > 0
-  return Facts(
+  return RunSummary(
     algo=str(config.get("algo", "")),
     task=str(config.get("env", "")),
     seeds=int(config.get("seeds", 1)),
@@ -59,15 +59,15 @@ def of(folder: RunFolder) -> Facts:
 
 
 def last_step(folder: RunFolder) -> int:
-  """Returns the environment steps taken when the last episode ended, 0 before the first."""
+  """Returns the environment steps at the end of the last episode, 0 before the first."""
   try:
     with open(folder.metrics, "rb") as file:
       size = file.seek(0, 2)
-      file.seek(max(0, size - 65536))  # asked again and again: not the whole file
+      file.seek(max(0, size - 65536))  # called repeatedly: reads the end of the file only
       lines = file.read().splitlines()
   except FileNotFoundError:
     return 0
-  # The last line may be half written, the first is the head or cut in two.
+  # The last line may be incomplete; the first is the header or truncated.
   for line in reversed(lines[1:]):
     step = line.split(b",")[0]
     if step.isdigit() and b"," in line:
@@ -76,7 +76,7 @@ def last_step(folder: RunFolder) -> int:
 
 
 def _seconds(folder: RunFolder) -> float:
-  """Adds up the time of the laps; all rows of a lap hold the same."""
+  """Sums the seconds of ``timing.csv``; rows of one lap, one per seed, repeat its value."""
   path = folder.path / "timing.csv"
   if not path.exists():
     return 0.0

@@ -1,9 +1,9 @@
-"""Statistics of a few runs that one lucky or unlucky run does not decide.
+"""Robust statistics of a few runs: interquartile mean and stratified bootstrap interval.
 
-The interquartile mean is that of the middle half of the values. Its interval comes from a
-stratified bootstrap: within each stratum (a task) as many runs as there are, drawn with
-replacement, make one imagined repetition of the experiment; the percentiles of the statistic
-over many of them bound it. Whole curves are drawn, so points of one run stay together.
+The interquartile mean is the mean of the middle half of the values. A stratified bootstrap
+gives its interval: each resample draws, within each stratum (a task), as many runs as there
+are, with replacement; the percentiles of the statistic over the resamples bound it. Whole
+curves are drawn, so that the points of a run stay together.
 
 Source: Agarwal et al. 2021, "Deep Reinforcement Learning at the Edge of the Statistical
 Precipice".
@@ -19,9 +19,9 @@ import numpy as np
 from mbrl_jax.ops.validate import between, positive
 
 DRAWS = 2000
-"""Imagined repetitions of the experiment."""
+"""Number of bootstrap resamples."""
 LEVEL = 0.95
-"""Share of them within the interval."""
+"""Confidence level of the interval."""
 
 Statistic = Callable[[np.ndarray], np.ndarray]
 """``(values [R, ...]) -> [...]``."""
@@ -42,8 +42,8 @@ class Interval(NamedTuple):
 def interquartile_mean(values: np.ndarray) -> np.ndarray:
   """Returns the mean of the middle half of ``values [R, ...]``, ``[...]``.
 
-  A quarter of the runs, rounded down, is left out at either end: with up to three runs it is
-  the mean of all.
+  Drops a quarter of the runs, rounded down, at either end; for up to three runs it is the mean
+  of all.
 
   Raises:
     ValueError: there are no runs.
@@ -61,14 +61,14 @@ def bootstrap(
   level: float = LEVEL,
   seed: int = 0,
 ) -> Interval:
-  """Bounds a statistic of all runs together.
+  """Returns the stratified bootstrap interval of a statistic over all runs.
 
   Args:
-    strata: for each task the values of its runs ``[R, ...]``; runs are drawn within it.
-    statistic: of the values of all strata, one below the other.
-    draws: repetitions to imagine.
-    level: share of them that lies within the interval.
-    seed: of the draws, so that the same runs always have the same interval.
+    strata: the values ``[R, ...]`` of the runs of each task; runs are drawn within a task.
+    statistic: of the concatenated values of all strata.
+    draws: number of resamples.
+    level: confidence level.
+    seed: of the draws; equal runs have equal intervals.
 
   Raises:
     ValueError: no strata, one without runs, or numbers out of range.
@@ -76,15 +76,15 @@ def bootstrap(
   positive(strata=len(strata), draws=draws, runs=min(map(len, strata), default=0))
   between(0.0, 1.0, level=level)
   rng = np.random.default_rng(seed)
-  again = lambda values: values[rng.integers(len(values), size=len(values))]
+  resample = lambda values: values[rng.integers(len(values), size=len(values))]
   found = [
-    statistic(np.concatenate([again(values) for values in strata])) for _ in range(draws)
+    statistic(np.concatenate([resample(values) for values in strata])) for _ in range(draws)
   ]
   low, high = np.quantile(found, [(1 - level) / 2, (1 + level) / 2], axis=0)
   return Interval(low, high)
 
 
 def first_reached(steps: np.ndarray, values: np.ndarray, threshold: float) -> float | None:
-  """Returns the first of ``steps [n]`` at which ``values [n]`` are not below a threshold."""
+  """Returns the first of ``steps [n]`` whose value is at least the threshold, or ``None``."""
   reached = np.flatnonzero(np.asarray(values) >= threshold)
   return float(steps[reached[0]]) if len(reached) else None

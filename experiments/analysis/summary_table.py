@@ -1,4 +1,4 @@
-"""Sums up several runs in one table: best, last and how soon a return was reached."""
+"""Summarises several runs in a table: best and last returns, trials to a threshold."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from mbrl_jax.runtime.storage.csv_log import Row
 
 COLUMNS = ("label", "runs", "trials", "best", "best_std", "last_five", "trials_to_threshold")
 Trials = dict[str, list[list[float]]]
-"""For each label, the returns of the trials of each run or seed."""
+"""By label, the returns of the trials of each run or seed."""
 
 
 def trials(rows: list[Row]) -> list[list[float]]:
-  """Returns the returns of the trials of each seed in a table, random ones left out."""
+  """Returns the returns of the trials of each seed, without random trials."""
   seeds = dict.fromkeys(row.get("seed") for row in rows)
   split = [
     [r["return"] for r in rows if r.get("seed") == seed and not r["random"]] for seed in seeds
@@ -25,12 +25,11 @@ def trials(rows: list[Row]) -> list[list[float]]:
 
 
 def summarise(groups: Trials, threshold: float | None = None) -> list[dict[str, str]]:
-  """Returns one row of texts for each label.
+  """Returns a row of formatted values for each label.
 
   Args:
     groups: the returns of each label.
-    threshold: return whose first trial is told for each run, ``-`` where it was
-      not reached.
+    threshold: a return; adds the first trial of each run that reached it, ``-``: none.
   """
   rows = []
   for label, runs in groups.items():
@@ -56,7 +55,7 @@ def write(path: Path, rows: list[dict[str, str]]) -> Path:
 
 
 def show(rows: list[dict[str, str]], threshold: float | None) -> rich.table.Table:
-  """Lays the rows out for a terminal."""
+  """Returns the rows as a table for the terminal."""
   shown = COLUMNS if threshold is not None else COLUMNS[:-1]
   table = rich.table.Table()
   for name in shown:

@@ -1,1 +1,1 @@
-"""Parses flags, refuses wrong ones, finds tasks and outputs: what all programs share."""
+"""The command line that all programs share: flags, their checks, tasks and output files."""

@@ -1,4 +1,4 @@
-"""Runs a program: its flags, its help, and errors of the user without a traceback."""
+"""Runs a program: parses flags, prints help, reports user errors without a traceback."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from mbrl_jax.runtime.training.loop import Diverged, EnvironmentStopped
 from mbrl_jax.runtime.user_error import blame, shorten
 
 USAGE = 2
-"""Exit status of a command that asks for what there is not."""
+"""Exit status of wrong usage."""
 PIPE_CLOSED = 141
-"""Exit status of a program whose output nobody reads, as shells write it."""
+"""Exit status after a closed output pipe, 128 + SIGPIPE as in shells."""
 
 Dotted = dict[str, dict[str, str]]
 """``{"config": {"planner.samples": "400"}, "env": {...}}`` from the command line."""
 
 
 class UsageError(Exception):
-  """A command that cannot be carried out; the message says why."""
+  """Wrong usage of a program; the message is printed without a traceback."""
 
 
 def run(
@@ -53,10 +53,10 @@ def run(
     main: ``(flags, dotted) -> exit status``.
     define: defines the absl flags; called here, so that importing a program
       defines none.
-    doc: the program's docstring, shown by ``--help``.
-    more_help: text under the flags, from the arguments given with ``--help``.
-    repeated: a flag that takes all the words that follow it: ``--runs a b c``.
-    groups: first parts of the dotted flags: ``--config.a.b=value``.
+    doc: the program's docstring, printed by ``--help``.
+    more_help: ``(argv) -> text`` that ``--help`` prints below the flags.
+    repeated: a flag that accepts several words: ``--runs a b c``.
+    groups: prefixes of the dotted flags: ``--config.a.b=value``.
   """
   end_with_parent()
   define()
@@ -65,27 +65,28 @@ def run(
   def parse(argv: list[str]) -> list[str]:
     if any(word in ("--help", "-help", "-h", "--helpshort") for word in argv[1:]):
       try:
-        print(f"{doc.strip()}\n\nFlags:\n{_flag_help()}\n{more_help(argv)}", flush=True)
+        parts = (doc.strip(), f"Flags:\n{_flag_help()}", more_help(argv))
+        print("\n\n".join(filter(None, parts)), flush=True)
       except BrokenPipeError:
-        pass  # as by: ... --help | head
+        pass  # such as: ... --help | head
       except OSError as error:
-        os._exit(_of_system(error))
+        os._exit(_report_os_error(error))
       os._exit(0)
     return _parse(argv, dotted, repeated)
 
   def start(argv: list[str]) -> None:
-    # Orbax writes a page of information at each save: --verbosity=0 shows it.
+    # Orbax logs a page of information at each save; --verbosity=0 shows it.
     if not flags.FLAGS["verbosity"].present:
       absl_logging.set_verbosity(absl_logging.WARNING)
-    logging.getLogger("jax._src.callback").addFilter(is_no_failure)
-    sys.unraisablehook = hushed(sys.unraisablehook)
-    threading.excepthook = hushed(threading.excepthook)
-    if signal.getsignal(signal.SIGINT) is stop:  # from now on there is what to put away
+    logging.getLogger("jax._src.callback").addFilter(keep_log_record)
+    sys.unraisablehook = ignore_os_errors(sys.unraisablehook)
+    threading.excepthook = ignore_os_errors(threading.excepthook)
+    if signal.getsignal(signal.SIGINT) is stop:  # from here on, cleanup must run
       signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
-      status = guarded(lambda: _checked(main, dotted))
+      status = report_errors(lambda: _check_and_call(main, dotted))
       if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, stop)  # nobody catches what libraries do at the end
+        signal.signal(signal.SIGINT, stop)  # libraries' exit handlers catch no exception
       sys.exit(status)
     except KeyboardInterrupt:
       with contextlib.suppress(OSError):
@@ -93,17 +94,17 @@ def run(
       stop()
 
   for name in ("stdout", "stderr"):
-    if getattr(sys, name) is None:  # it was closed, as by: ... >&-
+    if getattr(sys, name) is None:  # closed by the shell, such as: ... >&-
       setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-    getattr(sys, name).reconfigure(errors="backslashreplace")  # a terminal may know ASCII alone
+    getattr(sys, name).reconfigure(errors="backslashreplace")  # for ASCII-only terminals
   app.run(start, flags_parser=parse)
 
 
 def console(width: int | None = None) -> rich.console.Console:
-  """Returns the terminal, on which names are printed as they are: ``[red]`` is no colour.
+  """Returns a console that prints text literally: ``[red]`` is not markup.
 
   Args:
-    width: columns where it is a file.
+    width: columns where the output is not a terminal.
   """
   found = rich.console.Console(highlight=False, soft_wrap=True, markup=False, emoji=False)
   if width is not None and not found.is_terminal:
@@ -111,7 +112,8 @@ def console(width: int | None = None) -> rich.console.Console:
   return found
 
 
-def _checked(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) -> int:
+def _check_and_call(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) -> int:
+  """Checks jax's platform, then calls ``main``."""
   try:
     check_platform()
   except ValueError as error:
@@ -119,88 +121,91 @@ def _checked(main: Callable[[flags.FlagValues, Dotted], int], dotted: Dotted) ->
   return main(flags.FLAGS, dotted)
 
 
-def hushed(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
-  """Returns a hook for errors in threads and at the end of Python without those of the system.
+def ignore_os_errors(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+  """Wraps ``sys.unraisablehook`` or ``threading.excepthook``: drops ``OSError``.
 
-  Where a disk is full, libraries that write in the background say so at length besides us. A
-  Ctrl-C that came where Python can only report it ends the program.
+  On a full disk, libraries that write in the background would add their tracebacks to the
+  program's own message. A Ctrl-C that Python could only report ends the program.
   """
 
-  def hook_unless(told: Any) -> None:
-    if isinstance(told.exc_value, KeyboardInterrupt):
+  def hook_unless(unraisable: Any) -> None:
+    if isinstance(unraisable.exc_value, KeyboardInterrupt):
       stop()
-    if not isinstance(told.exc_value, OSError):
-      hook(told)
+    if not isinstance(unraisable.exc_value, OSError):
+      hook(unraisable)
 
   return hook_unless
 
 
-def is_no_failure(record: logging.LogRecord) -> bool:
-  """Filters what jax logs: on accelerators the traceback of each callback that raises.
+def keep_log_record(record: logging.LogRecord) -> bool:
+  """Drops log records of errors that ``report_errors`` reports.
 
-  ``guarded`` says in a sentence what an environment, or a file of the user's, failed of.
+  On accelerators jax logs the traceback of every callback that raises.
   """
   error = record.exc_info and record.exc_info[1]
   return not error or not (failure(error) or blame(error))
 
 
-def guarded(main: Callable[[], int]) -> int:
-  """Calls ``main``; says what is wrong and returns a status where it is no fault of ours."""
-  status = _called(main)
+def report_errors(main: Callable[[], int]) -> int:
+  """Calls ``main`` and returns its status; prints errors of the user and of the system.
+
+  Other exceptions, which are bugs, pass through.
+  """
+  status = _call(main)
   try:
     sys.stdout.flush()
   except OSError as error:
-    # What is left must go nowhere, or Python complains of it once more when it ends.
+    # Discards the rest of the buffer, which Python would otherwise report again on exit.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    status = status or _of_system(error)
+    status = status or _report_os_error(error)
   return status
 
 
-def _called(main: Callable[[], int]) -> int:
+def _call(main: Callable[[], int]) -> int:
   try:
     return main()
   except (UsageError, RunFolderError) as error:
-    return _say(error, USAGE)
+    return _report(error, USAGE)
   except (CheckpointError, Diverged, EnvironmentStopped) as error:
-    return _say(error, 1)
+    return _report(error, 1)
   except BaseException as error:
-    reason = failure(error) or blame(error) or _no_memory(error) or _no_batch(error)
+    reason = failure(error) or blame(error) or _out_of_memory(error) or _unbatchable(error)
     if reason is not None:
-      return _say(reason, 1)
+      return _report(reason, 1)
     if isinstance(error, OSError):
-      return _of_system(error)
+      return _report_os_error(error)
     raise
 
 
-def _of_system(error: OSError) -> int:
-  """Says what the system refuses, such as to write to a full disk."""
+def _report_os_error(error: OSError) -> int:
+  """Reports an error of the system, such as a full disk; returns the exit status."""
   if isinstance(error, BrokenPipeError):
-    return PIPE_CLOSED  # whoever read what we print has seen enough, as by: ... | head
+    return PIPE_CLOSED  # the reader has closed the pipe, such as: ... | head
   where = f"{error.filename}: " if error.filename else ""
-  return _say(f"{where}{error.strerror or error}.", 1)
+  return _report(f"{where}{error.strerror or error}.", 1)
 
 
-def _no_memory(error: BaseException) -> str | None:
+def _out_of_memory(error: BaseException) -> str | None:
   if not isinstance(error, MemoryError) and "RESOURCE_EXHAUSTED" not in str(error):
     return None
-  what = str(error).partition("\n")[0].rstrip(".") or "Python has none left"
-  return f"There is not enough memory: {what}. Ask for less at once."
+  reason = str(error).partition("\n")[0].rstrip(".") or "Python could not allocate more"
+  return f"Out of memory: {reason}. Reduce the sizes."
 
 
-def _no_batch(error: BaseException) -> str | None:
-  """Says what jax says of a callback of the user's, without its place, when it is batched."""
+def _unbatchable(error: BaseException) -> str | None:
+  """Returns jax's message, without the location, where a user's callback cannot be vmapped."""
   if not isinstance(error, NotImplementedError) or "vmap" not in str(error):
     return None
-  return f"A function of the task's cannot be batched: {shorten(str(error))}"
+  return f"A function of the task cannot be batched: {shorten(str(error))}"
 
 
-def _say(reason: object, status: int) -> int:
+def _report(reason: object, status: int) -> int:
   print(f"error: {reason}", file=sys.stderr)
   return status
 
 
 def split(argv: list[str], dotted: Dotted) -> list[str]:
-  """Moves ``--config.a.b=value`` from ``argv`` to ``dotted``, whose keys may stand first."""
+  """Moves ``--GROUP.a.b=value`` from ``argv`` to ``dotted[GROUP]``; returns the rest."""
   pattern = re.compile(rf"--?({'|'.join(dotted)})\.([\w.]+)(?:=(.*))?", re.DOTALL)
   rest, words = [], iter(argv)
   for word in words:
@@ -211,22 +216,20 @@ def split(argv: list[str], dotted: Dotted) -> list[str]:
     group, name, value = match.groups()
     value = next(words, None) if value is None else value
     if value is None:
-      _fail(f"{word} needs a value, as in {word}=1.")
+      _exit_usage(f"{word} needs a value, such as {word}=1.")
     dotted[group][name] = value
   return rest
 
 
 def refuse(dotted: Dotted) -> None:
-  """Refuses dotted flags in a program that takes the config from the run.
+  """Refuses dotted flags in a program that reads the config from the run.
 
   Raises:
-    UsageError: names the first one.
+    UsageError: ``dotted`` holds a flag; the message names the first.
   """
   for group, values in dotted.items():
     for name in values:
-      raise UsageError(
-        f"--{group}.{name}: the config is that of the run and cannot be changed."
-      )
+      raise UsageError(f"--{group}.{name}: the settings of a run cannot be changed here.")
 
 
 def _parse(argv: list[str], dotted: Dotted, repeated: str | None) -> list[str]:
@@ -236,16 +239,16 @@ def _parse(argv: list[str], dotted: Dotted, repeated: str | None) -> list[str]:
     rest = split(_repeat(argv, repeated), dotted)
     extra = flags.FLAGS(rest)[1:]
     if extra:
-      _fail(f"Unexpected argument {extra[0]!r}; flags are written as --name=value.")
+      _exit_usage(f"Unexpected argument {extra[0]!r}; flags have the form --name=value.")
     flag_checks.check_values(flags.FLAGS)
     flag_checks.check_dotted(dotted)
   except (flags.Error, ValueError, OSError) as error:
-    _fail(flag_checks.plain(str(error), flags.FLAGS, dotted))
+    _exit_usage(flag_checks.reword(str(error), flags.FLAGS, dotted))
   return rest[:1]
 
 
 def _repeat(argv: list[str], name: str | None) -> list[str]:
-  """Writes ``--name a b`` as ``--name=a --name=b``."""
+  """Rewrites ``--name a b`` as ``--name=a --name=b``."""
   words: list[str] = []
   open_flag = False
   for word in argv:
@@ -260,10 +263,9 @@ def _repeat(argv: list[str], name: str | None) -> list[str]:
 
 
 def _flag_help() -> str:
-  """Describes the program's flags, without the line that says where its file lies."""
+  """Describes the program's flags, without absl's first line, the path of the module."""
   return flags.FLAGS.main_module_help().strip().partition("\n")[2]
 
 
-def _fail(message: str) -> None:
-  print(f"error: {message}", file=sys.stderr)
-  sys.exit(USAGE)
+def _exit_usage(message: str) -> None:
+  sys.exit(_report(message, USAGE))

@@ -1,13 +1,13 @@
-"""Builds an algorithm's config from its defaults, a preset and typed overrides.
+"""Builds an algorithm's config from its defaults, a preset and overrides.
 
-A part that is chosen by its name, such as a planner, may have settings of its own. Its config
-(``PlannerConfig``) then has, besides ``name``, the mapping ``settings``, a method ``options``
-that returns all of them with their values, and ``select``, which returns the config with
-another part. Options are named like fields: ``planner.elites``.
+A part that is selected by name, such as a planner, may have its own options. Its config
+(``PlannerConfig``) then has ``name``, the mapping ``settings``, a method ``options``, which
+returns all options with their values, and ``select``, which returns the config with another
+part. Options have dotted names like fields: ``planner.elites``.
 
-``config_flags.DEFINE_config_dataclass`` of ml_collections 1.1 does not serve here: it assigns
-to fields, which a frozen dataclass refuses, reads neither ``none`` for an optional field nor
-fractions, and knows no options that depend on a name.
+``config_flags.DEFINE_config_dataclass`` of ml_collections 1.1 is not used: it assigns to
+fields, which fails for frozen dataclasses, reads neither ``none`` for an optional field nor
+fractions, and has no options that depend on a name.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
 from mbrl_jax.planners.search_arguments import unknown, wrong_type
 
 UNREADABLE = (ValueError, TypeError, SyntaxError, ArithmeticError, RecursionError, MemoryError)
-"""What Python says of a text that is no literal, and of a number that is no float."""
+"""Exceptions of parsing: not a literal, or not a number of the type."""
 LARGEST = 2**31 - 1
 """Compiled programs count with 32 bits."""
 
@@ -40,7 +40,7 @@ class Field(NamedTuple):
   Attributes:
     type: its annotated type.
     default: its default value.
-    help: what its docstring says.
+    help: its entry in the docstring.
   """
 
   type: Any
@@ -49,7 +49,7 @@ class Field(NamedTuple):
 
 
 def fields(config: Any, prefix: str = "") -> dict[str, Field]:
-  """Lists the leaves of a nested dataclass by dotted name, options of parts among them."""
+  """Lists the leaves of a nested dataclass by dotted name, including options of parts."""
   hints = typing.get_type_hints(type(config))
   texts = docstrings.entries(type(config), "Attributes")
   leaves: dict[str, Field] = {}
@@ -69,15 +69,15 @@ def override(config: Any, values: dict[str, Any]) -> Any:
   """Returns ``config`` with leaves replaced, by dotted name.
 
   Args:
-    config: a nested frozen dataclass. Where a part is replaced by another one, its settings
-      that the new one does not have are dropped.
-    values: new values; texts, such as command-line arguments, are parsed as the
-      type of their field.
+    config: a nested frozen dataclass. A part that replaces another drops the settings that
+      it does not have.
+    values: new values; strings, such as command-line arguments, are parsed as the type of
+      their field.
 
   Raises:
-    ArgumentError: a name that is not a field, or a value of another type.
+    ArgumentError: an unknown field, or a value of another type.
   """
-  # Names of parts go first: they decide which options there are.
+  # Names of parts go first: they determine the options.
   for name in sorted(values, key=lambda name: name.rpartition(".")[2] != "name"):
     known = fields(config)
     if name not in known:
@@ -88,7 +88,7 @@ def override(config: Any, values: dict[str, Any]) -> Any:
 
 
 def to_dict(config: Any) -> dict[str, Any]:
-  """Returns a nested dictionary of a config, in which every option has its value."""
+  """Returns a config as a nested dictionary, with all options."""
   tree: dict[str, Any] = {}
   for name, field in fields(config).items():
     branch, (*heads, last) = tree, name.split(".")
@@ -99,10 +99,10 @@ def to_dict(config: Any) -> dict[str, Any]:
 
 
 def from_dict(default: Any, values: dict[str, Any]) -> Any:
-  """Fills a config from what ``to_dict`` returned, perhaps by way of JSON.
+  """Builds a config from the result of ``to_dict``, which may have been stored as JSON.
 
   Raises:
-    ArgumentError: a field is missing, unknown, or no value of its type.
+    ArgumentError: a field is missing, unknown, or of the wrong type.
   """
   stored = _flatten(values)
   config = override(default, stored)
@@ -116,7 +116,7 @@ def from_dict(default: Any, values: dict[str, Any]) -> Any:
 
 
 def literal(text: str) -> Any:
-  """Reads a number, bool or tuple; what is none of these stays text."""
+  """Parses a Python literal, such as a number, bool or tuple; other text stays a string."""
   try:
     return ast.literal_eval(text)
   except UNREADABLE:
@@ -124,10 +124,10 @@ def literal(text: str) -> Any:
 
 
 def nested(values: dict[str, Any]) -> dict[str, Any]:
-  """Reads texts as literals and turns ``{"a.b": x}`` into ``{"a": {"b": x}}``.
+  """Parses values as literals and nests them: ``{"a.b": x}`` becomes ``{"a": {"b": x}}``.
 
   Raises:
-    ArgumentError: a name is given both a value and parts of one.
+    ArgumentError: a name has both a value and parts.
   """
   tree: dict[str, Any] = {}
   for name, value in values.items():
@@ -135,8 +135,8 @@ def nested(values: dict[str, Any]) -> dict[str, Any]:
     for head in heads:
       branch = branch.setdefault(head, {})
       if not isinstance(branch, dict):
-        own = f": --env.{head} has a value of its own."
-        raise ArgumentError(f"--env.{name}", NO_VALUE, own)
+        conflict = f"conflicts with the value of --env.{head}."
+        raise ArgumentError(f"--env.{name}", NO_VALUE, conflict)
     branch[last] = literal(value)
   return tree
 
@@ -147,17 +147,17 @@ def presets(algo: str) -> list[str]:
 
 
 def preset_values(algo: str, preset: str, env: str) -> dict[str, Any]:
-  """Returns a preset's overrides for a task: those for any task, then the task's own."""
+  """Returns a preset's overrides for a task: those for ``any``, then those of the task."""
   table = _presets(algo)[validate.choice("preset", preset, presets(algo))]
   return {**table.get("any", {}), **table.get(env, {})}
 
 
 def describe(leaves: Mapping[str, Any], flag: str = "--config.") -> str:
-  """Writes leaves as flags with their defaults and meanings, for ``--help``.
+  """Describes leaves as flags with their help and defaults, for ``--help``.
 
   Args:
     leaves: ``Field`` by name, or anything that has ``default`` and ``help``.
-    flag: stands before each name.
+    flag: prefix of each name.
   """
   lines = []
   for name, leaf in leaves.items():
@@ -166,7 +166,7 @@ def describe(leaves: Mapping[str, Any], flag: str = "--config.") -> str:
 
 
 def _presets(algo: str) -> dict[str, dict[str, dict[str, Any]]]:
-  """Returns an algorithm's presets; one without a file has its defaults alone, as ``cpu``."""
+  """Returns an algorithm's presets; without a file the only one is ``cpu``, the defaults."""
   if importlib.util.find_spec(f"experiments.configs.{algo}") is None:
     return {"cpu": {}}
   return importlib.import_module(f"experiments.configs.{algo}").PRESETS
@@ -184,10 +184,10 @@ def _replace(config: Any, path: list[str], value: Any) -> Any:
 
 
 def _refuse_name(config: Any, name: str, known: dict[str, Field]) -> None:
-  """Raises ``ValueError`` for a name that is no leaf; of a part, it names the part's own."""
+  """Raises ``ArgumentError`` for an unknown name, with the valid ones or a suggestion."""
   new = new_name(name)
   if new in known:
-    raise ArgumentError(name, NO_VALUE, f"is called {new} since version 0.2.")
+    raise ArgumentError(name, NO_VALUE, f"was renamed to {new} in version 0.2.")
   *heads, last = name.split(".")
   for head in heads:
     config = getattr(config, head, None)
@@ -197,7 +197,7 @@ def _refuse_name(config: Any, name: str, known: dict[str, Field]) -> None:
 
 
 def _names_of(part: Any) -> list[str]:
-  """Lists what a part can be told, its options first."""
+  """Lists the fields of a part, its options first."""
   own = fields(part)
   return sorted(own, key=lambda name: name not in part.options())
 
@@ -211,10 +211,10 @@ def _flatten(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def parse(argument: str, value: Any, kind: Any) -> Any:
-  """Reads ``value`` as ``kind``: bool, int, float (1/64, too), str, a tuple of one, or None.
+  """Parses ``value`` as ``kind``: bool, int, float (or a fraction, 1/64), str, tuple or None.
 
   Raises:
-    ValueError: another type, a number that is not finite or too large; names the argument.
+    ArgumentError: the wrong type, or a number that is not finite or too large.
   """
   try:
     parsed = _convert(value, kind)
@@ -224,7 +224,7 @@ def parse(argument: str, value: Any, kind: Any) -> Any:
     if isinstance(number, float) and not math.isfinite(number):
       raise ArgumentError(argument, value, "must be finite.")
     if isinstance(number, int) and abs(number) > LARGEST:
-      raise ArgumentError(argument, value, f"is too large: {LARGEST} is the most.")
+      raise ArgumentError(argument, value, f"is too large: the maximum is {LARGEST}.")
   return parsed
 
 

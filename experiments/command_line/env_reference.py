@@ -1,4 +1,4 @@
-"""Finds the task that ``--env`` names: a registered one, or one in a Python file."""
+"""Resolves ``--env``: a registered task, an adapted one, or one in a Python file."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mbrl_jax.types import Env
 
 
 def known() -> str:
-  """Says what ``--env`` may be, for ``--help``."""
+  """Lists the valid values of ``--env``, for ``--help``."""
   return (
-    f"{', '.join([*list_envs(), *NAMES])}; or path/file.py:name, a function that makes a task"
+    f"{', '.join([*list_envs(), *NAMES])}; or path/file.py:name, a function that returns a task"
   )
 
 
@@ -26,18 +26,18 @@ def make(reference: str, physics: str = "auto", overrides: dict[str, Any] | None
   """Makes a task.
 
   Args:
-    reference: a registered name, or ``path/file.py:name`` as ``load_task`` takes it.
+    reference: a registered name, or ``path/file.py:name``, see ``load_task``.
     physics: see ``make_env``.
-    overrides: ``--env.NAME=VALUE``, see ``configuration.nested``.
+    overrides: ``--env.NAME=VALUE``, see ``config_flags.nested``.
 
   Raises:
-    UsageError: names the flag, its value and what there is, or what is wrong in the file.
+    UsageError: names the flag, its value and the valid ones, or the error in the file.
   """
   try:
     overrides = config_flags.nested(overrides or {})
-    for name in ("name", "reference", "physics"):  # what the two below are called with
+    for name in ("name", "reference", "physics"):  # arguments of the two calls below
       if name in overrides:
-        raise ValueError(f"--env.{name}: --env says which task it is, --physics what moves it.")
+        raise ValueError(f"--env.{name}: --env selects the task, --physics the simulator.")
     if task_file.is_task_file(reference):
       return task_file.load_task(reference, physics, **overrides)
     _check_name(reference)
@@ -48,17 +48,17 @@ def make(reference: str, physics: str = "auto", overrides: dict[str, Any] | None
     if not is_adapted(reference):
       raise
     given = ", ".join(f"--env.{name}={value!r}" for name, value in overrides.items())
-    raise UsageError(f"{reference} cannot be made with {given}: {error}.") from error
+    raise UsageError(f"--env={reference} does not accept {given}: {error}.") from error
 
 
 def make_checked(
   reference: str, physics: str = "auto", overrides: dict[str, Any] | None = None
 ) -> Env:
-  """Makes a task that is to be learned, planned or run; see ``make``.
+  """Makes a task as ``make`` does and checks it: every program that runs a task calls this.
 
   Raises:
-    UsageError: besides, its bounds are not finite; or one of the user's own breaks the
-      contract of ``types.Env``, as far as tracing shows it: says where.
+    UsageError: as ``make``; the bounds are not finite; or a task of the user's file violates
+      the contract of ``types.Env``, as far as tracing shows. Lists the violations.
   """
   env = make(reference, physics, overrides)
   own = task_file.is_task_file(reference)
@@ -66,18 +66,21 @@ def make_checked(
   wrong: dict[str, str] = {}
   for finding in findings:
     if finding.level == checks.WRONG:
-      wrong.setdefault(finding.text, finding.check)  # several may meet the same exception
+      wrong.setdefault(finding.text, finding.check)  # checks may raise the same exception
   if wrong:
     listed = "".join(f"\n  {check}: {text}" for text, check in wrong.items())
-    raise UsageError(f"--env={reference} cannot be used as it is (see check_env):{listed}")
+    raise UsageError(f"--env={reference} violates the contract of a task:{listed}")
   return env
 
 
 def settings(reference: str) -> dict[str, str]:
-  """Returns what ``config.json`` keeps besides the name: of a file, its fingerprint.
+  """Returns what ``config.json`` stores of a task in addition to its name.
+
+  Returns:
+    ``{"env_fingerprint": ...}`` for a task in a file, otherwise empty.
 
   Raises:
-    UsageError: there is neither such a task nor such a file.
+    UsageError: neither a task nor a file has this name.
   """
   try:
     if task_file.is_task_file(reference):
@@ -94,14 +97,14 @@ def _check_name(reference: str) -> None:
 
 
 def check_unchanged(reference: str, stored: dict[str, Any]) -> None:
-  """Refuses a file that is not the one that a run was started with.
+  """Refuses a task file that has changed since the run was started.
 
   Args:
     reference: the run's task.
     stored: the run's ``config.json``.
 
   Raises:
-    UsageError: the file is gone, or it or an XML file that it names has changed.
+    UsageError: the file is missing, or it or an XML file that it names has changed.
   """
   before = stored.get("env_fingerprint")
   if before is None:
@@ -110,17 +113,17 @@ def check_unchanged(reference: str, stored: dict[str, Any]) -> None:
     now = task_file.fingerprint(reference)
   except ValueError as error:
     raise UsageError(
-      f"The run's task is --env={reference}, relative to where it was started. {error}"
+      f"The task of the run is --env={reference}, relative to its first working folder. {error}"
     ) from error
   if now != before:
     raise UsageError(
-      f"{reference} or an XML file that it names has changed since the run was started: put "
-      "the old one back, or start a new run."
+      f"{reference} or an XML file that it names has changed since the run was started: "
+      "restore it or start a new run."
     )
 
 
 def label(reference: str) -> str:
-  """Returns a name for files and folders: ``mine.py:make_it`` becomes ``mine_make_it``."""
+  """Returns a name for files and folders: ``mine_make_it`` for ``mine.py:make_it``."""
   if is_adapted(reference):
     return re.sub(r"[^\w-]+", "_", reference)
   if not task_file.is_task_file(reference):

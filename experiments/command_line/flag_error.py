@@ -1,4 +1,4 @@
-"""Turns what a builder refuses into an error that names the flag that was typed."""
+"""Converts argument errors of builders to errors that name the flag."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from mbrl_jax.ops.validate import ArgumentError
 
 
 class FlagError(UsageError):
-  """A flag that cannot have its value.
+  """An invalid value of a flag.
 
   Attributes:
-    refused: what is wrong; its ``argument`` is the flag, such as ``--config.steps``.
+    refused: the error; its ``argument`` is the flag, such as ``--config.steps``.
   """
 
   def __init__(self, refused: ArgumentError):
@@ -23,13 +23,13 @@ class FlagError(UsageError):
 def flag_error(
   error: Exception, prefix: str = "--", flags: Mapping[str, str] | None = None
 ) -> UsageError:
-  """Returns the error of the flag for the error of the argument.
+  """Converts the error of an argument to that of its flag.
 
   Args:
-    error: of a builder, or of another flag that stands for the one that was typed. If it
-      carries no argument its message stays as it is, but for a full stop.
-    prefix: what makes a flag of the name of an argument: ``--config.``, ``--env.``.
-    flags: of those arguments, or flags, whose flag is another.
+    error: raised by a builder, or the error of another flag. An error without an argument
+      keeps its message; a full stop is added if missing.
+    prefix: turns the name of an argument into its flag: ``--config.``, ``--env.``.
+    flags: exceptions to ``prefix``: the flag for each argument or flag.
   """
   if isinstance(error, FlagError):
     error = error.refused

@@ -1,4 +1,4 @@
-"""Says before the work whether its results can be written, and writes tables."""
+"""Checks before the work that its results can be written; writes CSV tables."""
 
 from __future__ import annotations
 
@@ -16,49 +16,49 @@ from experiments.command_line.cli import UsageError
 from mbrl_jax.runtime.storage import files
 
 PICTURES = (".png", ".pdf", ".svg", ".eps", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".gif")
-"""Suffixes of the pictures that matplotlib writes."""
+"""Suffixes of image files that matplotlib can write."""
 TEMPORARY = 24
-"""Characters by which the name of a file that is being written is longer than its own."""
+"""Characters that the name of a temporary file adds to that of the final file."""
 BLOCK = 4096
-"""Bytes that a disk must have left at least."""
+"""Free bytes that a disk must have."""
 
 
 def check_file(path: Path, flag: str = "--out", suffixes: Sequence[str] = ()) -> Path:
-  """Checks that a file can be written, and returns it; nothing is made.
+  """Checks that a file can be written and returns its path; creates nothing.
 
   Args:
-    path: the file; one that exists is to be replaced.
-    flag: that says where it is.
-    suffixes: one of which its name must have; none: any.
+    path: the file; an existing one will be replaced.
+    flag: the flag that gave the path.
+    suffixes: the valid suffixes; empty: any.
 
   Raises:
-    UsageError: it cannot be written there; says why.
+    UsageError: the file cannot be written; gives the reason.
     OSError: the disk is full.
   """
-  said = f"{flag}={path}"
+  typed = f"{flag}={path}"
   if suffixes and path.suffix.lower() not in suffixes:
-    raise UsageError(f"{said}: its name must end in {' or '.join(suffixes)}.")
-  _check_name(path, said)
+    raise UsageError(f"{typed}: the name must end in {' or '.join(suffixes)}.")
+  _check_name(path, typed)
   if path.is_dir():
-    raise UsageError(f"{said} is a folder; give a file in it.")
+    raise UsageError(f"{typed} is a folder; give a file.")
   if path.exists() and not path.is_file():
-    raise UsageError(f"{said} is a device or the like, no file.")
+    raise UsageError(f"{typed} is not a regular file.")
   if path.exists() and not os.access(path, os.W_OK):
-    raise UsageError(f"{said} cannot be written: {os.strerror(errno.EACCES)}.")
-  _check_place(path.parent, said)
-  _clean(path.parent, path.name)
+    raise UsageError(f"{typed} cannot be written: {os.strerror(errno.EACCES)}.")
+  _check_writable(path.parent, typed)
+  _delete_stale(path.parent, path.name)
   return path
 
 
 def check_folder(path: Path, flag: str = "--out") -> Path:
-  """Checks that files can be written into a folder, which may be made; and returns it.
+  """Checks that files can be written to a folder, existing or not, and returns its path.
 
   Raises:
-    UsageError: they cannot; says why.
+    UsageError: they cannot; gives the reason.
     OSError: the disk is full.
   """
-  _check_place(path, f"{flag}={path}")
-  _clean(path)
+  _check_writable(path, f"{flag}={path}")
+  _delete_stale(path)
   return path
 
 
@@ -73,45 +73,45 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, An
   return path
 
 
-def _clean(folder: Path, name: str | None = None) -> None:
-  """Deletes what processes that were killed left of files that they were writing."""
+def _delete_stale(folder: Path, name: str | None = None) -> None:
+  """Deletes temporary files of killed processes: all, or those for the file ``name``."""
   for path in folder.iterdir() if folder.is_dir() else ():
     found = re.fullmatch(r"\.(.+)\.(\d+)\.tmp", path.name)
-    if found and name in (None, found[1]) and not _runs(int(found[2])):
+    if found and name in (None, found[1]) and not _is_running(int(found[2])):
       path.unlink(missing_ok=True)
 
 
-def _runs(process: int) -> bool:
+def _is_running(process: int) -> bool:
   try:
     os.kill(process, 0)
   except ProcessLookupError:
     return False
-  except (OSError, OverflowError):  # somebody else's, or no number of a process
+  except (OSError, OverflowError):  # another user's process, or not a process id
     return True
   return True
 
 
-def _check_name(path: Path, said: str) -> None:
-  """Refuses a name that is too long, perhaps only while it is being written."""
+def _check_name(path: Path, typed: str) -> None:
+  """Refuses a name that is too long, its temporary file's included."""
   try:
     os.lstat(f"{path}{'.' * TEMPORARY}")
   except (FileNotFoundError, NotADirectoryError):
     pass
   except OSError as error:
-    raise UsageError(f"{said} cannot be written: {error.strerror}.") from error
+    raise UsageError(f"{typed} cannot be written: {error.strerror}.") from error
 
 
-def _check_place(folder: Path, said: str) -> None:
-  """Writes a nameless file into a folder, or into the one in which it would be made."""
-  _check_name(folder, said)
+def _check_writable(folder: Path, typed: str) -> None:
+  """Writes an unnamed temporary file to a folder or, if it is missing, to its parent."""
+  _check_name(folder, typed)
   while not folder.exists():
     folder = folder.parent
   if not folder.is_dir():
-    raise UsageError(f"{said} cannot be written: {folder} is a file, not a folder.")
+    raise UsageError(f"{typed} cannot be written: {folder} is a file, not a folder.")
   try:
     with tempfile.TemporaryFile(dir=folder) as file:
       file.write(bytes(BLOCK))
   except OSError as error:
     if error.errno == errno.ENOSPC:
       raise OSError(error.errno, error.strerror, str(folder)) from error
-    raise UsageError(f"{said} cannot be written: {error.strerror} ({folder}).") from error
+    raise UsageError(f"{typed} cannot be written: {error.strerror} ({folder}).") from error

@@ -1,4 +1,4 @@
-"""Names that config fields had in version 0.1.
+"""Names of config fields in version 0.1.
 
 ========================= ==================================
 version 0.1               now
@@ -28,11 +28,11 @@ from collections.abc import Iterable
 
 _ROW = re.compile(r"^``([\w.]+?)(?:\.\*)?``\s+``([\w.]+?)(?:\.\*)?``$", re.M)
 NAMES: dict[str, str] = dict(_ROW.findall(__doc__ or ""))
-"""Today's names by those of version 0.1; a part with fields stands for all of them."""
+"""Current names by those of version 0.1; a part (``world``) stands for all of its fields."""
 
 
 def new_name(name: str) -> str | None:
-  """Returns what a field of version 0.1 is called now, ``None`` if its name did not change."""
+  """Returns the current name of a field of version 0.1, ``None`` if it has not changed."""
   for old, new in NAMES.items():
     if name == old or name.startswith(f"{old}."):
       return new + name.removeprefix(old)
@@ -40,6 +40,6 @@ def new_name(name: str) -> str | None:
 
 
 def old_names(names: Iterable[str]) -> dict[str, str]:
-  """Returns today's name of each of ``names`` that is one of version 0.1."""
+  """Returns the current names of those ``names`` that are of version 0.1."""
   found = {name: new_name(name) for name in names}
   return {old: new for old, new in found.items() if new is not None}

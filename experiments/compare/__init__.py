@@ -1,1 +1,1 @@
-"""What `experiments.compare` is made of: exact models, closed loops, tables and pictures."""
+"""Compares planners over exact models."""

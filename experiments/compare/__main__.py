@@ -1,18 +1,19 @@
-"""Compares planners over exact models, all in the same loop.
+"""Compares planners over exact models in the same closed loop.
 
   python -m experiments.compare
   python -m experiments.compare --what=samples
   python -m experiments.compare --envs=pendulum --planners=cem,icem --iterations=5 --seeds=20
   python -m experiments.compare --planners=cem,mppi --set cem.samples=128 mppi.temperature=0.3
 
---what=planners: the return of every planner, by how much it is behind the best one, what a plan
-takes and how many model steps it needs. --what=samples: the return of mirror descent over the
-number of samples, at several step sizes; those below 1 should win where samples are few.
+--what=planners reports for every planner the return, its distance from the best planner, the
+time of a plan and its number of model steps. --what=samples reports the return of mirror
+descent over the number of samples, at several step sizes; sizes below 1 should win for few
+samples.
 
-The plant is the task itself and the model is exact, so only planning is compared. Seeds draw
-initial states and random numbers, the same for every planner. The results are written after
-every row. The settings of the loop stand in experiments/compare/tasks.py; those of a planner
-are its factory's, which --set changes (experiments.plan --help --planner=NAME lists them).
+The plant is the task itself and the model is exact, so only planning is compared. Every
+planner has the same initial states and random numbers. The results are written after every
+row. experiments/compare/tasks.py holds the settings of the loop; planners have the defaults of
+their factories, which --set changes (experiments.plan --help --planner=NAME lists them).
 """
 
 from __future__ import annotations
@@ -41,10 +42,10 @@ class Comparison(NamedTuple):
   """One value of --what.
 
   Attributes:
-    seeds: episodes of each by default.
+    seeds: default number of episodes of each case.
     jobs: ``(flags) -> [(label, (task, loop, seeds) -> rows)]``.
-    finish: adds to the rows what depends on all of them.
-    table, draw: present the rows.
+    finish: adds columns that depend on all rows.
+    table, draw: make the table and the picture of the rows.
   """
 
   seeds: int
@@ -57,36 +58,46 @@ class Comparison(NamedTuple):
 def define() -> None:
   """Defines the flags."""
   flags.DEFINE_enum("what", "planners", list(COMPARISONS), "What to compare.")
-  flags.DEFINE_list("envs", list(LOOPS), "Tasks.")
-  flags.DEFINE_list("planners", list(SEARCHES), "Planners, for --what=planners.")
+  flags.DEFINE_list("envs", list(LOOPS), "Tasks to compare on.")
+  flags.DEFINE_list("planners", list(SEARCHES), "Planners to compare, for --what=planners.")
   flags.DEFINE_multi_string(
-    "set", [], "Settings of planners, for --what=planners: --set PLANNER.NAME=VALUE ..."
+    "set", [], "Settings of planners, PLANNER.NAME=VALUE, for --what=planners"
   )
-  flags.DEFINE_list("samples", ["4", "8", "16", "32", "64", "128"], "For --what=samples.")
-  flags.DEFINE_list("step_sizes", ["0.25", "0.5", "0.75", "1"], "For --what=samples.")
-  flags.DEFINE_integer("seeds", None, "Episodes of each. Default: planners 10, samples 40.", 1)
+  flags.DEFINE_list(
+    "samples", ["4", "8", "16", "32", "64", "128"], "Numbers of samples, for --what=samples."
+  )
+  flags.DEFINE_list(
+    "step_sizes", ["0.25", "0.5", "0.75", "1"], "Step sizes, for --what=samples."
+  )
+  flags.DEFINE_integer(
+    "seeds", None, "Episodes per case. Default: 10 for planners, 40 for samples.", 1
+  )
   flags.DEFINE_integer("episode", None, "Control steps of an episode. Default: the task's.", 1)
   flags.DEFINE_integer("horizon", None, "Control steps of a plan. Default: the task's.", 1)
   flags.DEFINE_integer(
-    "knots", None, "Knots of a plan, 0: all actions. Default: the task's.", 0
+    "knots", None, "Knots of a plan; 0: every action. Default: the task's.", 0
   )
-  flags.DEFINE_integer("iterations", None, "In each control step. Default: the task's.", 1)
-  flags.DEFINE_string("out", None, "Result files, without suffix. Default: in results/.")
+  flags.DEFINE_integer(
+    "iterations", None, "Iterations per control step. Default: the task's.", 1
+  )
+  flags.DEFINE_string(
+    "out", None, "Output files without suffix. Default: experiments/results/compare_WHAT."
+  )
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
-  """Compares; returns the exit status."""
+  """Runs the comparison; returns the exit status."""
   cli.refuse(dotted)
   out = Path(options.out or f"experiments/results/compare_{options.what}")
-  console = cli.console(width=120)  # nothing of a table is cut off in a file
+  console = cli.console(width=120)  # wide enough that tables are not truncated in a file
   for suffix in (".csv", ".png"):
     outputs.check_file(Path(f"{out}{suffix}"))
   comparison = COMPARISONS[options.what]
-  for name, what in BELONGS.items():
+  for name, what in REQUIRED_WHAT.items():
     if options[name].present and options.what != what:
-      raise cli.UsageError(f"--{name} belongs to --what={what}.")
+      raise cli.UsageError(f"--{name} requires --what={what}.")
   try:
-    for name in ("envs", *BELONGS):
+    for name in ("envs", *REQUIRED_WHAT):
       check_different(f"--{name}", options[name].value)
     tasks = [make_task(name) for name in options.envs]
     jobs = comparison.jobs(options)
@@ -107,7 +118,7 @@ def _run(
   options: flags.FlagValues,
   out: Path,
 ) -> list[results.Row]:
-  """Runs all jobs on all tasks and writes after each."""
+  """Runs all jobs on all tasks; writes the results after each."""
   rows: list[results.Row] = []
   begun, total = time.perf_counter(), len(tasks) * len(jobs)
   for done, (task, (label, job)) in enumerate(((t, j) for t in tasks for j in jobs), 1):
@@ -129,7 +140,7 @@ def _run(
 
 
 def _loop(loop: ClosedLoop, options: flags.FlagValues) -> ClosedLoop:
-  """Returns the task's settings, changed where flags say so."""
+  """Returns the task's settings with those of the flags."""
   given = {name: options[name].value for name in ClosedLoop._fields}
   return loop._replace(**{name: value for name, value in given.items() if value is not None})
 
@@ -155,8 +166,8 @@ def _planner_jobs(options: flags.FlagValues) -> list[tuple[str, Callable]]:
       planner = episodes.build(task, search, loop)
       values = episodes.returns(task, planner, loop.episode, seeds)
       cost = episodes.measure(task, planner, search, loop)
-      said = {"settings": " ".join(f"{k}={v}" for k, v in given[name].items())}
-      more = _statistics(values) | (said if options.set else {})
+      settings = {"settings": " ".join(f"{k}={v}" for k, v in given[name].items())}
+      more = _statistics(values) | (settings if options.set else {})
       row = _columns(task, loop, planner=name, seeds=seeds, **more)
       return [{**row, "plan_seconds": cost.seconds, "model_steps": cost.model_steps}]
 
@@ -166,19 +177,19 @@ def _planner_jobs(options: flags.FlagValues) -> list[tuple[str, Callable]]:
 
 
 def _given(texts: list[str], planners: list[str]) -> dict[str, dict[str, str]]:
-  """Reads ``PLANNER.NAME=VALUE`` into a dictionary for each planner."""
+  """Parses ``PLANNER.NAME=VALUE`` to a dictionary for each planner."""
   given: dict[str, dict[str, str]] = {name: {} for name in planners}
   for text in texts:
     left, equals, value = text.partition("=")
     planner, dot, name = left.partition(".")
     if not (equals and dot):
-      raise ValueError(f"--set {text!r} is not PLANNER.NAME=VALUE.")
+      raise ValueError(f"--set {text!r} must have the form PLANNER.NAME=VALUE.")
     given[choice("--set", planner, planners)][name] = value
   return given
 
 
 def _sample_jobs(options: flags.FlagValues) -> list[tuple[str, Callable]]:
-  """Makes one job for each number of samples; it runs all step sizes at once."""
+  """Makes one job for each number of samples, which runs all step sizes at once."""
   sizes = [_number("--samples", int, text) for text in options.samples]
   steps = sorted({*(_number("--step_sizes", float, text) for text in options.step_sizes), 1.0})
   for step in steps:
@@ -218,16 +229,16 @@ def _number(flag: str, kind: Callable[[str], Any], text: str) -> Any:
   try:
     return kind(text)
   except ValueError as error:
-    raise cli.UsageError(f"{flag}={text} is no {kind.__name__}.") from error
+    raise cli.UsageError(f"{flag}={text} must be of type {kind.__name__}.") from error
 
 
-BELONGS = {
+REQUIRED_WHAT = {
   "planners": "planners",
   "set": "planners",
   "samples": "samples",
   "step_sizes": "samples",
 }
-"""Flags that one --what reads alone."""
+"""The value of ``--what`` that a flag requires."""
 COMPARISONS = {
   "planners": Comparison(
     10, _planner_jobs, results.rank, results.planner_table, results.draw_planners

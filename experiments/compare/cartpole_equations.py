@@ -1,15 +1,15 @@
-"""The cart-pole's equations of motion: fifty times as fast as MuJoCo, and differentiable.
+"""Equations of motion of the cart-pole: fifty times as fast as MuJoCo, and differentiable.
 
-With cart position ``x``, angle ``q`` (0 hangs), masses ``m_c`` and ``m_p``, the pole's centre
+With cart position ``x``, angle ``q`` (0 hanging), masses ``m_c`` and ``m_p``, the pole's centre
 of mass at ``(p_x, p_z)`` in its own frame and ``h(q) = m_p (p_z cos q - p_x sin q)``::
 
   [m_c + m_p   h(q)] [x'']   [f - d_x x' - h'(q) q'^2]
   [h(q)        I   ] [q''] = [  - d_q q' - g h'(q)   ]
 
-``I`` is the pole's moment of inertia about the hinge and ``h'`` the derivative. They are
-integrated as the MuJoCo model says: fourth-order Runge-Kutta, the force held. All constants are
-read from the model. One thing is left out, the ends of the rail: the model is exact as long as
-the cart does not touch them.
+``I`` is the pole's moment of inertia about the hinge and ``h'`` the derivative. The integrator
+is that of the MuJoCo model: fourth-order Runge-Kutta with a constant force. All constants are
+read from the model. The ends of the rail are missing: the model is exact as long as the cart
+does not touch them.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def cartpole_equations(env: Any) -> Dynamics:
     next_obs = obs
     for _ in range(substeps):
       next_obs = substep(next_obs, force)
-    judged = obs, action, next_obs
-    return next_obs, spec.reward(*judged), spec.terminated(*judged)
+    transition = obs, action, next_obs
+    return next_obs, spec.reward(*transition), spec.terminated(*transition)
 
-  # Nothing is random: this spares a key for every row.
+  # The dynamics are deterministic: no random keys are split.
   return Dynamics(step, noise=lambda key, shape: ())

@@ -1,4 +1,4 @@
-"""Episodes of a planner in closed loop, many at once, and what a plan costs."""
+"""Runs closed-loop episodes of a planner, many at once, and times its plans."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from mbrl_jax.runtime.devices.compilation import compile_ahead
 from mbrl_jax.types import Array, Key, Planner, PlanState, Search
 
 TIMED = 15
-"""Plans whose duration is measured."""
+"""Number of timed plans."""
 
 
 class Cost(NamedTuple):
-  """What one plan costs.
+  """Computational cost of one plan.
 
   Attributes:
-    seconds: median for one plan, alone.
+    seconds: median time of one plan without a batch.
     model_steps: transitions of the model.
   """
 
@@ -33,7 +33,7 @@ class Cost(NamedTuple):
 
 
 def build(task: CompareTask, search: Search, loop: ClosedLoop) -> Planner:
-  """Makes the planner of ``search`` on a task."""
+  """Makes the planner of a search on a task."""
   return make_planner(
     search,
     make_evaluate(task.dynamics),
@@ -64,7 +64,7 @@ def make_episode(task: CompareTask, planner: Planner, steps: int) -> Callable:
 
 
 def returns(task: CompareTask, planner: Planner, steps: int, seeds: int) -> np.ndarray:
-  """Returns the return of each seed; the same seeds begin alike whatever the planner."""
+  """Returns the return of each seed ``[S]``; a seed has one initial state for all planners."""
   episode = jax.vmap(make_episode(task, planner, steps), in_axes=(None, 0))
   given = planner.init(), keys(seeds)
   compiled, _ = compile_ahead(jax.jit(episode), *given)
@@ -76,7 +76,7 @@ def returns_of_step_sizes(
 ) -> np.ndarray:
   """Returns returns ``[G, S]`` of mirror descent at ``G`` step sizes, in one compiled call.
 
-  A seed begins alike and draws the same random numbers at all step sizes.
+  A seed has the same initial state and random numbers at all step sizes.
   """
   episode = make_episode(task, planner, steps)
 
@@ -96,7 +96,7 @@ def keys(seeds: int) -> Key:
 
 
 def measure(task: CompareTask, planner: Planner, search: Search, loop: ClosedLoop) -> Cost:
-  """Measures one plan by itself."""
+  """Measures the cost of one plan."""
   plan = jax.jit(planner.plan)
   state = task.view(task.env.reset(jax.random.key(0)))
   plan_state, seconds = planner.init(), []

@@ -1,4 +1,4 @@
-"""Rows of a comparison as CSV, Markdown and pictures, written anew after every row."""
+"""Writes the rows of a comparison as CSV, Markdown and pictures."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ from mbrl_jax.runtime.rendering.plots import COLOURS
 Row = dict[str, float | int | str]
 
 GOAL = 0.05
-"""How far behind the best planner a planner may be."""
+"""Largest accepted distance from the best return, as a share of it."""
 
 
 def standard_error(values: np.ndarray) -> float:
-  """Returns the standard error of the mean, NaN of a single value."""
+  """Returns the standard error of the mean, NaN for a single value."""
   return float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
 
 
 def rank(rows: list[Row]) -> list[Row]:
-  """Adds to every row how far its return is behind its task's best, as a share of that."""
+  """Adds the column ``behind``: distance from the task's best return, as a share of it."""
   best: dict[str, float] = {}
   for row in rows:
     best[row["env"]] = max(best.get(row["env"], -np.inf), row["return"])
@@ -35,15 +35,22 @@ def rank(rows: list[Row]) -> list[Row]:
 
 
 def write_csv(path: Path, rows: list[Row]) -> Path:
-  """Writes the rows; numbers have six digits."""
+  """Writes the rows; floats have six significant digits."""
   short = lambda value: f"{value:.6g}" if isinstance(value, float) else value
   cells = ({name: short(value) for name, value in row.items()} for row in rows)
   return outputs.write_csv(path, list(rows[0]), cells)
 
 
 def planner_table(rows: list[Row]) -> rich.table.Table:
-  """Lays the comparison of planners out as Markdown."""
-  columns = ("task", "planner", "return", "behind the best", "ms a plan", "model steps a plan")
+  """Returns the comparison of planners as a Markdown table."""
+  columns = (
+    "task",
+    "planner",
+    "return",
+    "behind the best",
+    "ms per plan",
+    "model steps per plan",
+  )
   table = rich.table.Table(box=rich.box.MARKDOWN)
   for i, name in enumerate(columns):
     table.add_column(name, justify="left" if i < 2 else "right", no_wrap=True)
@@ -61,9 +68,9 @@ def planner_table(rows: list[Row]) -> rich.table.Table:
 
 
 def sample_table(rows: list[Row]) -> rich.table.Table:
-  """Lays the curves over the number of samples out as Markdown."""
+  """Returns the curves over the number of samples as a Markdown table."""
   table = rich.table.Table(box=rich.box.MARKDOWN)
-  for name in ("task", "samples", "step size", "return", "more than step size 1"):
+  for name in ("task", "samples", "step size", "return", "gain over step size 1"):
     table.add_column(name, justify="left" if name == "task" else "right", no_wrap=True)
   for row in rows:
     table.add_row(
@@ -77,7 +84,7 @@ def sample_table(rows: list[Row]) -> rich.table.Table:
 
 
 def draw_planners(path: Path, rows: list[Row]) -> Path:
-  """Draws one panel a task: every planner's return with its standard error."""
+  """Draws one panel per task: the return of every planner with its standard error."""
   tasks = list(dict.fromkeys(row["env"] for row in rows))
   figure, panels = _panels(1, len(tasks), 3.2)
   for axes, task in zip(panels[0], tasks, strict=True):
@@ -91,14 +98,14 @@ def draw_planners(path: Path, rows: list[Row]) -> Path:
     axes.locator_params(axis="x", nbins=6)
     axes.margins(y=0.1)
     axes.set(title=task, xlabel=f"return, {part[0]['seeds']} seeds (band: {GOAL:.0%})")
-  return _save(figure, path)
+  return plots.write_figure(figure, path)
 
 
 def draw_samples(path: Path, rows: list[Row]) -> Path:
-  """Draws, for each task, returns over samples and below what step sizes gain over 1.
+  """Draws two panels per task: returns over samples, and the gain over step size 1.
 
-  Bands are 95 per cent intervals. Those above are wide because starts differ between seeds;
-  those below compare seed by seed.
+  Bands are 95 % intervals. Those of the returns are wide because initial states differ between
+  seeds; those of the gain are of paired differences.
   """
   tasks = list(dict.fromkeys(row["env"] for row in rows))
   figure, panels = _panels(2, len(tasks), 3.0)
@@ -109,9 +116,9 @@ def draw_samples(path: Path, rows: list[Row]) -> Path:
       _curve(panels[0][column], curve, "return", "error", colour)
       _curve(panels[1][column], curve, "gain", "gain_error", colour)
     panels[0][column].set(title=task, ylabel=f"return, {part[0]['seeds']} seeds")
-    panels[1][column].set(xlabel="samples", ylabel="more than step size 1")
+    panels[1][column].set(xlabel="samples", ylabel="gain over step size 1")
   panels[0][0].legend(title="step size", frameon=False, fontsize="small")
-  return _save(figure, path)
+  return plots.write_figure(figure, path)
 
 
 def _curve(axes: Axes, rows: list[Row], name: str, error: str, colour: str) -> None:
@@ -130,7 +137,3 @@ def _panels(rows: int, columns: int, height: float) -> tuple[Figure, np.ndarray]
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
   return figure, panels
-
-
-def _save(figure: Figure, path: Path) -> Path:
-  return plots.write_figure(figure, path)

@@ -1,4 +1,4 @@
-"""The tasks that planners are compared on: plant, exact model, loop around every search."""
+"""Tasks for comparing planners: plant, exact model and settings of the closed loop."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from mbrl_jax.types import Array, Dynamics, Env, EnvState, Key
 
 
 class ClosedLoop(NamedTuple):
-  """What is the same for every search.
+  """Settings of the closed loop, the same for every search.
 
   Attributes:
-    horizon: control steps that a plan covers.
-    knots: of the linear spline that makes a plan; 0: every action by itself.
-    iterations: in each control step.
-    episode: control steps.
+    horizon: control steps of a plan.
+    knots: of the linear spline of a plan; 0: every action.
+    iterations: per control step.
+    episode: control steps of an episode.
   """
 
   horizon: int
@@ -37,9 +37,9 @@ class CompareTask(NamedTuple):
 
   Attributes:
     env: the plant.
-    dynamics: what is planned over.
+    dynamics: the planner's model.
     view: ``(EnvState) -> state`` of the dynamics.
-    loop: its settings.
+    loop: settings of the closed loop.
   """
 
   env: Env
@@ -55,9 +55,9 @@ LOOPS = {
 
 
 def make_task(name: str) -> CompareTask:
-  """Makes a task of ``LOOPS`` by name; both are swing-ups that start hanging.
+  """Makes a task of ``LOOPS`` by name; both are swing-ups from hanging.
 
-  The cart-pole is planned over by its equations, which a test compares with MuJoCo: MuJoCo
+  The cart-pole's model is its equations of motion, which a test compares with MuJoCo: MuJoCo
   itself takes fifty times as long for a batch of plans and is not differentiable.
 
   Raises:
@@ -71,10 +71,10 @@ def make_task(name: str) -> CompareTask:
 
 
 def _hanging(key: Key) -> tuple[Array, Array]:
-  """Draws a pendulum's start near the bottom, as the cart-pole's starts are drawn.
+  """Draws the pendulum's initial state near the bottom, as for the cart-pole.
 
-  The task itself starts anywhere. Between starts from which it pumps once and those from which
-  it pumps twice, chance decides on a third of the return, for every planner.
+  The task itself draws any angle; a third of the return then depends on whether the initial
+  state needs one swing or two, for every planner.
   """
   angle, speed = SCALE * jax.random.normal(key, (2, 1))
   return jnp.pi + angle, speed

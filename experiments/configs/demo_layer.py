@@ -1,7 +1,7 @@
-"""Presets of the DeMo layer: for each preset and task, what differs from the defaults.
+"""Presets of the DeMo layer: overrides of the algorithm's defaults by preset and task.
 
-``cpu`` is for two cores: small nets, few particles; ``paper`` is larger. The paper's own values
-are not known here.
+``cpu`` is for two cores: small networks, few particles; ``paper`` is larger. The values of the
+paper itself are unknown.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Presets of M-DeMoRL: for each preset and task, what differs from the algorithm's defaults.
+"""Presets of M-DeMoRL: overrides of the algorithm's defaults by preset and task.
 
-``cpu`` is for two cores: small nets, few particles; ``paper`` holds the values of the released
-program, which are the same for all tasks.
+``cpu`` is for two cores: small networks, few particles; ``paper`` has the values of the
+released code, which are the same for all tasks.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ CPU = {
   "agent.updates_per_step": 10,
   "world_model.hidden": (64, 64),
   "world_model.weight_decay": (5e-5,),
-  # An epoch of few transitions is few gradient steps: small batches make them enough.
+  # Small batches give enough gradient steps per epoch with few transitions.
   "world_model.batch_size": 32,
   "world_model.patience": 10,
   "lookahead.samples": 50,
@@ -21,7 +21,7 @@ CPU = {
   "lookahead.iterations": 3,
   "lookahead.particles": 5,
 }
-"""What two cores can do in minutes."""
+"""Trains within minutes on two cores."""
 
 PRESETS = {
   "cpu": {

@@ -1,7 +1,7 @@
-"""Presets of LOOP: for each preset and task, what differs from the algorithm's defaults.
+"""Presets of LOOP: overrides of the algorithm's defaults by preset and task.
 
-``cpu`` is for two cores: small nets, few particles; ``paper`` holds the values of the released
-program, which are the same for all tasks.
+``cpu`` is for two cores: small networks, few particles; ``paper`` has the values of the
+released code, which are the same for all tasks.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Presets of MBPO: for each preset and task, what differs from the algorithm's defaults.
+"""Presets of MBPO: overrides of the algorithm's defaults by preset and task.
 
-``cpu`` is for two cores: small nets, few rollouts, few gradient steps; ``paper`` is what the
-original program uses (Janner et al. 2019, released code, ``examples/config``).
+``cpu`` is for two cores: small networks, few rollouts, few gradient steps; ``paper`` has the
+values of the original (Janner et al. 2019, released code, ``examples/config``).
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ SMALL = {
   "agent.learning_rate": 1e-3,
   "world_model.hidden": (64, 64),
   "world_model.weight_decay": (5e-5,),
-  # An epoch of few transitions is few gradient steps: small batches make them enough.
+  # Small batches give enough gradient steps per epoch with few transitions.
   "world_model.batch_size": 32,
   "world_model.patience": 10,
 }
-"""What two cores can do in minutes, for tasks with few dimensions."""
+"""Trains within minutes on two cores, for tasks with few dimensions."""
 
 LARGER = {
   "steps": 20_000,
@@ -29,7 +29,7 @@ LARGER = {
   "world_model.batch_size": 128,
   "world_model.patience": 5,
 }
-"""What differs for other tasks."""
+"""Overrides of ``SMALL`` for other tasks."""
 
 PRESETS = {
   "cpu": {

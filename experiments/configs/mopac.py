@@ -1,7 +1,7 @@
-"""Presets of MoPAC: for each preset and task, what differs from the algorithm's defaults.
+"""Presets of MoPAC: overrides of the algorithm's defaults by preset and task.
 
-``cpu`` is for two cores: small nets, few rollouts and samples; ``paper`` holds the values of
-the released program (Morgan et al. 2021, ``examples/config``), its Hopper's being the defaults.
+``cpu`` is for two cores: small networks, few rollouts and samples; ``paper`` has the values of
+the released code (Morgan et al. 2021, ``examples/config``), whose Hopper has the defaults.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _CPU = {
 PRESETS = {
   "cpu": {
     "any": {**_CPU, **LARGER},
-    # Refined plans bear learning early and fast, which MBPO's do not.
+    # Unlike MBPO, MoPAC stays stable with early and frequent updates: plans are refined.
     "pendulum": {**_CPU, "steps": 2000, "init_steps": 200, "agent.updates_per_step": 20},
     "inverted_pendulum": {**_CPU, "steps": 4000},
   },

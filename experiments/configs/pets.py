@@ -1,9 +1,9 @@
-"""Presets of PETS: for each preset and task, what differs from the algorithm's defaults.
+"""Presets of PETS: overrides of the algorithm's defaults by preset and task.
 
-``cpu`` is for two cores; ``paper`` is what the original program uses (Chua et al. 2018,
-released code, ``config/``), its cart-pole values being the defaults. Its optimiser stops at a
-variance of 1e-3 in squared units of action; ``planner.epsilon`` is a share of the squared half
-range, so tasks whose bounds are not +-1 have another.
+``cpu`` is for two cores; ``paper`` has the values of the original (Chua et al. 2018, released
+code, ``config/``), whose cart-pole values are the defaults. Its optimiser stops at a variance
+of 1e-3 in squared units of action; ``planner.epsilon`` is a share of the squared half range, so
+tasks with bounds other than +-1 override it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ EPSILON = {
   "pusher": {"planner.epsilon": 1e-3 / 2**2},
   "reacher7": {"planner.epsilon": 1e-3 / 20**2},
 }
-"""The original's on its tasks with wider bounds."""
+"""Values of the original for its tasks with wider bounds."""
 
 PRESETS = {
   "cpu": {

@@ -1,6 +1,6 @@
-"""Presets of SAC: for each preset and task, what differs from the algorithm's defaults.
+"""Presets of SAC: overrides of the algorithm's defaults by preset and task.
 
-``cpu`` is for two cores: small nets for small tasks; ``paper`` is the usual setting.
+``cpu`` is for two cores: small networks for small tasks; ``paper`` has the usual values.
 """
 
 from __future__ import annotations

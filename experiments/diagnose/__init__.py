@@ -1,1 +1,1 @@
-"""Shows model error, calibration and critic bias of a run."""
+"""Diagnoses model error, calibration, plans and critic bias of a run."""

@@ -1,17 +1,18 @@
-"""Shows whether what a run believes is so: its model over the horizon, its spread, its critic.
+"""Diagnoses model error, calibration, plans and critic bias of a run.
 
   python -m experiments.diagnose --run=runs/demo
   python -m experiments.diagnose --run=runs/hopper --episodes=20 --horizon=50 --best
 
-New episodes are run with what was learned. What the algorithm has is compared with them:
+Runs new episodes without exploration and compares them with the learned parts:
 
-  model error   of the mean of the particles, over real actions, k steps after a real state
-  calibration   how often one step lies in the intervals that the particles give
-  plans         the return that the model expects of a plan against that of carrying it out
-  weights       effective sample size of the search, where it weighs its samples
-  critic        expected discounted return against the one that followed
+  model error   error of the particles' mean, k steps after a real state, under real actions
+  calibration   share of real next states inside the intervals of the particles
+  plans         return that the model predicts for a plan against the real return
+  weights       effective sample size of the search, if it weights samples
+  critic        predicted discounted return against the observed one
 
-Figures go to diagnosis_*.csv and pictures to plots/ in the run folder, or to --out.
+Writes diagnosis_*.csv and plots/ to the run folder or to --out. A part that the algorithm does
+not have is skipped.
 """
 
 from __future__ import annotations
@@ -35,18 +36,18 @@ from mbrl_jax.runtime.rendering import plots
 from mbrl_jax.types import Diagnostics, TrainState, Transition
 
 DOTS = 4000
-"""Points of a picture at most."""
+"""Maximum points of a scatter plot."""
 PLANNED = 3
-"""Episodes at most in which plans are made: each action takes one."""
+"""Maximum episodes with planning: every action takes a plan."""
 
 
 def define() -> None:
   """Defines the flags."""
   evaluate.define()
   flags.adopt_module_key_flags(evaluate)
-  flags.DEFINE_integer("horizon", 30, "Control steps that the model is asked to predict.", 1)
-  flags.DEFINE_integer("starts", 200, "States from which it predicts, at most.", 1)
-  flags.DEFINE_string("out", None, "Folder to write to. Default: the run's.")
+  flags.DEFINE_integer("horizon", 30, "Control steps of the model's predictions.", 1)
+  flags.DEFINE_integer("starts", 200, "Maximum number of initial states of predictions.", 1)
+  flags.DEFINE_string("out", None, "Output folder. Default: the run folder.")
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
@@ -63,7 +64,7 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   episodes, state = rollout(restored.state, key)["transition"], restored.state
   if task.seeds:
     episodes, state = jax.tree.map(lambda x: x[0], (episodes, state))
-    console.print(f"of {len(task.seeds)} seeds the first is diagnosed", markup=False)
+    console.print(f"using the first of {len(task.seeds)} seeds", markup=False)
   (out / "plots").mkdir(parents=True, exist_ok=True)
   written: list[Path] = []
   if diagnostics.dynamics is None:
@@ -91,29 +92,30 @@ def _model(
   out: Path,
   console: Console,
 ) -> list[Path]:
-  """Measures and draws the model's error and its calibration."""
+  """Measures and draws the error and the calibration of the model."""
   horizon = min(options.horizon, int(measurements.lengths(episodes).max()))
   key = stream_key("diagnosis of the model", options.seed)
   params = diagnostics.params(state)
-  asked = (diagnostics.dynamics, params, episodes, horizon, options.starts, key)
-  predicted, truth = measurements.predict(*asked)
+  predicted, truth = measurements.predict(
+    diagnostics.dynamics, params, episodes, horizon, options.starts, key
+  )
   scale = np.asarray(episodes.obs).reshape(-1, truth.shape[-1]).std(0)
   errors = measurements.model_errors(predicted, truth, scale)
   covered = measurements.coverage(predicted[:, 0], truth[:, 0])
   console.print(
-    f"model error, in deviations: {errors.median[0]:.3g} after one step, "
-    f"{errors.median[-1]:.3g} after {horizon} (medians of {errors.starts} starts)",
+    f"model error in standard deviations: {errors.median[0]:.3g} after one step, "
+    f"{errors.median[-1]:.3g} after {horizon} (medians over {errors.starts} starts)",
     markup=False,
   )
   middle = covered[len(covered) // 2]
-  console.print(f"central half of the predictions: holds {middle:.0%}", markup=False)
+  console.print(f"coverage of the central 50 % interval: {middle:.0%}", markup=False)
   return _write_model(out, errors, covered)
 
 
 def _write_model(
   out: Path, errors: measurements.ModelErrors, covered: np.ndarray
 ) -> list[Path]:
-  """Writes and draws the model's errors ``[H]`` and what its intervals hold ``[L]``."""
+  """Writes and draws the model's errors ``[H]`` and the coverage of its intervals ``[L]``."""
   steps = np.arange(1, len(errors.median) + 1)
   rows = zip(steps, errors.median, errors.upper, strict=True)
   tables = [
@@ -128,13 +130,13 @@ def _write_model(
   def error(axes: Axes) -> None:
     axes.fill_between(steps, errors.median, errors.upper, alpha=0.2, color=plots.COLOURS[0])
     axes.plot(steps, errors.median, "o-", ms=3, color=plots.COLOURS[0], label="median")
-    axes.plot([], [], color=plots.COLOURS[0], alpha=0.2, lw=8, label="to the 90th percentile")
-    axes.set(xlabel="control steps ahead", ylabel="error of the mean, in deviations")
+    axes.plot([], [], color=plots.COLOURS[0], alpha=0.2, lw=8, label="up to 90th percentile")
+    axes.set(xlabel="control steps ahead", ylabel="error of the mean / standard deviation")
 
   def calibration(axes: Axes) -> None:
     axes.plot([0, 1], [0, 1], color="0.6", label="exact")
     axes.plot(measurements.LEVELS, covered, "o-", color=plots.COLOURS[0], label="one step")
-    axes.set(xlabel="share of the particles in an interval", ylabel="share of what happened")
+    axes.set(xlabel="share of particles in the interval", ylabel="share of observations")
 
   return [
     *tables,
@@ -146,29 +148,29 @@ def _write_model(
 def _plans(
   options: flags.FlagValues, task: job.Job, state: TrainState, out: Path, console: Console
 ) -> list[Path]:
-  """Measures and draws what plans are worth, and how many samples a search listens to."""
-  asked = {"episodes": min(options.episodes, PLANNED), "starts": options.starts}
+  """Measures and draws returns of plans and the effective sample size of the search."""
+  sizes = {"episodes": min(options.episodes, PLANNED), "starts": options.starts}
   key = stream_key("diagnosis of the plans", options.seed)
   try:
-    found = measurements.plans(task.algorithm, task.env, state, key=key, **asked)
+    found = measurements.plans(task.algorithm, task.env, state, key=key, **sizes)
   except ValueError as error:
     console.print(f"plans: {error}", markup=False)
     return []
   ranks = scipy.stats.spearmanr(found.predicted, found.true).statistic
   bias = float(np.mean(found.predicted - found.true))
   console.print(
-    f"plans: {found.predicted.mean():.4g} expected, {found.true.mean():.4g} carried out, bias "
-    f"{bias:+.4g}, rank correlation {ranks:.2f} ({len(found.true)} plans)",
+    f"plans: mean return {found.predicted.mean():.4g} predicted, {found.true.mean():.4g} real, "
+    f"bias {bias:+.4g}, rank correlation {ranks:.2f} ({len(found.true)} plans)",
     markup=False,
   )
-  columns, labels = ("expected", "carried_out"), ("expected by the model", "when carried out")
+  columns, labels = ("expected", "carried_out"), ("predicted by the model", "of the execution")
   written = _compare(out, "plans", found.predicted, found.true, columns, labels)
   if found.ess is None:
-    console.print("the search keeps elites and has no weights", markup=False)
+    console.print("the search does not weight samples", markup=False)
     return written
   low, middle, high = np.quantile(found.ess, (0.1, 0.5, 0.9))
   console.print(
-    f"effective sample size: {middle:.3g} in the median, {low:.3g} to {high:.3g} in 8 of 10",
+    f"effective sample size: median {middle:.3g}, 10 % to 90 %: {low:.3g} to {high:.3g}",
     markup=False,
   )
 
@@ -192,13 +194,13 @@ def _critic(
   found = measurements.critic(diagnostics, state, episodes)
   bias = float(np.mean(found.expected - found.followed))
   console.print(
-    f"critic: expects {found.expected.mean():.4g}, {found.followed.mean():.4g} followed, bias "
-    f"{bias:+.4g} (without entropy)",
+    f"critic: mean return {found.expected.mean():.4g} predicted, {found.followed.mean():.4g} "
+    f"observed, bias {bias:+.4g} (without entropy)",
     markup=False,
   )
   columns, labels = (
     ("expected", "followed"),
-    ("expected by the critic", "that followed, discounted"),
+    ("predicted by the critic", "observed, discounted"),
   )
   return _compare(out, "critic", found.expected, found.followed, columns, labels)
 
@@ -211,7 +213,7 @@ def _compare(
   columns: tuple[str, str],
   labels: tuple[str, str],
 ) -> list[Path]:
-  """Writes two columns of returns ``[n]``, and draws at most ``DOTS`` of one over the other."""
+  """Writes two columns of returns ``[n]``; draws at most ``DOTS`` of them as a scatter plot."""
   every = -(-len(expected) // DOTS)
   ends = [min(happened.min(), expected.min()), max(happened.max(), expected.max())]
 

@@ -1,6 +1,6 @@
-"""Numbers that tell whether what an algorithm believes is so.
+"""Measures model error, calibration, returns of plans and critic bias.
 
-Those of models and critics are taken on episodes ``Transition`` with leaves ``[E, T, ...]``, of
+Models and critics are measured on episodes: ``Transition`` with leaves ``[E, T, ...]``, of
 which only the first ``lengths [E]`` steps count.
 """
 
@@ -28,18 +28,18 @@ from mbrl_jax.types import (
 )
 
 PARTICLES = 40
-"""Samples of a prediction at least."""
+"""Minimum particles of a prediction."""
 LEVELS = np.linspace(0.1, 0.9, 9)
-"""Shares that the central intervals are to hold."""
+"""Nominal coverage of the central intervals."""
 
 
 class ModelErrors(NamedTuple):
-  """How far the model's mean is off, over the horizon.
+  """Error of the model's mean prediction over the horizon.
 
   Attributes:
-    median, upper: root mean square over the dimensions, each in units of its deviation over
-      the episodes; median and 90th percentile over the starts ``[H]``.
-    starts: how many there are.
+    median, upper: root mean square over the dimensions, each in units of its standard deviation
+      over the episodes; median and 90th percentile over the starts ``[H]``.
+    starts: number of starts.
   """
 
   median: np.ndarray
@@ -48,12 +48,12 @@ class ModelErrors(NamedTuple):
 
 
 class Critic(NamedTuple):
-  """What a critic expects and what followed, one entry for each step.
+  """Predicted and observed returns, one entry per step.
 
   Attributes:
     expected: ``Q(s, a)`` ``[n]``.
-    followed: discounted rewards to the end of the episode, with the critic's own value of
-      its last step where it did not terminate ``[n]``. No entropy is added.
+    followed: discounted rewards until the end of the episode, bootstrapped with the critic's
+      value of the last step if the episode did not terminate ``[n]``. Excludes entropy.
   """
 
   expected: np.ndarray
@@ -61,12 +61,12 @@ class Critic(NamedTuple):
 
 
 class Plans(NamedTuple):
-  """Plans as an algorithm makes them while it collects, one entry for each.
+  """Plans made while an algorithm collects, one entry per plan.
 
   Attributes:
-    predicted: sum of the rewards that the model expects of the plan ``[n]``.
-    true: of the environment, when the plan is carried out from the same state ``[n]``.
-    ess: effective sample size of the search's last update ``[n]``, ``None`` where it has none.
+    predicted: sum of rewards that the model predicts for the plan ``[n]``.
+    true: sum of rewards in the environment, executing the plan from the same state ``[n]``.
+    ess: effective sample size of the search's last update ``[n]``, ``None`` if it has none.
   """
 
   predicted: np.ndarray
@@ -75,7 +75,7 @@ class Plans(NamedTuple):
 
 
 def lengths(episodes: Transition) -> np.ndarray:
-  """Returns the steps of each episode until it was over ``[E]``."""
+  """Returns the number of steps of each episode ``[E]``."""
   done = np.asarray(episodes.terminated | episodes.truncated)
   return np.where(done.any(1), done.argmax(1) + 1, done.shape[1])
 
@@ -88,21 +88,21 @@ def predict(
   starts: int,
   key: Key,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Predicts what happened after steps drawn at random.
+  """Predicts observations of episodes from steps drawn at random.
 
   Args:
     dynamics: learned, over observations.
-    params: of it.
-    episodes: what happened.
+    params: of the dynamics.
+    episodes: observed transitions.
     horizon: ``H``, control steps to predict.
-    starts: how many steps to start from at most; each at least ``H`` steps before the end.
+    starts: maximum number of steps to start from, each at least ``H`` steps before the end.
     key: typed key.
 
   Returns:
-    Predictions ``[S, H, P, O]`` and what was observed ``[S, H, O]``.
+    Predictions ``[S, H, P, O]`` and observations ``[S, H, O]``.
 
   Raises:
-    ValueError: no episode is that long.
+    ValueError: no episode has ``H`` steps.
   """
   open_steps = np.arange(episodes.reward.shape[1]) + horizon <= lengths(episodes)[:, None]
   rows = np.argwhere(open_steps)
@@ -121,18 +121,18 @@ def predict(
   particles = -(-PARTICLES // dynamics.slices) * dynamics.slices
   roll = make_predict(dynamics, particles=particles)
   keys = jax.random.split(key, len(order))
-  # one start after the other: the particles of one fill a batch
+  # Sequential over starts: the particles of one start fill a batch.
   one = lambda x: roll(params, x[0], x[1], x[2])[1:]
   predicted = jax.jit(lambda *x: jax.lax.map(one, x))(jnp.asarray(obs), plans, keys)
   return np.asarray(predicted), truth
 
 
 def model_errors(predicted: np.ndarray, truth: np.ndarray, scale: np.ndarray) -> ModelErrors:
-  """Compares the mean of the particles ``[S, H, P, O]`` with what was observed ``[S, H, O]``.
+  """Returns the errors of the particles' mean.
 
   Args:
-    predicted: see above.
-    truth: see above.
+    predicted: predictions ``[S, H, P, O]``.
+    truth: observations ``[S, H, O]``.
     scale: unit of each dimension ``[O]``.
   """
   error = (predicted.mean(2) - truth) / np.where(scale > 0, scale, 1.0)
@@ -141,9 +141,9 @@ def model_errors(predicted: np.ndarray, truth: np.ndarray, scale: np.ndarray) ->
 
 
 def coverage(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
-  """Returns how much of ``truth [n, O]`` lies in the central ``LEVELS`` of ``[n, P, O]``.
+  """Returns the share of ``truth [n, O]`` within the central ``LEVELS`` of ``[n, P, O]``.
 
-  Dimensions in which nothing is ever predicted to differ are left out.
+  Ignores dimensions in which all particles always agree.
   """
   varies = np.ptp(predicted, axis=1).max(0) > 0
   predicted, truth = predicted[:, :, varies], truth[:, varies]
@@ -156,14 +156,14 @@ def coverage(predicted: np.ndarray, truth: np.ndarray) -> np.ndarray:
 def plans(
   algorithm: Algorithm, env: Env, state: TrainState, *, episodes: int, starts: int, key: Key
 ) -> Plans:
-  """Carries plans out, and asks the model what it expects of them.
+  """Compares predicted and real returns of plans.
 
   Args:
     algorithm: one that plans.
     env: its task.
-    state: what it has learned.
-    episodes: to act in, as while it collects: by the planner.
-    starts: plans to take at most, drawn from all that were made in the state where they begin.
+    state: its training state.
+    episodes: number of episodes to run with the planner, as in collection.
+    starts: maximum number of plans, drawn from all plans of these episodes.
     key: typed key.
 
   Raises:
@@ -183,7 +183,7 @@ def plans(
 
   def compare(row: tuple[tuple[EnvState, Array], Key]) -> tuple[Array, Array]:
     (start, plan), key = row
-    return score(params, start.obs, plan[None], key)[0], _carry_out(env, start, plan, key)
+    return score(params, start.obs, plan[None], key)[0], _execute(env, start, plan, key)
 
   keys = jax.random.split(key, len(order))
   predicted, true = jax.jit(lambda *x: jax.lax.map(compare, x))(chosen, keys)
@@ -198,7 +198,7 @@ def _planned_episode(algorithm: Algorithm, env: Env, state: TrainState) -> Calla
   def step(loop: tuple[EnvState, Any, Array], key: Key) -> tuple:
     seen, carry, over = loop
     act_key, step_key = jax.random.split(key)
-    new = algorithm.diagnostics.planned(carry).age == 0  # otherwise an older plan goes on
+    new = algorithm.diagnostics.planned(carry).age == 0  # otherwise an older plan continues
     action, carry, _ = algorithm.act(params, carry, seen.obs, act_key)
     planned = algorithm.diagnostics.planned(carry)
     after, transition = env.step(seen, action, step_key)
@@ -216,8 +216,8 @@ def _planned_episode(algorithm: Algorithm, env: Env, state: TrainState) -> Calla
   return episode
 
 
-def _carry_out(env: Env, start: EnvState, plan: Array, key: Key) -> Array:
-  """Returns the rewards ``[]`` of ``plan [H, A]`` until the task terminates."""
+def _execute(env: Env, start: EnvState, plan: Array, key: Key) -> Array:
+  """Returns the sum of rewards ``[]`` of ``plan [H, A]`` until the task terminates."""
 
   def step(carry: tuple[EnvState, Array], row: tuple[Array, Key]) -> tuple:
     seen, alive = carry
@@ -230,7 +230,7 @@ def _carry_out(env: Env, start: EnvState, plan: Array, key: Key) -> Array:
 
 
 def critic(diagnostics: Diagnostics, state: TrainState, episodes: Transition) -> Critic:
-  """Compares a critic with what followed."""
+  """Compares the critic's values with observed returns."""
   q = jax.jit(jax.vmap(jax.vmap(lambda obs, action: diagnostics.q(state, obs, action))))
   expected = np.asarray(q(episodes.obs, episodes.action), np.float64)
   rewards, terminated = np.asarray(episodes.reward), np.asarray(episodes.terminated)
@@ -243,7 +243,7 @@ def critic(diagnostics: Diagnostics, state: TrainState, episodes: Transition) ->
     follows[last] = later
     for t in range(last - 1, -1, -1):
       follows[t] = rewards[e, t] + diagnostics.discount * follows[t + 1]
-    # the last step of an episode that goes on is the critic's own word
+    # The last step of a truncated episode is dropped: its return is the critic's own value.
     found.append(np.stack([expected[e, :length], follows])[:, : length if end else last])
   both = np.concatenate(found, axis=1)
   return Critic(both[0], both[1])

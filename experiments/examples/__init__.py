@@ -1,1 +1,1 @@
-"""Short programs to copy from: mbrl_jax's planners inside other code."""
+"""Short programs to copy from: mbrl_jax's tasks and planners in other code."""

@@ -1,36 +1,41 @@
-"""Brax' soft actor-critic learns one of our tasks.
+"""Trains Brax's soft actor-critic on a task of mbrl_jax.
 
   python -m experiments.examples.brax_trains_ours --out=brax_pendulum.csv
 
-Writes a row for each evaluation: environment steps, mean return and its deviation.
+Writes a row per evaluation: environment steps, mean and standard deviation of the return.
 """
 
 from __future__ import annotations
 
 import csv
 import functools
+from collections.abc import Callable
+from typing import Any
 
 from absl import app, flags
 
 from experiments.benchmark.peers import brax_trainers
 from mbrl_jax import make_env, to_brax
 
+Train = Callable[..., list[dict[str, float]]]
+"""``(env, *, steps, evaluations, seed) -> rows``."""
+
 
 def row(step: int, seed: int, mean: float, std: float) -> dict[str, float]:
-  """Returns a row of the table, whose columns are those of our own evaluations."""
+  """Prints an evaluation; returns its row, with the columns of ``evaluations.csv``."""
   print(f"step {step:7d}   return {mean:8.1f}", flush=True)
   return {"step": step, "seed": seed, "eval/return": mean, "eval/return_std": std}
 
 
 def train(name: str, *, steps: int, evaluations: int, seed: int) -> list[dict[str, float]]:
-  """Trains and returns the rows."""
+  """Trains Brax's SAC on the task ``name``; returns a row per evaluation."""
   from brax.training.agents.sac import networks
   from brax.training.agents.sac import train as sac
 
   env = make_env(name)
   rows: list[dict[str, float]] = []
 
-  def progress(step: int, metrics: dict) -> None:
+  def progress(step: int, metrics: dict[str, Any]) -> None:
     found = (float(metrics[f"eval/episode_reward{end}"]) for end in ("", "_std"))
     rows.append(row(int(step), seed, *found))
 
@@ -65,20 +70,29 @@ def write(path: str, rows: list[dict[str, float]]) -> None:
     writer.writerows(rows)
 
 
-def main(argv: list[str]) -> None:
-  """Trains and writes the table."""
-  del argv
-  options = flags.FLAGS
-  rows = train(
-    options.env, steps=options.steps, evaluations=options.evaluations, seed=options.seed
-  )
-  write(options.out, rows)
+def define(out: str) -> None:
+  """Defines the flags of every trainer; ``out`` is the default of ``--out``."""
+  flags.DEFINE_string("env", "pendulum", "Task.")
+  flags.DEFINE_integer("seed", 0, "Seed.")
+  flags.DEFINE_string("out", out, "CSV file of the evaluations.")
+
+
+def run(train: Train) -> None:
+  """Parses the flags, trains and writes the table."""
+
+  def main(argv: list[str]) -> None:
+    del argv
+    options = flags.FLAGS
+    rows = train(
+      options.env, steps=options.steps, evaluations=options.evaluations, seed=options.seed
+    )
+    write(options.out, rows)
+
+  app.run(main)
 
 
 if __name__ == "__main__":
-  flags.DEFINE_string("env", "pendulum", "Task.")
+  define("brax.csv")
   flags.DEFINE_integer("steps", 20_000, "Environment steps.", 2_000)
-  flags.DEFINE_integer("evaluations", 6, "Evaluations, the untrained policy's among them.", 2)
-  flags.DEFINE_integer("seed", 0, "Seed.")
-  flags.DEFINE_string("out", "brax.csv", "Table to write.")
-  app.run(main)
+  flags.DEFINE_integer("evaluations", 6, "Evaluations, including one before training.", 2)
+  run(train)

@@ -2,9 +2,9 @@
 
   python -m experiments.examples.episode_scan
 
-A planner and an environment are pure functions, so the loop around them is a scan over control
-steps whose carry is (environment state, plan state). The same episode as a Python loop, two
-calls for each control step, is there to compare with.
+A planner and an environment are pure functions, so their closed loop is a scan over control
+steps with the carry (environment state, plan state). For comparison the same episode also runs
+as a Python loop with two calls per control step.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def pendulum_and_planner() -> tuple[Env, Planner]:
 
 
 def make_episode(env: Env, planner: Planner, steps: int = STEPS) -> Callable:
-  """Makes `episode(plan_state, key) -> Transition [T, ...]`, to be jitted or vmapped."""
+  """Makes `episode(plan_state, key) -> Transition [T, ...]`, a pure function."""
 
   def episode(plan_state: PlanState, key: Key) -> Transition:
     reset_key, key = jax.random.split(key)
@@ -55,12 +55,12 @@ def make_episode(env: Env, planner: Planner, steps: int = STEPS) -> Callable:
 
 
 def loop(env: Env, planner: Planner, key: Key, steps: int = STEPS) -> float:
-  """Returns the return of the same episode, run by a Python loop."""
+  """Runs the same episode as a Python loop; returns its return."""
   plan, step = jax.jit(planner.plan), jax.jit(env.step)
   reset_key, key = jax.random.split(key)
   state, plan_state, total = env.reset(reset_key), planner.init(), 0.0
-  for step_of_key in jax.random.split(key, steps):
-    plan_key, step_key = jax.random.split(step_of_key)
+  for control_key in jax.random.split(key, steps):
+    plan_key, step_key = jax.random.split(control_key)
     output, plan_state = plan(None, state, plan_state, plan_key)
     state, transition = step(state, output.action, step_key)
     total += float(transition.reward)
@@ -68,7 +68,7 @@ def loop(env: Env, planner: Planner, key: Key, steps: int = STEPS) -> float:
 
 
 def main() -> None:
-  """Runs the episode both ways and prints returns and times."""
+  """Runs the episode in both ways; prints returns and times."""
   env, planner = pendulum_and_planner()
   episode, key = jax.jit(make_episode(env, planner)), jax.random.key(0)
   for call in ("first call, compiles", "second call"):

@@ -1,9 +1,9 @@
-"""Runs 64 episodes at once: `vmap` over keys, and thereby over initial states.
+"""Runs 64 episodes at once: `vmap` over keys, hence over initial states.
 
   python -m experiments.examples.episodes_vmap
 
-Nothing in a planner knows of a batch. Every episode has its own plan state and random numbers,
-so each is what it would be alone.
+A planner is written for one episode. Under `vmap` every episode has its own plan state and
+random numbers and gives the same result as alone.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ def run(episodes: int = EPISODES, steps: int = STEPS, seed: int = 0) -> Array:
   env, planner = pendulum_and_planner()
   episode = make_episode(env, planner, steps)
   keys = jax.random.split(jax.random.key(seed), episodes)
-  # One fresh plan state serves all; pass a batch of them (in_axes 0) to start otherwise.
+  # All episodes start from one plan state; pass a batch (in_axes 0) for different ones.
   return jax.jit(jax.vmap(episode, in_axes=(None, 0)))(planner.init(), keys).reward
 
 
 def main() -> None:
-  """Prints statistics of the returns."""
+  """Prints the time and statistics of the returns."""
   start = time.perf_counter()
   returns = np.asarray(run()).sum(axis=1)
   seconds = time.perf_counter() - start

@@ -1,13 +1,12 @@
-"""Exports a planner to files that another process runs without mbrl_jax.
+"""Exports a planner to files that run without mbrl_jax.
 
   python -m experiments.examples.export_planner --out=/tmp/planner
   python experiments/examples/load_exported.py /tmp/planner
 
-Inputs are the model's parameters, the measured state, the plan state and the two words of a
-random key; outputs are the action and what changes of the plan state. Parameters and the
-searches' floats are inputs like any other: new ones need no new export. The files are those of
-``runtime.storage.function_export``; ``experiments.export`` writes them for what a run has
-learned.
+The inputs are the model's parameters, the measured state, the plan state and the two words of
+a random key; the outputs are the action and the changed entries of the plan state. Parameters
+and the search's floats are inputs, so new values need no new export. The files are those of
+``runtime.storage.function_export``; ``experiments.export`` writes them for a trained run.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from mbrl_jax.types import Planner
 
 
 def export(planner: Planner, params: Any, state: Any, folder: Path) -> None:
-  """Writes the three files for a planner, example parameters and an example state."""
+  """Exports a planner with example parameters and an example state."""
 
   def plan(given: dict[str, Any]) -> dict[str, Any]:
     parts = (given[name] for name in ("params", "state", "plan_state", "key"))
@@ -45,7 +44,7 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   try:
     export(make_pendulum_planner(), TRUE, hanging, folder)
   except ImportError as error:
-    hint = "jax.export writes with flatbuffers: pip install 'mbrl_jax[export]'."
+    hint = "Export needs flatbuffers: pip install 'mbrl_jax[export]'."
     raise cli.UsageError(hint) from error
   for path in sorted(folder.glob("planner.*")):
     print(f"wrote {path} ({path.stat().st_size / 1024:.1f} KiB)")
@@ -53,5 +52,5 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
 
 
 if __name__ == "__main__":
-  define = lambda: flags.DEFINE_string("out", "runs/planner", "Folder of the files.")
+  define = lambda: flags.DEFINE_string("out", "runs/planner", "Output folder.")
   cli.run(main, define, __doc__ or "")

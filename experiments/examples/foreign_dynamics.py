@@ -1,9 +1,9 @@
-"""Plans over somebody else's simulator: a function of another signature, and an `mjx.Model`.
+"""Plans over other simulators: a function of another signature, and an `mjx.Model`.
 
   python -m experiments.examples.foreign_dynamics
 
-Whatever can be written as `(params, state, action, key) -> (state, reward, terminated)` can be
-planned over. The state is any pytree; nothing has to be registered or inherited from.
+Any function `(params, state, action, key) -> (state, reward, terminated)` can be the model of
+a planner. The state is any pytree; no registration or base class is needed.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ ARM = """<mujoco><option timestep="0.01"/><worldbody>
 
 
 def their_step(u: Array, robot: dict, *, dt: float) -> dict:
-  """Drives a unicycle; stands for code that you cannot or do not want to change."""
+  """Simulates a unicycle, as an example of code that you cannot change."""
   speed, turn = u
   heading = robot["heading"] + dt * turn
   position = robot["position"] + dt * speed * jnp.stack([jnp.cos(heading), jnp.sin(heading)])
@@ -37,13 +37,13 @@ def their_step(u: Array, robot: dict, *, dt: float) -> dict:
 
 
 def step(params: float, state: dict, action: Array, key: Array) -> tuple:
-  """Wraps it, in three lines: order of arguments, sign of the cost, no termination."""
+  """Wraps `their_step`: order of arguments, sign of the cost, no termination."""
   answer = their_step(action, state, dt=params)
   return answer["robot"], -answer["cost"], jnp.array(False)
 
 
 def drive(steps: int = 60, samples: int = 64) -> tuple[float, float]:
-  """Drives to the origin; returns the distance from it before and after, in metres."""
+  """Drives to the origin; returns the distances before and after in metres."""
   planner = make_planner(
     icem(samples),
     make_evaluate(Dynamics(step)),
@@ -61,10 +61,10 @@ def drive(steps: int = 60, samples: int = 64) -> tuple[float, float]:
 
 
 def reach(steps: int = 60, samples: int = 32) -> tuple[float, float]:
-  """Raises an arm of an MJCF file through MJX; returns the tip's height before and after."""
+  """Raises an arm in MJX; returns the height of its tip before and after in metres."""
   height = lambda obs: -0.4 * (jnp.cos(obs[0]) + jnp.cos(obs[0] + obs[1]))
 
-  # From a model file to an action in ten lines.
+  # From a model file to an action.
   model = mujoco.MjModel.from_xml_string(ARM)
   reward = lambda obs, action, next_obs: height(next_obs) - 0.01 * jnp.sum(next_obs[2:] ** 2)
   dynamics = mjx_dynamics(model, reward=reward, substeps=4)  # obs is [positions, velocities]
@@ -85,7 +85,7 @@ def reach(steps: int = 60, samples: int = 32) -> tuple[float, float]:
 
 
 def main() -> None:
-  """Runs both and prints what they reached."""
+  """Runs both and prints the results."""
   print("unicycle: distance from the goal {:.2f} m -> {:.2f} m".format(*drive()))
   print("MJX arm: height of the tip {:.2f} m -> {:.2f} m (0.80 is upright)".format(*reach()))
 

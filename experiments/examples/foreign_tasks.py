@@ -1,11 +1,11 @@
-"""Environments of others, with the functions that planning needs, as tasks for every program.
+"""Makes tasks from environments of other libraries, with the functions that planning needs.
 
   python -m experiments.train --env=experiments/examples/foreign_tasks.py:gymnasium_pendulum
   python -m experiments.train --env=experiments/examples/foreign_tasks.py:playground_cartpole
 
-`--env=gymnasium:Pendulum-v1` makes the same pendulum, but without a reward function: what an
-environment pays is a number that comes out of it, and a planner over a learned model has to
-know it for states that never were. Needs `pip install 'mbrl_jax[gymnasium]'` or
+`--env=gymnasium:Pendulum-v1` makes the same pendulum without a reward function: an environment
+only returns the rewards of its own steps, whereas a planner over a learned model needs the
+reward of predicted states. Requires `pip install 'mbrl_jax[gymnasium]'` or
 `'mbrl_jax[playground]'`.
 """
 
@@ -18,7 +18,7 @@ from mbrl_jax.types import Array
 
 
 def gymnasium_pendulum(episode_length: int = 200) -> Env:
-  """Makes Gymnasium's Pendulum-v1, rewarded as our pendulum, which observes the same."""
+  """Makes Gymnasium's Pendulum-v1 with the reward function of `make_env("pendulum")`."""
   reward = make_env("pendulum").spec.reward
   return from_gymnasium(
     "Pendulum-v1", reward=reward, terminated=never, episode_length=episode_length
@@ -28,7 +28,7 @@ def gymnasium_pendulum(episode_length: int = 200) -> Env:
 def playground_cartpole(
   name: str = "CartpoleBalance", episode_length: int = 1000, ctrl_dt: float = 0.01
 ) -> Env:
-  """Makes one of Playground's cart-poles (CartpoleBalance, CartpoleSwingup).
+  """Makes a cart-pole of MuJoCo Playground (CartpoleBalance, CartpoleSwingup).
 
   Args:
     name: in Playground's registry.
@@ -45,9 +45,9 @@ def playground_cartpole(
 
 
 def cartpole_reward(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Pays for a pole that stands still over the middle, with little force.
+  """Rewards an upright, still pole at the centre and small forces.
 
-  As the DeepMind Control Suite's cart-pole: a product of four terms, from 0 to 1.
+  As in the DeepMind Control Suite's cart-pole: a product of four terms, from 0 to 1.
 
   Args:
     obs: unused.

@@ -1,9 +1,9 @@
-"""Runs what `export_planner` or `experiments.export` wrote; needs jax and flatbuffers only.
+"""Runs files of `export_planner` or `experiments.export`; needs only jax and flatbuffers.
 
   python experiments/examples/load_exported.py FOLDER [STEPS]
 
-Prints one action a line for a measurement that stays as it was exported; a robot puts its own
-in `inputs["obs"]` (of a planner `inputs["state"]`) at each step.
+Prints one action per line, for the constant exported measurement; a robot would set
+`inputs["obs"]` (`inputs["state"]` for a planner) at each step.
 """
 
 import json
@@ -15,7 +15,7 @@ import numpy as np
 
 
 def load(folder: pathlib.Path) -> tuple:
-  """Returns `control(inputs) -> (action, inputs)` and what an episode begins with."""
+  """Returns `control(inputs) -> (action, inputs)` and the inputs at the start of an episode."""
   (binary,) = folder.glob("*.bin")
   program = jax.export.deserialize(bytearray(binary.read_bytes()))
   signature = json.loads(binary.with_suffix(".json").read_text())
@@ -32,12 +32,12 @@ def load(folder: pathlib.Path) -> tuple:
 
 
 def main() -> None:
-  """Takes a few control steps."""
+  """Takes control steps and prints the actions."""
   control, inputs = load(pathlib.Path(sys.argv[1]))
   for step in range(int(sys.argv[2]) if len(sys.argv) > 2 else 3):
-    inputs["key"] = np.uint32([0, step])  # any two words, new ones for every step
+    inputs["key"] = np.uint32([0, step])  # any two words, different for every step
     action, inputs = control(inputs)
-    print(" ".join(f"{x:.9g}" for x in np.asarray(action)))  # 9 digits are all of a float32
+    print(" ".join(f"{x:.9g}" for x in np.asarray(action)))  # 9 digits identify a float32
   assert "mbrl_jax" not in sys.modules
 
 

@@ -1,14 +1,14 @@
-"""A task of one's own: a model, four functions, and what binds them. Copy it and change it.
+"""A template for your own task: a model and four functions.
 
   python -m experiments.check_env --env=experiments/examples/own_task.py:make_crane
   python -m experiments.render    --env=experiments/examples/own_task.py:make_crane
   python -m experiments.plan      --env=experiments/examples/own_task.py:make_crane
   python -m experiments.train     --env=experiments/examples/own_task.py:make_crane
 
-A trolley carries a load on a rod. The load is to come to the green mark, 1 m to the right of
-where it starts, and to hang still there. Reward and termination are pure functions of
-(obs, action, next_obs): the simulator, a learned model and a robot share them, so all that
-they look at must be observed. `make_crane`'s own arguments are set with --env.NAME=VALUE.
+A trolley carries a load on a rod. The load must move to the green mark, 1 m to the right of the
+start, and hang still there. Reward and termination are pure functions of
+(obs, action, next_obs), which the simulator, a learned model and a robot share: the observation
+must contain all that they need. --env.NAME=VALUE sets an argument of `make_crane`.
 """
 
 import jax
@@ -40,7 +40,7 @@ CRANE = """
 
 
 def initial(key):
-  """Draws positions and velocities [2], [2]: at rest, or nearly."""
+  """Draws positions [2] and velocities [2] close to rest."""
   return tuple(0.02 * jax.random.normal(key, (2, 2)))
 
 
@@ -50,18 +50,18 @@ def observe(physics):
 
 
 def reward(obs, action, next_obs):
-  """Charges the load's distance from the mark, its speed and the effort; 1 at most."""
+  """Penalises the load's distance from the mark, its speed and the control; 1 at most."""
   position, angle, speed, turning = next_obs
   off = (position + 0.5 * jnp.sin(angle) - 1) ** 2 + (0.5 - 0.5 * jnp.cos(angle)) ** 2
   return jnp.exp(-4 * off) - 0.05 * (speed + 0.5 * turning) ** 2 - 0.01 * action[0] ** 2
 
 
 def terminated(obs, action, next_obs):
-  """Says whether the trolley has left the rail."""
+  """Returns whether the trolley has left the rail."""
   return (next_obs[0] < -1) | (next_obs[0] > 2)
 
 
 def make_crane(physics="auto", dt=0.04):
-  """Binds them."""
+  """Makes the task."""
   parts = dict(initial=initial, observe=observe, reward=reward, terminated=terminated)
   return make_task("crane", load_model(CRANE), physics, dt=dt, episode_length=100, **parts)

@@ -1,10 +1,10 @@
-"""Plans over 8 randomised MJX models at once, for the mean and for the worst of them (CVaR).
+"""Plans over 8 randomised MJX models at once, for their mean and for the worst cases (CVaR).
 
   python -m experiments.examples.randomised_models
 
-A slide is to reach a goal and not to pass it; its mass and its motor's strength are unknown.
-`randomise` makes one model eight, which to a planner are slices of the dynamics, like the
-members of an ensemble. A risk measure over them decides how much the bad cases count.
+A slide must reach a goal without overshoot; its mass and the gain of its motor are unknown.
+`randomise` makes eight models from one. To a planner they are slices of the dynamics, like the
+members of an ensemble; a risk measure sets the weight of bad cases.
 """
 
 from __future__ import annotations
@@ -29,23 +29,22 @@ NAMES = ("nominal model", "8 models, mean", "8 models, CVaR 0.25")
 
 
 def reward(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Charges the distance from the goal, `STEEP` times as much beyond it."""
+  """Penalises the distance from the goal, `STEEP` times more beyond it."""
   ahead = next_obs[0] - GOAL
   return -jnp.abs(ahead) - STEEP * jnp.maximum(ahead, 0.0)
 
 
 def make(dynamics: Dynamics, over_models: risk.Risk, samples: int) -> Planner:
-  """Makes the planner."""
+  """Makes a planner with a risk measure over models."""
   evaluate = make_evaluate(dynamics, risk=over_models)
   sizes = {"horizon": 15, "iterations": 3}
-  search = icem(
-    samples, sample_decay=1.0
-  )  # equal populations: MJX is compiled once, not three times
+  # Equal populations: MJX is compiled once, not three times.
+  search = icem(samples, sample_decay=1.0)
   return make_planner(search, evaluate, action_low=[-1.0], action_high=[1.0], **sizes)
 
 
 def compare(steps: int = 20, systems: int = 16, samples: int = 48) -> dict[str, Array]:
-  """Returns what each way of planning earns in systems that no planner knows, `[systems]`."""
+  """Returns the returns `[systems]` of each planner in systems that none of them knows."""
   model = mujoco.MjModel.from_xml_string(SLIDE)
   make_dynamics = lambda **kwargs: mjx_dynamics(model, reward=reward, substeps=2, **kwargs)
   models = randomise(model, jax.random.key(0), 8, **RANGES)
@@ -56,7 +55,7 @@ def compare(steps: int = 20, systems: int = 16, samples: int = 48) -> dict[str, 
     def control_step(carry: tuple, key: Key) -> tuple[tuple, Array]:
       state, plan_state = carry
       output, plan_state = planner.plan(params, state, plan_state, key)
-      state, value, _ = nominal.step(truth, state, output.action, None)  # draws nothing
+      state, value, _ = nominal.step(truth, state, output.action, None)  # deterministic
       return (state, plan_state), value
 
     start = mjx_state(model), planner.init()
@@ -75,7 +74,7 @@ def compare(steps: int = 20, systems: int = 16, samples: int = 48) -> dict[str, 
 
 
 def main() -> None:
-  """Prints what each way of planning earns."""
+  """Prints the mean and the worst return of each planner."""
   for name, values in compare().items():
     values = np.asarray(values)
     print(f"{name:20s} return {values.mean():6.2f}, worst {values.min():6.2f}")

@@ -1,12 +1,12 @@
-"""A task with a cost, for planners that keep to a limit: a pendulum that must not spin fast.
+"""A task with a cost, for planners with a cost limit: a pendulum that must not spin fast.
 
   TASK=experiments/examples/slow_pendulum.py:slow_pendulum
   LIMIT="--config.lookahead.cost_limit=0 --config.lookahead.horizon=10"
   python -m experiments.train --algo=loop --env=$TASK --env.speed=6 $LIMIT
 
-The cost of a control step is 1 beyond ``speed``; the reward is Gymnasium's and knows nothing of
-it. ``lookahead.cost_limit`` is the sum of costs that a plan may be expected to have. The
-horizon must show early enough when to brake: the preset's 3 steps do not.
+The cost of a control step is 1 above ``speed``, otherwise 0; the reward is Gymnasium's and does
+not depend on it. ``lookahead.cost_limit`` limits the expected sum of costs of a plan. The
+horizon must be long enough to brake in time: the preset's 3 steps are not.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from mbrl_jax.types import Array
 
 
 def slow_pendulum(physics: str = "auto", speed: float = 5.0) -> Task:
-  """Builds the task.
+  """Makes the task.
 
   Args:
-    physics: of the pendulum.
-    speed: rad/s that it should not exceed; swung up without care it reaches 8.
+    physics: see ``make_env``.
+    speed: limit in rad/s; a swing-up without the cost reaches 8.
   """
 
   def cost(obs: Array, action: Array, next_obs: Array) -> Array:

@@ -1,10 +1,10 @@
-"""Identifies a system by `jax.grad` through `Dynamics.params`, then plans with what was found.
+"""Identifies a system by `jax.grad` through `Dynamics.params`, then plans with the result.
 
   python -m experiments.examples.system_identification
 
-The dynamics are written once, as a function of their physical constants. Its derivative fits
-the constants to recorded trajectories (Adam on the error of predictions over many steps). The
-very same function is what the planner plans over, with the constants as an argument.
+The dynamics are one function of their physical constants. Its gradient fits the constants to
+recorded trajectories (Adam on the multi-step prediction error). The planner uses the same
+function, with the constants as an argument.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GRAVITY, DT, TORQUE = 9.81, 0.05, 2.0  # m/s^2, s, Nm
 
 
 class Constants(NamedTuple):
-  """Physical constants of a pendulum, as logarithms, which keeps them positive.
+  """Logarithms of a pendulum's physical constants, so that these stay positive.
 
   Attributes:
     mass: of the bob, log kg.
@@ -41,7 +41,7 @@ GUESS = Constants(*np.log(np.float32([1.5, 1.0, 0.05])))
 
 
 def step(params: Constants, state: Array, action: Array, key: Key) -> tuple:
-  """Moves `state = [angle (0 is up), speed]` by `DT`, in three sub-steps."""
+  """Integrates `state = [angle (0 is up), speed]` over `DT` in three substeps."""
   mass, length, damping = jax.tree.map(jnp.exp, params)
   angle, speed = state
   for _ in range(3):
@@ -53,7 +53,7 @@ def step(params: Constants, state: Array, action: Array, key: Key) -> tuple:
 
 
 def roll(params: Constants, state: Array, actions: Array) -> Array:
-  """Returns the states `[T, 2]` that `actions [T, 1]` lead to."""
+  """Returns the states `[T, 2]` after each of `actions [T, 1]`."""
   move = lambda state, action: (step(params, state, action, None)[0],) * 2
   return jax.lax.scan(move, state, actions)[1]
 
@@ -68,7 +68,7 @@ def record(key: Key, count: int = 32, length: int = 20, noise: float = 0.01) -> 
 
 
 def identify(data: tuple, guess: Constants = GUESS, updates: int = 400) -> tuple:
-  """Returns the constants that predict `data` best, and the loss at each update."""
+  """Fits the constants to `data`; returns them and the loss at each update."""
   starts, actions, states = data
   optimizer = optax.adam(0.03)
 
@@ -88,7 +88,7 @@ def identify(data: tuple, guess: Constants = GUESS, updates: int = 400) -> tuple
 
 
 def make_pendulum_planner() -> Planner:
-  """Makes a planner whose `plan(params, ...)` takes the constants."""
+  """Makes a planner whose `plan(params, ...)` accepts the constants."""
   limit = np.float32([TORQUE])
   return make_planner(
     cem(64, 8),
@@ -101,7 +101,7 @@ def make_pendulum_planner() -> Planner:
 
 
 def swing_up(planner: Planner, params: Constants, steps: int = 80) -> Array:
-  """Returns the return in the true system of planning with `params`, from hanging down."""
+  """Plans with `params` in the true system, from hanging; returns the return."""
 
   def control_step(carry: tuple, key: Key) -> tuple[tuple, Array]:
     state, plan_state = carry
@@ -114,7 +114,7 @@ def swing_up(planner: Planner, params: Constants, steps: int = 80) -> Array:
 
 
 def main() -> None:
-  """Identifies and prints constants and returns."""
+  """Identifies the constants; prints them and the returns."""
   found, losses = identify(record(jax.random.key(0)))
   print(f"prediction error {losses[0]:.3g} -> {losses[-1]:.3g}")
   print("          " + "".join(f"{name:>9s}" for name in [*Constants._fields, "return"]))

@@ -2,9 +2,9 @@
 
   python -m experiments.examples.temperature_sweep
 
-Whatever a user tunes as a number (temperature, noise, smoothing, step size, ...) is an array in
-the search's state, not a constant of the program. So a sweep is one more batch axis, and
-other values, be it from a slider, never compile again.
+Floats that a user tunes (temperature, noise, smoothing, step size, ...) are arrays in the
+search's state, not constants of the program. A sweep is one more batch axis, and new values,
+such as those of a slider, do not recompile.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ SEEDS = 8
 
 
 def make_sweep(env: Env, steps: int = 100, samples: int = 64) -> Callable:
-  """Makes `sweep(temperatures [S], keys [B]) -> returns [S, B]`, compiled at its first call."""
+  """Makes `sweep(temperatures [S], keys [B]) -> returns [S, B]`, compiled at the first call."""
   planner = make_planner(
-    mppi(samples, ess_fraction=0.0),  # 0: the temperature is given, not found
+    mppi(samples, ess_fraction=0.0),  # 0: a fixed temperature
     make_evaluate(env_dynamics(env)),
     horizon=30,
     action_low=env.spec.action_low,

@@ -1,10 +1,10 @@
-"""Lets a planner teach a network inside Brax's own training loop.
+"""Trains a network to imitate a planner inside Brax's training loop.
 
   python -m experiments.examples.training_loop
 
-`brax.training.agents.bc.train` runs DAgger: it collects observations, asks a teacher what to do
-in them and fits a network to the answers, all in one compiled program of Brax's. The teacher is
-a function `(observations, key) -> (actions, extras)`; here it plans, traced into that program.
+`brax.training.agents.bc.train` runs DAgger in one compiled program: it collects observations,
+queries a teacher for actions and fits a network to them. The teacher is a function
+`(observations, key) -> (actions, extras)`; here it is a planner, traced into Brax's program.
 The result is a network that swings the pendulum up without planning.
 """
 
@@ -27,7 +27,7 @@ STEPS = 100  # of an episode
 
 
 class BraxPendulum(envs.Env):
-  """Our pendulum as an environment of Brax's, with actions from -1 to 1."""
+  """The pendulum as a Brax environment, with actions from -1 to 1."""
 
   observation_size = {"state": (3,)}  # noqa: RUF012
   action_size = 1
@@ -37,7 +37,7 @@ class BraxPendulum(envs.Env):
     self.inner = env
 
   def reset(self, rng: Array) -> envs.State:
-    """Draws a state."""
+    """Draws an initial state."""
     state = self.inner.reset(rng)
     return envs.State(state, {"state": state.obs}, jnp.zeros(()), jnp.zeros(()))
 
@@ -50,7 +50,7 @@ class BraxPendulum(envs.Env):
 
 
 def make_teacher(env: Env, samples: int = 32, iterations: int = 3) -> Callable:
-  """Makes a policy of Brax's that plans afresh for every observation."""
+  """Makes a Brax policy that plans from scratch for every observation."""
   planner = make_planner(
     icem(samples, elites=6),
     make_evaluate(env_dynamics(env)),
@@ -64,7 +64,7 @@ def make_teacher(env: Env, samples: int = 32, iterations: int = 3) -> Callable:
   def one(obs: Array) -> Array:
     physics = PhysicsState(jnp.arctan2(obs[1], obs[0])[None], obs[2:])
     state = EnvState(physics, obs, jnp.zeros((), jnp.int32))
-    # Always the same key: what a network is to imitate should not be random.
+    # A constant key: the network should imitate a deterministic policy.
     output, _ = planner.plan(None, state, planner.init(), jax.random.key(0))
     return output.action / env.spec.action_high
 
@@ -76,10 +76,10 @@ def make_teacher(env: Env, samples: int = 32, iterations: int = 3) -> Callable:
 
 
 def imitate(dagger_steps: int = 30, num_envs: int = 32, **planner: int) -> dict[str, float]:
-  """Trains with Brax's loop; returns mean returns of the network and of its teacher."""
+  """Trains with Brax's loop; returns the mean returns of network and teacher."""
   inner = make_env("pendulum")
   env, teacher = envs.training.wrap(BraxPendulum(inner), STEPS), make_teacher(inner, **planner)
-  reports = []
+  returns: list[float] = []
   train.train(
     env=env,
     teacher_inference_fn=teacher,
@@ -95,17 +95,17 @@ def imitate(dagger_steps: int = 30, num_envs: int = 32, **planner: int) -> dict[
     network_factory=partial(
       networks.make_bc_networks, policy_hidden_layer_sizes=(64, 64), policy_obs_key="state"
     ),
-    progress_fn=lambda step, metrics: reports.append(float(metrics["eval/episode_reward"])),
+    progress_fn=lambda step, metrics: returns.append(float(metrics["eval/episode_reward"])),
   )
-  key = jax.random.PRNGKey(1)  # Brax reads shapes of keys, which typed ones do not have
+  key = jax.random.PRNGKey(1)  # Brax reads the shape of keys, which typed keys lack
   start = jax.jit(env.reset)(jax.random.split(key, num_envs))
-  _, taught = acting.generate_unroll(env, start, teacher, key, STEPS)
-  teaching = float(jnp.mean(jnp.sum(taught.reward, axis=0)))
-  return {"untrained network": reports[0], "trained network": reports[1], "planner": teaching}
+  _, rollout = acting.generate_unroll(env, start, teacher, key, STEPS)
+  planned = float(jnp.mean(jnp.sum(rollout.reward, axis=0)))
+  return {"untrained network": returns[0], "trained network": returns[1], "planner": planned}
 
 
 def main() -> None:
-  """Trains and prints what the network learned."""
+  """Trains the network and prints the mean returns."""
   for name, value in imitate().items():
     print(f"{name:18s} mean return {value:7.1f}")
 

@@ -1,1 +1,1 @@
-"""What `experiments.plan` is made of: the task, the planner, the loop, what is written."""
+"""Plans with the exact model of a task: task, planner, closed loop and results."""

@@ -1,4 +1,4 @@
-"""Plans with the exact model: any planner, on any task or on a MuJoCo model of yours.
+"""Runs a planner with the exact model, on a task or on your own MuJoCo model.
 
   python -m experiments.plan --env=pendulum
   python -m experiments.plan --env=cartpole --planner=mppi --samples=256 --set temperature=0.3
@@ -7,16 +7,17 @@
   python -m experiments.plan --mjcf=arm.xml --cost=tip_to_goal:1.0,elbow_speed:0.1
   python -m experiments.plan --env=my_task.py:make_task --horizon=40 --knots=6
 
-A cost is a weighted sum over sensors of the model: SENSOR:WEIGHT charges the square of what
-the sensor measures, SENSOR:WEIGHT:TARGET that of its distance from a target (several numbers
-as 0/0/1). --env.NAME=VALUE sets an argument of the task, such as --env.action_noise=0.1.
+--cost is a weighted sum over sensors of the model: SENSOR:WEIGHT penalises the squared
+measurement, SENSOR:WEIGHT:TARGET the squared distance from a target (0/0/1 for a vector).
+--env.NAME=VALUE sets an argument of the task, such as --env.action_noise=0.1.
 
-Without --view the last episode is filmed, with the paths of some candidate plans and of the
-plan that is executed. --loop=step runs as a robot would, one measured plan after the other;
---loop=scan runs the whole episode as one compiled program. The folder gets a video,
-curves.png, plan.csv and summary.json; those of an earlier call are replaced. Exit status: 0
-done; 130 stopped by Ctrl-C before the end, what was run is written; 1 an episode had no finite
-return, all is written, or the task failed or the disk is full; 2 wrong usage.
+--loop=step plans and simulates step by step, as on a robot, and times each plan; --loop=scan
+runs the whole episode as one compiled program. Without --view the program renders a video of
+the last episode with the paths of the executed plan and of candidate plans. The output folder
+--out receives the video, curves.png, plan.csv and summary.json; existing files are replaced.
+
+Exit status: 0 finished; 130 stopped by Ctrl-C, results so far are written; 1 a return was not
+finite (results are written), the task failed or the disk is full; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -52,14 +53,14 @@ from mbrl_jax.runtime.training.progress import Progress
 
 
 class Call(NamedTuple):
-  """What one call of the program works with.
+  """Inputs of one call of the program.
 
   Attributes:
     options: the flags.
     setup: task and planner.
-    out: folder to write.
-    console: where to say something.
-    interrupt: whether to stop.
+    out: output folder.
+    console: prints results.
+    interrupt: true once the program should stop.
   """
 
   options: flags.FlagValues
@@ -79,12 +80,12 @@ class Call(NamedTuple):
 
 
 class Outcome(NamedTuple):
-  """What came of it.
+  """Results of one call of the program.
 
   Attributes:
     episode: the last one.
     returns: of the complete episodes.
-    timing: how fast it went, see ``report.timing``.
+    timing: see ``results.timing``.
   """
 
   episode: EpisodeResult
@@ -95,11 +96,11 @@ class Outcome(NamedTuple):
 def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
   planning_options.define(values)
-  flags.adopt_module_key_flags(planning_options, values)  # so that --help shows them
+  flags.adopt_module_key_flags(planning_options, values)  # so that --help lists them
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
-  """Plans; returns the exit status."""
+  """Runs the planner; returns the exit status."""
   console = cli.console()
   try:
     check(options, dotted)
@@ -110,7 +111,7 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   out = outputs.check_folder(Path(options.out or f"runs/plan-{name}-{options.planner}"))
   with Interrupt() as interrupt:
     call = Call(options, setup, out, console, interrupt)
-    outcome = _scan(call) if options.loop == "scan" else _step(call)
+    outcome = _run_scan(call) if options.loop == "scan" else _run_steps(call)
   stopped = 130 if interrupt.signal == signal.SIGINT else 0
   if outcome.episode.moments is None:
     console.print("stopped before the first step.")
@@ -120,14 +121,14 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   if broken:
     print(
       f"error: the return of episode {broken[0]} is {outcome.returns[broken[0] - 1]}: a reward "
-      f"of {setup.settings['env']} is not finite; {out / 'plan.csv'} says when.",
+      f"of {setup.settings['env']} is not finite; {out / 'plan.csv'} has the rewards.",
       file=sys.stderr,
     )
     return 1
   return stopped if len(outcome.returns) < options.episodes else 0
 
 
-def _step(call: Call) -> Outcome:
+def _run_steps(call: Call) -> Outcome:
   """Runs the episodes step by step."""
   options, env = call.options, call.setup.env
   with contextlib.ExitStack() as stack:
@@ -135,7 +136,7 @@ def _step(call: Call) -> Outcome:
     progress = Progress(call.steps * options.episodes or None, console=call.console)
     stack.callback(progress.close)
     functions = control.make_control(call.setup, options.traces)
-    with _explained(call):
+    with _gradient_errors(call):
       compiled, seconds = control.compile_control(functions, call.key(1))
     call.out.mkdir(parents=True, exist_ok=True)
     progress.compiled("the planner and its task", sum(seconds.values()))
@@ -178,7 +179,7 @@ def _session(
 
 
 def _open_panel(call: Call, compiled: control.Control) -> Panel:
-  """Opens a panel on the floats of the search, checked as its factory checks them."""
+  """Opens a panel with the floats of the search; its factory checks new values."""
   options, settings = call.options, call.setup.settings
   known = settings["keywords"]
   _, plan_state = compiled.start(call.key(1))
@@ -199,20 +200,17 @@ def _open_panel(call: Call, compiled: control.Control) -> Panel:
     raise flag_error(error, flags={"port": "--panel_port"}) from error
 
 
-def _scan(call: Call) -> Outcome:
-  """Runs every episode as one program."""
+def _run_scan(call: Call) -> Outcome:
+  """Runs every episode as one compiled program."""
   options, dt = call.options, call.setup.env.spec.dt
   functions = control.make_control(call.setup, options.traces)
-  with _explained(call):
+  with _gradient_errors(call):
     rollout, seconds = control.compile_episode(functions, call.steps, call.key(1))
   call.out.mkdir(parents=True, exist_ok=True)
   call.console.print(f"compiled the episode in {seconds:.1f} s")
-  table, returns, episode = (
-    Table(call.out / "plan.csv"),
-    [],
-    EpisodeResult(None, np.zeros(0), False),
-  )
-  busy = 0.0
+  table, busy = Table(call.out / "plan.csv"), 0.0
+  returns: list[float] = []
+  episode = EpisodeResult(None, np.zeros(0), False)
   for number in range(1, options.episodes + 1):
     if call.interrupt:
       break
@@ -225,14 +223,14 @@ def _scan(call: Call) -> Outcome:
     call.console.print(f"episode {number} | return {returns[-1]:9.2f}", markup=False)
   if not returns:
     return Outcome(episode, [], {})
-  steps = call.steps * len(returns)  # simulated, also where a task ended before
+  steps = call.steps * len(returns)  # simulated steps, including those after a termination
   timing = results.timing(np.zeros(0), dt=dt, steps=steps, busy=busy)
   timing |= {"steps": steps, "compile_seconds": {"episode": seconds}}
   return Outcome(episode, returns, timing)
 
 
 def _write_rows(table: Table, number: int, moments: control.Moment, dt: float) -> None:
-  """Writes an episode that ran as one program."""
+  """Writes the steps of an episode that ran as one program to ``plan.csv``."""
   total = np.cumsum(moments.reward, dtype=np.float64)
   for i, so_far in enumerate(total):
     row = {"step": i + 1, "episode": number, "time": dt * (i + 1), "return": so_far}
@@ -242,7 +240,7 @@ def _write_rows(table: Table, number: int, moments: control.Moment, dt: float) -
 
 
 def _write(call: Call, outcome: Outcome) -> None:
-  """Says how it went and writes pictures and summary."""
+  """Prints the results; writes plots, summary and video."""
   (options, setup, out, console, _), (episode, returns, timing) = call, outcome
   spec = setup.env.spec
   for line in results.lines(returns, timing, dt=spec.dt):
@@ -266,17 +264,17 @@ def _write(call: Call, outcome: Outcome) -> None:
 
 
 @contextlib.contextmanager
-def _explained(call: Call) -> Iterator[None]:
-  """Says why a planner that follows gradients may not find any."""
+def _gradient_errors(call: Call) -> Iterator[None]:
+  """Converts jax's error about a missing gradient of the physics to a ``UsageError``."""
   try:
     yield
   except ValueError as error:
     if "Reverse-mode differentiation" not in str(error):
       raise
     raise cli.UsageError(
-      f"--planner={call.options.planner} follows gradients, and there is no way back through "
-      f"the physics of {call.setup.settings['env']}: its constraints are solved in a loop that "
-      "ends when it has converged."
+      f"--planner={call.options.planner} needs gradients, but the physics of "
+      f"{call.setup.settings['env']} has no reverse-mode derivative: its constraint solver "
+      "iterates until convergence."
     ) from error
 
 

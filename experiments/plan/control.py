@@ -1,7 +1,7 @@
 """Closes the loop between a planner and a task, as pure functions.
 
-The same four functions make an episode in one compiled scan, and one that the host
-steps through, measures and shows.
+The same four functions make an episode in one compiled scan and one that the host steps
+through, times and displays.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ _RESET = 2**31 - 1
 
 
 class Moment(NamedTuple):
-  """One control step, or with a leading ``[T]`` an episode of them.
+  """One control step, or an episode with a leading axis ``[T]``.
 
   Attributes:
     pose: before the step, ``[Q]``.
     reward: of the step, ``[]``.
-    terminated: whether the task ended, ``[]``.
+    terminated: whether the task terminated, ``[]``.
     value: best return among the candidates, ``[]``.
     nonfinite: plans without a finite return, ``[]``.
-    iterations: that changed the search; 0 where an earlier plan is executed, ``[]``.
-    trace_poses: where the plan executed and the candidates lead, ``[1 + N, K, Q]``.
+    iterations: iterations of the search; 0 where an earlier plan is executed, ``[]``.
+    trace_poses: predicted poses of the executed plan and of the candidates, ``[1 + N, K, Q]``.
     trace_returns: of these plans, ``[1 + N]``.
   """
 
@@ -46,14 +46,14 @@ class Moment(NamedTuple):
 
 
 class Control(NamedTuple):
-  """A planner in a task; compiled or not.
+  """The functions of a closed loop, compiled or not.
 
   Attributes:
     start: ``(key) -> (state, plan_state)``.
-    plan: ``(state, plan_state, key) -> (PlanOutput, plan_state, action)``, ``action``
-      being the one that reaches the task now: with latency, chosen earlier.
-    look: ``(state, plan_state, plan [H, A], key) -> (poses, returns)``: where a new plan
-      and candidates drawn from the plan state BEFORE it lead, see ``Moment``.
+    plan: ``(state, plan_state, key) -> (PlanOutput, plan_state, action)``; ``action`` is the
+      one that the task receives now: with latency, it was chosen earlier.
+    look: ``(state, plan_state, plan [H, A], key) -> (poses, returns)`` of a new plan and of
+      candidates drawn from the plan state BEFORE it, see ``Moment``.
     move: ``(state, action, key) -> (state, pose, reward, terminated)``.
   """
 
@@ -64,10 +64,14 @@ class Control(NamedTuple):
 
 
 def make_control(setup: Setup, candidates: int) -> Control:
-  """Makes the functions of a loop; ``candidates`` are drawn besides the plan executed.
+  """Makes the functions of a closed loop.
 
-  Every function takes the key of the episode and folds into it the step's number, ``start`` one
-  that no step has.
+  Every function takes the key of the episode and folds in the number of the step; ``start``
+  folds in a number that no step has.
+
+  Args:
+    setup: task and planner.
+    candidates: plans to draw for display, in addition to the executed one.
   """
   env, planner = setup.env, setup.planner
 
@@ -77,12 +81,12 @@ def make_control(setup: Setup, candidates: int) -> Control:
   def plan(state: EnvState, plan_state: PlanState, key: Key) -> tuple:
     key = _step_key(key, state, 0)
     output, after = planner.plan(None, setup.translate(state), plan_state, key)
-    under_way = jnp.concatenate([plan_state.committed, output.action[None]])
-    return output, after, under_way[0]
+    pending = jnp.concatenate([plan_state.committed, output.action[None]])
+    return output, after, pending[0]
 
   def look(state: EnvState, before: PlanState, plan: Array, key: Key) -> tuple[Array, Array]:
     draw_key, roll_key = jax.random.split(_step_key(key, state, 1))
-    # A search may have its own opinion of how many it can sample.
+    # A search may return another number of samples than requested.
     drawn = planner.sample(before, draw_key, max(candidates, 1))[:candidates]
     plans = jnp.concatenate([plan[None], drawn])
     head = jnp.broadcast_to(before.committed, (len(plans), *before.committed.shape))
@@ -97,10 +101,10 @@ def make_control(setup: Setup, candidates: int) -> Control:
 
 
 def roll_poses(setup: Setup, state: EnvState, plans: Array, key: Key) -> tuple[Array, Array]:
-  """Rolls ``plans [N, H, A]`` out.
+  """Rolls out ``plans [N, H, A]``.
 
   Returns:
-    The poses on the way ``[N, H + 1, Q]`` and the returns ``[N]``.
+    The poses ``[N, H + 1, Q]`` and the returns ``[N]``.
   """
   dynamics, pose = env_dynamics(setup.model), setup.model.pose
 
@@ -120,7 +124,7 @@ def compile_control(control: Control, key: Key) -> tuple[Control, dict[str, floa
   """Compiles every function ahead of time and calls it once.
 
   Returns:
-    The compiled functions, which can not compile again, and the seconds each took.
+    The compiled functions, which cannot retrace, and the compile time of each in seconds.
   """
   seconds, functions = {}, {}
 
@@ -140,7 +144,7 @@ def compile_episode(control: Control, steps: int, key: Key) -> tuple[Callable, f
   """Compiles ``(key) -> Moment [T, ...]``, a whole episode as one program.
 
   Returns:
-    The function, and the seconds that it took to compile.
+    The function and its compile time in seconds.
   """
 
   def body(carry: tuple[EnvState, PlanState], key: Key) -> tuple[tuple, Moment]:
@@ -157,13 +161,13 @@ def compile_episode(control: Control, steps: int, key: Key) -> tuple[Callable, f
 
 
 def moment(output: Any, moved: tuple[Any, Any, Any], traces: tuple[Any, Any]) -> Moment:
-  """Puts together what the three functions of a step have returned."""
+  """Combines the results of the three functions of a step."""
   metrics = output.metrics
   return Moment(*moved, output.value, metrics["nonfinite"], metrics["iterations"], *traces)
 
 
 def finish(moments: Moment) -> Moment:
-  """Cuts an episode ``[T, ...]`` where it ended, and lets traces stay until the next plan."""
+  """Cuts an episode ``[T, ...]`` at its termination; holds traces until the next replan."""
   ended = np.flatnonzero(moments.terminated)
   length = int(ended[0]) + 1 if len(ended) else len(moments.reward)
   replanned = np.asarray(moments.iterations) > 0
@@ -173,13 +177,13 @@ def finish(moments: Moment) -> Moment:
 
 
 def float_settings(plan_state: PlanState, names: set[str]) -> dict[str, float]:
-  """Lists the scalar floats of a search that a user may set, by name.
+  """Returns the scalar floats of a search that a user may set, by name.
 
   Args:
     plan_state: state of the planner.
-    names: keywords of the search's factory. What is not among them, nor below ``params``,
-      is not set but found by the search, such as the best return so far. A search none of
-      whose floats is among them offers them all.
+    names: keywords of the search's factory. Only these floats, and those below ``params``, are
+      settings; others, such as the best return so far, are results of the search. If none of
+      the floats is a keyword, all are returned.
   """
   leaves = {
     _name(path): float(leaf)
@@ -191,7 +195,7 @@ def float_settings(plan_state: PlanState, names: set[str]) -> dict[str, float]:
 
 
 def with_floats(plan_state: PlanState, values: dict[str, float]) -> PlanState:
-  """Returns the state with scalar floats of its search replaced, each keeping its type."""
+  """Replaces scalar floats of the search's state; each keeps its dtype."""
   if not values:
     return plan_state
 

@@ -1,4 +1,4 @@
-"""Writes what an episode was: a video, curves and a summary."""
+"""Writes the results of an episode: video, curves and summary."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from mbrl_jax.types import Env
 
 
 def timing(planned: np.ndarray, *, dt: float, steps: int, busy: float) -> dict[str, float]:
-  """Sums up how fast it went.
+  """Computes the real-time factor and the planning rate.
 
   Args:
-    planned: seconds of each plan; empty where they were not measured one by one.
+    planned: seconds of each plan; empty if plans were not timed individually.
     dt: seconds of a control step.
     steps: control steps taken.
     busy: seconds of planning and simulating.
   """
   row = {"real_time_factor": dt * steps / busy, "plans_per_second": steps / busy}
   if len(planned):
-    # The slow plans are those of which there are few in a second.
+    # The 99th percentile of the time gives the low rate.
     middle, slow = np.quantile(planned, (0.5, 0.99))
     row |= {"plan_seconds_p50": middle, "plan_seconds_p99": slow}
     row |= {"plans_per_second": 1 / middle, "plans_per_second_p99": 1 / slow}
@@ -36,38 +36,38 @@ def timing(planned: np.ndarray, *, dt: float, steps: int, busy: float) -> dict[s
 
 
 def lines(returns: list[float], row: dict[str, float], *, dt: float) -> list[str]:
-  """Writes the results as sentences for the terminal.
+  """Formats the results for the terminal.
 
   Args:
     returns: of the complete episodes.
-    row: what ``timing`` gave, with ``steps`` and perhaps ``misses``.
+    row: result of ``timing`` with ``steps`` and, for timed plans, ``misses``.
     dt: seconds of a control step.
   """
-  said = []
+  texts = []
   if returns:
     spread = (
       f" +- {np.std(returns):.2f} over {len(returns)} episodes" if len(returns) > 1 else ""
     )
-    said.append(f"return            {np.mean(returns):.2f}{spread}")
+    texts.append(f"return            {np.mean(returns):.2f}{spread}")
   simulated = dt * row["steps"]
-  said.append(f"real-time factor  {row['real_time_factor']:.2f} ({simulated:.1f} s simulated)")
+  texts.append(f"real-time factor  {row['real_time_factor']:.2f} ({simulated:.1f} s simulated)")
   if "plan_seconds_p50" in row:
     times = f"{1e3 * row['plan_seconds_p50']:.1f} ms, {1e3 * row['plan_seconds_p99']:.1f} ms"
     rates = f"p50 {row['plans_per_second']:.1f}, p99 {row['plans_per_second_p99']:.1f}"
-    said.append(f"plans per second  {rates} ({times})")
-    said.append(
-      f"misses            {row['misses']:.0f} of {row['steps']:.0f} control steps, "
-      f"whose planning took longer than {1e3 * dt:.0f} ms"
+    texts.append(f"plans per second  {rates} ({times})")
+    texts.append(
+      f"misses            {row['misses']:.0f} of {row['steps']:.0f} control steps "
+      f"(planning took longer than {1e3 * dt:.0f} ms)"
     )
   else:
-    said.append(
+    texts.append(
       f"plans per second  {row['plans_per_second']:.1f} (whole episode in one program)"
     )
-  return said
+  return texts
 
 
 def film(path: Path, env: Env, moments: Moment, title: str, trace: str | None) -> Path:
-  """Films an episode with the traces of its plans; ``trace`` names a site or body."""
+  """Renders a video of an episode with the paths of its plans at the site or body ``trace``."""
   dt, so_far = env.spec.dt, np.cumsum(moments.reward, dtype=np.float64)
   stride = pictures.stride_of(dt)
   captions = [
@@ -87,7 +87,7 @@ def film(path: Path, env: Env, moments: Moment, title: str, trace: str | None) -
 def draw(
   path: Path, moments: Moment, seconds: np.ndarray | None, dt: float, title: str
 ) -> Path:
-  """Draws the curves of an episode; ``seconds [T]`` are those of its plans."""
+  """Plots the curves of an episode; ``seconds [T]`` are the planning times."""
   curves = {"reward": moments.reward, "value": moments.value}
   if seconds is not None:
     curves["plan_seconds"] = np.where(moments.iterations > 0, seconds, np.nan)
@@ -95,7 +95,7 @@ def draw(
 
 
 def summarise(path: Path, values: dict[str, Any]) -> Path:
-  """Writes numbers and settings, with the device and version, as JSON."""
+  """Writes numbers and settings as JSON, with the device and the version of jax."""
   device = jax.devices()[0]
   about = {"jax": jax.__version__, "device": f"{device.platform} {device.device_kind}"}
   files.write_json(path, _plain(values | about))

@@ -1,4 +1,4 @@
-"""Steps through episodes on the host: measures, shows, listens, and writes them down."""
+"""Steps through episodes on the host: times plans, displays them, logs steps."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ from mbrl_jax.runtime.storage.csv_log import Table
 from mbrl_jax.runtime.training.progress import Progress, duration
 
 RECENT = 50
-"""Control steps over which the live real-time factor is taken."""
-NEWS = 5.0
+"""Control steps in the average of the live real-time factor."""
+REPORT_SECONDS = 5.0
 """Seconds between two lines of progress within an episode."""
-GLANCE = 0.2
-"""Seconds that one sleep takes at most, so that a slow pace can be stopped."""
+LONGEST_SLEEP = 0.2
+"""Maximum seconds of one sleep, so that a slow session can be stopped."""
 KEPT = 100_000
-"""Control steps whose planning times are kept for the quantiles."""
+"""Replans whose times are kept for the quantiles."""
 
 
 class EpisodeResult(NamedTuple):
   """A finished or interrupted episode.
 
   Attributes:
-    moments: see ``control.Moment``, ``[T, ...]``; ``None`` where no step was taken.
-    seconds: that planning took, ``[T]``.
-    complete: whether it ended by itself.
+    moments: see ``control.Moment``, ``[T, ...]``; ``None`` if no step was taken.
+    seconds: planning times ``[T]``.
+    complete: whether it ended without an interrupt or reset.
   """
 
   moments: Moment | None
@@ -54,10 +54,10 @@ class Session:
 
   Attributes:
     returns: of the complete episodes.
-    planned: seconds that each replan took, the latest ``KEPT``.
+    planned: seconds of the latest ``KEPT`` replans.
     misses: control steps whose planning took longer than the step itself.
-    steps: control steps taken in all.
-    busy: seconds spent planning and simulating, not showing or waiting.
+    steps: control steps taken in total.
+    busy: seconds of planning and simulating, without display and waiting.
   """
 
   def __init__(
@@ -76,21 +76,21 @@ class Session:
     panel: Panel | None = None,
     settings: set[str] | None = None,
   ):
-    """Gets ready.
+    """Stores the parts of the session.
 
     Args:
       control: compiled functions.
       dt: seconds of a control step.
       length: control steps of an episode.
-      speed: simulated seconds a second at most; 0 does not wait.
-      table: gets a row for each step.
-      progress: where lines are written.
-      total: control steps of all episodes, ``None`` where there is no end.
-      stop: tells whether to stop before the next step.
-      viewer: shows every step.
-      point: ``(poses) -> points`` whose paths the viewer draws.
-      panel: from which floats are taken.
-      settings: see ``float_settings``.
+      speed: maximum real-time factor; 0: no limit.
+      table: receives a row for each step.
+      progress: prints lines of progress.
+      total: control steps of all episodes, ``None``: unlimited.
+      stop: returns whether to stop before the next step.
+      viewer: displays every step.
+      point: ``(poses) -> points``, whose paths the viewer draws.
+      panel: sets floats of the search.
+      settings: names of these floats, see ``float_settings``.
     """
     self._control, self._table, self._progress = control, table, progress
     self._dt, self._length, self._speed, self._total = dt, length, speed, total
@@ -101,10 +101,10 @@ class Session:
     self.misses = self.steps = 0
     self.busy = 0.0
     self._recent: collections.deque[float] = collections.deque(maxlen=RECENT)
-    self._begun = self._news = self._due = time.perf_counter()
+    self._begun = self._reported = self._due = time.perf_counter()
 
   def run(self, episodes: int, key_of: Callable[[int], Any]) -> EpisodeResult:
-    """Runs episodes, for ever where ``episodes`` is 0; returns the last with any step."""
+    """Runs episodes, without end if ``episodes`` is 0; returns the last that has steps."""
     last, number, done = EpisodeResult(None, np.zeros(0), False), 0, 0
     while not self._stopped() and (not episodes or done < episodes):
       number += 1
@@ -116,7 +116,7 @@ class Session:
         total = float(np.sum(episode.moments.reward, dtype=np.float64))
         self.returns.append(total)
         rate = (self.steps - steps) / (self.busy - busy)
-        self._report(number, total, time.perf_counter() - begun, rate)
+        self._report_episode(number, total, time.perf_counter() - begun, rate)
     return last
 
   def _episode(self, number: int, key: Any) -> EpisodeResult:
@@ -134,7 +134,7 @@ class Session:
       moments.append(now)
       seconds.append(planned)
       reward_sum += float(now.reward)
-      self._tell((number, step), now, (reward_sum, planned), plan_state)
+      self._log_step((number, step), now, (reward_sum, planned), plan_state)
       if now.terminated:
         break
     complete = bool(moments) and (len(moments) == self._length or bool(now.terminated))
@@ -142,7 +142,7 @@ class Session:
     return EpisodeResult(stacked and finish(stacked), np.array(seconds), complete)
 
   def _step(self, state: Any, before: Any, key: Any, traces: Any) -> tuple:
-    """Takes one control step and times what a robot would have to wait for."""
+    """Takes one control step; times planning and simulation."""
     start = time.perf_counter()
     output, after, action = jax.block_until_ready(self._control.plan(state, before, key))
     planned = time.perf_counter() - start
@@ -164,16 +164,16 @@ class Session:
     return with_floats(plan_state, changed)
 
   def _wait(self) -> bool:
-    """Waits while paused and for the clock; true where the episode should end."""
+    """Waits while paused and until the step is due; returns whether the episode should end."""
     while self._paused() and not self._stopped():
       time.sleep(0.02)
       self._due = time.perf_counter()
     if self._speed:
-      # A step that took too long is not made up for by hurrying.
+      # A late step does not shorten the following ones.
       self._due = max(self._due, time.perf_counter() - self._dt / self._speed)
-      while self._due - time.perf_counter() > GLANCE and not self._stopped():
-        time.sleep(GLANCE)
-      time.sleep(min(max(self._due - time.perf_counter(), 0.0), GLANCE))
+      while self._due - time.perf_counter() > LONGEST_SLEEP and not self._stopped():
+        time.sleep(LONGEST_SLEEP)
+      time.sleep(min(max(self._due - time.perf_counter(), 0.0), LONGEST_SLEEP))
       self._due += self._dt / self._speed
     sources = [source for source in (self._panel, self._viewer) if source]
     return any([source.take_reset() for source in sources]) or self._stopped()
@@ -184,10 +184,10 @@ class Session:
   def _stopped(self) -> bool:
     return bool(self._stop()) or (self._viewer is not None and not self._viewer.running)
 
-  def _tell(
+  def _log_step(
     self, where: tuple[int, int], now: Moment, sums: tuple[float, float], plan_state: Any
   ) -> None:
-    """Writes, shows and reports one step."""
+    """Writes and displays one step."""
     (number, step), (total, planned) = where, sums
     status = {
       "episode": number,
@@ -210,7 +210,7 @@ class Session:
     if self._viewer:
       self._show(now, status)
     self._progress.advance(self.steps)
-    self._announce(status)
+    self._report_progress(status)
 
   def _show(self, now: Moment, status: dict[str, Any]) -> None:
     lines = None
@@ -220,20 +220,20 @@ class Session:
     text = "\n".join(status), "\n".join(f"{value:.4g}" for value in status.values())
     self._viewer.show(now.pose, lines, "\t".join(text))
 
-  def _announce(self, status: dict[str, Any]) -> None:
-    """Writes a line of progress now and then."""
-    if time.perf_counter() - self._news < NEWS:
+  def _report_progress(self, status: dict[str, Any]) -> None:
+    """Prints a line of progress every ``REPORT_SECONDS``."""
+    if time.perf_counter() - self._reported < REPORT_SECONDS:
       return
-    self._news = time.perf_counter()
+    self._reported = time.perf_counter()
     parts = [f"episode {status['episode']}", f"step {status['step']:>4}/{self._length}"]
     parts += [f"return {status['return']:9.2f}", f"{status['plan (ms)']:.1f} ms/plan"]
     parts.append(f"real-time factor {status['real-time factor']:.2f}")
     if self._total:
-      left = (self._news - self._begun) * (self._total - self.steps) / self.steps
+      left = (self._reported - self._begun) * (self._total - self.steps) / self.steps
       parts.append(f"ETA {duration(left)}")
     self._progress.note(" | ".join(parts))
 
-  def _report(self, number: int, total: float, seconds: float, rate: float) -> None:
+  def _report_episode(self, number: int, total: float, seconds: float, rate: float) -> None:
     row = {"trial": number, "random": 0, "return": total}
     timing = {"seconds": seconds, "plans_per_second": rate}
     if self._total:

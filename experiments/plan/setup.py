@@ -1,4 +1,4 @@
-"""Builds a planner over the exact model of a task from what the command line says."""
+"""Builds a planner over the exact model of a task from settings of the command line."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from mbrl_jax.planners.search_arguments import complete, settings_of, unknown
 from mbrl_jax.types import Env, EnvState, Planner, Search
 
 PLANNERS = SEARCHES | {"evosax": evosax}
-"""What ``--planner`` may name."""
+"""Search factories by the value of ``--planner``."""
 SECONDS = 1.25
-"""Simulated seconds that a plan covers by default."""
+"""Default length of a plan in simulated seconds."""
 SHORTEST, LONGEST = 10, 50
-"""Bounds of the default horizon, control steps."""
+"""Bounds of the default horizon in control steps."""
 
 
 class Setup(NamedTuple):
   """A task and a planner for it.
 
   Attributes:
-    env: the task that is acted in.
-    model: the task that is planned over.
+    env: the plant.
+    model: the planner's model, a task.
     translate: ``(EnvState of env) -> EnvState of model``.
     planner: the planner.
-    settings: all of it as plain data.
+    settings: the settings as plain data.
   """
 
   env: Env
@@ -47,18 +47,18 @@ def make_setup(
   horizon: int | None = None,
   **loop: Any,
 ) -> Setup:
-  """Puts a search, a planning loop and the exact model together.
+  """Combines a search, the planning loop and the exact model.
 
   Args:
-    env: the task that is acted in.
-    model: the task that is planned over, perhaps ``env`` itself.
+    env: the plant.
+    model: the planner's model, which may be ``env`` itself.
     planner: one of ``PLANNERS``.
-    keywords: of the search's factory; texts are parsed by type.
-    horizon: control steps; ``None`` covers ``SECONDS``, within bounds.
+    keywords: of the search's factory; strings are parsed by type.
+    horizon: control steps; ``None``: ``SECONDS``, within ``SHORTEST`` and ``LONGEST``.
     **loop: the other keywords of ``make_planner``.
 
   Raises:
-    ValueError: names what does not fit, and the nearest that there is.
+    ValueError: an unknown name or an invalid value; suggests the nearest valid name.
   """
   keywords = make_keywords(planner, keywords or {})
   if horizon is None:
@@ -84,14 +84,14 @@ def make_setup(
 
 
 def make_keywords(planner: str, given: dict[str, Any], flag: str = "--set ") -> dict[str, Any]:
-  """Returns all keywords of a search's factory, those that are not given at their defaults.
+  """Returns all keywords of a search's factory; missing ones have their defaults.
 
-  A number of elites keeps its share where only the number of samples is given.
+  If only the number of samples is given, the number of elites keeps its default share.
 
   Args:
     planner: one of ``PLANNERS``.
-    given: by name; texts are parsed by type.
-    flag: what stands before a name on the command line.
+    given: values by name; strings are parsed by type.
+    flag: prefix of a name on the command line.
 
   Raises:
     ValueError: an unknown planner or keyword, or a value of another type.
@@ -109,7 +109,7 @@ def make_keywords(planner: str, given: dict[str, Any], flag: str = "--set ") -> 
 
 
 def make_search(planner: str, given: dict[str, Any], flag: str = "--set ") -> Search:
-  """Makes a search from its factory's keywords, see ``make_keywords``.
+  """Makes a search from keywords of its factory, see ``make_keywords``.
 
   Raises:
     ValueError: a value that the factory refuses.
@@ -118,22 +118,22 @@ def make_search(planner: str, given: dict[str, Any], flag: str = "--set ") -> Se
 
 
 def describe(planner: str, given: dict[str, Any]) -> str:
-  """Writes every keyword of a search with its value and meaning, for ``--help``."""
+  """Describes every keyword of a search with its value, for ``--help``."""
   known, values = settings_of(PLANNERS[planner]), make_keywords(planner, given)
   leaves = {name: known[name]._replace(default=value) for name, value in values.items()}
   return config_flags.describe(leaves, "--set ")
 
 
 def translator(env: Env, model: Env) -> Callable[[EnvState], EnvState]:
-  """Returns ``(EnvState of env) -> EnvState of model``, two tasks that differ in physics.
+  """Returns ``(EnvState of env) -> EnvState of model`` for tasks that differ in their physics.
 
   Raises:
-    ValueError: they differ, and the model has no physics to begin in that state.
+    ValueError: they differ and the model has no other physics.
   """
   if model is undisturbed(env):
     return lambda state: state
   if not hasattr(model, "physics"):
-    raise ValueError(f"--model_physics: {model.spec.name} has only the physics that it has.")
+    raise ValueError(f"--model_physics: {model.spec.name} has only one simulator.")
 
   def translate(state: EnvState) -> EnvState:
     now = state.physics
@@ -146,17 +146,17 @@ def translator(env: Env, model: Env) -> Callable[[EnvState], EnvState]:
 
 
 def undisturbed(env: Env) -> Env:
-  """Returns the task without noise on its actions: what is planned over."""
+  """Returns the task without action noise, for the planner's model."""
   return env.env if isinstance(env, ActionNoise) else env
 
 
 def parse_cost(text: str) -> dict[str, Any]:
-  """Reads ``sensor:weight`` or ``sensor:weight:target``, separated by commas.
+  """Parses comma-separated terms ``sensor:weight`` or ``sensor:weight:target``.
 
-  A target of several numbers is written ``0/0/1``.
+  A vector target is written ``0/0/1``.
 
   Raises:
-    ValueError: quotes the part that is neither.
+    ValueError: a term has another form; the message quotes it.
   """
   cost: dict[str, Any] = {}
   for part in filter(None, (part.strip() for part in text.split(","))):
@@ -169,6 +169,7 @@ def parse_cost(text: str) -> dict[str, Any]:
         cost[name] = float(weight), goal[0] if len(goal) == 1 else tuple(goal)
     except ValueError as error:
       raise ValueError(
-        f"--cost: {part!r} is not sensor:weight or sensor:weight:target, as in hinge:1:3.14."
+        f"--cost: {part!r} must have the form sensor:weight or sensor:weight:target, such as "
+        "hinge:1:3.14."
       ) from error
   return cost

@@ -1,4 +1,4 @@
-"""Finds the task that is acted in, and the one that is planned over."""
+"""Makes the plant and the planner's model from the flags."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from mbrl_jax.ops import validate
 from mbrl_jax.types import Env
 
 MJCF_ONLY = ("cost", "control_cost", "keyframe", "dt")
-"""Flags that only a model's file takes."""
+"""Flags that require ``--mjcf``."""
 MJCF_ARGUMENTS = ("episode_length", "initial_noise")
-"""Arguments of a model's file that are given as ``--env.NAME``."""
+"""Arguments of ``make_mjcf`` with flags ``--env.NAME``."""
 MJCF_FLAGS = {name: f"--env.{name}" for name in MJCF_ARGUMENTS} | {"sensor": "--cost: sensor"}
-"""Flags that are not called as the argument."""
+"""Arguments of ``make_mjcf`` whose flags have other names."""
 Maker = Callable[[str], Env]
 """``(physics) -> Env``."""
 
 
 def make_tasks(options: flags.FlagValues, overrides: dict[str, str], gradients: bool) -> tuple:
-  """Makes the plant and the exact model of it.
+  """Makes the plant and its exact model.
 
   Args:
     options: the flags.
     overrides: ``--env.NAME=VALUE``.
-    gradients: whether the planner differentiates, which MuJoCo's C engine can not.
+    gradients: whether the planner needs gradients, which MuJoCo's C engine does not provide.
 
   Returns:
-    ``(env, model)``; the model has no noise on its actions.
+    ``(env, model)``; the model has no action noise.
 
   Raises:
-    ValueError: says what there is not.
+    ValueError: an unknown task, sensor or simulator, or flags that exclude each other.
   """
   make = _maker(options, config_flags.nested(overrides))
   env = make(options.physics)
@@ -47,8 +47,8 @@ def make_tasks(options: flags.FlagValues, overrides: dict[str, str], gradients: 
   if gradients and has_model and resolve_backend(physics or options.physics) == "mujoco":
     if physics == "mujoco":
       raise ValueError(
-        f"--planner={options.planner} follows gradients, which MuJoCo's C engine does not "
-        "give: use --model_physics=mjx."
+        f"--planner={options.planner} needs gradients, which MuJoCo's C engine does not "
+        "provide: use --model_physics=mjx."
       )
     physics = "mjx"
   if physics is None:
@@ -60,20 +60,20 @@ def make_tasks(options: flags.FlagValues, overrides: dict[str, str], gradients: 
 
 
 def _maker(options: flags.FlagValues, overrides: dict[str, Any]) -> Maker:
-  """Chooses among the three sources of a task."""
+  """Returns the function that makes the task of ``--env`` or ``--mjcf``."""
   if (options.env is None) == (options.mjcf is None):
-    raise ValueError("Give either --env, such as --env=pendulum, or --mjcf, a model's file.")
+    raise ValueError("Give either --env, such as --env=pendulum, or --mjcf, an XML file.")
   if options.mjcf is not None:
     return lambda physics: _from_mjcf(options, overrides, physics)
   for name in MJCF_ONLY:
     if options[name].present:
-      raise ValueError(f"--{name} belongs to --mjcf; --env has a cost of its own.")
+      raise ValueError(f"--{name} requires --mjcf.")
   return lambda physics: env_reference.make_checked(options.env, physics, overrides)
 
 
 def _from_mjcf(options: flags.FlagValues, overrides: dict[str, Any], physics: str) -> Env:
   if not options.cost:
-    raise ValueError("--mjcf needs --cost, sensors and weights such as --cost=tip_to_goal:1.0.")
+    raise ValueError("--mjcf requires --cost, such as --cost=tip_to_goal:1.0.")
   for name in overrides:
     validate.known(name, MJCF_ARGUMENTS, group="--env")
   given = {name: getattr(options, name) for name in ("control_cost", "keyframe", "dt")}

@@ -1,1 +1,1 @@
-"""The parts of ``experiments.report``."""
+"""Writes one HTML page about many runs."""

@@ -1,12 +1,11 @@
-"""Writes one page about many runs: a table, curves by task, and each run's own pictures.
+"""Writes one HTML page about many runs: a table, curves by task, plots of each run.
 
   python -m experiments.report --runs=runs
   python -m experiments.report --runs runs/sweep runs/demo --out=report.html
   python -m experiments.report --runs=runs --group=algo --title='Ours on the pendulum'
 
-Runs are looked for in the folders that are given and in those below. The page holds its
-pictures, and videos up to --video_mb, so it can be moved, sent and read without a network. A
-run shows what was decided otherwise than in its preset.
+--runs are searched recursively. The page embeds its pictures, and videos up to --video_mb, and
+needs no network. For each run it lists the settings that differ from the preset.
 """
 
 from __future__ import annotations
@@ -24,21 +23,19 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
   here = {"flag_values": values}
   flags.DEFINE_multi_string(
-    "runs", [], "Folders of runs, or with runs below them; may be followed by several.", **here
+    "runs", [], "One or more run folders, or folders that contain runs", **here
   )
   flags.DEFINE_list(
     "group",
     [],
-    "Fields of config.json that label the curves, by commas. Default: one for each run.",
+    "Fields of config.json that label the curves, comma-separated. Default: one curve per run.",
     **here,
   )
   flags.DEFINE_string(
     "out", None, "HTML file. Default: report.html in the first folder.", **here
   )
   flags.DEFINE_string("title", "Runs", "Title of the page.", **here)
-  flags.DEFINE_float(
-    "video_mb", 4.0, "Largest video, in MB, that becomes part of the page.", 0.0, **here
-  )
+  flags.DEFINE_float("video_mb", 4.0, "Largest video to embed, in MB.", 0.0, **here)
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
@@ -46,7 +43,7 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   cli.refuse(dotted)
   console = cli.console()
   if not options.runs:
-    raise cli.UsageError("--runs is missing: one or more folders with runs, such as runs.")
+    raise cli.UsageError("--runs is missing: one or more folders with runs.")
   items = content.find(options.runs)
   out = Path(options.out) if options.out else Path(options.runs[0]) / "report.html"
   outputs.check_file(out, suffixes=(".html", ".htm"))

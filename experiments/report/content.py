@@ -1,4 +1,4 @@
-"""What a report says: runs found below folders, and what each of them holds."""
+"""Collects the content of a report: runs below folders, their curves, plots and videos."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from mbrl_jax.runtime.storage.csv_log import EVALUATIONS
 from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError, flat, read_versions
 
 FIRST = ("learning_curve.png", "model_error.png")
-"""Pictures that come before the others."""
+"""Plots that come first."""
 PICTURES = 12
-"""Pictures of one run at most: PETS may leave two for each trial."""
+"""Maximum plots of one run: PETS may write two for each trial."""
 VIDEOS = (".mp4", ".gif")
 IGNORED = ("env_fingerprint",)
 
@@ -27,25 +27,25 @@ class Item(NamedTuple):
   """One run.
 
   Attributes:
-    name: its folder, as seen from the one that was given.
-    folder: where it is.
-    summary: what the table says.
-    config: its ``config.json``, flat.
+    name: path of its folder relative to the searched one.
+    folder: its run folder.
+    summary: its row of the table.
+    config: its ``config.json``, flattened to dotted names.
   """
 
   name: str
   folder: RunFolder
-  summary: run_summary.Facts
+  summary: run_summary.RunSummary
   config: dict[str, Any]
 
 
 class Difference(NamedTuple):
-  """A field that is not what the preset says.
+  """A field whose value differs from the preset.
 
   Attributes:
     field: its dotted name.
-    run: its value.
-    preset: the preset's, or "(absent)".
+    run: the value of the run.
+    preset: the value of the preset, or "(absent)".
   """
 
   field: str
@@ -54,25 +54,25 @@ class Difference(NamedTuple):
 
 
 def find(paths: Sequence[str]) -> list[Item]:
-  """Finds the runs below folders, or the folders that are runs themselves.
+  """Finds the runs in folders, recursively; a folder may be a run itself.
 
   Raises:
-    UsageError: no such folder, or one without runs.
+    UsageError: a folder does not exist or contains no run.
   """
   items: list[Item] = []
   for path in map(Path, paths):
     if not path.is_dir():
-      raise UsageError(f"--runs={path}: there is no such folder.")
+      raise UsageError(f"--runs={path} is not a folder.")
     found = [file.parent for file in sorted(path.rglob("config.json"))]
     runs = [folder for folder in found if _is_run(folder)]
     if not runs:
-      raise UsageError(f"--runs={path}: there is no run in it, no folder with a config.json.")
+      raise UsageError(f"--runs={path} contains no run (a folder with a config.json).")
     items += [_item(RunFolder(run), path) for run in runs]
   return list({item.folder.path.resolve(): item for item in items}.values())
 
 
 def pictures(items: Sequence[Item], group: list[str]) -> dict[str, bytes]:
-  """Draws the curves of each task; PNG files by task, without those not evaluated yet."""
+  """Draws the curves of each task; returns PNG data by task, for tasks with evaluations."""
   by_task: dict[str, curves.Groups] = {}
   for item in items:
     for curve in curves.read(item.folder):
@@ -86,10 +86,10 @@ def pictures(items: Sequence[Item], group: list[str]) -> dict[str, bytes]:
 
 
 def differences(folder: RunFolder) -> list[Difference] | None:
-  """Lists what was decided otherwise than in the run's preset.
+  """Lists the fields of a run that differ from its preset.
 
   Returns:
-    ``None`` where algorithm, preset or task are not known here.
+    ``None`` if this version does not know the algorithm, preset or task.
   """
   config = folder.config()
   try:
@@ -111,7 +111,7 @@ def differences(folder: RunFolder) -> list[Difference] | None:
 
 
 def plots(folder: RunFolder) -> tuple[list[Path], int]:
-  """Returns the pictures of a run to show, and how many more there are."""
+  """Returns the first plots of a run and the number of those left out."""
   found = sorted(folder.plots.glob("*.png")) if folder.plots.is_dir() else []
   found.sort(key=lambda path: FIRST.index(path.name) if path.name in FIRST else len(FIRST))
   return found[:PICTURES], max(0, len(found) - PICTURES)
@@ -125,7 +125,7 @@ def video(folder: RunFolder) -> Path | None:
 
 
 def versions(items: Sequence[Item]) -> list[tuple[dict[str, Any], list[str]]]:
-  """Returns each set of versions with the names of the runs that had it."""
+  """Returns each distinct set of versions with the names of its runs."""
   found: list[tuple[dict[str, Any], list[str]]] = []
   for item in items:
     own: dict[str, Any] = {"versions.json": "missing"}
@@ -140,17 +140,17 @@ def versions(items: Sequence[Item]) -> list[tuple[dict[str, Any], list[str]]]:
 
 
 def _is_run(folder: Path) -> bool:
-  """Tells runs from other folders with a file of that name.
+  """Returns whether a folder with a ``config.json`` is a run.
 
   Raises:
-    RunFolderError: it is a run by what else lies there, but the file is damaged.
+    RunFolderError: other files of a run exist, but ``config.json`` is damaged.
   """
   marks = [folder / name for name in ("versions.json", "metrics.csv", "checkpoints")]
   try:
     config = RunFolder(folder).config()
     if {"algo", "env", "config"} <= set(config):
       return True
-    raise RunFolderError(f"{folder / 'config.json'} lacks algo, env or config.")
+    raise RunFolderError(f"{folder / 'config.json'} has no algo, env or config.")
   except RunFolderError:
     if any(mark.exists() for mark in marks):
       raise
@@ -161,4 +161,4 @@ def _item(folder: RunFolder, root: Path) -> Item:
   audit.check(folder, "metrics.csv", EVALUATIONS)
   inside = folder.path.relative_to(root).as_posix()
   name = folder.path.resolve().name if inside == "." else inside
-  return Item(name, folder, run_summary.of(folder), flat(folder.config()))
+  return Item(name, folder, run_summary.summarise(folder), flat(folder.config()))

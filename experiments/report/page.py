@@ -1,4 +1,4 @@
-"""Writes a report as one page of HTML that needs nothing besides itself."""
+"""Writes a report as one self-contained HTML page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from experiments.report import content
 from mbrl_jax.runtime.training.progress import duration
 
 KINDS = {".png": "image/png", ".gif": "image/gif", ".mp4": "video/mp4"}
-# The policy forbids what the page does not do: scripts, and anything from a network.
+# The policy forbids scripts and network access.
 POLICY = "default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'"
 STYLE = """
 :root { color-scheme: light dark; --back: #fff; --text: #1c1c1e; --faint: #6b6b70;
@@ -45,19 +45,19 @@ NUMBERS = ("seeds", "steps", "best", "last", "spread", "time")
 def write(
   items: Sequence[content.Item], *, title: str, group: list[str], video_bytes: float
 ) -> str:
-  """Returns the page.
+  """Returns the HTML of the page.
 
   Args:
     items: the runs.
     title: of the page.
-    group: fields of the config that label the curves; none: the runs' names.
-    video_bytes: size up to which a video is part of the page.
+    group: fields of the config that label the curves; empty: the names of the runs.
+    video_bytes: maximum size of an embedded video.
   """
   today = datetime.date.today().isoformat()
   body = [
     f"<h1>{text(title)}</h1>",
     f'<p class="faint">{len(items)} runs, {text(today)}. Best and last are mean returns of '
-    "evaluations, averaged over seeds; spread is the deviation over seeds.</p>",
+    "evaluations, averaged over seeds; spread is the standard deviation over seeds.</p>",
     _table_of_runs(items),
     *_curves(items, group),
     "<h2>Runs</h2>",
@@ -75,7 +75,7 @@ def write(
 
 
 def text(value: Any) -> str:
-  """Writes any value so that it means itself in text and in quoted attributes."""
+  """Escapes a value for HTML text and quoted attributes."""
   return html.escape(str(value), quote=True)
 
 
@@ -97,8 +97,8 @@ def _curves(items: Sequence[content.Item], group: list[str]) -> Iterable[str]:
     return
   yield "<h2>Curves</h2>"
   yield (
-    '<p class="faint">Interquartile mean over the seeds of evaluations, with its stratified '
-    "bootstrap interval of 95 per cent; in brackets the number of seeds.</p>"
+    '<p class="faint">Interquartile mean of evaluations over seeds with its 95 % stratified '
+    "bootstrap interval; the number of seeds is in brackets.</p>"
   )
   for task, picture in drawn.items():
     yield _figure(_image(_data(picture, ".png"), f"curves on {task}"), task)
@@ -108,21 +108,21 @@ def _details(index: int, item: content.Item, video_bytes: float) -> str:
   parts = [f'<details id="run{index}"><summary>{text(item.name)}</summary>']
   changed = content.differences(item.folder)
   if changed is None:
-    parts.append("<p>Its algorithm, preset or task is not known here: all of its config.</p>")
+    parts.append("<p>Unknown algorithm, preset or task; the whole config follows.</p>")
     rows = [[text(name), text(value)] for name, value in item.config.items()]
     parts.append(_table(("field", "value"), rows))
   elif changed:
     rows = [[text(cell) for cell in difference] for difference in changed]
     parts.append(_table(("field", "this run", "its preset"), rows))
   else:
-    parts.append("<p>Everything is as its preset has it.</p>")
+    parts.append("<p>All settings are those of the preset.</p>")
   shown, more = content.plots(item.folder)
   figures = [_figure(_image(_file(path), path.stem), path.stem) for path in shown]
   figures += _video(item, video_bytes)
   if figures:
     parts.append('<div class="pictures">' + "".join(figures) + "</div>")
   if more:
-    parts.append(f'<p class="faint">{more} more pictures are in its plots/.</p>')
+    parts.append(f'<p class="faint">{more} more plots are in plots/ of the run.</p>')
   return "\n".join([*parts, "</details>"])
 
 
@@ -132,7 +132,7 @@ def _video(item: content.Item, most: float) -> list[str]:
     return []
   size = path.stat().st_size
   if size > most:
-    note = f"videos/{path.name} of {size / 1e6:.1f} MB is left out"
+    note = f"videos/{path.name} ({size / 1e6:.1f} MB) is not embedded"
     return [f'<p class="faint">{text(note)}</p>']
   if path.suffix == ".gif":
     return [_figure(_image(_file(path), path.stem), path.stem)]
@@ -158,7 +158,7 @@ def _versions(items: Sequence[content.Item]) -> Iterable[str]:
 def _table(
   head: Sequence[str], rows: Sequence[Sequence[str]], numbers: Sequence[str] = ()
 ) -> str:
-  """Writes a table; the cells of ``rows`` are HTML."""
+  """Returns a table; the cells of ``rows`` are HTML."""
   kinds = [' class="number"' if name in numbers else "" for name in head]
   titles = "".join(
     f"<th{kind}>{text(name)}</th>" for name, kind in zip(head, kinds, strict=True)

@@ -1,1 +1,1 @@
-"""The parts of ``experiments.sweep``."""
+"""Trains all combinations of given values."""

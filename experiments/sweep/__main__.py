@@ -1,4 +1,4 @@
-r"""Trains every combination of some values, several runs side by side.
+r"""Trains all combinations of given values, several runs at a time.
 
   python -m experiments.sweep --algo=sac --env=pendulum --seeds=3 --logdir=runs/sweep \
     --sweep.agent.learning_rate=3e-4,1e-3 --sweep.agent.updates_per_step=1,2 --jobs=2
@@ -6,22 +6,21 @@ r"""Trains every combination of some values, several runs side by side.
   python -m experiments.sweep --logdir=runs/all --sweep.algo=sac,mbpo --sweep.env=ant,hopper
   python -m experiments.sweep --logdir=runs/noise --sweep.env.action_noise=0,0.1 --backend=ray
 
---sweep.NAME takes the values of a field of the config, with env.NAME those of an argument of
-the task, or those of algo, env, preset or physics. They are parted by commas; commas inside
-brackets do not part, and where there is a semicolon only semicolons do. All other flags, and
---config.NAME and --env.NAME, are those of experiments.train and go to every run. The seeds of
-a combination train together in its run; and combinations that differ in nothing but numbers
-that are data of the compiled program, which is nearly every float of a config, train as one,
-up to --together of them in a process, each into its own folder (not bit for bit as alone:
---together=1 for that).
+--sweep.NAME lists values of a config field; --sweep.env.NAME lists values of an argument of
+the task; --sweep.algo, .env, .preset and .physics list values of these flags. Values are
+separated by commas outside brackets or, if there is a semicolon, by semicolons only. All other
+flags, --config.NAME and --env.NAME are those of experiments.train and apply to every run.
 
-Each run has a folder below --logdir that is named by its values, and beside it a .log of what
-it said (what a process of several says besides is in NAME_and_N_more.log). Ctrl-C asks the
-runs to save and stop, a second one ends them. The same command again skips what is done and
-resumes the rest; a run that failed does not keep the others. The table and the curves go to
-sweep.csv and sweep.png.
+The seeds of a combination train together. Combinations whose compiled programs are equal, since
+they differ only in numbers that are data of the program (most floats of a config), train in
+one process, at most --together of them. Their results differ from those of separate processes
+by rounding; --together=1 avoids that.
 
-One sweep at a time works in --logdir; its runs end with it, however it ends.
+Each run has a folder below --logdir, named by its values, and a .log file of its output; other
+output of a shared process is in NAME_and_N_more.log. Ctrl-C saves and stops the runs, a second
+Ctrl-C kills them. The same command skips finished runs and resumes the others; a failed run
+does not stop the sweep. The results are written to sweep.csv and sweep.png. Only one sweep can
+use a --logdir, and its runs never outlive it.
 
 Exit status: 0 all runs are done; 1 some failed; 130 stopped by Ctrl-C, 143 by SIGTERM, 129 by
 SIGHUP; 2 wrong usage.
@@ -50,49 +49,48 @@ BACKENDS: dict[str, Callable[[flags.FlagValues], schedule.Backend]] = {
   "ray": lambda options: ray_tasks.RayTasks(options.jobs, options.ray_address),
 }
 OWN = ("logdir", "resume", "step")
-"""Flags of ``experiments.train`` that a sweep sets itself."""
+"""Flags of ``experiments.train`` that the sweep sets for each run."""
 
 
 def define() -> None:
-  """Defines the flags: those of ``experiments.train``, and how to run many."""
+  """Defines the flags: those of ``experiments.train`` and of the sweep."""
   train_options.define()
   for name in OWN:
     delattr(flags.FLAGS, name)
-  flags.adopt_module_key_flags(train_options)  # or --help would leave them out
-  flags.DEFINE_string("logdir", None, "Folder of the runs' folders (required).")
-  flags.DEFINE_integer("jobs", 1, "Processes at a time. They share cores and accelerators.", 1)
+  flags.adopt_module_key_flags(train_options)  # so that --help lists them
+  flags.DEFINE_string("logdir", None, "Parent folder of the run folders (required).")
+  flags.DEFINE_integer("jobs", 1, "Processes at a time, which share cores and accelerators.", 1)
   flags.DEFINE_integer(
     "together",
     8,
-    "Combinations that one process trains at once at most, where their programs are the same; "
-    "with --wandb or --devices each has a process of its own.",
+    "Maximum combinations with equal programs per process; with --wandb or --devices always 1.",
     1,
   )
   flags.DEFINE_enum(
-    "backend", "processes", list(BACKENDS), "What runs them; ray needs the extra 'ray'."
+    "backend", "processes", list(BACKENDS), "How to start processes; ray needs the extra 'ray'."
   )
   flags.DEFINE_string(
     "ray_address",
     None,
-    "A running Ray cluster (auto, or host:port) whose machines see this folder, this Python "
-    "and --logdir at the same paths. Default: a Ray of this machine alone.",
+    "Running Ray cluster (auto, or host:port); its machines must have the working folder, "
+    "Python and --logdir at the same paths. Default: a local Ray.",
   )
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   """Trains all combinations; returns the exit status."""
-  console = cli.console(width=160)  # nothing of the table is folded in a file
-  # This process computes nothing: an accelerator's memory is for the runs.
+  console = cli.console(width=160)  # wide enough that the table does not wrap in a file
+  # This process trains nothing and leaves the accelerator's memory to the runs.
   jax.config.update("jax_platforms", "cpu")
   if options.ray_address and options.backend != "ray":
-    raise cli.UsageError("--ray_address goes with --backend=ray.")
-  folder = _folder(options)
+    raise cli.UsageError("--ray_address requires --backend=ray.")
+  folder = _check_logdir(options)
   cells = grid.cells(dotted, _settings_flags(options, dotted))
-  tasks = [_task(folder, cell) for cell in cells]
+  tasks = [_job(folder, cell) for cell in cells]
   runs = [
     schedule.Run(
       cell.name,
-      _place(folder, cell),
+      _run_folder(folder, cell),
       task.total_steps,
       task.algorithm.budget.episodes * len(task.seeds or [0]),
     )
@@ -105,9 +103,9 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   )
   try:
     with lock.writing(folder), Interrupt() as interrupt:
-      _say_done(runs, console)
+      _mark_done(runs, console)
       groups = _groups(runs, cells, tasks, options, console)
-      schedule.work(groups, backend, options.jobs, console, lambda: interrupt)
+      schedule.run_groups(groups, backend, options.jobs, console, lambda: interrupt)
   except KeyboardInterrupt:
     print("killed; the same command resumes from the last checkpoints", file=sys.stderr)
     return 128 + signal.SIGINT
@@ -120,44 +118,44 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   return 0 if all(run.status == schedule.DONE for run in runs) else 1
 
 
-def _folder(options: flags.FlagValues) -> Path:
+def _check_logdir(options: flags.FlagValues) -> Path:
   if options.logdir is None:
-    raise cli.UsageError("--logdir is missing: the folder for the runs, such as runs/sweep.")
+    raise cli.UsageError("--logdir is missing: a folder for the runs, such as runs/sweep.")
   folder = outputs.check_folder(Path(options.logdir), "--logdir")
   if folder.exists() and not folder.is_dir():
-    raise cli.UsageError(f"--logdir={options.logdir} is a file; a sweep needs a folder.")
+    raise cli.UsageError(f"--logdir={options.logdir} is a file, not a folder.")
   if (folder / "config.json").exists():
     raise cli.UsageError(
-      f"--logdir={options.logdir} is the folder of a run; a sweep needs one for its runs."
+      f"--logdir={options.logdir} is a run folder; give the parent folder of the sweep's runs."
     )
   return folder
 
 
 def _settings_flags(options: flags.FlagValues, dotted: cli.Dotted) -> dict[str, object]:
-  """Returns what all runs have in common of the arguments of ``run_settings.make_settings``."""
+  """Returns the arguments of ``run_settings.make_settings`` that all runs share."""
   for name in grid.FLAGS:
     if name in dotted["sweep"] and options[name].present:
-      raise cli.UsageError(f"--{name} and --sweep.{name} give the same; drop one.")
+      raise cli.UsageError(f"--{name} and --sweep.{name} exclude each other.")
   if options.seeds % options.devices:
     raise cli.UsageError(
       f"--devices={options.devices} does not divide --seeds={options.seeds}: each device "
-      "trains its share of the seeds."
+      "trains the same number of seeds."
     )
   return {name: getattr(options, name) for name in train_options.STORED}
 
 
-def _place(folder: Path, cell: grid.Cell) -> run_folder.RunFolder:
+def _run_folder(folder: Path, cell: grid.Cell) -> run_folder.RunFolder:
   return run_folder.RunFolder(folder / cell.name)
 
 
-def _task(folder: Path, cell: grid.Cell) -> job.Job:
-  """Builds the job of a combination, checked as far as that needs no training."""
-  place = _place(folder, cell)
+def _job(folder: Path, cell: grid.Cell) -> job.Job:
+  """Builds the job of a combination and checks it against the stored run, if there is one."""
+  place = _run_folder(folder, cell)
   begun = (place.path / "config.json").exists()
-  # A longer run is evaluated as often as the run that it extends.
+  # A longer run keeps the evaluation interval of the run that it extends.
   stored = place.config() if begun else {}
   kept = {name: stored[name] for name in train_options.EVALUATION if name in stored}
-  # Sizes are the same whatever simulates, and this process may lack what the runs have.
+  # Shapes do not depend on the simulator, and this process may not have that of the runs.
   try:
     task = job.build({**kept, **cell.settings, "physics": "auto"})
   except cli.UsageError as error:
@@ -171,7 +169,8 @@ def _task(folder: Path, cell: grid.Cell) -> job.Job:
   return task
 
 
-def _say_done(runs: list[schedule.Run], console: rich.console.Console) -> None:
+def _mark_done(runs: list[schedule.Run], console: rich.console.Console) -> None:
+  """Sets the status of runs that an earlier call finished, and prints them."""
   for run in runs:
     if run.complete:
       run.status = schedule.DONE
@@ -185,26 +184,29 @@ def _groups(
   options: flags.FlagValues,
   console: rich.console.Console,
 ) -> list[schedule.Group]:
-  """Makes the processes for what is not done: those that share a program share one."""
-  # Weights & Biases knows one run a process, and devices are shared by a run's own seeds.
+  """Groups unfinished runs by program; makes one process for each group."""
+  # Weights & Biases allows one run per process; devices are shared by the seeds of one run.
   most = 1 if options.wandb or options.devices > 1 else options.together
   left = {
     run.name: (run, cell, task)
     for run, cell, task in zip(runs, cells, tasks, strict=True)
     if run.status != schedule.DONE
   }
-  grouped = programs.same(
+  grouped = programs.group_runs(
     [(run, task) for run, _, task in left.values()], most, options.jobs, console
   )
   return [
-    _joint(group, [left[run.name][2] for run in group], options)
+    _group_process(group, [left[run.name][2] for run in group], options)
     if len(group) > 1
-    else _lone(group[0], left[group[0].name][1], options)
+    else _single_process(group[0], left[group[0].name][1], options)
     for group in grouped
   ]
 
 
-def _lone(run: schedule.Run, cell: grid.Cell, options: flags.FlagValues) -> schedule.Group:
+def _single_process(
+  run: schedule.Run, cell: grid.Cell, options: flags.FlagValues
+) -> schedule.Group:
+  """Makes the process of one run: ``experiments.train``."""
   own = (*grid.FLAGS, "seed", "seeds", "envs")
   words = [f"--{name}={cell.flags[name]}" for name in own] + _typed(options)
   words += [
@@ -217,9 +219,10 @@ def _lone(run: schedule.Run, cell: grid.Cell, options: flags.FlagValues) -> sche
   return schedule.Group([run], [sys.executable, "-m", "experiments.train", *words], run.log)
 
 
-def _joint(
+def _group_process(
   runs: list[schedule.Run], tasks: list[job.Job], options: flags.FlagValues
 ) -> schedule.Group:
+  """Creates the folders of runs with one program, and the process that trains them."""
   for run, task in zip(runs, tasks, strict=True):
     if not (run.folder.path / "config.json").exists():
       run_folder.create(run.folder.path, task.settings)
@@ -232,7 +235,7 @@ def _joint(
 
 
 def _typed(options: flags.FlagValues) -> list[str]:
-  """Writes the flags that were typed, but for those that a run's settings hold."""
+  """Returns the given flags of ``experiments.train`` that a run's settings do not hold."""
   return [
     flag.serialize()
     for flag in options.get_flags_for_module(train_options.__name__)
@@ -246,7 +249,7 @@ def _report(
   cells: list[grid.Cell],
   console: rich.console.Console,
 ) -> None:
-  """Shows and writes what the runs came to."""
+  """Prints and writes the results of the runs."""
   names = list(cells[0].values)
   rows = results.rows(runs, {cell.name: cell.values for cell in cells})
   console.print(results.show(rows, names))

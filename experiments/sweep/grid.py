@@ -1,4 +1,4 @@
-"""What ``--sweep.NAME=a,b`` asks for: combinations of values, as names and settings of runs."""
+"""Expands ``--sweep.NAME=a,b`` to combinations: names and settings of runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from experiments.command_line.flag_error import flag_error
 from mbrl_jax.runtime.storage.run_folder import flat
 
 FLAGS = ("algo", "env", "preset", "physics")
-"""Flags of ``experiments.train`` that can be swept besides the config and the task."""
+"""Flags of ``experiments.train`` that can be swept, in addition to config and task."""
 OPEN, CLOSE = "([{", ")]}"
 
 
@@ -22,11 +22,11 @@ class Cell(NamedTuple):
   """One combination of values.
 
   Attributes:
-    name: of its folder, made of its values.
-    values: the typed value of each name that is swept.
-    flags: ``--algo`` and so on, with what is swept of them.
-    dotted: overrides of config and task, with what is swept of them.
-    settings: what all of that leads to, see ``run_settings.make_settings``.
+    name: of its folder, built from its values.
+    values: the value of each swept name, as typed.
+    flags: ``--algo`` and so on, swept ones included.
+    dotted: overrides of config and task, swept ones included.
+    settings: the resulting settings, see ``run_settings.make_settings``.
   """
 
   name: str
@@ -37,7 +37,7 @@ class Cell(NamedTuple):
 
 
 def split_values(name: str, text: str) -> list[str]:
-  """Splits the values of one name: at semicolons, or else at commas outside of brackets.
+  """Splits the values of one name at semicolons or, without any, at commas outside brackets.
 
   Raises:
     UsageError: a value is empty.
@@ -46,29 +46,29 @@ def split_values(name: str, text: str) -> list[str]:
   values = [value.strip() for value in values]
   if not all(values):
     raise UsageError(
-      f"--sweep.{name}={text!r} has an empty value: write values as a,b or, where they hold "
-      "commas themselves, as a;b."
+      f"--sweep.{name}={text!r} has an empty value: separate values by commas or, if they "
+      "contain commas, by semicolons."
     )
   return values
 
 
 def cells(dotted: Dotted, flags: dict[str, Any]) -> list[Cell]:
-  """Makes every combination of the values.
+  """Returns all combinations of the swept values.
 
   Args:
     dotted: overrides of ``config`` and ``env``, and the values to ``sweep``.
     flags: the other arguments of ``run_settings.make_settings``.
 
   Raises:
-    UsageError: nothing to sweep, a name that is given twice, or what ``make_settings`` says.
+    UsageError: nothing is swept, a name is given twice, or ``make_settings`` refuses a value.
   """
   swept = {name: split_values(name, text) for name, text in dotted["sweep"].items()}
   if not swept:
-    raise UsageError("Nothing is swept: give values as --sweep.agent.learning_rate=3e-4,1e-3.")
+    raise UsageError("--sweep.NAME is missing, such as --sweep.agent.learning_rate=3e-4,1e-3.")
   for name in swept:
     group, short = _place(name)
     if group != "flags" and short in dotted[group]:
-      raise UsageError(f"--sweep.{name} and --{group}.{short} give the same; drop one.")
+      raise UsageError(f"--sweep.{name} and --{group}.{short} exclude each other.")
   found = [
     _cell(dict(zip(swept, values, strict=True)), dotted, flags)
     for values in itertools.product(*swept.values())
@@ -76,7 +76,7 @@ def cells(dotted: Dotted, flags: dict[str, Any]) -> list[Cell]:
   names = [cell.name for cell in found]
   for name in names:
     if names.count(name) > 1:
-      raise UsageError(f"--sweep asks for {name} twice: each value may be given once.")
+      raise UsageError(f"--sweep lists {name} twice.")
   return found
 
 
@@ -96,14 +96,14 @@ def _cell(values: dict[str, str], dotted: Dotted, flags: dict[str, Any]) -> Cell
 
 
 def _place(name: str) -> tuple[str, str]:
-  """Says where a swept name belongs: flags, env or config, and what it is called there."""
+  """Returns the group of a swept name (flags, env or config) and its name there."""
   if name in FLAGS:
     return "flags", name
   return ("env", name[4:]) if name.startswith("env.") else ("config", name)
 
 
 def _name(values: dict[str, str], settings: run_settings.Settings) -> str:
-  """Names a combination by its values as they are understood: 3e-4 and 0.0003 are one."""
+  """Names a combination by its parsed values: 3e-4 and 0.0003 give the same name."""
   known = {
     "config": flat(settings["config"]),
     "env": flat(settings["env_overrides"]),
@@ -120,7 +120,7 @@ def _name(values: dict[str, str], settings: run_settings.Settings) -> str:
 
 
 def _text(value: Any) -> str:
-  """Writes a value so that it may be part of a folder's name."""
+  """Formats a value for the name of a folder."""
   if isinstance(value, (tuple, list)):
     return "x".join(map(_text, value))
   return re.sub(r"[^\w.+-]+", "-", str(value)).strip("-") or "none"
@@ -137,10 +137,10 @@ def _outside_brackets(text: str) -> Iterator[str]:
 
 
 def swept_error(error: UsageError, values: Mapping[str, str]) -> UsageError:
-  """Returns the error of a combination's run with ``--sweep`` flags for those that it sweeps.
+  """Renames the flags in the error of a run: swept ones become ``--sweep.NAME``.
 
   Args:
-    error: of the run, which has flags of its own: ``--config.agent.tau``.
+    error: names the flags of the run, such as ``--config.agent.tau``.
     values: by swept name, such as ``agent.tau``.
   """
 

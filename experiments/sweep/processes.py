@@ -1,4 +1,4 @@
-"""Starts each run of a sweep as a process of this machine."""
+"""Starts runs of a sweep as local processes."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from mbrl_jax.runtime.training.interrupt import ENDS_WITH_STDIN
 
 
 def environment(jobs: int) -> dict[str, str]:
-  """Returns the variables of a run that shares the machine with others and ends with us."""
-  # jax would take three quarters of an accelerator's memory for each.
+  """Returns the environment variables of a run: its share of memory, its end with the sweep."""
+  # By default jax reserves three quarters of an accelerator's memory for each process.
   share = {"XLA_PYTHON_CLIENT_MEM_FRACTION": f"{0.9 / jobs:.2f}"} if jobs > 1 else {}
   return {**share, **os.environ, ENDS_WITH_STDIN: "1"}
 
 
 class Process:
-  """One run."""
+  """A running process, see ``schedule.Handle``."""
 
   def __init__(self, command: Sequence[str], log: Path, variables: dict[str, str]):
-    """Starts it; what it says is added to ``log``."""
+    """Starts the process; appends its output to ``log``."""
     with open(log, "ab") as file:
       self._process = subprocess.Popen(
         command,
@@ -30,37 +30,37 @@ class Process:
         stdout=file,
         stderr=subprocess.STDOUT,
         env=variables,
-        # A Ctrl-C is for the sweep, which then asks its runs to stop.
+        # Ctrl-C goes to the sweep only, which then stops its runs.
         start_new_session=True,
       )
 
   def poll(self) -> int | None:
-    """Returns the exit status, ``None`` while it runs."""
+    """Returns the exit status, ``None`` while the process runs."""
     return self._process.poll()
 
   def stop(self) -> None:
-    """Asks the run to save and end; it does so after its present call."""
+    """Requests that the process saves and ends, after its current compiled call."""
     if self._process.poll() is None:
-      # Not SIGINT: where the sweep runs in the background that is ignored, also by children.
+      # Not SIGINT, which children of a background process ignore.
       self._process.send_signal(signal.SIGTERM)
 
   def kill(self) -> None:
-    """Ends the run at once; it resumes from its last checkpoint."""
+    """Ends the process at once; its runs resume from their last checkpoints."""
     if self._process.poll() is None:
       self._process.kill()
       self._process.wait()
 
 
 class Processes:
-  """Runs as processes, side by side."""
+  """Runs commands as local processes, see ``schedule.Backend``."""
 
   def __init__(self, jobs: int):
-    """Prepares for ``jobs`` runs at once."""
+    """Divides the memory of an accelerator by ``jobs`` processes."""
     self._variables = environment(jobs)
 
   def start(self, command: Sequence[str], log: Path) -> Process:
-    """Starts a run."""
+    """Starts a process."""
     return Process(command, log, self._variables)
 
   def close(self) -> None:
-    """Has nothing to put away."""
+    """Does nothing: there are no resources to release."""

@@ -1,4 +1,4 @@
-"""Finds the combinations of a sweep whose program is the same: they can train as one."""
+"""Groups combinations of a sweep by their compiled program; a group can train at once."""
 
 from __future__ import annotations
 
@@ -18,24 +18,24 @@ from mbrl_jax.algorithms.step import init_state, make_evaluation
 from mbrl_jax.runtime.storage.run_folder import flat
 
 Pair = tuple[Run, job.Job]
-"""A run and what it trains."""
+"""A run and its job."""
 
 
-def same(
+def group_runs(
   runs: Sequence[Pair], most: int, jobs: int, console: rich.console.Console
 ) -> list[list[Run]]:
-  """Groups runs that differ in nothing but numbers of their training state.
+  """Groups runs whose programs are equal: they differ only in numbers of the training state.
 
   Args:
-    runs: each with what it trains.
-    most: members of a group at most.
-    jobs: processes that share the work; no group is larger than the share of one.
-    console: told of what takes long.
+    runs: runs and their jobs.
+    most: maximum size of a group.
+    jobs: number of processes; a group is no larger than the share of one process.
+    console: prints progress.
   """
   size = min(most, -(-len(runs) // jobs))
   found: list[list[Run]] = []
   for alike in _groups(runs, lambda pair: (pair[0].saved, _shape(pair[1]))):
-    # Lowering takes seconds, which a combination of its own kind can spare.
+    # Lowering takes seconds and is skipped for groups of one.
     alone = size == 1 or len(alike) == 1
     for group in [alike] if alone else _same_program(alike, console):
       members = [run for run, _ in group]
@@ -53,7 +53,7 @@ def _same_program(pairs: list[Pair], console: rich.console.Console) -> list[list
 
 
 def _groups(pairs: Iterable[Pair], key: Callable[[Pair], Hashable]) -> list[list[Pair]]:
-  """Groups pairs by a key, both in the order in which they come."""
+  """Groups pairs by a key; groups and members keep their order."""
   found: dict[Hashable, list[Pair]] = {}
   for pair in pairs:
     found.setdefault(key(pair), []).append(pair)
@@ -61,14 +61,14 @@ def _groups(pairs: Iterable[Pair], key: Callable[[Pair], Hashable]) -> list[list
 
 
 def _shape(task: job.Job) -> str:
-  """Returns all settings but the config's floats: where these differ, programs do."""
+  """Returns all settings except floats of the config; if they differ, so do the programs."""
   floats = [name for name, field in fields(task.config).items() if field.type is float]
   config = {k: v for k, v in flat(task.settings["config"]).items() if k not in floats}
   return json.dumps({**task.settings, "config": config}, sort_keys=True)
 
 
 def _program(task: job.Job) -> str:
-  """Returns a digest of the compiled step and evaluation of one seed, constants included."""
+  """Returns a digest of the lowered step and evaluation of one seed, including constants."""
   lone = task._replace(settings={**task.settings, "seeds": 1}, mesh=None)
   key = jax.random.key(0)
   state = jax.eval_shape(lambda key: init_state(task.algorithm, task.env, key, task.envs), key)

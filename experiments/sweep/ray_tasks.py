@@ -1,4 +1,4 @@
-"""Starts each run of a sweep as a task of Ray, on a cluster or a Ray of this machine alone."""
+"""Starts runs of a sweep as Ray tasks, on a cluster or on a local Ray."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from experiments.command_line.cli import UsageError
 from experiments.sweep.processes import environment
 
 STOPPED = 143
-"""Status of a task that was cancelled before it began, as of a process that SIGTERM ended."""
+"""Exit status of a task cancelled before its start: that of a process ended by SIGTERM."""
 MISSING = "--backend=ray needs Ray, which is not installed: .venv/bin/pip install ray"
 
 
@@ -21,7 +21,7 @@ def load() -> Any:
   """Imports Ray.
 
   Raises:
-    UsageError: it is not installed; the message says the command.
+    UsageError: it is not installed; the message has the command that installs it.
   """
   try:
     import ray
@@ -31,15 +31,15 @@ def load() -> Any:
 
 
 class RayRun:
-  """One run."""
+  """A submitted task, see ``schedule.Handle``."""
 
   def __init__(self, ray: Any, reference: Any):
-    """Takes a task that has been submitted."""
+    """Stores the reference to a submitted task."""
     self._ray, self._reference = ray, reference
     self._status: int | None = None
 
   def poll(self) -> int | None:
-    """Returns the exit status, ``None`` while it runs or waits."""
+    """Returns the exit status, ``None`` while the task runs or waits."""
     if self._status is None and self._ray.wait([self._reference], timeout=0)[0]:
       try:
         self._status = int(self._ray.get(self._reference))
@@ -48,7 +48,7 @@ class RayRun:
     return self._status
 
   def stop(self) -> None:
-    """Asks the run to save and end."""
+    """Requests that the process saves and ends."""
     self._ray.cancel(self._reference, force=False)
 
   def kill(self) -> None:
@@ -58,14 +58,14 @@ class RayRun:
 
 
 class RayTasks:
-  """Runs as Ray's tasks, one for each run."""
+  """Runs commands as Ray tasks, see ``schedule.Backend``."""
 
   def __init__(self, jobs: int, address: str | None = None):
-    """Joins a cluster, or starts Ray on the loopback interface.
+    """Joins a cluster, or starts a local Ray on the loopback interface.
 
     Args:
-      jobs: tasks at once; a cluster may have room for fewer.
-      address: of the cluster; ``None``: start one, whatever an environment variable names.
+      jobs: tasks at a time; a cluster may have resources for fewer.
+      address: of the cluster; ``None``: a local Ray, whatever environment variables name.
 
     Raises:
       UsageError: Ray is not installed, or no cluster answers at the address.
@@ -73,28 +73,28 @@ class RayTasks:
     self._ray = load()
     self._variables = environment(jobs)
     if address and ":" in address:
-      _reach(address)  # Ray itself would try for minutes
+      _check_reachable(address)  # Ray itself retries for minutes
     alone = {"_node_ip_address": "127.0.0.1", "num_cpus": jobs, "include_dashboard": False}
     try:
       self._ray.init(address or "local", log_to_driver=False, **({} if address else alone))
     except (ConnectionError, ValueError, RuntimeError) as error:
       raise UsageError(f"--ray_address={address}: {' '.join(str(error).split())}") from error
-    # Made here, so that Ray sends the function itself: its workers need not import us.
+    # A nested function is sent by value: workers need not import this module.
     self._remote = self._ray.remote(num_cpus=1, max_retries=0)(_make_work())
 
   def start(self, command: Sequence[str], log: Path) -> RayRun:
-    """Submits a run."""
-    # Ray hides accelerators and most cores from its workers; a run shall see what we see.
+    """Submits a task."""
+    # Ray hides accelerators and most cores from its workers; pass on this process's variables.
     arguments = (list(command), str(log.absolute()), self._variables, os.getcwd())
     return RayRun(self._ray, self._remote.remote(*arguments))
 
   def close(self) -> None:
-    """Ends Ray."""
+    """Shuts Ray down."""
     self._ray.shutdown()
 
 
-def _reach(address: str) -> None:
-  """Raises a UsageError if nothing listens at ``[ray://]host:port``."""
+def _check_reachable(address: str) -> None:
+  """Raises ``UsageError`` if nothing listens at ``[ray://]host:port``."""
   host, _, port = address.removeprefix("ray://").rpartition(":")
   try:
     socket.create_connection((host, int(port)), timeout=5.0).close()
@@ -122,7 +122,7 @@ def _make_work() -> Any:
     try:
       while process.poll() is None:
         time.sleep(0.2)
-    except KeyboardInterrupt:  # how Ray cancels
+    except KeyboardInterrupt:  # raised by ``ray.cancel``
       process.terminate()
     return process.wait()
 

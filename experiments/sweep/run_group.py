@@ -1,7 +1,7 @@
-"""Trains runs of one sweep whose program is the same as one, each into its own folder.
+"""Trains runs of a sweep with equal programs in one process, each into its own folder.
 
-``experiments.sweep`` starts this program. Each run says in its own log how it goes, and each
-can be resumed alone. A run that diverges ends; the others go on.
+``experiments.sweep`` starts this program. Each run logs to its own file and can be resumed
+alone. A run that diverges ends; the others continue.
 """
 
 from __future__ import annotations
@@ -27,22 +27,22 @@ from mbrl_jax.runtime.training.run_group import stack_states
 
 
 def define() -> None:
-  """Defines the flags: those of ``experiments.train``, and which runs."""
+  """Defines the flags: those of ``experiments.train`` and the run folders."""
   train_options.define()
-  flags.DEFINE_multi_string("runs", [], "Folders of the runs.")
+  flags.DEFINE_multi_string("runs", [], "Run folders")
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   """Trains all runs; returns the exit status."""
   cli.refuse(dotted)
   if not options.runs:
-    raise cli.UsageError("--runs is missing: the folders of runs that a sweep made.")
+    raise cli.UsageError("--runs is missing: run folders that a sweep has created.")
   if options.compilation_cache:
     enable_compilation_cache(options.compilation_cache)
   folders = [run_folder.open_run(path) for path in options.runs]
-  with _consoles(folders) as consoles, _held(folders):
+  with _consoles(folders) as consoles, _locked(folders):
     for folder in folders:
-      if not folder.checkpoints.exists():  # made by a process that does not train
+      if not folder.checkpoints.exists():  # created by the sweep, whose versions may differ
         run_folder.write_versions(folder)
     tasks = [job.build_run(folder) for folder in folders]
     return _train(options, folders, tasks, consoles)
@@ -80,8 +80,8 @@ def _train(
 
 
 @contextlib.contextmanager
-def _held(folders: list[run_folder.RunFolder]) -> Iterator[None]:
-  """Holds the folders for one writer; those in which nothing gets stored are taken away."""
+def _locked(folders: list[run_folder.RunFolder]) -> Iterator[None]:
+  """Locks the folders for writing; on an error, deletes those in which nothing is stored."""
   with lock.writing(*(folder.path for folder in folders)):
     try:
       yield
@@ -93,7 +93,7 @@ def _held(folders: list[run_folder.RunFolder]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _consoles(folders: list[run_folder.RunFolder]) -> Iterator[list[rich.console.Console]]:
-  """Opens the log of each run; all of them hear of what ends this program."""
+  """Opens the log of each run; writes an error that ends the program to all of them."""
   with contextlib.ExitStack() as stack:
     files = [stack.enter_context(open(log_of(folder), "a", buffering=1)) for folder in folders]
     consoles = [
@@ -104,7 +104,7 @@ def _consoles(folders: list[run_folder.RunFolder]) -> Iterator[list[rich.console
     ]
     try:
       yield consoles
-    except loop.Diverged:  # each run has been told of its own
+    except loop.Diverged:  # already in the log of its run
       raise
     except Exception as error:
       for console in consoles:

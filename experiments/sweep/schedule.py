@@ -1,4 +1,4 @@
-"""Works through the runs of a sweep, some at a time, and tells how it goes."""
+"""Schedules the runs of a sweep, some at a time, and reports progress."""
 
 from __future__ import annotations
 
@@ -17,34 +17,34 @@ from mbrl_jax.runtime.storage.csv_log import read_table
 from mbrl_jax.runtime.storage.run_folder import RunFolder
 from mbrl_jax.runtime.training.progress import duration
 
-GLANCE = 0.2
-"""Seconds between looks at the runs."""
-REPORT = 60.0
-"""Seconds between lines of progress where there is no terminal."""
+POLL_SECONDS = 0.2
+"""Seconds between polls of the processes."""
+REPORT_SECONDS = 60.0
+"""Seconds between lines of progress without a terminal."""
 DONE, FAILED, STOPPED, WAITING = "done", "failed", "stopped", "not started"
 
 
 class Handle(Protocol):
-  """A run that was started."""
+  """A started process."""
 
   def poll(self) -> int | None:
-    """Returns the exit status, ``None`` while it runs."""
+    """Returns the exit status, ``None`` while the process runs."""
 
   def stop(self) -> None:
-    """Asks it to save and end."""
+    """Requests that the process saves and ends."""
 
   def kill(self) -> None:
-    """Ends it at once."""
+    """Ends the process at once."""
 
 
 class Backend(Protocol):
-  """Something that runs commands."""
+  """Starts processes."""
 
   def start(self, command: Sequence[str], log: Path) -> Handle:
-    """Starts a command; what it says is added to ``log``."""
+    """Starts a command; appends its output to ``log``."""
 
   def close(self) -> None:
-    """Puts everything away."""
+    """Releases all resources."""
 
 
 @dataclasses.dataclass
@@ -52,12 +52,12 @@ class Run:
   """One run of a sweep.
 
   Attributes:
-    name: what a table calls it.
-    folder: where it is.
-    total_steps: environment steps after which it is done, or at most if it counts episodes.
-    total_episodes: episodes of all its seeds after which it is done; 0: it counts steps.
-    status: how it stands.
-    reason: the last line of one that failed.
+    name: its name in tables.
+    folder: its run folder.
+    total_steps: environment steps of the complete run; an upper bound if it counts episodes.
+    total_episodes: episodes of the complete run over all seeds; 0: it counts steps.
+    status: ``DONE``, ``FAILED``, ``STOPPED`` or ``WAITING``.
+    reason: last line of the log of a failed run.
   """
 
   name: str
@@ -69,17 +69,17 @@ class Run:
 
   @property
   def log(self) -> Path:
-    """The file of what the run said."""
+    """The log file of the run."""
     return log_of(self.folder)
 
   @property
   def saved(self) -> int:
-    """Step of the newest checkpoint, 0 without any."""
+    """Step of the newest checkpoint, 0 if there is none."""
     return next(reversed(Checkpoints(self.folder.checkpoints).steps()), 0)
 
   @property
   def complete(self) -> bool:
-    """Whether its last step is saved, whoever trained it."""
+    """Whether a checkpoint of the last step exists."""
     if not self.total_episodes:
       return self.saved >= self.total_steps
     rows = read_table(self.folder.metrics) if self.folder.metrics.exists() else []
@@ -92,12 +92,12 @@ class Run:
 
 
 class Group(NamedTuple):
-  """One process: a run, or several that train as one.
+  """One process, which trains one or several runs.
 
   Attributes:
-    runs: that it trains.
-    command: what starts or resumes them.
-    log: where what it says goes.
+    runs: the runs.
+    command: starts or resumes them.
+    log: file of the output of the process.
   """
 
   runs: Sequence[Run]
@@ -106,34 +106,34 @@ class Group(NamedTuple):
 
 
 def log_of(folder: RunFolder) -> Path:
-  """Returns the file of what a run says, beside its folder."""
+  """Returns the log file of a run, next to its folder."""
   return folder.path.with_name(f"{folder.path.name}.log")
 
 
-def work(
+def run_groups(
   groups: Sequence[Group],
   backend: Backend,
   most: int,
   console: rich.console.Console,
   stop: Callable[[], object],
 ) -> None:
-  """Brings every run to its end; their ``status`` says how that went.
+  """Runs all groups to their end and sets the ``status`` of their runs.
 
   Args:
-    groups: none of their runs is complete.
-    backend: what starts them.
-    most: how many groups at a time.
-    console: told of the progress.
-    stop: asked all the time; true asks the running ones to save and starts no others.
+    groups: processes to start; none of their runs is complete.
+    backend: starts the processes.
+    most: maximum number of processes at a time.
+    console: prints progress.
+    stop: polled; once true, running processes are stopped and no others are started.
   """
   waiting = list(groups)
   running: dict[Path, tuple[Group, Handle, float]] = {}
-  show, asked = _Display([run for group in groups for run in group.runs], console), False
+  show, stopping = _Display([run for group in groups for run in group.runs], console), False
   try:
     while running or (waiting and not stop()):
-      if stop() and not asked:
-        asked = True
-        show.line(f"stopping: {_count(running)} runs save; again to kill them")
+      if stop() and not stopping:
+        stopping = True
+        show.line(f"stopping: {_count(running)} runs save; Ctrl-C again kills them")
         for _, handle, _ in running.values():
           handle.stop()
       while waiting and len(running) < most and not stop():
@@ -152,7 +152,7 @@ def work(
             _end(run, status, stop(), group.log)
             show.ended(run, time.perf_counter() - begun)
       show.update(_count(running))
-      time.sleep(GLANCE)
+      time.sleep(POLL_SECONDS)
   finally:
     for _, handle, _ in running.values():
       handle.kill()
@@ -160,7 +160,7 @@ def work(
 
 
 def last_line(log: Path) -> str:
-  """Returns the last line of a log that is not empty."""
+  """Returns the last non-empty line of a log, or an empty string."""
   if not log.exists():
     return ""
   lines = log.read_text(errors="replace").splitlines()
@@ -172,19 +172,19 @@ def _count(running: Mapping[Path, tuple[Group, Handle, float]]) -> int:
 
 
 def _end(run: Run, status: int, stopping: object, log: Path) -> None:
-  """Notes how a run ended; what ends several before each has a log is in that of all."""
+  """Sets the status of an ended run; ``log`` is that of its process, for early errors."""
   if run.complete:
     run.status = DONE
-  elif stopping or status == 0:  # somebody else's SIGTERM also ends a run with status 0
+  elif stopping or status == 0:  # a run stopped by an outside SIGTERM has status 0, too
     run.status = STOPPED
   else:
     run.status = FAILED
-    said = last_line(run.log) or last_line(log)
-    run.reason = said or f"exit status {status}, without a word"
+    message = last_line(run.log) or last_line(log)
+    run.reason = message or f"exit status {status} without output"
 
 
 class _Display:
-  """A bar on a terminal, lines elsewhere."""
+  """Shows progress: a bar on a terminal, otherwise lines."""
 
   def __init__(self, runs: Sequence[Run], console: rich.console.Console):
     self._runs, self._console = runs, console
@@ -215,7 +215,7 @@ class _Display:
     if self._bar:
       text = f"{running} running, {self._summary()}"
       self._bar.update(self._task, completed=self._steps(), description=text)
-    elif now - self._reported > REPORT:
+    elif now - self._reported > REPORT_SECONDS:
       self._reported = now
       share = self._steps() / max(self._total, 1)
       self.line(f"{running} running, {self._summary()}, {share:.0%} of the steps")
@@ -232,7 +232,7 @@ class _Display:
     return f"{ended}/{len(self._runs)} ended, ETA {self._eta()}"
 
   def _eta(self) -> str:
-    """Estimates the rest from the steps since the beginning; what failed is no rest."""
+    """Estimates the remaining time from the steps since the start, without failed runs."""
     steps = self._steps()
     if steps <= self._first:
       return "unknown"

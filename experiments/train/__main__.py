@@ -1,4 +1,4 @@
-"""Trains an algorithm on a task into a run folder that can be resumed and looked at.
+"""Trains an algorithm on a task.
 
   python -m experiments.train --algo=pets --env=cartpole --seed=0 --logdir=runs/demo
   python -m experiments.train --logdir=runs/demo --resume
@@ -6,11 +6,13 @@
   python -m experiments.train --env=cartpole --seeds=4 --devices=2
   python -m experiments.train --env=my_task.py:make_task
 
-A field of the algorithm's config is set with --config.NAME=VALUE, an argument of the task
-with --env.NAME=VALUE (such as --env.action_noise=0.1). Stop with Ctrl-C, SIGTERM or SIGHUP: the
-run is saved and --resume continues it exactly. One process at a time writes to a run. Exit
-status: 0 done, or stopped by SIGTERM or SIGHUP; 130 stopped by Ctrl-C; 1 training diverged or
-the disk is full; 2 wrong usage.
+--config.NAME=VALUE sets a field of the algorithm's config (listed below), --env.NAME=VALUE an
+argument of the task, such as --env.action_noise=0.1. The run folder --logdir receives metrics,
+checkpoints, plots and a video. Ctrl-C, SIGTERM and SIGHUP save the run and stop it; --resume
+continues it exactly. Only one process can write to a run.
+
+Exit status: 0 finished, or stopped by SIGTERM or SIGHUP; 130 stopped by Ctrl-C; 1 training
+diverged or the disk is full; 2 wrong usage.
 """
 
 from __future__ import annotations
@@ -35,11 +37,11 @@ from mbrl_jax.runtime.training import loop
 def define() -> None:
   """Defines the flags."""
   train_options.define()
-  flags.adopt_module_key_flags(train_options)  # or --help would leave them out
+  flags.adopt_module_key_flags(train_options)  # so that --help lists them
 
 
 def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
-  """Trains, or continues to train; returns the exit status."""
+  """Trains a new or resumed run; returns the exit status."""
   console = cli.console()
   if options.logdir:
     outputs.check_folder(Path(options.logdir), "--logdir")
@@ -79,7 +81,7 @@ def _train(
 
 
 def _check_wandb() -> None:
-  """Refuses --wandb where it is not installed, before there is a folder."""
+  """Refuses ``--wandb`` if the package is missing, before a run folder is created."""
   try:
     import_extra("wandb")
   except ImportError as error:

@@ -1,4 +1,4 @@
-"""Creates a run, or opens the run to resume, and says how it is driven."""
+"""Creates or opens the run to train; builds its schedule and its evaluation."""
 
 from __future__ import annotations
 
@@ -24,9 +24,14 @@ from mbrl_jax.types import TrainState
 def open_job(
   options: flags.FlagValues, dotted: cli.Dotted
 ) -> Iterator[tuple[run_folder.RunFolder, job.Job]]:
-  """Builds a job and creates its run folder, or opens the run to resume; holds the folder."""
+  """Builds a job and creates its run folder, or opens the run to resume; locks the folder.
+
+  Raises:
+    UsageError: flags conflict or hold invalid settings.
+    RunFolderError: the folder exists, or the run to resume has other settings.
+  """
   if options.step is not None and not options.resume:
-    raise cli.UsageError("--step says where to resume: add --resume.")
+    raise cli.UsageError("--step requires --resume.")
   if not options.resume:
     task = job.build(_settings(options, dotted, {}), options.devices)
     job.check_evaluations(task)
@@ -44,9 +49,9 @@ def open_job(
   task = job.build(settings, options.devices)
   resume_config.check_config(folder, task.settings, task.grows)
   with lock.writing(folder.path):
-    if not folder.checkpoints.exists():  # a run that was killed before starts over
+    if not folder.checkpoints.exists():  # killed before the first checkpoint: starts over
       run_folder.write_versions(folder)
-    if options.step is None:  # also checked when it is read, but that is after compiling
+    if options.step is None:  # before compiling; the restore checks again
       audit.check(folder)
     resume_config.extend(folder, task.settings, task.grows, options.step)
     yield folder, task
@@ -55,29 +60,28 @@ def open_job(
 def _settings(
   options: flags.FlagValues, dotted: cli.Dotted, stored: dict[str, Any]
 ) -> run_settings.Settings:
-  """Resolves flags to settings; on resuming, what was not typed is as it is stored."""
+  """Resolves flags to settings; on resuming, stored ones replace flags that are not given."""
   chosen = {name: getattr(options, name) for name in STORED}
   chosen |= {k: stored[k] for k in STORED if k in stored and not options[k].present}
   if stored and not options["preset"].present:
     chosen["preset"] = stored.get("preset", chosen["preset"])
   if chosen["env"] == stored.get("env"):
     env_reference.check_unchanged(chosen["env"], stored)
-  settings = run_settings.make_settings(
+  return run_settings.make_settings(
     **chosen,
     env_overrides={**run_folder.flat(stored.get("env_overrides", {})), **dotted["env"]},
     config_overrides=dotted["config"],
     stored=run_folder.flat(stored.get("config", {})),
   )
-  return settings
 
 
 def saved_step(folder: run_folder.RunFolder) -> int:
-  """Returns the step of the newest checkpoint, 0 without any."""
+  """Returns the step of the newest checkpoint, 0 if there is none."""
   return max(Checkpoints(folder.checkpoints).steps(), default=0)
 
 
 def make_schedule(options: flags.FlagValues, task: job.Job) -> loop.Schedule:
-  """Says when a run is evaluated and saved."""
+  """Makes the schedule of evaluations and checkpoints."""
   return loop.Schedule(
     total_steps=task.total_steps,
     total_episodes=task.algorithm.budget.episodes,
@@ -94,9 +98,9 @@ def make_schedule(options: flags.FlagValues, task: job.Job) -> loop.Schedule:
 def make_evaluator(
   task: job.Job, state: TrainState, console: rich.console.Console
 ) -> Callable[[TrainState, int], np.ndarray]:
-  """Compiles evaluation rollouts whose randomness depends on seed and step alone."""
+  """Compiles ``(state, step) -> returns``; its random numbers depend on seed and step only."""
   rollout, seconds = task.evaluation(task.settings["eval_episodes"], state)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
-  # Far from the seeds of training, so that no evaluation repeats a training episode.
+  # Far from the training seeds, so that no evaluation repeats a training episode.
   base = 1_000_003 * (task.settings["seed"] + 1)
   return lambda state, step: job.returns(rollout(state, jax.random.key((base + step) % 2**31)))

@@ -1,4 +1,4 @@
-"""The flags of ``experiments.train`` and its help."""
+"""Defines the flags of ``experiments.train`` and describes the config for ``--help``."""
 
 from __future__ import annotations
 
@@ -10,80 +10,80 @@ from mbrl_jax.planners import SEARCHES
 
 EVALUATION = ("eval_every", "eval_steps", "eval_episodes")
 STORED = ("algo", "env", "physics", "preset", "seed", "seeds", "envs", *EVALUATION)
-"""Flags that ``config.json`` keeps and that a resumed run takes from there."""
+"""Flags that ``config.json`` stores; a resumed run reads them from there."""
 
 
 def define() -> None:
   """Defines the flags."""
   flags.DEFINE_string("algo", "pets", f"Algorithm: {', '.join(list_algorithms())}.")
   flags.DEFINE_string("env", "cartpole", f"Task: {env_reference.known()}.")
-  flags.DEFINE_string("logdir", None, "Folder of the run. Default: runs/ALGO_ENV_SEED.")
+  flags.DEFINE_string("logdir", None, "Run folder. Default: runs/ALGO_ENV_SEED.")
   flags.DEFINE_integer("seed", 0, "Seed; equal seeds give equal runs on one machine.", 0)
-  flags.DEFINE_integer("seeds", 1, "Seeds to train at once: --seed and those after it.", 1)
+  flags.DEFINE_integer("seeds", 1, "Number of seeds to train at once, starting at --seed.", 1)
   flags.DEFINE_integer(
     "envs",
     1,
-    "Environments that each learner acts in at once. Steps are counted over all of them, so it "
-    "divides the config's counts of steps, or of trials.",
+    "Environments that each learner steps at once. Steps and trials are counted over all of "
+    "them, so this number must divide the config's numbers of steps or trials.",
     1,
   )
   flags.DEFINE_integer(
     "devices",
     1,
-    "Devices to train the seeds on, each its share of --seeds; cores count as devices on CPUs.",
+    "Devices that share the seeds equally; on a CPU, cores count as devices.",
     1,
   )
-  flags.DEFINE_string("preset", "cpu", "cpu (small, for two cores) or paper (the original's).")
+  flags.DEFINE_string("preset", "cpu", "cpu (small, for two cores) or paper (as published).")
   flags.DEFINE_string(
-    "physics", "auto", "mjx, mujoco (C engine), or auto: what suits the device."
+    "physics", "auto", "Simulator: mjx, mujoco (C engine) or auto (depends on the device)."
   )
   flags.DEFINE_bool("resume", False, "Continue the run in --logdir exactly where it stopped.")
   flags.DEFINE_integer(
-    "step", None, "With --resume: continue from this checkpoint; what came later is dropped."
+    "step", None, "With --resume: continue from this checkpoint and discard later ones."
   )
   _define_schedule()
   flags.DEFINE_bool("rollouts", True, "Write all rollouts to logs.npz and logs.mat.")
   flags.DEFINE_bool("video", True, "Write a video of the last rollout.")
   flags.DEFINE_string(
-    "wandb", None, "Project of Weights & Biases that the metrics go to as well (extra 'wandb')."
+    "wandb", None, "Weights & Biases project that also receives the metrics (extra 'wandb')."
   )
-  flags.DEFINE_string("compilation_cache", None, "Folder in which compiled programs are kept.")
+  flags.DEFINE_string("compilation_cache", None, "Folder of the cache of compiled programs.")
 
 
 def _define_schedule() -> None:
-  """Defines the flags that say when a run is evaluated and saved."""
+  """Defines the flags of evaluations and checkpoints."""
   flags.DEFINE_integer(
     "eval_every",
     None,
-    "Trials between evaluations in episodes of their own; 0: the training episodes are the "
-    "evaluation, as in the original PETS. Default: 5 where the run is counted in trials.",
+    "Trials between evaluations in separate episodes; 0: the training episodes are the "
+    "evaluation, as in the original PETS. Default: 5 for runs that count trials.",
     0,
   )
   flags.DEFINE_integer(
     "eval_steps",
     None,
-    "Environment steps between evaluations, in place of --eval_every; a multiple of "
-    "--config.update_every. Default: a twentieth of the run where it is counted in steps.",
+    "Environment steps between evaluations, instead of --eval_every; a multiple of "
+    "--config.update_every. Default: a twentieth of the run, for runs that count steps.",
     0,
   )
   flags.DEFINE_integer(
     "eval_episodes",
     None,
-    "Episodes of one evaluation. Default: 10 where the run is counted in steps, else 1.",
+    "Episodes per evaluation. Default: 10 for runs that count steps, otherwise 1.",
     1,
   )
   flags.DEFINE_integer(
     "checkpoint_every",
     None,
-    "Episodes between checkpoints. Default: 1, or with each evaluation where the run is "
-    "counted in steps.",
+    "Episodes between checkpoints. Default: 1; for runs that count steps, a twentieth of the "
+    "run.",
     1,
   )
-  flags.DEFINE_integer("keep", 2, "Newest checkpoints to keep besides the best.", 1)
+  flags.DEFINE_integer("keep", 2, "Newest checkpoints to keep, in addition to the best.", 1)
 
 
 def more_help(argv: list[str]) -> str:
-  """Describes the config that the arguments given with ``--help`` lead to."""
+  """Describes the config that results from the arguments given with ``--help``."""
   typed = dict(word.lstrip("-").split("=", 1) for word in argv[1:] if "=" in word)
   algo = typed.get("algo") if typed.get("algo") in list_algorithms() else "pets"
   known = config_flags.presets(algo)

@@ -1,4 +1,4 @@
-"""Draws and prints the results of a run."""
+"""Plots and prints the results of a run."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ def finish(
   *,
   video: bool,
 ) -> None:
-  """Draws, films, prints the results and what can be done next."""
+  """Writes plots and the video, prints the results and the next commands."""
   path = shlex.quote(str(folder.path))
-  # Among other devices the same sums are rounded otherwise.
+  # Another number of devices would round sums differently.
   devices = f" --devices={task.mesh.shape['seeds']}" if task.mesh else ""
   resume = f"python -m experiments.train --logdir={path} --resume{devices}"
   if outcome.signal is not None:
@@ -38,7 +38,7 @@ def finish(
   if video:
     written += pictures.film_last(folder, task.env, task.seeds, console)
   console.print(_results(rows))
-  # An episode that has not ended has no row yet.
+  # A metrics file without rows is not listed: no episode has ended.
   tables = [folder.metrics] if rows else []
   for file in [*written, *tables, *sorted(folder.path.glob("logs*"))]:
     console.print(f"wrote     {file}", markup=False)

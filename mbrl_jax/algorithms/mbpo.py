@@ -34,8 +34,8 @@ from mbrl_jax.algorithms.parts.actor_critic import (
   policy_params,
   zero_metrics,
 )
+from mbrl_jax.algorithms.parts.epoch_schedule import at_epoch, check_schedule, floor_at_epoch
 from mbrl_jax.algorithms.parts.model_rollouts import RolloutFn, policy_rollouts
-from mbrl_jax.algorithms.parts.schedule import at_epoch, check_schedule, floor_at_epoch
 from mbrl_jax.algorithms.parts.warm_up import warm_up_actions
 from mbrl_jax.algorithms.parts.world_model import (
   WorldModel,

@@ -43,8 +43,8 @@ from mbrl_jax.algorithms.parts.actor_critic import (
   make_actor_critic,
   policy_params,
 )
+from mbrl_jax.algorithms.parts.epoch_schedule import check_schedule
 from mbrl_jax.algorithms.parts.model_rollouts import RolloutFn, branched_rollout
-from mbrl_jax.algorithms.parts.schedule import check_schedule
 from mbrl_jax.algorithms.parts.world_model import WorldModel, make_world_model
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring

@@ -19,8 +19,8 @@ from mbrl_jax.algorithms import (
   sac,
 )
 from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig
+from mbrl_jax.algorithms.parts.epoch_schedule import at_epoch, check_schedule
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
-from mbrl_jax.algorithms.parts.schedule import at_epoch, check_schedule
 from mbrl_jax.algorithms.parts.world_model import WorldModelConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.types import Dynamics

@@ -1,4 +1,4 @@
-"""A planner and an algorithm are added to a copy of the package as WORKSPACE.md says."""
+"""A planner and an algorithm are added to a copy of the package as WORKSPACE.md describes."""
 
 import os
 import pathlib
@@ -12,7 +12,7 @@ from mbrl_jax.runtime.storage.csv_log import read_table
 
 ROOT = pathlib.Path(__file__).parents[2]
 PLANNER = '''
-"""Keeps the best of plans drawn around the last one."""
+"""Hill climbing: keeps the best of plans drawn around the current one."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def hill_climbing(samples: int = 32, *, width: float = 0.3) -> Search:
   return Search(init, sample, update, lambda state: state.plan, shift, sizes)
 '''
 ALGORITHM = '''
-"""Tries linear policies and keeps the one whose last episode was the best."""
+"""Random search over linear policies: keeps the one with the best episode."""
 
 from __future__ import annotations
 
@@ -74,10 +74,10 @@ from mbrl_jax.types import Algorithm, Array, TrainState
 
 @dataclass(frozen=True)
 class Config(replay.ReplayConfig):
-  """Blind search.
+  """Random search.
 
   Attributes:
-    noise: deviation of the weights that are tried.
+    noise: deviation of the proposed weights.
   """
 
   noise: float = 0.5
@@ -92,7 +92,7 @@ class Learn(NamedTuple):
 
 
 def make_blind(spec, config: Config) -> Algorithm:
-  """Makes it."""
+  """Makes the algorithm."""
   shape = (spec.action_dim, spec.obs_dim)
 
   def init(key, envs=1):
@@ -133,7 +133,7 @@ def make_blind(spec, config: Config) -> Algorithm:
 
 @pytest.fixture(scope="module")
 def package(tmp_path_factory):
-  """A copy of the package with both, as somebody would write them into it."""
+  """Returns the folder of a copy of the package with both added."""
   folder = tmp_path_factory.mktemp("package")
   ignored = shutil.ignore_patterns("__pycache__", "results")
   for name in ("mbrl_jax", "experiments"):
@@ -142,7 +142,7 @@ def package(tmp_path_factory):
   def edit(path, *pairs):
     text = (folder / path).read_text()
     for old, new in pairs:
-      assert old in text, f"{path} has no {old!r}: does WORKSPACE.md say how to add one?"
+      assert old in text, f"{path} has no {old!r}: is WORKSPACE.md up to date?"
       text = text.replace(old, new, 1)
     (folder / path).write_text(text)
 
@@ -187,13 +187,13 @@ def test_an_algorithm_without_presets_trains_resumes_evaluates_and_plots(package
   assert "episodes at step 800" in program(package, "evaluate", f"--run={run}")
   program(package, "plot", f"--runs={run}")
   assert list((run / "plots").glob("*.png"))
-  assert "--config.noise: deviation of the weights" in program(
+  assert "--config.noise: deviation of the proposed weights" in program(
     package, "train", "--algo=blind", "--help"
   )
 
 
 @pytest.mark.slow
-def test_a_planner_plans_and_serves_an_algorithm(package, tmp_path):
+def test_an_added_planner_plans_alone_and_in_an_algorithm(package, tmp_path):
   assert "hill_climbing" in program(package, "plan", "--help")
   run = tmp_path / "run"
   small = ["--config.model.members=2", "--config.model.hidden=(8,)", "--config.trials=2"]

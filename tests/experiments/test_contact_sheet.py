@@ -1,4 +1,4 @@
-"""The picture of all tasks: its grid, where there is no OpenGL, and what cannot be drawn."""
+"""The contact sheet: its grid, drawing without OpenGL, and tasks that cannot be drawn."""
 
 import jax
 import numpy as np
@@ -45,28 +45,30 @@ def test_tasks_are_drawn_side_by_side_without_gl(tmp_path, no_gl, capsys):
   assert (beneath < 128).any(), "there is no name under the first"
 
 
-def test_what_cannot_be_made_is_said_and_left_empty(tmp_path, no_gl, capsys):
+def test_a_task_that_cannot_be_created_gets_an_empty_frame(tmp_path, no_gl, capsys):
   (tmp_path / "mine.py").write_text("def make_it():\n  raise ValueError('no such arm')\n")
   out = tmp_path / "tasks.png"
   arguments = ["--env=pendulum", f"--env={tmp_path / 'mine.py'}", "--width=160", "--steps=0"]
   assert call(*arguments, f"--out={out}") == 1
-  said = capsys.readouterr().out
-  assert "mine.py, line 2: ValueError: no such arm" in said and "2 tasks" in said
+  output = capsys.readouterr().out
+  assert "mine.py, line 2: ValueError: no such arm" in output and "2 tasks" in output
   assert out.stat().st_size > 500
-  with pytest.raises(cli.UsageError, match=r"--env.length: the tasks are drawn as they are"):
+  with pytest.raises(
+    cli.UsageError, match=r"--env.length: this program takes no such settings"
+  ):
     call(dotted={"config": {}, "env": {"length": "1"}})
   with pytest.raises(cli.UsageError, match=r"--env='pendulm' is not known. Did you mean"):
     call("--env=pendulum", "--env=pendulm", f"--out={tmp_path / 'none.png'}")
   assert not (tmp_path / "none.png").exists()
 
 
-def test_all_tasks_are_drawn_where_none_is_named(tmp_path, no_gl, monkeypatch):
+def test_by_default_all_registered_tasks_are_drawn(tmp_path, no_gl, monkeypatch):
   monkeypatch.setattr(contact_sheet, "list_envs", lambda: ["linear_quadratic", "pendulum"])
   assert call("--width=64", "--steps=1", f"--out={tmp_path / 'a.png'}") == 0
   assert pixels(tmp_path / "a.png").shape[1] == 2 * (64 + 8) + 8
 
 
-def test_the_pose_is_the_last_before_the_task_ends():
+def test_the_pose_is_the_last_before_the_termination():
   env = make_env("inverted_pendulum", "mujoco")
   whole = random_rollout.run(env, "random", steps=300)
   assert whole.terminated
@@ -76,8 +78,8 @@ def test_the_pose_is_the_last_before_the_task_ends():
   np.testing.assert_array_equal(random_rollout.pose_after(env, 0), start)
 
 
-def test_many_pictures_stay_small(tmp_path):
-  """40 pictures as full as a render make less than 1.5 MB."""
+def test_a_sheet_of_many_pictures_is_small(tmp_path):
+  """40 pictures with as many shades as renderings take less than 1.5 MB."""
   wave = np.add.outer(np.arange(203.0), np.arange(360.0))
   shades = np.stack([127 + 120 * np.sin(wave / n) for n in (50, 60, 70)], -1)
   tile = Image.fromarray(np.uint8(shades))

@@ -1,15 +1,13 @@
-"""What is exported of a run acts as the run does, in a process without mbrl_jax."""
+"""An exported policy acts like its run, in a process without mbrl_jax."""
 
 import json
-import subprocess
-import sys
 from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from test_examples import BLOCKED, EXAMPLES
+from programs import exported_actions
 
 from experiments import export, job, run_settings
 from experiments.command_line import cli
@@ -34,7 +32,7 @@ SMALL = {
 
 
 def saved(path, algo, seeds=1):
-  """Makes the folder of a run that has learned nothing yet."""
+  """Saves a run in its initial state; returns its job and the state."""
   settings = run_settings.make_settings(
     algo=algo,
     env="pendulum",
@@ -53,13 +51,13 @@ def saved(path, algo, seeds=1):
 
 @pytest.fixture(scope="module")
 def policy(tmp_path_factory):
-  """A run of two seeds, its task and its state."""
+  """Returns the folder of a run with two seeds, its job and its state."""
   path = tmp_path_factory.mktemp("policy") / "run"
   return path, *saved(path, "sac", seeds=2)
 
 
 def exported(run, **given):
-  """Calls the program in this process; returns the folder that it wrote to."""
+  """Calls the program in this process; returns its output folder."""
   out = run / "exported"
   defaults = {"run": str(run), "step": None, "best": False, "seed": None, "out": str(out)}
   options = SimpleNamespace(**{**defaults, **given})
@@ -67,16 +65,8 @@ def exported(run, **given):
   return out
 
 
-def act_alone(folder, steps):
-  """Returns the actions of the loader in a process that can import nothing of ours."""
-  command = [sys.executable, "-c", BLOCKED, str(EXAMPLES / "load_exported.py"), str(folder)]
-  done = subprocess.run([*command, str(steps)], capture_output=True, text=True, check=False)
-  assert done.returncode == 0, done.stderr[-2000:]
-  return np.float32(done.stdout.split())
-
-
 def act_here(task, state, steps):
-  """Returns the actions of the algorithm itself."""
+  """Returns the actions of the algorithm."""
   obs, actions = jax.jit(task.env.reset)(jax.random.key(0)).obs, []
   params, carry = task.algorithm.deploy(task.algorithm.params(state))
   step = jax.jit(task.algorithm.act)
@@ -87,30 +77,33 @@ def act_here(task, state, steps):
   return np.float32(actions)
 
 
-def test_a_policy_of_one_of_two_seeds(policy):
+def test_the_policy_of_one_of_two_seeds_is_exported(policy):
   path, task, state = policy
   folder = exported(path, seed=4)
   second = jax.tree.map(lambda x: x[1], state)
-  np.testing.assert_allclose(act_alone(folder, 2), act_here(task, second, 2), rtol=1e-6)
+  alone = np.float32(exported_actions(folder, 2))
+  np.testing.assert_allclose(alone, act_here(task, second, 2), rtol=1e-6)
   about = json.loads((folder / "policy.json").read_text())
   assert (about["algo"], about["env"], about["step"]) == ("sac", "pendulum", 7)
   assert about["trained_seed"] == 4 and about["action_high"] == [2.0]
   assert [entry["name"] for entry in about["outputs"]] == ["action", "carry"]
-  assert not any("actor" in entry["name"] for entry in about["outputs"]), "handed on as it is"
+  assert not any("actor" in entry["name"] for entry in about["outputs"]), (
+    "parameters are unchanged"
+  )
   with pytest.raises(cli.UsageError, match=r"--seed=5 is not known.* 3, 4\."):
     exported(path, seed=5)
 
 
 @pytest.mark.slow
-def test_a_planner_with_its_model_and_its_plan(tmp_path):
+def test_a_planner_is_exported_with_its_model_and_plan(tmp_path):
   task, state = saved(tmp_path / "run", "pets")
   folder = exported(tmp_path / "run")
-  alone = act_alone(folder, 3)
+  alone = np.float32(exported_actions(folder, 3))
   np.testing.assert_allclose(alone, act_here(task, state, 3), rtol=1e-5)
   assert len(set(alone.tolist())) == 3
 
 
-def test_keys_are_words_and_what_is_handed_on_is_no_output():
+def test_keys_become_words_and_unchanged_arrays_are_no_outputs():
   inputs = {"key": jax.random.key(1), "kept": jnp.ones(2), "count": jnp.zeros((), jnp.int32)}
 
   traced = []
@@ -125,11 +118,11 @@ def test_keys_are_words_and_what_is_handed_on_is_no_output():
   assert arrays["key"].dtype == np.uint32
   traced.clear()
   count, drawn = call(*arrays.values())
-  assert traced == [1], "once for all outputs"
+  assert traced == [1], "traced more than once for all outputs"
   assert count == 1 and drawn == jax.random.uniform(jax.random.key(1))
 
 
-def test_what_cannot_be_exported_is_said(policy, monkeypatch):
+def test_the_error_of_a_failed_export_names_the_algorithm(policy, monkeypatch):
   def refuse(*_):
     raise ValueError("a call of the host\nin it")
 

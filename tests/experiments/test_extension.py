@@ -1,4 +1,4 @@
-"""Runs that go on after their end, as if they had been longer from the beginning."""
+"""An extended run equals one that was longer from the start."""
 
 import json
 import subprocess
@@ -38,7 +38,7 @@ def done(folder, *words):
 @pytest.mark.parametrize(
   ("flags", "length", "short", "long"), [(PETS, "trials", 2, 4), (MBPO, "steps", 160, 400)]
 )
-def test_a_run_that_is_extended_is_one_that_was_longer(tmp_path, flags, length, short, long):
+def test_an_extended_run_equals_a_longer_one(tmp_path, flags, length, short, long):
   field, words = f"--config.{length}", flags.split()
   done(tmp_path / "whole", *words, f"{field}={long}")
   done(tmp_path / "parts", *words, f"{field}={short}")

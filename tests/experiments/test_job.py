@@ -1,4 +1,4 @@
-"""Runs that are built from a ``config.json`` which somebody may have edited."""
+"""Runs built from an edited ``config.json``."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def put(name, value):
   return change
 
 
-def test_what_a_run_writes_is_built(tmp_path):
+def test_an_unchanged_config_builds(tmp_path):
   assert built(tmp_path, lambda settings: None).total_steps == 20_000
 
 
@@ -68,17 +68,17 @@ BAD = [
 ]  # fmt: skip
 
 
-def test_fields_that_a_run_can_not_have_are_named(tmp_path):
+def test_the_error_of_an_invalid_field_names_file_and_field(tmp_path):
   for name, value in BAD:
     with pytest.raises((UsageError, RunFolderError)) as error:
       built(tmp_path, put(name, value))
-    said, last = str(error.value), name.rpartition(".")[2]
-    assert str(tmp_path / "config.json") in said and "\n" not in said, (name, value)
+    message, last = str(error.value), name.rpartition(".")[2]
+    assert str(tmp_path / "config.json") in message and "\n" not in message, (name, value)
     known = {*flat({name: value}), last, name, "episode_length", "gravity", "agent", "steps"}
-    assert any(word.rpartition(".")[2] in said for word in known), (name, value, said)
+    assert any(word.rpartition(".")[2] in message for word in known), (name, value, message)
 
 
-def test_seeds_that_would_repeat_others_are_refused():
+def test_seeds_out_of_range_are_refused():
   run_settings.make_settings(**{**SETTINGS, "seed": 2**32 - 2, "seeds": 2})
   for seed, seeds in ((2**32, 1), (2**32 - 1, 2), (2**63, 1), (-1, 1)):
     with pytest.raises(UsageError, match=rf"--seed={seed},? .*a whole number"):

@@ -1,4 +1,4 @@
-"""Offline runs of LOOP: what is read, what is refused, and that nothing is added."""
+"""Offline runs of LOOP: datasets are read or refused, and the buffer stays unchanged."""
 
 import pickle
 
@@ -48,7 +48,7 @@ def make(path, **changes):
   return job.build(settings)
 
 
-def test_a_dataset_fills_the_buffer_and_stays_what_it_is(tmp_path):
+def test_a_dataset_fills_the_buffer_and_no_transition_is_added(tmp_path):
   task = make(saved(tmp_path))
   state = task.init()
   assert int(state.learn.real.size) == 12 and state.carry.random.tolist() == [0]
@@ -80,7 +80,7 @@ def test_logs_of_a_run_are_cut_to_their_lengths(tmp_path):
 
 
 @pytest.mark.parametrize("lengths", [[9, 2], [0, 2], [1.5, 2.0], [3], []])
-def test_logs_whose_lengths_do_not_fit_are_refused(lengths, tmp_path):
+def test_logs_with_invalid_lengths_are_refused(lengths, tmp_path):
   shapes = {"observations": (2, 4, 3), "actions": (2, 3, 1), "rewards": (2, 3)}
   arrays = {name: np.ones(shape) for name, shape in shapes.items()}
   path = tmp_path / "logs.npz"
@@ -89,7 +89,7 @@ def test_logs_whose_lengths_do_not_fit_are_refused(lengths, tmp_path):
     load_dataset(str(path), SPEC)
 
 
-def test_refuses(tmp_path):
+def test_invalid_datasets_are_refused(tmp_path):
   with pytest.raises(ValueError, match="does not exist"):
     load_dataset(str(tmp_path / "none.npz"), SPEC)
   with pytest.raises(ValueError, match=r"action has shape \[12, 2\], expected \[12, 1\]"):

@@ -1,4 +1,4 @@
-"""The programs from the command line, in processes of their own."""
+"""Programs called from the command line: train, evaluate, render and plot."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ WRITTEN = [
 
 
 def filmed(*arguments, fails=False):
-  """Calls ``render`` in this process; returns what it says of wrong usage."""
+  """Calls ``render`` in this process; returns the message of a ``UsageError``."""
   values, dotted = flags.FlagValues(), {"config": {}, "env": {}}
   render.define(values)
   values(cli.split(["render", *arguments], dotted))
@@ -52,20 +52,20 @@ def filmed(*arguments, fails=False):
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-  """A whole tiny run, with what it said."""
+  """Trains a tiny run; returns its folder and output."""
   folder = tmp_path_factory.mktemp("runs") / "tiny"
-  said = program("train", *TINY, f"--logdir={folder}", "--config.log_predictions=True")
-  return folder, said
+  output = program("train", *TINY, f"--logdir={folder}", "--config.log_predictions=True")
+  return folder, output
 
 
-def test_train_leaves_all_its_files_and_says_where(run):
-  folder, said = run
+def test_train_writes_all_its_files_and_lists_them(run):
+  folder, output = run
   for name in WRITTEN:
     assert (folder / name).exists(), name
   assert list((folder / "videos").glob("last_rollout.*"))
   assert list((folder / "tensorboard").iterdir())
   for text in ("compiled the training step in", "trial   2", "steps/s", "results", "--resume"):
-    assert text in said, text
+    assert text in output, text
   mat = scipy.io.loadmat(folder / "logs.mat")
   shapes = {k: mat[k].shape for k in ("observations", "actions", "rewards", "returns")}
   assert shapes == {
@@ -75,24 +75,24 @@ def test_train_leaves_all_its_files_and_says_where(run):
   assert config["config"]["planner"]["samples"] == 10
 
 
-def test_bad_commands_end_with_a_sentence_and_status_two(run):
+def test_wrong_usage_ends_with_one_sentence_and_status_two(run):
   folder, _ = run
   before = {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
   assert "--resume" in program("train", *TINY, f"--logdir={folder}", status=2)
   resume = ["train", f"--logdir={folder}", "--resume"]
-  said = program(*resume, "--config.planner.samples=9", status=2)
-  assert "config.planner.samples: the run has 10, requested 9" in said
-  said = program(*resume, "--config.trials=1", status=2)
-  assert "--config.trials=1 is below the 2 of the run" in said
+  message = program(*resume, "--config.planner.samples=9", status=2)
+  assert "config.planner.samples: the run has 10, requested 9" in message
+  message = program(*resume, "--config.trials=1", status=2)
+  assert "--config.trials=1 is below the 2 of the run" in message
   assert "Did you mean" in program("train", "--sed=3", status=2)
   assert before == {p: p.read_bytes() for p in folder.rglob("*") if p.is_file()}
 
 
-def test_help_explains_flags_and_config():
-  said = program("train", "--help")
-  for text in ("--eval_every", "--config.planner.samples", "python -m experiments.train"):
-    assert text in said
-  assert str(ROOT) not in said
+def test_help_lists_flags_and_config():
+  text = program("train", "--help")
+  for part in ("--eval_every", "--config.planner.samples", "python -m experiments.train"):
+    assert part in text
+  assert str(ROOT) not in text
 
 
 @pytest.mark.slow
@@ -127,19 +127,19 @@ def test_a_run_is_resumed_evaluated_rendered_and_plotted(run, tmp_path):
       "--env='hoper' is not known. Did you mean 'hopper'? Valid choices: 'hopper'",
     ),
     (["--env=nowhere/mine.py:make_it"], "There is no file 'nowhere/mine.py'"),
-    (["--env=pendulum", "--best"], "--best belongs to --run"),
-    (["--env=pendulum", "--run=runs/a"], "Give either --run or --env"),
-    (["--steps=3", "--run=runs/a"], "--steps belongs to --env"),
-    ([], "Give --run, the folder of a run, or --env"),
+    (["--env=pendulum", "--best"], "--best requires --run"),
+    (["--env=pendulum", "--run=runs/a"], "--run and --env exclude each other"),
+    (["--steps=3", "--run=runs/a"], "--steps requires --env"),
+    ([], "Give --run, a run folder, or --env"),
     (["--env=pendulum", "--env.gravity=3"], "--env.gravity is not known"),
   ],
 )
-def test_what_can_not_be_filmed_is_one_sentence(arguments, message):
+def test_wrong_usage_of_render_is_refused_with_one_sentence(arguments, message):
   assert message in filmed(*arguments, fails=True)
 
 
 @pytest.mark.parametrize("policy", ["random", "zero"])
-def test_a_task_is_filmed_without_a_run(policy, tmp_path, monkeypatch):
+def test_a_task_is_rendered_without_a_run(policy, tmp_path, monkeypatch):
   monkeypatch.setattr(video, "gl_backend", lambda: None)
   files = [tmp_path / f"{seed}.gif" for seed in (0, 0, 1)]
   for seed, file in zip((0, 0, 1), files, strict=True):
@@ -152,7 +152,7 @@ def test_a_task_is_filmed_without_a_run(policy, tmp_path, monkeypatch):
   assert first == again != other
 
 
-def test_an_episode_is_cut_where_its_task_ends(tmp_path):
+def test_an_episode_is_cut_at_its_termination(tmp_path):
   env = make_env("inverted_pendulum", "mujoco")
   long = random_rollout.run(env, "zero", steps=300)
   assert long.terminated and len(long.poses) == len(long.rewards) < 300
@@ -161,16 +161,17 @@ def test_an_episode_is_cut_where_its_task_ends(tmp_path):
   np.testing.assert_array_equal(short.poses, long.poses[:5])
 
 
-def test_what_cannot_be_drawn_is_said_before_the_episode(monkeypatch):
+def test_a_task_that_cannot_be_drawn_is_refused_before_the_episode(monkeypatch):
   monkeypatch.setattr(
     random_rollout, "run", lambda *args, **more: pytest.fail("ran an episode")
   )
   env = f"--env={ROOT / 'tests/support/broken_tasks.py'}:point"
   message = filmed(env, "--steps=5", fails=True)
-  assert message == "There is no video: env 'point' has neither a model nor segments to draw."
+  reason = "env 'point' has neither a model nor segments to draw."
+  assert message == f"Cannot render a video: {reason}"
 
 
-def test_a_video_of_short_steps_plays_at_its_own_speed(tmp_path, monkeypatch):
+def test_a_video_of_short_control_steps_plays_in_real_time(tmp_path, monkeypatch):
   filming = []
 
   def write(path, frames, fps):
@@ -186,7 +187,7 @@ def test_a_video_of_short_steps_plays_at_its_own_speed(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_seeds_evaluate_and_resume_alike(tmp_path):
+def test_runs_of_several_seeds_evaluate_and_resume(tmp_path):
   arguments = [*TINY, "--seeds=2", "--eval_every=1", "--novideo"]
   program("train", *arguments, f"--logdir={tmp_path / 'a'}")
   program("train", *arguments, f"--logdir={tmp_path / 'b'}", "--env.action_noise=0.5")
@@ -201,7 +202,7 @@ def test_seeds_evaluate_and_resume_alike(tmp_path):
   ("mesh", "words"),
   [(None, "--resume"), (SimpleNamespace(shape={"seeds": 2}), "--resume --devices=2")],
 )
-def test_the_command_that_resumes_exactly_is_told(mesh, words, tmp_path, capsys):
+def test_a_stopped_run_prints_the_command_that_resumes_it(mesh, words, tmp_path, capsys):
   stopped, task = SimpleNamespace(signal=signal.SIGINT, step=9), SimpleNamespace(mesh=mesh)
   results.finish(RunFolder(tmp_path), task, stopped, cli.console(), video=False)
   assert capsys.readouterr().out.splitlines() == [

@@ -1,4 +1,4 @@
-"""Tasks that are broken in one way each, for the checks that are to find it."""
+"""Tasks with one violation of the contract each, for the tests of ``check_env``."""
 
 import dataclasses
 
@@ -11,7 +11,7 @@ from mbrl_jax.types import EnvSpec
 
 
 def point():
-  """A point that is pushed along a line; nothing is wrong with it."""
+  """Makes a valid task: a point pushed along a line."""
 
   def step(state, ctrl):
     speed = state.qvel + 0.1 * ctrl
@@ -41,7 +41,7 @@ def task_with(**changes):
 
 
 class Wrapper:
-  """A task of which a subclass breaks a method."""
+  """Base class of broken tasks: forwards everything to ``task``."""
 
   def __init__(self, task):
     self.task = task
@@ -51,7 +51,7 @@ class Wrapper:
 
 
 class Counts(Wrapper):
-  """Steps otherwise each time it is traced."""
+  """Steps differently each time it is traced."""
 
   calls = 0
 
@@ -61,6 +61,8 @@ class Counts(Wrapper):
 
 
 class ResetCounts(Wrapper):
+  """Resets differently each time it is traced."""
+
   calls = 0
 
   def reset(self, key):
@@ -70,7 +72,7 @@ class ResetCounts(Wrapper):
 
 
 class HiddenReward(Wrapper):
-  """Rewards the time, which is not observed."""
+  """Adds to the reward a function of the time, which is not observed."""
 
   def step(self, state, action, key):
     state, transition = self.task.step(state, action, key)
@@ -78,13 +80,15 @@ class HiddenReward(Wrapper):
 
 
 class HiddenTermination(Wrapper):
+  """Terminates at a time, which is not observed."""
+
   def step(self, state, action, key):
     state, transition = self.task.step(state, action, key)
     return state, transition._replace(terminated=state.steps > 5)
 
 
 class ResetsItself(Wrapper):
-  """Starts anew by itself, so that the transition holds an observation after the reset."""
+  """Auto-resets, so that the state after the last step differs from the transition."""
 
   def step(self, state, action, key):
     after, transition = self.task.step(state, action, key)
@@ -96,24 +100,32 @@ class ResetsItself(Wrapper):
 
 
 class Endless(Wrapper):
+  """Never truncates an episode."""
+
   def step(self, state, action, key):
     state, transition = self.task.step(state, action, key)
     return state, transition._replace(truncated=jnp.zeros((), bool))
 
 
 class Hasty(Wrapper):
+  """Truncates episodes too early."""
+
   def step(self, state, action, key):
     state, transition = self.task.step(state, action, key)
     return state, transition._replace(truncated=state.steps >= 3)
 
 
 class Both(Wrapper):
+  """Terminates and truncates in the same step."""
+
   def step(self, state, action, key):
     state, transition = self.task.step(state, action, key)
     return state, transition._replace(truncated=state.steps >= 20, terminated=state.steps >= 20)
 
 
 class Unclipped(Wrapper):
+  """Observes the action without clipping it."""
+
   def step(self, state, action, key):
     state, transition = self.task.step(state, action, key)
     obs = state.obs + action[0]
@@ -121,7 +133,7 @@ class Unclipped(Wrapper):
 
 
 class Growing(Wrapper):
-  """Gives steps another type from the first step on."""
+  """Changes the structure of the state in a step."""
 
   def step(self, state, action, key):
     state, transition = self.task.step(state, action, key)
@@ -129,7 +141,7 @@ class Growing(Wrapper):
 
 
 class Turning(Wrapper):
-  """Turns positions to integers in a step."""
+  """Converts positions to integers in a step."""
 
   def step(self, state, action, key):
     state, transition = self.task.step(state, action, key)
@@ -138,5 +150,6 @@ class Turning(Wrapper):
 
 
 def explodes(state, ctrl):
+  """Returns NaN positions for the largest control."""
   position = jnp.where(ctrl > 0.999, jnp.nan, state.qpos)
   return state._replace(qpos=position)

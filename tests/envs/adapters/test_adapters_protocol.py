@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fake_gymnasium import Walk
 
-from experiments.command_line.cli import is_no_failure
+from experiments.command_line.cli import keep_log_record
 from mbrl_jax import from_gymnasium
 from mbrl_jax.envs.adapters.host import protocol
 from mbrl_jax.ops.env_failure import EnvironmentFailed, environment_error, failure, tag_failures
@@ -127,10 +127,10 @@ def test_programs_filter_jax_logs_of_a_failure(caplog):
       jax.block_until_ready(jax.pure_callback(fail, jax.ShapeDtypeStruct((), np.float32), 0.0))
     return len(caplog.records)
 
-  logger.addFilter(is_no_failure)
+  logger.addFilter(keep_log_record)
   try:
     assert (
       call(environment_error("a sentence")) == 0 and call(ValueError("another sentence")) == 1
     )
   finally:
-    logger.removeFilter(is_no_failure)
+    logger.removeFilter(keep_log_record)

@@ -1,4 +1,4 @@
-"""Statistics of a few runs are right, and their curves are drawn from evaluations."""
+"""Statistics of a few runs, and learning curves from evaluations."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def curve(values, task="pendulum", every=100):
 
 
 def make_run(folder, algo, seeds, offset=0.0, env="pendulum"):
-  """Writes what a run leaves that was evaluated every 100 steps."""
+  """Writes the files of a run that was evaluated every 100 steps."""
   folder.mkdir(parents=True)
   (folder / "config.json").write_text(json.dumps({"algo": algo, "env": env, "config": {}}))
   (folder / "metrics.csv").write_text("step,random,return\n100,0,1\n")
@@ -44,20 +44,20 @@ def plotted(*arguments):
 
 
 @pytest.mark.parametrize("runs", [1, 2, 3, 4, 5, 8, 11, 20])
-def test_interquartile_mean_is_that_of_scipy(runs):
+def test_interquartile_mean_agrees_with_scipy(runs):
   values = np.random.default_rng(runs).normal(size=(runs, 7))
   expected = stats.trim_mean(values, 0.25, axis=0)
   np.testing.assert_allclose(statistics.interquartile_mean(values), expected, rtol=1e-12)
 
 
-def test_interquartile_mean_leaves_the_ends_out():
-  """Of 1 to 8 the middle half is 3, 4, 5, 6, whatever the ends are."""
+def test_interquartile_mean_ignores_outliers():
+  """The middle half of 1 to 8 is 3, 4, 5, 6, whatever the other values are."""
   assert statistics.interquartile_mean(np.array([8, 1, 2, 3, 4, 5, 6, 7.0])) == 4.5
   assert statistics.interquartile_mean(np.array([1e9, -1e9, 2, 3, 4, 5, 6, 7.0])) == 4.5
 
 
 def test_bootstrap_enumerates_a_hand_example():
-  """Of the runs 0 and 1 a quarter of the repetitions is 0, half 1/2, a quarter 1."""
+  """For the runs 0 and 1 a quarter of the resamples has the mean 0, half 1/2, a quarter 1."""
   interval = statistics.bootstrap([np.array([0.0, 1.0])], np.mean, draws=4000, level=0.4)
   assert interval == (0.5, 0.5)
   interval = statistics.bootstrap([np.array([0.0, 1.0])], np.mean, draws=4000, level=0.95)
@@ -65,14 +65,14 @@ def test_bootstrap_enumerates_a_hand_example():
 
 
 def test_bootstrap_draws_within_each_stratum():
-  """Runs of tasks far apart: a repetition never has more of one task than there are."""
+  """The values of two tasks are far apart: every resample has equal numbers of both."""
   strata = [np.array([0.0, 0.0]), np.array([10.0, 10.0])]
   assert statistics.bootstrap(strata, np.mean) == (5.0, 5.0)
   low, high = statistics.bootstrap([np.concatenate(strata)], np.mean)
   assert low < 5 < high
 
 
-def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
+def test_bootstrap_has_about_its_nominal_coverage():
   rng = np.random.default_rng(0)
   hits = 0
   for _ in range(100):
@@ -81,7 +81,7 @@ def test_bootstrap_covers_the_truth_about_as_often_as_it_says():
   assert 85 <= hits <= 100
 
 
-def test_bootstrap_agrees_with_that_of_scipy():
+def test_bootstrap_agrees_with_scipy():
   values = np.random.default_rng(1).normal(size=12)
   ours = statistics.bootstrap([values], draws=6000)
   theirs = stats.bootstrap(
@@ -103,7 +103,7 @@ def test_bootstrap_agrees_with_that_of_scipy():
     ([np.zeros(2)], {"draws": 0}, "draws=0 must be positive"),
   ],
 )
-def test_what_has_no_interval_is_refused(strata, more, message):
+def test_invalid_arguments_of_the_bootstrap_are_refused(strata, more, message):
   with pytest.raises(ValueError, match=message):
     statistics.bootstrap(strata, **more)
 
@@ -122,7 +122,7 @@ def test_a_band_covers_the_steps_that_all_seeds_have():
   assert curves.band([[curve([1]), curve([1], every=5)]]) is None
 
 
-def test_several_tasks_have_a_panel_together_between_zero_and_one():
+def test_several_tasks_have_a_common_panel_scaled_to_zero_and_one():
   groups = {
     "a": [curve([0, 10]), curve([-4, 2], "cartpole")],
     "b": [curve([5, 5]), curve([-1, -1], "cartpole")],
@@ -135,7 +135,7 @@ def test_several_tasks_have_a_panel_together_between_zero_and_one():
   np.testing.assert_allclose(found[curves.ALL]["b"][0].middle, [0.5, 0.5])
 
 
-def test_the_table_tells_when_each_seed_was_there():
+def test_the_table_has_the_steps_to_the_threshold():
   groups = {"a": [curve([0, 5, 9]), curve([0, 1, 9]), curve([0, 0, 1])]}
   (row,) = curves.table(groups, 4)
   assert row["steps_to_threshold"] == "200 300 -" and row["median_steps"] == "300"
@@ -145,7 +145,7 @@ def test_the_table_tells_when_each_seed_was_there():
   assert "steps_to_threshold" not in curves.table(groups)[0]
 
 
-def test_a_run_without_evaluations_counts_by_its_episodes(tmp_path):
+def test_a_run_without_evaluations_uses_its_training_episodes(tmp_path):
   (tmp_path / "config.json").write_text('{"env": "cartpole"}')
   (tmp_path / "metrics.csv").write_text("step,random,return\n10,1,7\n20,0,8\n30,0,9\n")
   (found,) = curves.read(RunFolder(tmp_path))
@@ -158,8 +158,8 @@ def test_plot_draws_bands_and_writes_the_table(tmp_path, capsys):
   out = tmp_path / "curves.png"
   words = [f"--runs={run}" for run in runs]
   assert plotted(*words, "--group=algo", "--band=iqm", "--threshold=40", f"--out={out}") == 0
-  said = capsys.readouterr().out
-  assert "algo sac" in said and "steps to 40" in said
+  output = capsys.readouterr().out
+  assert "algo sac" in output and "steps to 40" in output
   with open(out.with_suffix(".csv"), newline="") as file:
     rows = {row["label"]: row for row in csv.DictReader(file)}
   assert rows["algo sac"]["steps_to_threshold"] == "400 400 400"
@@ -168,26 +168,26 @@ def test_plot_draws_bands_and_writes_the_table(tmp_path, capsys):
   assert np.sum(np.ptp(pixels, axis=-1) > 30) > 500
 
 
-def test_what_can_not_be_banded_is_one_sentence(tmp_path):
+def test_wrong_usage_of_bands_is_refused(tmp_path):
   run = make_run(tmp_path / "a", "sac", 2)
-  with pytest.raises(cli.UsageError, match="--column belongs to --band=std"):
+  with pytest.raises(cli.UsageError, match="--column requires --band=std"):
     plotted(f"--runs={run}", "--band=iqm", "--column=return")
   (run / "evaluations.csv").unlink()
   (run / "metrics.csv").write_text("step,random,return\n100,1,1\n")
-  with pytest.raises(cli.UsageError, match="Nothing of a has been evaluated yet"):
+  with pytest.raises(cli.UsageError, match="a has no evaluations yet"):
     plotted(f"--runs={run}", "--band=iqm")
 
 
-def test_tables_made_elsewhere_join_the_runs(tmp_path):
-  ours = make_run(tmp_path / "a", "sac", 2)
-  theirs = make_run(tmp_path / "b", "theirs", 3, offset=5.0) / "evaluations.csv"
+def test_tables_of_other_programs_join_the_runs(tmp_path):
+  run = make_run(tmp_path / "a", "sac", 2)
+  other = make_run(tmp_path / "b", "other", 3, offset=5.0) / "evaluations.csv"
   out = tmp_path / "all.png"
-  table = f"--table=pendulum:theirs={theirs}"
-  assert plotted(f"--runs={ours}", table, "--band=iqm", "--group=algo", f"--out={out}") == 0
+  table = f"--table=pendulum:other={other}"
+  assert plotted(f"--runs={run}", table, "--band=iqm", "--group=algo", f"--out={out}") == 0
   rows = list(csv.DictReader(out.with_suffix(".csv").open()))
   assert [(row["label"], row["task"], row["seeds"]) for row in rows] == [
     ("algo sac", "pendulum", "2"),
-    ("theirs", "pendulum", "3"),
+    ("other", "pendulum", "3"),
   ]
   assert out.stat().st_size > 5000
 
@@ -195,12 +195,12 @@ def test_tables_made_elsewhere_join_the_runs(tmp_path):
 @pytest.mark.parametrize(
   ("table", "message"),
   [
-    ("theirs.csv", "takes TASK:LABEL=FILE, got 'theirs.csv'"),
-    ("pendulum:theirs=nowhere.csv", "nowhere.csv"),
-    ("pendulum:theirs={}", "has no column eval/return, seed"),
+    ("other.csv", "--table='other.csv' must have the form TASK:LABEL=FILE"),
+    ("pendulum:other=nowhere.csv", "nowhere.csv"),
+    ("pendulum:other={}", "has no column eval/return, seed"),
   ],
 )
-def test_tables_that_are_refused(tmp_path, table, message):
+def test_invalid_tables_are_refused(tmp_path, table, message):
   (tmp_path / "bad.csv").write_text("step\n1\n")
   with pytest.raises(cli.UsageError, match=message):
     plotted("--band=iqm", "--table=" + table.format(tmp_path / "bad.csv"))

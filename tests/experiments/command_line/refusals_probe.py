@@ -1,8 +1,8 @@
-"""Calls programs with wrong command lines, each in a fork of this process: imports come once.
+"""Calls programs with wrong command lines, each in a fork of this process after its imports.
 
   python tests/experiments/command_line/refusals_probe.py < cases.json > answers.json
 
-``[[program, [argument, ...]], ...]`` is answered by ``[[status, what stderr says], ...]``.
+Reads ``[[program, [argument, ...]], ...]``; writes ``[[status, stderr], ...]``.
 """
 
 import importlib.util
@@ -20,20 +20,20 @@ PROGRAMS = (
 
 
 def call(program, arguments):
-  """Runs a program as ``python -m`` does; returns its status and what it said."""
-  with tempfile.TemporaryFile() as said:
+  """Runs a program as ``python -m`` does; returns its exit status and stderr."""
+  with tempfile.TemporaryFile() as stderr:
     child = os.fork()
     if not child:
       os.dup2(os.open(os.devnull, os.O_RDWR), 1)
-      os.dup2(said.fileno(), 2)
+      os.dup2(stderr.fileno(), 2)
       os._exit(status_of(program, arguments))
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    said.seek(0)
-    return status, said.read().decode()
+    stderr.seek(0)
+    return status, stderr.read().decode()
 
 
 def module_of(program):
-  """Names the module that ``python -m`` runs."""
+  """Returns the name of the module that ``python -m`` runs."""
   package = importlib.util.find_spec(f"experiments.{program}").submodule_search_locations
   return f"experiments.{program}.__main__" if package else f"experiments.{program}"
 

@@ -1,4 +1,4 @@
-"""How a program ends: by Ctrl-C, and when the machine or somebody else's code fails it."""
+"""How programs end: Ctrl-C, errors of the system, errors of user code."""
 
 import errno
 import os
@@ -15,7 +15,7 @@ from experiments.command_line import cli
 
 ROOT = Path(__file__).parents[3]
 
-# What a user may interrupt: importing, compiling, what no one catches.
+# Interrupts itself while importing, compiling, deleting an object or exiting.
 PROGRAM = """
 import sys; sys.argv = ["-m"]
 import experiments
@@ -50,7 +50,7 @@ def raises(error):
 
 
 @pytest.mark.parametrize(
-  ("error", "status", "said"),
+  ("error", "status", "message"),
   [
     (cli.UsageError("--a is b."), 2, "--a is b."),
     (OSError(errno.ENOSPC, "No space left", "x.csv"), 1, "x.csv: No space left."),
@@ -59,9 +59,9 @@ def raises(error):
     (
       MemoryError("the state needs 9 GB"),
       1,
-      "There is not enough memory: the state needs 9 GB",
+      "Out of memory: the state needs 9 GB",
     ),
-    (MemoryError(), 1, "There is not enough memory: Python has none left"),
+    (MemoryError(), 1, "Out of memory: Python could not allocate more"),
     (
       jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nmore"),
       1,
@@ -70,61 +70,61 @@ def raises(error):
     (
       NotImplementedError("vmap is only for\npure_callback"),
       1,
-      "A function of the task's cannot be batched: vmap is only for pure_callback",
+      "A function of the task cannot be batched: vmap is only for pure_callback",
     ),
   ],
 )
-def test_what_is_no_fault_of_ours_is_a_sentence(error, status, said, capsys):
-  assert cli.guarded(raises(error)) == status
+def test_errors_of_user_and_system_are_reported_in_one_line(error, status, message, capsys):
+  assert cli.report_errors(raises(error)) == status
   lines = capsys.readouterr().err.splitlines()
-  assert lines == [] if said is None else len(lines) == 1 and said in lines[0]
+  assert lines == [] if message is None else len(lines) == 1 and message in lines[0]
 
 
-@pytest.mark.parametrize("error", [ValueError("ours"), SystemExit(3), KeyboardInterrupt()])
-def test_all_else_goes_on(error):
+@pytest.mark.parametrize("error", [ValueError("a bug"), SystemExit(3), KeyboardInterrupt()])
+def test_other_exceptions_pass_through(error):
   with pytest.raises(type(error)):
-    cli.guarded(raises(error))
+    cli.report_errors(raises(error))
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
-def test_an_output_that_takes_nothing_is_a_sentence_and_said_once(monkeypatch, capfd):
+def test_a_full_output_is_reported_once(monkeypatch, capfd):
   with open("/dev/full", "w") as full:
     monkeypatch.setattr(sys, "stdout", full)
-    assert cli.guarded(lambda: print("result") or 0) == 1
-    full.flush()  # as Python does when it ends
+    assert cli.report_errors(lambda: print("result") or 0) == 1
+    full.flush()  # as Python does on exit
   assert capfd.readouterr().err == "error: No space left on device.\n"
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="there is no /dev/full")
 @pytest.mark.parametrize(
-  ("words", "status", "said"),
+  ("words", "status", "message"),
   [
     ("--help >/dev/full", 1, "error: No space left on device.\n"),
-    ("--runs=nowhere >&-", 2, "error: --runs=nowhere: there is no such folder.\n"),
+    ("--runs=nowhere >&-", 2, "error: --runs=nowhere is not a folder.\n"),
   ],
 )
-def test_a_program_without_an_output_says_so_or_goes_on(words, status, said):
+def test_a_full_stdout_is_an_error_and_a_closed_one_is_not(words, status, message):
   line = f"exec {sys.executable} -m experiments.report {words}"
   done = subprocess.run(line, shell=True, cwd=ROOT, stderr=subprocess.PIPE, text=True)
-  assert (done.returncode, done.stderr) == (status, said)
+  assert (done.returncode, done.stderr) == (status, message)
 
 
-def test_libraries_in_the_background_do_not_say_that_the_disk_is_full():
-  heard = []
-  hook = cli.hushed(heard.append)
-  for error in (OSError(errno.ENOSPC, "No space left on device"), ValueError("ours")):
+def test_os_errors_of_background_threads_are_ignored():
+  reported = []
+  hook = cli.ignore_os_errors(reported.append)
+  for error in (OSError(errno.ENOSPC, "No space left on device"), ValueError("a bug")):
     hook(types.SimpleNamespace(exc_value=error))
-  assert [str(told.exc_value) for told in heard] == ["ours"]
+  assert [str(unraisable.exc_value) for unraisable in reported] == ["a bug"]
 
 
-def test_names_are_printed_as_they_are(capsys):
+def test_the_console_prints_literally(capsys):
   cli.console().print("[red]a[/] :smile: [/]")
   assert capsys.readouterr().out == "[red]a[/] :smile: [/]\n"
 
 
-def test_ctrl_c_is_one_sentence():
+def test_ctrl_c_prints_one_line_at_any_moment():
   begun = dict.fromkeys(("compiling", "deleting", "ending"), "begun\n")
-  for moment, said in {"importing": "", **begun}.items():
+  for moment, stdout in {"importing": "", **begun}.items():
     done = subprocess.run(
       [sys.executable, "-c", PROGRAM],
       input=moment,
@@ -134,4 +134,4 @@ def test_ctrl_c_is_one_sentence():
       cwd=ROOT,
     )
     assert done.returncode == 128 + signal.SIGINT, done.stderr[-2000:]
-    assert (done.stdout, done.stderr) == (said, "stopped by Ctrl-C\n")
+    assert (done.stdout, done.stderr) == (stdout, "stopped by Ctrl-C\n")

@@ -1,4 +1,4 @@
-"""Configs: presets, typed overrides, and errors that help."""
+"""Configs: presets, parsed overrides and error messages."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Outer:
     ("inner.sizes", "[1, 2, 3]", (1, 2, 3)),
   ],
 )
-def test_texts_become_the_type_of_their_field(name, text, value):
+def test_strings_are_parsed_to_the_type_of_their_field(name, text, value):
   changed = config_flags.fields(config_flags.override(Outer(), {name: text}))[name].default
   assert changed == value and type(changed) is type(value)
 
@@ -77,12 +77,12 @@ def test_texts_become_the_type_of_their_field(name, text, value):
     ("count", "4/2"), ("count", "True"), ("inner.sizes", "(1.5,)"),
   ],
 )  # fmt: skip
-def test_wrong_types_are_named(name, text):
+def test_values_of_wrong_types_are_refused(name, text):
   with pytest.raises(ValueError, match=rf"^{name}='.*' is not of the right type"):
     config_flags.override(Outer(), {name: text})
 
 
-def test_unknown_fields_get_the_nearest_spelling():
+def test_the_error_of_an_unknown_field_suggests_the_nearest():
   with pytest.raises(ValueError, match=r"Did you mean 'inner\.kind'"):
     config_flags.override(Outer(), {"inner.kin": "x"})
 
@@ -107,13 +107,13 @@ def test_every_preset_builds_every_task(preset, env):
 
 
 @pytest.mark.parametrize("algo", list_algorithms())
-def test_every_field_is_explained(algo):
+def test_every_field_has_a_help_text(algo):
   unexplained = [n for n, f in config_flags.fields(default_config(algo)).items() if not f.help]
   assert not unexplained
 
 
 @pytest.mark.parametrize("planner", SEARCHES)
-def test_every_field_of_pets_is_explained(planner):
+def test_every_field_of_a_planner_has_a_help_text(planner):
   config = config_flags.override(default_config("pets"), {"planner.name": planner})
   known = config_flags.fields(config)
   assert all(field.help for field in known.values())
@@ -123,7 +123,7 @@ def test_every_field_of_pets_is_explained(planner):
     assert f"--config.planner.{name}: {setting.help}\n" in shown
 
 
-def test_another_planner_drops_the_presets_settings_that_it_does_not_have():
+def test_another_planner_drops_settings_of_the_preset_that_it_does_not_have():
   planner = lambda **changed: settings_of_run(**changed)["config"]["planner"]
   standard = planner(env="cartpole")
   assert (standard["samples"], standard["elites"], standard["epsilon"]) == (150, 15, 1e-3 / 9)
@@ -139,14 +139,14 @@ def test_another_planner_drops_the_presets_settings_that_it_does_not_have():
     "temperature": 0.3,
     "ess_fraction": 0.0,
     "noise_scale": 0.5,
-    "base": 0.0,
+    "control_cost": 0.0,
     "noise_exponent": 0.0,
   }
   icem = planner(config_overrides={"planner.name": "icem", "planner.sample_decay": "1.5"})
   assert (icem["samples"], icem["elites"], icem["sample_decay"]) == (150, 15, 1.5)
 
 
-def test_a_stored_config_holds_every_setting_and_builds_the_same_again():
+def test_a_stored_config_has_every_setting_and_builds_the_same_config():
   changed = {"planner.name": "pddm", "planner.as_released": "true"}
   settings = json.loads(json.dumps(settings_of_run(config_overrides=changed)))
   stored = settings["config"]["planner"]
@@ -162,7 +162,7 @@ def test_a_stored_config_holds_every_setting_and_builds_the_same_again():
     job.build(settings)
 
 
-def test_a_resumed_run_may_name_another_planner_only_to_be_told_so():
+def test_settings_of_a_resumed_run_accept_another_planner():
   stored = flat(settings_of_run()["config"])
   again = settings_of_run(stored=stored, config_overrides={"planner.name": "mppi"})
   assert again["config"]["planner"]["name"] == "mppi"
@@ -209,7 +209,7 @@ def settings_of_run(**changed):
     ({"seeds": 0}, r"seeds=0 must be positive"),
   ],
 )
-def test_bad_requests_name_the_value_and_the_valid_ones(changed, message):
+def test_errors_give_the_value_and_the_valid_ones(changed, message):
   with pytest.raises(cli.UsageError, match=message):
     job.build(settings_of_run(**changed))
 
@@ -232,40 +232,40 @@ def test_several_seeds_take_one_step_at_a_time_where_episodes_may_end_early():
   assert job.build(settings_of_run(env="hopper", eval_steps=60, **small)).chunk == 1
 
 
-def test_evaluations_that_fall_into_a_compiled_call_are_refused():
+def test_evaluations_inside_a_compiled_call_are_refused():
   config = {"steps": "1100", "update_every": "250"}
 
-  def asked(**changed):
+  def build(**changed):
     return job.build(settings_of_run(algo="mbpo", config_overrides=config, **changed))
 
-  job.check_evaluations(asked())  # a twentieth of the run, in whole calls
-  assert asked().settings["eval_steps"] == 250
+  job.check_evaluations(build())  # a twentieth of the run, rounded up to whole calls
+  assert build().settings["eval_steps"] == 250
   for every in (250, 500, 1100, 2000):
-    job.check_evaluations(asked(eval_steps=every))
-  message = r"--eval_steps=100 .* after 100 steps, .* one compiled call takes 250"
+    job.check_evaluations(build(eval_steps=every))
+  message = r"--eval_steps=100 must be a multiple of 250, the steps of one compiled call"
   with pytest.raises(cli.UsageError, match=message):
-    job.check_evaluations(asked(eval_steps=100))
-  left, _ = asked().rest()
+    job.check_evaluations(build(eval_steps=100))
+  left, _ = build().rest()
   assert left == 100 and job.build(settings_of_run()).rest() is None
-  assert job.build(settings_of_run()).rest(201) is None, "it is counted in episodes"
+  assert job.build(settings_of_run()).rest(201) is None, "the run counts episodes"
 
 
-def test_a_run_that_is_extended_takes_its_steps_exactly():
-  """Its calls begin where it had ended, not at a multiple of their length."""
+def test_an_extended_run_takes_its_steps_exactly():
+  """Its calls start at the end of the first part, not at a multiple of their length."""
   config = {"steps": "2000", "update_every": "250"}
   task = job.build(settings_of_run(algo="mbpo", config_overrides=config))
   left, _ = task.rest(1100)
   assert task.rest() is None and left == 150 and task.rest(1000) is None
 
 
-def test_dotted_flags_leave_the_others():
+def test_dotted_flags_are_split_from_the_others():
   dotted = {"config": {}, "env": {}}
   argv = ["p", "--env=cartpole", "--config.a.b=1=2", "--env.action_noise", "0.1", "--resume"]
   assert cli.split(argv, dotted) == ["p", "--env=cartpole", "--resume"]
   assert dotted == {"config": {"a.b": "1=2"}, "env": {"action_noise": "0.1"}}
 
 
-def test_a_flag_takes_the_words_that_follow():
+def test_a_repeated_flag_takes_the_following_words():
   argv = ["p", "--runs", "a", "b", "--out=x", "--runs=c", "d"]
   assert cli._repeat(argv, "runs") == [
     "p", "--runs=a", "--runs=b", "--out=x", "--runs=c", "d",

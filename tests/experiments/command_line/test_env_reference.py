@@ -1,4 +1,4 @@
-"""Broken tasks of the user's: every program refuses them in a sentence, and leaves nothing."""
+"""Every program refuses a broken task of the user with one sentence and writes nothing."""
 
 import dataclasses
 
@@ -32,13 +32,15 @@ BROKEN = {
 @pytest.mark.parametrize(
   ("reference", "name", "message"),
   [
-    *((ref, "physics", "--env.physics: --env says which task") for ref in ("pendulum", "a.py")),
-    ("pendulum", "name", "--env.name: --env says which task"),
-    ("mine.py", "reference", "--env.reference: --env says which task"),
-    ("gymnasium:Pendulum-v1", "timeout", "cannot be made with --env.timeout='x': "),
+    *(
+      (ref, "physics", "--env.physics: --env selects the task") for ref in ("pendulum", "a.py")
+    ),
+    ("pendulum", "name", "--env.name: --env selects the task"),
+    ("mine.py", "reference", "--env.reference: --env selects the task"),
+    ("gymnasium:Pendulum-v1", "timeout", "does not accept --env.timeout='x': "),
   ],
 )
-def test_arguments_that_a_task_does_not_take_are_a_sentence(reference, name, message):
+def test_unknown_arguments_of_a_task_are_refused_with_one_sentence(reference, name, message):
   if ":" in reference:
     pytest.importorskip("gymnasium")
   with pytest.raises(cli.UsageError, match=message) as refused:
@@ -47,7 +49,7 @@ def test_arguments_that_a_task_does_not_take_are_a_sentence(reference, name, mes
 
 
 @pytest.mark.parametrize("text", BROKEN)
-def test_what_is_wrong_is_a_sentence_or_one_for_each_thing(text, tmp_path, monkeypatch):
+def test_violations_are_listed_one_per_line(text, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   (tmp_path / "mine.py").write_text(text)
   with pytest.raises(cli.UsageError, match=BROKEN[text]) as refused:
@@ -55,7 +57,7 @@ def test_what_is_wrong_is_a_sentence_or_one_for_each_thing(text, tmp_path, monke
   assert len(str(refused.value).splitlines()) <= 4
 
 
-def test_planning_leaves_no_folder_where_the_task_is_refused(tmp_path):
+def test_planning_creates_no_folder_for_a_refused_task(tmp_path):
   (tmp_path / "mine.py").write_text(HEAD + "def make_it(): return Growing(point())")
   values = flags.FlagValues()
   plan.define(values)
@@ -65,7 +67,7 @@ def test_planning_leaves_no_folder_where_the_task_is_refused(tmp_path):
   assert not (tmp_path / "plan").exists()
 
 
-def test_bounds_that_are_not_finite_are_refused_of_every_task(monkeypatch):
+def test_infinite_action_bounds_are_refused_for_every_task(monkeypatch):
   env = env_reference.make("pendulum")
   wide = dataclasses.replace(env, spec=env.spec._replace(action_high=np.float32([np.inf])))
   monkeypatch.setattr(env_reference, "make_env", lambda *given, **more: wide)

@@ -1,4 +1,4 @@
-"""Whatever is refused is named by the flag that was typed."""
+"""Errors name the flag that was typed."""
 
 import pickle
 
@@ -12,7 +12,7 @@ from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
 
 ALL_MAY_BE = {
-  "fit_until",  # -1: for ever
+  "fit_until",  # -1: no limit
   "target_entropy",
   "learn_reward",
   "log_predictions",
@@ -20,7 +20,7 @@ ALL_MAY_BE = {
   "dataset",
   "epsilon",
 }
-"""Last parts of fields that take every value of their type, or are judged later."""
+"""Last parts of fields that accept every value of their type, or are checked later."""
 OTHER_PLANNERS = {
   "ess_fraction": "mppi",
   "step_size": "mirror_descent",
@@ -29,7 +29,7 @@ OTHER_PLANNERS = {
   "kappa": "pddm",
   "beta": "pddm",
 }
-"""Fields of PETS' planner that cem, its default, does not take."""
+"""Fields of PETS' planner that cem, its default, does not have."""
 
 
 def settings(algo, **fields):
@@ -46,7 +46,7 @@ def settings(algo, **fields):
 
 
 def bad_values(kind):
-  """Returns what no field of a type may be."""
+  """Returns a value that is invalid for every field of a type."""
   return {int: "-7", float: "-1.0", str: "nonsense"}.get(kind, "(-1.0, -1.0)")
 
 
@@ -59,7 +59,7 @@ CASES = [
 
 
 @pytest.mark.parametrize(("algo", "name", "value"), CASES)
-def test_every_field_that_is_refused_is_named_by_its_flag(algo, name, value):
+def test_the_error_of_every_field_names_its_flag(algo, name, value):
   group, _, last = name.rpartition(".")
   fields = {name: value}
   if group == "planner" and last in OTHER_PLANNERS:
@@ -138,7 +138,7 @@ def test_every_field_that_is_refused_is_named_by_its_flag(algo, name, value):
     ("pets", {"planner.iterations": "99999"}, "--config.planner.iterations=99999 is too large"),
   ],
 )
-def test_all_arguments_of_a_sentence_are_flags(algo, fields, message):
+def test_errors_name_flags_for_all_arguments(algo, fields, message):
   with pytest.raises(UsageError) as caught:
     job.build(settings(algo, **fields))
   assert str(caught.value).startswith(message)
@@ -161,16 +161,16 @@ def test_all_arguments_of_a_sentence_are_flags(algo, fields, message):
       "--env.randomise.masses=[2.0, 1.0] must",
     ),
     ("hoper", "auto", {}, "--env='hoper' is not known. Did you mean 'hopper'?"),
-    ("hopper", "auto", {"a": 1, "a.b": 2}, "--env.a.b: --env.a has a value of its own."),
+    ("hopper", "auto", {"a": 1, "a.b": 2}, "--env.a.b conflicts with the value of --env.a."),
   ],
 )
-def test_arguments_of_a_task_are_named_by_their_flags(env, physics, overrides, message):
+def test_errors_of_task_arguments_name_their_flags(env, physics, overrides, message):
   with pytest.raises(UsageError) as caught:
     env_reference.make(env, physics, overrides)
   assert str(caught.value).startswith(message)
 
 
-def test_a_flag_may_stand_for_another_and_survives_a_journey_between_processes():
+def test_a_flag_error_can_be_renamed_and_pickled():
   error = flag_error(ArgumentError("physics", "x", "is not known."), "--env.")
   assert str(error) == "--env.physics='x' is not known."
   other = flag_error(error, flags={"--env.physics": "--model_physics"})
@@ -180,7 +180,7 @@ def test_a_flag_may_stand_for_another_and_survives_a_journey_between_processes()
   assert back.refused.value == "x"
 
 
-def test_errors_without_an_argument_keep_their_words():
+def test_errors_without_an_argument_keep_their_message():
   error = flag_error(ValueError("There is no file 'x'"), "--env.")
   assert str(error) == "There is no file 'x'."
   assert not isinstance(error, FlagError)

@@ -1,4 +1,4 @@
-"""Where results may go is known before the work, and files are whole or not there."""
+"""Output paths are checked before the work; files are written completely or not at all."""
 
 import errno
 import os
@@ -16,7 +16,7 @@ from mbrl_jax.runtime.rendering import plots, video
 from mbrl_jax.runtime.storage import files, function_export
 
 
-def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):
+def test_the_check_of_a_writable_path_creates_nothing(tmp_path):
   for path in (tmp_path / "new" / "er" / "a.png", tmp_path / "a.png", "a.png"):
     assert outputs.check_file(tmp_path / path, suffixes=(".png",)) == tmp_path / path
   assert outputs.check_folder(tmp_path / "run[1]" / "x") == tmp_path / "run[1]" / "x"
@@ -26,18 +26,18 @@ def test_a_place_that_can_be_written_is_left_as_it_is(tmp_path):
 @pytest.mark.parametrize(
   ("name", "message"),
   [
-    ("folder.png", "is a folder; give a file in it"),
+    ("folder.png", "is a folder; give a file."),
     ("file/a.png", "file is a file, not a folder"),
     ("file/b/a.png", "file is a file, not a folder"),
-    ("pipe.png", "is a device or the like, no file"),
-    ("a.xyz", "its name must end in .png or .pdf"),
-    ("a", "its name must end in .png or .pdf"),
+    ("pipe.png", "is not a regular file"),
+    ("a.xyz", "the name must end in .png or .pdf"),
+    ("a", "the name must end in .png or .pdf"),
     ("n" * 300 + ".png", "File name too long"),
-    ("n" * 250 + ".png", "File name too long"),  # while it is being written
+    ("n" * 250 + ".png", "File name too long"),  # of the temporary file
     ("n" * 300 + "/a.png", "File name too long"),
   ],
 )
-def test_a_file_that_cannot_be_written_is_a_sentence(name, message, tmp_path):
+def test_a_file_that_cannot_be_written_is_refused(name, message, tmp_path):
   (tmp_path / "folder.png").mkdir()
   (tmp_path / "file").write_text("")
   os.mkfifo(tmp_path / "pipe.png")
@@ -50,7 +50,7 @@ def test_a_file_that_cannot_be_written_is_a_sentence(name, message, tmp_path):
 
 
 @pytest.mark.parametrize("code", [errno.EROFS, errno.EACCES, errno.ENOENT])
-def test_a_disk_that_takes_no_files_is_a_sentence(code, tmp_path, monkeypatch):
+def test_a_folder_that_cannot_be_written_is_refused(code, tmp_path, monkeypatch):
   def refuse(**more):
     raise OSError(code, os.strerror(code), "#1234")
 
@@ -59,7 +59,7 @@ def test_a_disk_that_takes_no_files_is_a_sentence(code, tmp_path, monkeypatch):
     outputs.check_folder(tmp_path / "new", "--logdir")
 
 
-def test_a_full_disk_is_told_with_its_place(tmp_path, monkeypatch):
+def test_the_error_of_a_full_disk_has_the_folder(tmp_path, monkeypatch):
   def fail(**more):
     raise OSError(errno.ENOSPC, "No space left on device")
 
@@ -69,7 +69,7 @@ def test_a_full_disk_is_told_with_its_place(tmp_path, monkeypatch):
   assert full.value.filename == str(tmp_path)
 
 
-def test_what_killed_processes_left_is_deleted_and_what_others_write_is_not(tmp_path):
+def test_temporary_files_of_dead_processes_only_are_deleted(tmp_path):
   dead = subprocess.Popen([sys.executable, "-c", ""])
   dead.wait()
   left = [f".a.csv.{dead.pid}.tmp", f".b.csv.{dead.pid}.tmp"]
@@ -83,7 +83,7 @@ def test_what_killed_processes_left_is_deleted_and_what_others_write_is_not(tmp_
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.png", "a.gif", "a.mp4", "a.bin"])
-def test_a_disk_that_gets_full_leaves_no_half_of_a_file(name, tmp_path, monkeypatch):
+def test_a_full_disk_leaves_no_partial_file(name, tmp_path, monkeypatch):
   class Full(OSError):
     pass
 
@@ -109,6 +109,6 @@ def test_a_disk_that_gets_full_leaves_no_half_of_a_file(name, tmp_path, monkeypa
   with pytest.raises(Full):
     writers[name]()
   if name == "a.mp4":
-    assert list(tmp_path.iterdir()) == []  # ffmpeg writes in place
+    assert list(tmp_path.iterdir()) == []  # ffmpeg replaces the file itself
     return
   assert [p.name for p in tmp_path.iterdir()] == [name] and path.read_text() == "old"

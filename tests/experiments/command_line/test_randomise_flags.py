@@ -1,4 +1,4 @@
-"""Randomised physics from the command line, in a run's settings and when it is resumed."""
+"""Randomised physics on the command line, in a run's settings and on resuming."""
 
 import json
 
@@ -29,7 +29,7 @@ def settings(overrides):
   )
 
 
-def test_dotted_flags_become_a_mapping_and_the_mapping_a_task():
+def test_dotted_flags_are_nested_and_build_the_task():
   made = settings(FLAGS)
   assert made["env_overrides"] == {
     "randomise": {"masses": (0.5, 1.5), "count": 4},
@@ -45,11 +45,14 @@ def test_dotted_flags_become_a_mapping_and_the_mapping_a_task():
   ("overrides", "message"),
   [
     ({"randomise.mases": "1,2"}, r"--env.randomise.mases is not known. Did you mean 'masses'"),
-    ({"randomise": "3", "randomise.masses": "1,2"}, "--env.randomise has a value of its own"),
+    (
+      {"randomise": "3", "randomise.masses": "1,2"},
+      "conflicts with the value of --env.randomise",
+    ),
     ({"randomise.masses": "2,1"}, r"masses=\[2.0, 1.0\] must be factors"),
     ({"randomise.count": "4"}, "no range was given"),
   ],
 )
-def test_refuses(overrides, message):
+def test_invalid_ranges_are_refused(overrides, message):
   with pytest.raises(UsageError, match=message):
     job.build(settings(overrides))

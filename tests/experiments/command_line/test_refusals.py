@@ -1,4 +1,4 @@
-"""Wrong command lines: every program refuses them before any work, in a sentence."""
+"""Every program refuses wrong command lines with one sentence, before any work."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 
 import pytest
+import refusals_probe
 from programs import ROOT, TINY
 from refusals_probe import PROGRAMS
 
@@ -33,23 +34,31 @@ BASE = {
   "train": TINY,
 }
 WRONG = [
-  *((name, ["--nonesuch=1"], "--nonesuch is no flag of this program") for name in PROGRAMS),
+  *((name, ["--nonesuch=1"], "Unknown flag --nonesuch.") for name in PROGRAMS),
   *((name, ["left over"], "Unexpected argument 'left over'") for name in PROGRAMS),
   ("train", ["--sed=3"], "Did you mean --seed?"),
   ("train", ["--cofig.trials=3"], "Did you mean --config.trials?"),
   ("train", ["--config..trials=3"], "has an empty name"),
   ("train", ["--log_dir=runs/a"], "Did you mean --logdir?"),
   ("train", ["--noresume=1"], "noresume"),
-  ("train", ["--video=3"], "--video=3: it is true or false."),
+  ("train", ["--video=3"], "--video=3: expected true or false."),
   ("train", ["--logdir="], "--logdir is empty"),
-  ("train", ["--seeds=1.5"], "--seeds=1.5: it takes a whole number."),
-  ("train", ["--seeds=1000000"], "--seeds=1000000 is too large: 10000 is the most, since each"),
-  ("train", ["--keep=99999999999"], "--keep=99999999999 is too large: 2147483647"),
-  ("train", ["--config.planner.iterations=1000000"], "iterations=1000000 is too large: 10000"),
+  ("train", ["--seeds=1.5"], "--seeds=1.5: expected an integer."),
+  ("train", ["--seeds=1000000"], "--seeds=1000000 is too large: the maximum is 10000, since"),
+  (
+    "train",
+    ["--keep=99999999999"],
+    "--keep=99999999999 is too large: the maximum is 2147483647",
+  ),
+  (
+    "train",
+    ["--config.planner.iterations=1000000"],
+    "=1000000 is too large: the maximum is 10000",
+  ),
   (
     "train",
     ["--config.planner.elites=2", "--config.planner.name=mppi"],
-    "--config.planner.elites is no setting of mppi: it has samples, temperature, effective,",
+    "--config.planner.elites is no setting of mppi: it has samples, temperature, ess_fraction,",
   ),
   (
     "sweep",
@@ -60,15 +69,19 @@ WRONG = [
   ("train", ["--algo=sac", "--config.update_every=0"], "update_every=0 must be positive"),
   ("train", ["--eval_every=3", "--eval_steps=3"], "exclude each other"),
   ("train", ["--env=[red]x"], "--env='[red]x' is not known"),
-  ("train", ["--env=\udcff"], "is not text"),
+  ("train", ["--env=\udcff"], "is not valid UTF-8."),
   ("plan", ["--env=pendulum", "--speed=nan"], "--speed=nan must be a finite number."),
   ("plan", ["--env=pendulum", "--tolerance=inf"], "--tolerance=inf must be a finite number."),
-  ("plan", ["--env=pendulum", "--speed=x"], "--speed=x: it takes a number."),
-  ("plan", ["--env=pendulum", "--horizon=1000000000"], "100000 is the most, since a plan is"),
+  ("plan", ["--env=pendulum", "--speed=x"], "--speed=x: expected a number."),
+  (
+    "plan",
+    ["--env=pendulum", "--horizon=1000000000"],
+    "the maximum is 100000, since a plan is",
+  ),
   (
     "plan",
     ["--env=pendulum", "--seed=4294967296"],
-    "4294967295 is the most, since random keys",
+    "the maximum is 4294967295, since random keys",
   ),
   ("plan", ["--env=[/]", "--samples=8"], "--env='[/]' is not known"),
   ("plot", ["--runs={folder}", "--threshold=1"], "has no config.json"),
@@ -98,13 +111,13 @@ WRONG = [
     ["--env=stochlite", "--env.velocity=(1,2)"],
     "env.velocity=(1, 2) must",
   ),
-  ("render", ["--env=pendulum", "--out=a.xyz"], "its name must end in .mp4 or .gif"),
+  ("render", ["--env=pendulum", "--out=a.xyz"], "the name must end in .mp4 or .gif"),
   ("report", ["--runs={folder}", "--video_mb=inf"], "--video_mb=inf must be a finite number."),
-  ("report", ["--runs={folder}", "--out=report.txt"], "there is no run in it"),
-  ("compare", ["--envs=pendulum,pendulum"], "--envs names pendulum twice."),
+  ("report", ["--runs={folder}", "--out=report.txt"], "contains no run"),
+  ("compare", ["--envs=pendulum,pendulum"], "--envs lists pendulum twice."),
   ("compare", ["--envs="], "--envs is empty"),
   ("compare", ["--set", "mppi.tau=1"], "--set mppi.tau is no setting of mppi: it has samples,"),
-  ("compare", ["--set", "mppi=1"], "--set 'mppi=1' is not PLANNER.NAME=VALUE."),
+  ("compare", ["--set", "mppi=1"], "--set 'mppi=1' must have the form PLANNER.NAME=VALUE."),
   ("compare", ["--planners=cem", "--set", "mppi.base=1"], "--set='mppi' is not known."),
   (
     "compare",
@@ -112,8 +125,8 @@ WRONG = [
     "--set cem.elites=500 exceed --set cem.samples=400.",
   ),
   ("benchmark", ["--what=sweep", "--nets="], "--nets is empty"),
-  ("compare", ["--samples=4"], "--samples belongs to --what=samples."),
-  ("benchmark", ["--what=env,env"], "--what names env twice."),
+  ("compare", ["--samples=4"], "--samples requires --what=samples."),
+  ("benchmark", ["--what=env,env"], "--what lists env twice."),
   ("benchmark", ["--what=plan", "--devices=2"], "--devices belongs to --what=sweep."),
   (
     "benchmark",
@@ -121,7 +134,11 @@ WRONG = [
     "--peer_python=python belongs to --peer.",
   ),
   ("benchmark", ["--what=fit", "--peer=mbrl", "--peer_python={folder}"], "cannot be started"),
-  ("benchmark", ["--what=plan", "--plans=9999999999"], "is too large: 2147483647 is the most"),
+  (
+    "benchmark",
+    ["--what=plan", "--plans=9999999999"],
+    "--plans=9999999999 is too large: ",
+  ),
 ]
 
 
@@ -134,7 +151,7 @@ NO_PLACE = [
   for program, (flag, suffix) in OUT.items()
   for place, text in PLACES.items()
 ] + [
-  (program, [*BASE[program], f"{flag}={{folder}}/folder{suffix}"], "is a folder; give a file")
+  (program, [*BASE[program], f"{flag}={{folder}}/folder{suffix}"], "is a folder; give a file.")
   for program, (flag, suffix) in OUT.items()
   if suffix
 ]
@@ -146,7 +163,7 @@ NAMES = [
 
 @pytest.fixture(scope="module")
 def called(tmp_path_factory):
-  """Calls every program in one process and its forks: folder, what was in it, answers."""
+  """Calls the programs in forks of one process; returns folder, its content and answers."""
   folder = tmp_path_factory.mktemp("refusals")
   (folder / "evaluations.csv").write_text("step,seed,eval/return\n1,0,2\n2,0,3\n")
   (folder / "file").write_text("kept")
@@ -155,7 +172,7 @@ def called(tmp_path_factory):
   before = sorted(folder.rglob("*"))
   cases = [(program, words) for program, words, _ in [*WRONG, *NO_PLACE]] + [("plot", NAMES)]
   done = subprocess.run(
-    [sys.executable, str(ROOT / "tests" / "experiments" / "refusals_probe.py")],
+    [sys.executable, refusals_probe.__file__],
     input=json.dumps(cases).replace("{folder}", str(folder)),
     capture_output=True,
     text=True,
@@ -167,20 +184,20 @@ def called(tmp_path_factory):
 
 
 @pytest.mark.parametrize("index", range(len(WRONG) + len(NO_PLACE)))
-def test_it_is_refused_in_a_sentence(index, called):
-  status, said = called[2][index]
+def test_a_wrong_command_line_is_refused_with_one_sentence(index, called):
+  status, output = called[2][index]
   text = [*WRONG, *NO_PLACE][index][2]
-  lines = [line for line in said.splitlines() if line]
-  assert status in (1, 2) and lines[0].startswith("error: ") and len(lines) <= 3, said
-  assert text in said, said
+  lines = [line for line in output.splitlines() if line]
+  assert status in (1, 2) and lines[0].startswith("error: ") and len(lines) <= 3, output
+  assert text in output, output
 
 
-def test_nothing_was_made(called):
+def test_refusals_create_no_files(called):
   folder, before, _ = called
   assert {p.name for p in set(folder.rglob("*")) - set(before)} == {"a.png", "a.csv"}
 
 
-def test_names_are_written_as_they_are(called):
+def test_labels_are_written_literally(called):
   folder, _, answers = called
   assert answers[-1] == [0, ""]
   assert (folder / "a.csv").read_text().splitlines()[1].startswith("[/]b,[red]a,1")

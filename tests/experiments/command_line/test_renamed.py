@@ -1,4 +1,4 @@
-"""Configs of version 0.1 are told of their fields' new names."""
+"""Errors about fields of version 0.1 give their new names."""
 
 import pytest
 
@@ -24,7 +24,7 @@ def every_field():
   return found
 
 
-def test_new_names_are_fields_and_old_names_are_none():
+def test_new_names_are_fields_and_old_names_are_not():
   fields = every_field()
   assert len(renamed.NAMES) == 15
   for old, new in renamed.NAMES.items():
@@ -41,25 +41,25 @@ def test_new_names_are_fields_and_old_names_are_none():
     ("pets", "model.inducing", "model.inducing_points"),
   ],
 )
-def test_an_old_flag_is_told_its_new_name(algo, old, new):
+def test_the_error_of_an_old_flag_gives_its_new_name(algo, old, new):
   with pytest.raises(
-    UsageError, match=rf"--config\.{old} is called {new} since version 0\.2\."
+    UsageError, match=rf"--config\.{old} was renamed to {new} in version 0\.2\."
   ):
     settings(algo, **{old: "3"})
 
 
-def test_an_old_run_says_its_version_and_its_fields():
+def test_the_error_of_an_old_run_gives_its_version_and_its_fields():
   stored = settings("mbpo")
   stored["config"]["world"] = stored["config"].pop("world_model")
   stored["config"]["rollouts"] = stored["config"].pop("rollout_batch_size")
   with pytest.raises(
-    UsageError, match=r"version 0\.1 .*world\.members \(now world_model\.members"
+    UsageError, match=r"mbrl_jax 0\.1, .*world\.members \(now world_model\.me"
   ):
     run_settings.config_of(stored)
   with pytest.raises(UsageError, match=r"rollouts \(now rollout_batch_size\)"):
     run_settings.config_of(stored)
 
 
-def test_a_planner_of_pets_has_old_names_too():
+def test_the_error_of_an_old_planner_setting_gives_its_new_name():
   with pytest.raises(UsageError, match=r"planner\.noise_scale"):
     settings("pets", **{"planner.name": "mppi", "planner.spread": "0.3"})

@@ -1,4 +1,4 @@
-"""The comparison runs over every planner, ranks right and refuses what it does not know."""
+"""The comparison of planners: exact models, ranks, output files and refusals."""
 
 import csv
 import subprocess
@@ -26,12 +26,12 @@ def read(path):
     return list(csv.DictReader(file))
 
 
-def test_the_equations_of_the_cartpole_are_mujoco_s():
+def test_the_cartpole_equations_agree_with_mujoco():
   task = make_task("cartpole")
   step, model = jax.jit(task.env.step), jax.jit(task.dynamics.step)
   state, rng = task.env.reset(jax.random.key(0)), np.random.default_rng(0)
   seen = []
-  for _ in range(60):  # more than once around, and never at the end of the rail
+  for _ in range(60):  # more than a full turn, without reaching the end of the rail
     action = np.float32(
       rng.uniform(-3, 3, 1) - 3 * np.sign(state.obs[0]) * (rng.random() < 0.3)
     )
@@ -45,8 +45,8 @@ def test_the_equations_of_the_cartpole_are_mujoco_s():
 
 
 @pytest.mark.parametrize("name", LOOPS)
-def test_the_planner_s_value_is_what_the_plant_pays(name):
-  """Planning with the exact model: executing a whole plan earns its predicted return."""
+def test_executing_a_plan_earns_its_predicted_return(name):
+  """The model is exact, so that prediction and execution agree."""
   task, search = make_task(name), random_shooting(8)
   planner = episodes.build(task, search, task.loop._replace(iterations=1))
   state = task.env.reset(jax.random.key(3))
@@ -59,7 +59,7 @@ def test_the_planner_s_value_is_what_the_plant_pays(name):
 
 
 @pytest.mark.slow
-def test_seeds_begin_alike_and_step_sizes_are_swept_at_once():
+def test_seeds_share_initial_states_and_step_sizes_run_at_once():
   task = make_task("pendulum")
   loop = task.loop._replace(iterations=1, knots=0, horizon=4)
   planner = episodes.build(task, mirror_descent(4, elites=1, step_size=1.0), loop)
@@ -67,7 +67,7 @@ def test_seeds_begin_alike_and_step_sizes_are_swept_at_once():
   alone = episodes.returns(task, planner, 3, 3)
   np.testing.assert_allclose(values[1], alone, rtol=1e-4)
   assert (values[0] != values[1]).all()
-  # The first reward tells the initial state, whatever is done in it.
+  # The first reward depends on the initial state, hardly on the action.
   other = episodes.build(task, random_shooting(4), loop)
   first, same = (episodes.returns(task, one, 1, 3) for one in (planner, other))
   np.testing.assert_allclose(first, same, atol=0.005)
@@ -112,7 +112,7 @@ def test_a_small_run_writes_table_and_picture(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_small_curve_compares_step_sizes_seed_by_seed(tmp_path):
+def test_the_gain_of_a_step_size_is_a_paired_difference(tmp_path):
   done = run(
     "--what=samples", "--samples=2,4", "--step_sizes=0.5", "--envs=pendulum", "--seeds=2",
     "--episode=4", "--horizon=5", "--knots=2", f"--out={tmp_path}/s",
@@ -133,11 +133,11 @@ def test_a_small_curve_compares_step_sizes_seed_by_seed(tmp_path):
   [
     ("--envs=moon", "--envs='moon' is not known. Valid choices: 'pendulum', 'cartpole'"),
     ("--planners=cme", "--planners='cme' is not known. Did you mean 'cem'?"),
-    ("--samples=many", "--samples=many is no int"),
+    ("--samples=many", "--samples=many must be of type int"),
     ("--config.a=1", "--config.a"),
   ],
 )
-def test_bad_flags_end_with_a_sentence(flag, message):
+def test_wrong_flags_are_refused_with_one_sentence(flag, message):
   what = "--what=samples" if "samples" in flag else "--what=planners"
   done = run(what, flag)
   assert done.returncode == 2 and message in done.stderr, done.stderr

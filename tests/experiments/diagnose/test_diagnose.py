@@ -1,4 +1,4 @@
-"""What a diagnosis says of models and critics that are known."""
+"""Diagnoses of known models, critics and plans."""
 
 import csv
 import subprocess
@@ -27,7 +27,7 @@ NOISE = 0.2
 
 
 def walk(offset=0.0, noise=NOISE):
-  """Dynamics of a noisy walk; ``params`` are not used."""
+  """Makes the dynamics of a noisy walk; ``params`` are not used."""
 
   def step(params, obs, action, key):
     next_obs = obs + action + offset + noise * jax.random.normal(key, obs.shape)
@@ -50,12 +50,12 @@ def episodes(count=30, length=20, seed=0, ends=None):
   return Transition(*(jnp.asarray(x, bool if x.dtype == bool else jnp.float32) for x in rows))
 
 
-def test_the_right_model_is_off_by_the_noise_that_adds_up_and_is_calibrated():
+def test_the_true_model_has_the_error_of_the_noise_and_is_calibrated():
   seen = episodes()
   predicted, truth = measurements.predict(walk(), None, seen, 9, 300, jax.random.key(0))
   assert predicted.shape[1:] == (9, measurements.PARTICLES, 2) and truth.shape[1:] == (9, 2)
   errors = measurements.model_errors(predicted, truth, np.ones(2))
-  # the median of a root mean square over two dimensions is sqrt(log 2) deviations
+  # The median of a root mean square over two dimensions is sqrt(log 2) standard deviations.
   want = NOISE * np.sqrt(np.log(2) * np.arange(1, 10))
   np.testing.assert_allclose(errors.median, want, rtol=0.2)
   assert np.all(errors.upper > errors.median) and errors.starts == len(predicted)
@@ -63,7 +63,7 @@ def test_the_right_model_is_off_by_the_noise_that_adds_up_and_is_calibrated():
   np.testing.assert_allclose(covered, measurements.LEVELS, atol=0.08)
 
 
-def test_a_wrong_model_is_off_by_what_it_adds_in_units_of_the_scale():
+def test_a_biased_model_has_the_error_of_its_bias_in_units_of_the_scale():
   seen = episodes()
   predicted, truth = measurements.predict(
     walk(offset=5.0), None, seen, 4, 100, jax.random.key(0)
@@ -72,7 +72,7 @@ def test_a_wrong_model_is_off_by_what_it_adds_in_units_of_the_scale():
   np.testing.assert_allclose(errors.median, 2.5 * np.arange(1, 5), rtol=0.1)
 
 
-def test_a_model_too_sure_of_itself_covers_too_little():
+def test_an_overconfident_model_has_too_little_coverage():
   seen = episodes()
   predicted, truth = measurements.predict(
     walk(noise=NOISE / 4), None, seen, 1, 300, jax.random.key(0)
@@ -82,7 +82,7 @@ def test_a_model_too_sure_of_itself_covers_too_little():
 
 
 def test_predictions_never_run_past_the_end_of_an_episode():
-  """Of 20 steps the sixth ends each: what comes after it is not of the episode."""
+  """Every episode terminates at step 6 of 20; later steps do not count."""
   seen = episodes(ends=5)
   np.testing.assert_array_equal(measurements.lengths(seen), 6)
   predicted, truth = measurements.predict(walk(), None, seen, 5, 1000, jax.random.key(0))
@@ -95,12 +95,12 @@ def test_predictions_never_run_past_the_end_of_an_episode():
 
 
 @pytest.mark.parametrize("ends", [None, 2])
-def test_a_critic_is_held_against_the_discounted_rewards(ends):
+def test_a_critic_is_compared_with_discounted_rewards(ends):
   seen = episodes(2, 4, ends=ends)
   diagnostics = Diagnostics(q=lambda state, obs, action: state + obs[0], discount=0.5)
   found = measurements.critic(diagnostics, jnp.float32(7.0), seen)
   q, rewards = 7.0 + np.asarray(seen.obs)[..., 0], np.asarray(seen.reward)
-  if ends is None:  # the last step goes on with the critic's own value and is not counted
+  if ends is None:  # the last step is the critic's own value and is dropped
     want = [
       [
         sum(0.5 ** (k - t) * r[k] for k in range(t, 3)) + 0.5 ** (3 - t) * v[3]
@@ -119,7 +119,7 @@ def test_a_critic_is_held_against_the_discounted_rewards(ends):
 
 
 @pytest.mark.slow
-def test_the_program_draws_what_there_is(tmp_path):
+def test_the_program_writes_tables_and_plots(tmp_path):
   call = lambda *words: subprocess.run(
     [sys.executable, "-m", *words], cwd=ROOT, capture_output=True, text=True, check=False
   )
@@ -144,8 +144,8 @@ def test_the_program_draws_what_there_is(tmp_path):
   assert trained.returncode == 0, trained.stderr[-2000:]
   done = call("experiments.diagnose", f"--run={run}", "--episodes=2", "--horizon=7")
   assert done.returncode == 0, done.stderr[-2000:]
-  for words in ("of 2 seeds the first", "after one step", "central half", "critic: expects"):
-    assert words in done.stdout
+  for text in ("first of 2 seeds", "after one step", "coverage of the", "critic: mean return"):
+    assert text in done.stdout, text
   with open(run / "diagnosis_model_error.csv", newline="") as file:
     rows = list(csv.DictReader(file))
   assert [row["steps"] for row in rows] == [str(k) for k in range(1, 8)]
@@ -154,7 +154,7 @@ def test_the_program_draws_what_there_is(tmp_path):
 
 
 class Line:
-  """A point on a line that is moved by the action and rewarded for where it gets to."""
+  """A point on a line: the action moves it, the reward is its negative distance from 0."""
 
   spec = EnvSpec(
     name="line",
@@ -180,12 +180,12 @@ class Line:
 
 
 def planning(search, offset=0.0, random=False):
-  """An algorithm that plans 4 steps ahead in a model of ``Line`` that is off by ``offset``."""
+  """Makes an algorithm that plans 4 steps ahead; its model has a bias of ``offset``."""
 
   def step(params, obs, action, key):
     next_obs = obs + action + offset
-    judge = obs, action, next_obs
-    return next_obs, Line.spec.reward(*judge), Line.spec.terminated(*judge)
+    transition = obs, action, next_obs
+    return next_obs, Line.spec.reward(*transition), Line.spec.terminated(*transition)
 
   bounds = {"action_low": Line.spec.action_low, "action_high": Line.spec.action_high}
   planner = make_planner(search, make_evaluate(Dynamics(step)), horizon=4, **bounds)
@@ -199,7 +199,7 @@ def planning(search, offset=0.0, random=False):
 
 
 def acting(act, planner, dynamics):
-  """An algorithm that plans and learns nothing, and a state of it."""
+  """Makes an algorithm that plans and does not learn; returns it with a state."""
   algorithm = Algorithm(
     init=None,
     params=lambda state: (),
@@ -219,11 +219,11 @@ def acting(act, planner, dynamics):
 
 def planned(*arguments, starts=10, **options):
   algorithm, state = planning(*arguments, **options)
-  asked = {"episodes": 3, "starts": starts, "key": jax.random.key(0)}
-  return measurements.plans(algorithm, Line(), state, **asked)
+  settings = {"episodes": 3, "starts": starts, "key": jax.random.key(0)}
+  return measurements.plans(algorithm, Line(), state, **settings)
 
 
-def test_plans_of_the_right_model_are_worth_what_it_expects():
+def test_plans_of_the_true_model_earn_their_predicted_returns():
   found = planned(mppi(32))
   assert found.true.shape == found.predicted.shape == found.ess.shape == (10,)
   np.testing.assert_allclose(found.predicted, found.true, atol=1e-5)
@@ -231,18 +231,18 @@ def test_plans_of_the_right_model_are_worth_what_it_expects():
   assert (found.ess >= 1).all() and (found.ess <= 32).all() and np.ptp(found.ess) > 0.1
 
 
-def test_plans_of_a_wrong_model_are_not():
+def test_plans_of_a_biased_model_do_not():
   found = planned(cem(32, 4), offset=1.0)
   assert np.abs(found.predicted - found.true).mean() > 1.0
   assert found.ess is None
 
 
-@pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
-def test_all_plans_there_are_are_the_most():
+@pytest.mark.slow  # needs bit-equal actions, which only optimised programs give
+def test_no_more_plans_than_were_made_are_returned():
   assert len(planned(cem(8, 2), starts=1000).true) == 3 * 6
 
 
-def test_random_actions_are_no_plans():
+def test_random_actions_are_not_plans():
   with pytest.raises(ValueError, match="no plan was made"):
     planned(cem(8, 2), random=True)
 
@@ -250,7 +250,7 @@ def test_random_actions_are_no_plans():
 @pytest.mark.parametrize(
   "search", [mppi(8), pddm(8), dial(8), mirror_descent(8, elites=2, ess_fraction=0.0)]
 )
-def test_effective_sizes_lie_between_one_plan_and_all(search):
+def test_effective_sample_sizes_lie_between_one_and_all_plans(search):
   low, high = -np.ones((3, 1), np.float32), np.ones((3, 1), np.float32)
   state = search.init(low, high)
   assert state.ess == 8
@@ -260,8 +260,8 @@ def test_effective_sizes_lie_between_one_plan_and_all(search):
   assert search.update(state, plans, best).ess == pytest.approx(1, rel=1e-3)
 
 
-def test_a_plan_that_is_replayed_is_no_new_plan():
-  """Each plan is executed for two of six steps, and asks for the same bound all the time."""
+def test_a_continued_plan_is_not_a_new_plan():
+  """Each plan is executed for two of six steps and always applies the lower bound."""
   bounds = {"action_low": Line.spec.action_low, "action_high": Line.spec.action_high}
   dynamics = Dynamics(lambda params, obs, action, key: (obs + action, action[0], obs[0] > 9))
   evaluate = make_evaluate(dynamics)
@@ -272,5 +272,5 @@ def test_a_plan_that_is_replayed_is_no_new_plan():
     return -jnp.ones(1), plan_state._replace(plan=-jnp.ones((3, 1))), {}
 
   algorithm, state = acting(act, planner, dynamics)
-  asked = {"episodes": 2, "starts": 100, "key": jax.random.key(0)}
-  assert len(measurements.plans(algorithm, Line(), state, **asked).true) == 2 * 3
+  settings = {"episodes": 2, "starts": 100, "key": jax.random.key(0)}
+  assert len(measurements.plans(algorithm, Line(), state, **settings).true) == 2 * 3

@@ -1,4 +1,4 @@
-"""The examples that bring other people's environments and trainers together with ours."""
+"""Examples with environments and trainers of other libraries."""
 
 import csv
 
@@ -12,22 +12,22 @@ from experiments.examples import brax_trains_ours, foreign_tasks
 @pytest.mark.parametrize(
   ("next_obs", "action", "reward"),
   [
-    ([0, 1, 0, 0, 0], 0.0, 1.0),  # stands still in the middle
-    ([0, -1, 0, 0, 0], 0.0, 0.0),  # hangs
+    ([0, 1, 0, 0, 0], 0.0, 1.0),  # upright and still at the centre
+    ([0, -1, 0, 0, 0], 0.0, 0.0),  # hanging
     ([0, 0, 1, 0, 0], 0.0, 0.5),
-    ([2, 1, 0, 0, 0], 0.0, 0.55),  # at the margin a term is 0.1
+    ([2, 1, 0, 0, 0], 0.0, 0.55),  # at the margin of a tolerance the term is 0.1
     ([0, 1, 0, 0, -5], 0.0, 0.55),
     ([0, 1, 0, 9, 0], 1.0, 0.8),
     ([0, 1, 0, 0, 0], -0.5, 0.95),
   ],
 )
-def test_the_cart_pole_s_reward(next_obs, action, reward):
+def test_the_reward_of_the_cart_pole(next_obs, action, reward):
   obs = jnp.full(5, jnp.nan)
   found = foreign_tasks.cartpole_reward(obs, jnp.array([action]), jnp.float32(next_obs))
   np.testing.assert_allclose(found, reward, rtol=1e-6)
 
 
-def test_gymnasium_s_pendulum_is_rewarded_as_ours():
+def test_gymnasiums_pendulum_has_a_reward_function():
   pytest.importorskip("gymnasium")
   env = foreign_tasks.gymnasium_pendulum(episode_length=5)
   assert env.spec.episode_length == 5
@@ -36,7 +36,7 @@ def test_gymnasium_s_pendulum_is_rewarded_as_ours():
   )
 
 
-def test_tables_are_written(tmp_path):
+def test_rows_are_written_as_csv(tmp_path):
   rows = [brax_trains_ours.row(0, 1, -1.5, 0.5), brax_trains_ours.row(8, 1, 2.0, 0.0)]
   brax_trains_ours.write(tmp_path / "table.csv", rows)
   with open(tmp_path / "table.csv", newline="") as file:

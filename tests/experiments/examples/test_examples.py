@@ -1,12 +1,9 @@
-"""The examples run, at small sizes, and show what they say."""
-
-import pathlib
-import subprocess
-import sys
+"""The examples run at small sizes and show what they claim."""
 
 import jax
 import numpy as np
 import pytest
+from programs import EXAMPLES, exported_actions
 
 from experiments.examples import (
   episode_scan,
@@ -20,28 +17,13 @@ from experiments.examples import (
 )
 from mbrl_jax import make_env
 
-ROOT = pathlib.Path(__file__).parents[3]
-EXAMPLES = ROOT / "experiments" / "examples"
-
-# Runs a script in a process in which mbrl_jax cannot be imported.
-BLOCKED = """
-import importlib.abc, runpy, sys
-class Block(importlib.abc.MetaPathFinder):
-  def find_spec(self, name, path, target=None):
-    if name.partition(".")[0] in ("mbrl_jax", "experiments"):
-      raise ImportError(name)
-sys.meta_path.insert(0, Block())
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
-"""
-
 
 @pytest.fixture(scope="module")
 def pendulum():
   return episode_scan.pendulum_and_planner()
 
 
-def test_an_episode_in_one_scan_is_the_loop_s(pendulum):
+def test_scan_and_loop_agree(pendulum):
   env, planner = pendulum
   episode = jax.jit(episode_scan.make_episode(env, planner, steps=12))
   rewards = [episode(planner.init(), jax.random.key(i)).reward for i in (3, 4)]
@@ -52,16 +34,16 @@ def test_an_episode_in_one_scan_is_the_loop_s(pendulum):
 
 
 @pytest.mark.slow
-def test_episodes_side_by_side_are_those_alone(pendulum):
+def test_episodes_under_vmap_equal_single_ones(pendulum):
   env, planner = pendulum
-  together = episodes_vmap.run(episodes=3, steps=8, seed=5)
+  batch = episodes_vmap.run(episodes=3, steps=8, seed=5)
   episode = episode_scan.make_episode(env, planner, steps=8)
   alone = episode(planner.init(), jax.random.split(jax.random.key(5), 3)[2])
-  np.testing.assert_allclose(together[2], alone.reward, rtol=1e-4, atol=1e-4)
-  assert np.std(together[:, 0]) > 0, "all episodes begin alike"
+  np.testing.assert_allclose(batch[2], alone.reward, rtol=1e-4, atol=1e-4)
+  assert np.std(batch[:, 0]) > 0, "all episodes have the same initial state"
 
 
-def test_a_sweep_of_temperatures_is_traced_once():
+def test_a_temperature_sweep_is_traced_once():
   env, traces = make_env("pendulum"), []
 
   class Counting:
@@ -79,7 +61,7 @@ def test_a_sweep_of_temperatures_is_traced_once():
   assert len(traces) == counted > 0
   assert cold.shape == (2, 2)
   np.testing.assert_array_equal(cold[1], other[1])
-  assert (cold[0] != other[0]).all(), "the temperature makes no difference"
+  assert (cold[0] != other[0]).all(), "the temperature has no effect"
 
 
 def test_a_system_is_identified_through_its_parameters():
@@ -91,11 +73,11 @@ def test_a_system_is_identified_through_its_parameters():
   assert np.abs(np.exp(module.GUESS) / np.exp(module.TRUE) - 1).min() > 0.5
 
 
-def test_the_identified_system_swings_the_true_one_up():
+def test_a_planner_with_the_true_constants_swings_up():
   module = system_identification
   planner = module.make_pendulum_planner()
   total = jax.jit(lambda params: module.swing_up(planner, params))(module.TRUE)
-  assert total > -80, "hanging still has -80"
+  assert total > -80, "hanging still returns -80"
 
 
 @pytest.mark.slow
@@ -103,31 +85,22 @@ def test_an_exported_planner_needs_no_mbrl_jax(tmp_path):
   planner, state = system_identification.make_pendulum_planner(), np.float32([2.0, 0.0])
   params = system_identification.TRUE
   export_planner.export(planner, params, state, tmp_path)
-  command = [
-    sys.executable,
-    "-c",
-    BLOCKED,
-    str(EXAMPLES / "load_exported.py"),
-    str(tmp_path),
-    "3",
-  ]
-  done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-  assert done.returncode == 0, done.stderr[-2000:]
+  actions = exported_actions(tmp_path, 3)
   plan, plan_state, expected = jax.jit(planner.plan), planner.init(), []
   for i in range(3):
     key = jax.random.wrap_key_data(np.uint32([0, i]), impl="threefry2x32")
     output, plan_state = plan(params, state, plan_state, key)
     expected.append(output.action[0])
-  np.testing.assert_array_equal(np.float32(done.stdout.split()), expected)
+  np.testing.assert_array_equal(np.float32(actions), expected)
   assert len(set(map(float, expected))) == 3
 
 
-def test_the_slow_pendulum_costs_beyond_its_speed_and_pays_as_the_other():
+def test_the_slow_pendulum_has_a_cost_above_its_speed_and_the_usual_reward():
   task, other = slow_pendulum.slow_pendulum(speed=5.0), make_env("pendulum")
   costs = [task.spec.cost(None, None, np.float32([1, 0, v])) for v in (-5.1, -4.9, 4.9, 5.1)]
   assert costs == [1, 0, 0, 1]
-  judge = np.float32([1, 0, 6]), np.float32([1]), np.float32([1, 0, 6])
-  assert task.spec.reward(*judge) == other.spec.reward(*judge)
+  transition = np.float32([1, 0, 6]), np.float32([1]), np.float32([1, 0, 6])
+  assert task.spec.reward(*transition) == other.spec.reward(*transition)
 
 
 @pytest.mark.slow
@@ -148,13 +121,13 @@ def test_randomised_models_are_planned_over():
   assert list(returns) == list(randomised_models.NAMES)
   values = np.array(list(returns.values()))
   assert values.shape == (3, 4) and np.isfinite(values).all()
-  # Standing still pays -1 a step. The systems differ, and so do the three ways of planning.
+  # Standing still has a reward of -1. Systems and planners differ.
   assert (values > -8).all() and np.std(values, axis=1).min() > 0
   assert len(np.unique(values[:, 0])) == 3
 
 
 @pytest.mark.slow
-def test_brax_trains_a_network_on_what_a_planner_says():
+def test_brax_trains_a_network_to_imitate_a_planner():
   from experiments.examples import training_loop
 
   result = training_loop.imitate(dagger_steps=2, num_envs=8, samples=16, iterations=2)

@@ -1,4 +1,4 @@
-"""The template of a task of one's own: small, right, and taken by every program."""
+"""The template of a user's task: short, valid, and accepted by every program."""
 
 import ast
 import json
@@ -50,7 +50,7 @@ def settings_of(env, **overrides):
   )
 
 
-def test_it_is_under_forty_lines_of_code():
+def test_the_template_has_under_forty_lines_of_code():
   source = TEMPLATE.read_text(encoding="utf-8")
   shown = set(range(1, len(source.splitlines()) + 1))
   for node in ast.walk(ast.parse(source)):
@@ -60,11 +60,11 @@ def test_it_is_under_forty_lines_of_code():
   assert len(code) < 40, len(code)
 
 
-def test_the_checker_passes_it(crane):
+def test_the_template_passes_every_check(crane):
   assert {finding.level for finding in check_env(crane, steps=60)} == {OK}
 
 
-def test_its_load_is_where_its_reward_says(crane):
+def test_the_reward_agrees_with_the_model(crane):
   """The best reward is at rest with the load on the mark, 1 m from the start."""
   still = lambda x: np.float32([x, 0, 0, 0])
   reward = lambda x: float(crane.spec.reward(still(x), np.zeros(1), still(x)))
@@ -73,14 +73,14 @@ def test_its_load_is_where_its_reward_says(crane):
   assert mark[0] == 1.0 and mark[2] == crane.model.geom_pos[load.geomadr[0] + 1][2]
 
 
-def test_it_is_rendered(crane):
+def test_the_template_is_rendered(crane):
   episode = random_rollout.run(crane, "random", steps=3)
   frames = video.render(crane, episode.poses, width=64, height=36)
   assert frames.shape == (3, 36, 64, 3) and len(np.unique(frames)) > 10
 
 
 @pytest.mark.slow
-def test_pets_trains_on_it_and_the_run_knows_its_task():
+def test_pets_trains_on_the_template():
   settings = settings_of(f"{TEMPLATE}:make_crane", episode_length="10", dt="0.02")
   assert settings["env_overrides"] == {"episode_length": 10, "dt": 0.02}
   task = job.build(json.loads(json.dumps(settings)))
@@ -92,7 +92,7 @@ def test_pets_trains_on_it_and_the_run_knows_its_task():
   assert all(np.isfinite(x).all() for x in jax.tree.leaves(metrics["transition"].reward))
 
 
-def test_a_changed_or_moved_file_is_one_sentence(copy):
+def test_a_changed_or_moved_file_is_refused_with_one_sentence(copy):
   settings = settings_of(f"{copy}:make_crane")
   job.build(settings)
   copy.write_text(copy.read_text().replace("-0.01 *", "-0.02 *") + "\n")
@@ -106,14 +106,14 @@ def test_a_changed_or_moved_file_is_one_sentence(copy):
     settings_of(f"{copy}:make_crane")
 
 
-def test_arguments_that_it_lacks_are_named(copy):
+def test_unknown_arguments_are_named(copy):
   with pytest.raises(cli.UsageError, match=r"--env.dtt is not known. Did you mean 'dt'"):
     env_reference.make(str(copy), "mujoco", {"dtt": "0.02"})
   with pytest.raises(cli.UsageError, match=r"--physics='mjxx' is not known"):
     env_reference.make("cartpole", "mjxx")
 
 
-def test_folders_are_named_after_it():
+def test_folders_are_named_after_the_task():
   assert env_reference.label("a/b/mine.py:make_it") == "mine_make_it"
   assert (
     env_reference.label("mine.py") == "mine" and env_reference.label("cartpole") == "cartpole"
@@ -122,7 +122,7 @@ def test_folders_are_named_after_it():
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_every_program_takes_it(copy, tmp_path):
+def test_every_program_accepts_the_template(copy, tmp_path):
   env, run = f"--env={copy}:make_crane", tmp_path / "run"
   tiny = [f"--config.{name}={value}" for name, value in TINY.items()]
   program("train", env, *tiny, "--env.episode_length=10", f"--logdir={run}", "--novideo")

@@ -1,4 +1,4 @@
-"""A report is one page that shows what the runs hold, and nothing of it is taken for HTML."""
+"""A report is one self-contained page about runs, with all text escaped."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ VOID = {"meta", "img", "br"}
 
 
 class Reader(html.parser.HTMLParser):
-  """Collects elements, what they refer to, and the text; checks that tags close."""
+  """Collects elements, links and text; checks that all tags are closed."""
 
   def __init__(self, page):
     super().__init__()
@@ -46,7 +46,7 @@ class Reader(html.parser.HTMLParser):
 
 
 def make_run(folder, *, values=None, task="pendulum", name="mine", **config):
-  """Writes what a finished run leaves."""
+  """Writes the files of a finished run."""
   (folder / "plots").mkdir(parents=True)
   settings = run_settings.make_settings(
     algo="sac",
@@ -85,11 +85,11 @@ def written(tmp_path, *arguments, fails=False):
   return (tmp_path / "report.html").read_text(encoding="utf-8")
 
 
-def test_the_page_has_table_curves_details_and_versions(tmp_path):
+def test_the_page_has_table_curves_plots_and_versions(tmp_path):
   make_run(tmp_path / "a", values={"agent.updates_per_step": 3})
   make_run(tmp_path / "deep" / "b", task="cartpole")
   page = Reader(written(tmp_path, f"--runs={tmp_path}"))
-  as_preset = "Everything is as its preset has it"
+  as_preset = "All settings are those of the preset"
   for words in ("deep/b", "1:05", "agent.updates_per_step", as_preset, "0.10"):
     assert words in page.text, words
   captions = [attrs.get("alt") for tag, attrs in page.elements if tag == "img"]
@@ -117,16 +117,16 @@ def test_the_page_needs_no_network(tmp_path):
   assert "prefers-color-scheme: dark" in source and "color-scheme: light dark" in source
 
 
-def test_nothing_is_taken_for_html(tmp_path):
+def test_all_text_is_escaped(tmp_path):
   run = make_run(tmp_path / "a&b <i>", name=NASTY, algo=NASTY, env=NASTY)
   (run / "plots" / "<b>x.png").write_bytes(PIXEL)
   page = Reader(written(tmp_path, f"--runs={tmp_path}", f"--title={NASTY}"))
   assert not {"script", "i", "b"} & {tag for tag, _ in page.elements}
   assert page.text.count(NASTY) >= 4 and "a&b <i>" in page.text and "<b>x" in page.text
-  assert "is not known here" in page.text
+  assert "Unknown algorithm, preset or task" in page.text
 
 
-def test_small_videos_are_part_of_the_page_and_large_ones_are_named(tmp_path):
+def test_small_videos_are_embedded_and_large_ones_are_named(tmp_path):
   run = make_run(tmp_path / "a")
   (run / "videos").mkdir()
   (run / "videos" / "last_rollout.mp4").write_bytes(b"film")
@@ -135,10 +135,10 @@ def test_small_videos_are_part_of_the_page_and_large_ones_are_named(tmp_path):
   assert film["src"] == "data:video/mp4;base64," + base64.b64encode(b"film").decode()
   page = Reader(written(tmp_path, f"--runs={tmp_path}", "--video_mb=0.000001"))
   assert "video" not in [tag for tag, _ in page.elements]
-  assert "videos/last_rollout.mp4 of 0.0 MB is left out" in page.text
+  assert "videos/last_rollout.mp4 (0.0 MB) is not embedded" in page.text
 
 
-def test_runs_can_be_grouped_and_those_without_evaluations_stay_in_the_table(tmp_path):
+def test_grouped_runs_without_evaluations_stay_in_the_table(tmp_path):
   make_run(tmp_path / "a")
   run = make_run(tmp_path / "b")
   (run / "evaluations.csv").unlink()
@@ -154,16 +154,16 @@ def test_runs_can_be_grouped_and_those_without_evaluations_stay_in_the_table(tmp
   ("words", "message"),
   [
     ([], "--runs is missing"),
-    (["--runs={}/no"], "there is no such folder"),
-    (["--runs={}"], "there is no run in it"),
+    (["--runs={}/no"], "is not a folder"),
+    (["--runs={}"], "contains no run"),
   ],
 )
-def test_what_can_not_be_reported_is_one_sentence(tmp_path, words, message):
+def test_folders_without_runs_are_refused_with_one_sentence(tmp_path, words, message):
   (tmp_path / "config.json").write_text("[]")
   assert message in written(tmp_path, *(word.format(tmp_path) for word in words), fails=True)
 
 
-def test_damage_to_a_run_is_said_and_other_folders_are_not_runs(tmp_path):
+def test_damaged_files_of_runs_are_errors_and_other_folders_are_ignored(tmp_path):
   run = make_run(tmp_path / "run")
   (tmp_path / "other").mkdir()
   (tmp_path / "other" / "config.json").write_text("{")

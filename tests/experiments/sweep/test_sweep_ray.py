@@ -1,4 +1,4 @@
-"""Sweeps as tasks of Ray: alone, on a cluster, and where there is none."""
+"""Sweeps as Ray tasks: locally, on a cluster, and without a cluster."""
 
 import importlib.util
 import os
@@ -11,7 +11,7 @@ from experiments.command_line.cli import UsageError
 from experiments.sweep import ray_tasks, schedule
 
 
-def test_without_ray_the_command_to_install_it_is_said(monkeypatch):
+def test_without_ray_the_error_has_the_command_to_install_it(monkeypatch):
   monkeypatch.setitem(sys.modules, "ray", None)
   with pytest.raises(UsageError, match="pip install ray"):
     ray_tasks.RayTasks(1)
@@ -34,8 +34,8 @@ def test_ray_runs_and_stops_tasks(tmp_path):
     while run.poll() is None:
       time.sleep(0.1)
     assert run.poll() == 3
-    said = (tmp_path / "a.log").read_text().split()
-    assert said == ["cpus", str("CUDA_VISIBLE_DEVICES" in os.environ)]
+    output = (tmp_path / "a.log").read_text().split()
+    assert output == ["cpus", str("CUDA_VISIBLE_DEVICES" in os.environ)]
     script = (
       "import signal, sys, time\n"
       "signal.signal(signal.SIGTERM, lambda *_: (print('saved', flush=True), sys.exit(0)))\n"
@@ -54,14 +54,14 @@ def test_ray_runs_and_stops_tasks(tmp_path):
 
 @pytest.mark.slow
 @needs_ray
-def test_a_cluster_of_two_on_loopback_runs_a_task_each(tmp_path):
+def test_a_cluster_of_two_on_loopback_runs_one_task_each(tmp_path):
   from ray.cluster_utils import Cluster
 
   cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
   try:
     cluster.add_node(num_cpus=1)
     backend = ray_tasks.RayTasks(2, cluster.address)
-    # each waits for the other: they run at the same time, so on both nodes
+    # Each waits for the other: they run at the same time, so on both nodes.
     script = (
       "import pathlib, sys, time; mine, other = map(pathlib.Path, sys.argv[1:]); mine.touch()\n"
       "while not other.exists(): time.sleep(0.1)"
@@ -82,6 +82,6 @@ def test_a_cluster_of_two_on_loopback_runs_a_task_each(tmp_path):
 
 @pytest.mark.slow
 @needs_ray
-def test_where_no_cluster_answers():
+def test_an_address_without_a_cluster_is_refused():
   with pytest.raises(UsageError, match=r"--ray_address=127\.0\.0\.1:1: "):
     ray_tasks.RayTasks(1, "127.0.0.1:1")

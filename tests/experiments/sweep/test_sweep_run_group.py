@@ -1,4 +1,4 @@
-"""Combinations whose program is the same train as one process, the others do not."""
+"""Combinations with equal programs, and only those, train in one process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import rich.console
 from absl import flags
-from test_sweep import TINY, cells, sweep
+from sweep_calls import TINY, cells, sweep
 
 from experiments import job
 from experiments.command_line import cli
@@ -29,10 +29,12 @@ def grouped(folder, *words, most=8, jobs=1, **flags):
     (schedule.Run(cell.name, RunFolder(folder / cell.name), 10), job.build(cell.settings))
     for cell in found
   ]
-  return [[run.name for run in group] for group in programs.same(pairs, most, jobs, QUIET)]
+  return [
+    [run.name for run in group] for group in programs.group_runs(pairs, most, jobs, QUIET)
+  ]
 
 
-def test_numbers_of_the_state_share_a_program_and_sizes_do_not(tmp_path):
+def test_runs_that_differ_in_floats_share_a_program_and_sizes_do_not(tmp_path):
   words = ["--sweep.agent.learning_rate=1e-3,3e-3", "--sweep.agent.batch_size=8,16"]
   assert grouped(tmp_path, *words) == [
     ["learning_rate=0.001_batch_size=8", "learning_rate=0.003_batch_size=8"],
@@ -40,12 +42,12 @@ def test_numbers_of_the_state_share_a_program_and_sizes_do_not(tmp_path):
   ]
 
 
-def test_a_group_is_handed_its_runs_whatever_their_folder_is_called(tmp_path, monkeypatch):
+def test_the_command_of_a_group_lists_folders_with_any_name(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   monkeypatch.setattr(program, "_typed", lambda options: ["--keep=3"])
   runs = [schedule.Run(name, RunFolder(Path("-s [1]") / name), 10) for name in "ab"]
   combinations = [SimpleNamespace(settings={"seed": 0})] * 2
-  group = program._joint(runs, combinations, None)
+  group = program._group_process(runs, combinations, None)
   words = group.command[group.command.index("experiments.sweep.run_group") :]
   values = flags.FlagValues()
   flags.DEFINE_multi_string("runs", [], "", flag_values=values)
@@ -54,16 +56,16 @@ def test_a_group_is_handed_its_runs_whatever_their_folder_is_called(tmp_path, mo
   assert values.runs == ["-s [1]/a", "-s [1]/b"] and values.keep == 3
 
 
-def test_a_run_that_diverges_last_is_not_what_the_others_are_told(tmp_path):
+def test_an_error_is_logged_to_every_run_but_divergence_is_not(tmp_path):
   folders = [RunFolder(tmp_path / name) for name in "ab"]
-  for error, told in ((Diverged("b has"), ""), (ValueError("wrong"), "error: wrong\n")):
+  for error, logged in ((Diverged("b has"), ""), (ValueError("wrong"), "error: wrong\n")):
     with pytest.raises(type(error)), run_group._consoles(folders):
       raise error
-    assert [schedule.log_of(folder).read_text() for folder in folders] == [told, told]
+    assert [schedule.log_of(folder).read_text() for folder in folders] == [logged, logged]
 
 
 @pytest.mark.slow
-def test_floats_that_the_program_holds_are_told_apart(tmp_path, monkeypatch):
+def test_floats_that_are_constants_of_the_program_separate_groups(tmp_path, monkeypatch):
   lowered = []
   program = programs._program
   monkeypatch.setattr(programs, "_program", lambda task: lowered.append(1) or program(task))
@@ -77,7 +79,7 @@ def test_floats_that_the_program_holds_are_told_apart(tmp_path, monkeypatch):
 
 
 @pytest.mark.slow
-def test_a_group_has_a_size_at_most_and_one_is_not_lowered(tmp_path, monkeypatch):
+def test_groups_are_split_by_size_and_single_runs_are_not_lowered(tmp_path, monkeypatch):
   words = ["--sweep.agent.tau=0.1,0.2,0.3"]
   assert list(map(len, grouped(tmp_path, *words, most=2))) == [2, 1]
   words = ["--sweep.agent.tau=0.1,0.2,0.3,0.4"]
@@ -90,7 +92,7 @@ def test_a_group_has_a_size_at_most_and_one_is_not_lowered(tmp_path, monkeypatch
 
 
 @pytest.mark.slow
-def test_runs_that_are_not_equally_far_and_other_tasks_are_apart(tmp_path):
+def test_runs_at_other_steps_or_on_other_tasks_are_separate_groups(tmp_path):
   (tmp_path / "tau=0.1" / "checkpoints" / "00000010").mkdir(parents=True)
   assert grouped(tmp_path, "--sweep.agent.tau=0.1,0.2,0.3") == [
     ["tau=0.1"],
@@ -101,7 +103,7 @@ def test_runs_that_are_not_equally_far_and_other_tasks_are_apart(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_sweep_trains_what_is_the_same_as_one(tmp_path):
+def test_a_sweep_trains_equal_programs_in_one_process(tmp_path):
   folder = tmp_path / "sweep"
   rates = "--sweep.agent.learning_rate=1e-3,1e-4,1e15"
   words = [*TINY, "--seeds=2", f"--logdir={folder}", rates]

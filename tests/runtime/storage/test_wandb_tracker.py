@@ -19,9 +19,9 @@ from mbrl_jax.runtime.storage.wandb_tracker import STEP, WandbTracker
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 OFFLINE = """
 import pathlib, sys
-from mbrl_jax.runtime import run_folder
-from mbrl_jax.runtime.metrics import MetricsWriter
-from mbrl_jax.runtime.wandb_tracker import WandbTracker
+from mbrl_jax.runtime.storage import run_folder
+from mbrl_jax.runtime.storage.metrics import MetricsWriter
+from mbrl_jax.runtime.storage.wandb_tracker import WandbTracker
 
 folder = run_folder.create(pathlib.Path(sys.argv[1]), {"algo": "sac", "seed": 0})
 for step in (200, 400):

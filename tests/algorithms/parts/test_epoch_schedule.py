@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from mbrl_jax.algorithms.parts.schedule import at_epoch, check_schedule, floor_at_epoch
+from mbrl_jax.algorithms.parts.epoch_schedule import at_epoch, check_schedule, floor_at_epoch
 
 EPOCHS = np.arange(200, dtype=np.int32)
 
