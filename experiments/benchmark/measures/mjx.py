@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import statistics
 
-from experiments.benchmark.peers.mjcf_tasks import SAMPLES, TASKS, Task
+from experiments.benchmark.peers.mjcf_tasks import SAMPLES, TASKS, MjcfTask
 from experiments.benchmark.peers.worker import Worker
 from experiments.benchmark.request import Request, seconds
 from experiments.benchmark.results import Report
@@ -34,7 +34,7 @@ def measure(report: Report, request: Request) -> None:
 
 
 def _take_turns(
-  report: Report, request: Request, task: Task, workers: dict[str, tuple[Worker, dict]]
+  report: Report, request: Request, task: MjcfTask, workers: dict[str, tuple[Worker, dict]]
 ) -> None:
   """Lets everybody replan episodes of one task."""
   what = f"mjx {task.name}"

@@ -1,6 +1,6 @@
 """Replans MuJoCo tasks with hydrax' MPPI (vincekurtz/hydrax) for the benchmark.
 
-Its public classes ``MPPI`` and ``MjcfTask`` over our two models and their costs. hydrax is
+Its public classes ``MPPI`` and ``Task`` over our two models and their costs. hydrax is
 installed from its sources; the package of that name on PyPI is something else. Run by
 ``experiments.benchmark --peer=hydrax``, in any Python that has it.
 """
@@ -24,9 +24,9 @@ def _controller(task: mjcf_tasks.MjcfTask) -> Any:
   import jax.numpy as jnp
   import mujoco
   from hydrax.algs.mppi import MPPI
-  from hydrax.task_base import MjcfTask
+  from hydrax.task_base import Task
 
-  class Ours(MjcfTask):
+  class Ours(Task):
     """Our model and cost as hydrax wants them."""
 
     def running_cost(self, state, control):

@@ -22,11 +22,11 @@ def _task():
   """Makes an environment that only has the sizes; it is never stepped."""
   import gymnasium
 
-  class MjcfTask(gymnasium.Env):
+  class Sized(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (sac_sizes.OBS_DIM,))
     action_space = gymnasium.spaces.Box(-1, 1, (sac_sizes.ACTION_DIM,))
 
-  return MjcfTask()
+  return Sized()
 
 
 class Jobs:

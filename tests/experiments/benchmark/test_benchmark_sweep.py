@@ -48,14 +48,14 @@ def measure(folder, axes, stop=lambda: False, row_seconds=20.0):
 
 def test_cells_take_one_axis_at_a_time():
   cells = grid.cells({**AXES, "nets": ("2x8x2", "4x8x2"), "devices": (1, 1)})
-  centre = grid.Cell(10, 4, 3, "2x8x2", "float32", 1)
+  centre = grid.SweepCell(10, 4, 3, "2x8x2", "float32", 1)
   assert cells[0] == centre and len(cells) == 4
   for cell in cells[1:]:
     assert sum(getattr(cell, name) != getattr(centre, name) for name in grid.AXES) == 1
 
 
 def test_cell_says_the_sizes():
-  sizes = grid.Cell(10, 4, 3, "2x8x3", "float32", 1).sizes(Sizes(iterations=7))
+  sizes = grid.SweepCell(10, 4, 3, "2x8x3", "float32", 1).sizes(Sizes(iterations=7))
   expected = Sizes(plans=10, particles=4, horizon=3, members=2, hidden=(8, 8, 8), iterations=7)
   assert sizes == expected
 
@@ -166,7 +166,7 @@ def test_matrix_product_has_a_rate():
 
 @pytest.fixture(scope="module")
 def tiny():
-  return grid.Cell(10, 4, 3, "2x8x2", "float32", 1).sizes(Sizes(iterations=2, points=8))
+  return grid.SweepCell(10, 4, 3, "2x8x2", "float32", 1).sizes(Sizes(iterations=2, points=8))
 
 
 @pytest.mark.slow
