@@ -17,7 +17,8 @@ from experiments.benchmark.peers import ours_device, ours_sweep, protocol
 from experiments.benchmark.peers.sizes import Sizes
 from experiments.benchmark.peers.worker import ROOT
 from experiments.command_line.cli import UsageError
-from tests.experiments.benchmark.test_benchmark import PROBE, parse
+from tests.experiments.benchmark.test_benchmark import parse
+from tests.experiments.benchmark.test_benchmark_worker import PROBE
 
 AXES = {
   "plans": (10, 20),
