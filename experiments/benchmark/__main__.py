@@ -1,4 +1,4 @@
-"""Measures speed and memory, beside other libraries where they are installed.
+"""Measures speed and memory, compared to other libraries where they are installed.
 
   python -m experiments.benchmark --what=peak,plan,fit,memory,env
   python -m experiments.benchmark --what=peak,plan,fit --peer=mbrl --peer_python=PYTHON
@@ -9,30 +9,33 @@
   python -m experiments.benchmark --what=sweep --plans=500,1000,2000 --nets=5x200x4,5x500x3
   python -m experiments.benchmark --what=sweep --setting=halfcheetah --devices=1
 
-What is measured:
-  peak    the ceiling of the fractions below: float32 multiply-adds of all of a CPU's cores
+Measurements:
+  peak    float32 multiply-add peak of all cores, to which the fractions below refer
   plan    one PETS planning step (default: the original's cart-pole setting, 1,014 GFLOP)
   fit     one training call of the ensemble
-  memory  what planning needs above the process' start, and whether new parameters compile
-  env     environment steps per second, one at a time
-  envs    the same of all MuJoCo tasks in batches of 1, 64 and 1024, beside bare mujoco.rollout
-  mppi    one command of MPPI on the pendulum, with the return of the episodes
+  memory  peak memory of planning above the process' start, recompilation on new parameters
+  env     steps per second of single environments
+  envs    steps per second of all MuJoCo tasks in batches of 1, 64 and 1024, and of bare
+          mujoco.rollout
+  mppi    one call of an MPPI controller on the pendulum, and the return of the episodes
   mjx     one replan of MPPI on a pendulum and a planar particle simulated by MuJoCo
-  collect steps per second of the training step but for its gradient steps, beside bare MuJoCo's
+  collect steps per second of the training step without gradient steps, and of bare MuJoCo
   train   environment steps per second of soft actor-critic in 64 environments
-  sac     gradient steps of soft actor-critic, of one seed and of eight at once
+  sac     gradient steps per second of soft actor-critic, for one seed and for eight in parallel
   sweep   the planning step over sizes, precisions and devices
 
-The sweep takes one axis at a time: the first value of each of --plans, --particles,
---horizon, --nets, --dtypes and --devices makes the centre, and every further value one row
-with the others at the centre. Each row has a process of its own; one that runs out of memory
-or of --row_seconds says so. On CPUs, --devices are parts of it that jax is told to see, and the
-peak is that of float32; elsewhere it is a large matrix product's of the row's precision. Rows
-go to --out_sweep.json, .csv and .png as they come; Ctrl-C keeps those that are there.
+The sweep varies one axis at a time: the first values of --plans, --particles, --horizon,
+--nets, --dtypes and --devices form the centre, and each further value is one row with the
+other axes at the centre. Each row runs in its own process; a row that runs out of memory or
+exceeds --row_seconds records that as its status. On CPUs, --devices splits the host into that
+many jax devices and the peak is that of float32; on other devices the peak is that of a large
+matrix product in the row's precision. Rows are written to OUT_sweep.json and OUT_sweep.csv as
+they finish, and plotted to OUT_sweep.png; Ctrl-C keeps the finished rows.
 
-Libraries run in processes of their own and take turns, round by round, so that the ratios
-come from one run: machines are noisy, only such ratios count. The table, and every single
-round, go to --out.json and --out.csv. Smaller jobs: --plans=100 --hidden=200,200.
+Each library runs in its own process. Rounds are interleaved, so load on the machine affects all
+libraries alike: compare ratios within one run, not times across runs. The table goes to
+OUT.csv; OUT.json also holds every round. OUT is --out. Smaller jobs: --plans=100
+--hidden=200,200.
 
 python -m experiments.benchmark.peers.install installs the other libraries and prints the
 --peer_python of each.
@@ -67,7 +70,7 @@ from experiments.benchmark.measures import (
 from experiments.benchmark.peers.sizes import Sizes
 from experiments.benchmark.peers.worker import WorkerError
 from experiments.benchmark.request import Request
-from experiments.benchmark.results import Report, show, write
+from experiments.benchmark.results import Report, print_table, write
 from experiments.command_line import cli, outputs
 from mbrl_jax.runtime.training.interrupt import Interrupt
 
@@ -91,11 +94,11 @@ DEFAULT = ("peak", "plan", "fit", "memory", "env")
 def define() -> None:
   """Defines the flags."""
   options.define(WHAT, DEFAULT)
-  flags.adopt_module_key_flags(options)  # or --help would leave them out
+  flags.adopt_module_key_flags(options)  # so that --help lists them
 
 
 def main(values: flags.FlagValues, dotted: cli.Dotted) -> int:
-  """Measures what the flags ask for, shows and writes it; returns the exit status."""
+  """Runs the requested measurements; prints and writes the results; returns the exit status."""
   cli.refuse(dotted)
   console = cli.console()
   options.check(values, WHAT)
@@ -117,7 +120,7 @@ def main(values: flags.FlagValues, dotted: cli.Dotted) -> int:
 
 
 def _measure(values: flags.FlagValues, request: Request, console: rich.console.Console) -> None:
-  """Measures all but the sweep; what was measured is written even if the rest fails."""
+  """Runs all measurements except the sweep; writes what was measured even on failure."""
   report = Report()
   try:
     for what in values.what:
@@ -125,7 +128,7 @@ def _measure(values: flags.FlagValues, request: Request, console: rich.console.C
         MEASURES[what](report, request)
   finally:
     if report.rows:
-      show(report, console)
+      print_table(report, console)
       for path in write(report, request.sizes, values.out):
         console.print(path, markup=False)
 
@@ -133,7 +136,7 @@ def _measure(values: flags.FlagValues, request: Request, console: rich.console.C
 def _sweep(
   values: flags.FlagValues, sizes: Sizes, axes: options.Axes, console: rich.console.Console
 ) -> signal.Signals | None:
-  """Sweeps, and draws what was measured; returns the signal that ended it early."""
+  """Runs and plots the sweep; returns the signal that interrupted it, if any."""
   out = f"{values.out}_sweep"
   job = sweep.Sweep(sizes, grid.cells(axes), values.row_seconds, out)
   with Interrupt() as interrupt:

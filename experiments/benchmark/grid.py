@@ -1,4 +1,4 @@
-"""The rows of a sweep: one axis at a time around a centre."""
+"""Builds the rows of a sweep, which varies one axis at a time around a centre."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from experiments.benchmark.peers.sizes import Sizes
 
 @dataclasses.dataclass(frozen=True)
 class SweepCell:
-  """What one row of a sweep measures.
+  """Settings of one row of a sweep.
 
   Attributes:
     plans, particles, horizon: see ``Sizes``.
-    nets: members, width and hidden layers, such as ``"5x200x4"``.
-    dtype: precision of the nets' products.
-    devices: over which the candidates are spread.
+    nets: members, width and number of hidden layers, such as ``"5x200x4"``.
+    dtype: precision of the nets' matrix products.
+    devices: number of devices over which the candidates are sharded.
   """
 
   plans: int
@@ -29,7 +29,7 @@ class SweepCell:
   devices: int
 
   def sizes(self, base: Sizes) -> Sizes:
-    """Returns ``base`` with what this row says."""
+    """Returns ``base`` with the sizes of this row."""
     members, hidden = parse_nets(self.nets)
     return dataclasses.replace(
       base,
@@ -45,7 +45,7 @@ AXES = tuple(field.name for field in dataclasses.fields(SweepCell))
 
 _TWO = {"dtype": ("float32", "bfloat16"), "devices": (1, 2)}
 DEFAULTS: dict[str, dict[str, tuple]] = {
-  # A CPU with two cores does these in minutes.
+  # Takes minutes on two CPU cores.
   "cartpole": {
     "plans": (400, 50, 100, 200, 800, 1600, 3200),
     "particles": (20, 5, 10, 40),
@@ -53,7 +53,7 @@ DEFAULTS: dict[str, dict[str, tuple]] = {
     "nets": ("5x200x4", "5x64x2", "5x128x2", "5x500x3"),
     **_TWO,
   },
-  # These are for an accelerator.
+  # For an accelerator.
   "halfcheetah": {
     "plans": (500, 1000, 2000, 5000, 10000, 20000, 50000, 100000),
     "particles": (20, 5, 50, 100),
@@ -62,23 +62,23 @@ DEFAULTS: dict[str, dict[str, tuple]] = {
     **_TWO,
   },
 }
-"""What is swept in each setting unless the command line says otherwise; centres first."""
+"""Default axes of each setting; the centre's value first."""
 
 
 def cells(axes: Mapping[str, Sequence[Any]]) -> list[SweepCell]:
-  """Returns the centre, made of the first value of each axis, then all rows beside it."""
+  """Returns the centre, made of the first value of each axis, then all other rows."""
   centre = SweepCell(**{name: axes[name][0] for name in AXES})
-  beside = [
+  others = [
     dataclasses.replace(centre, **{name: value}) for name in AXES for value in axes[name][1:]
   ]
-  return list(dict.fromkeys([centre, *beside]))
+  return list(dict.fromkeys([centre, *others]))
 
 
 def parse_nets(text: str) -> tuple[int, tuple[int, ...]]:
-  """Reads ``"5x200x4"`` as five members with four hidden layers of 200.
+  """Parses ``"5x200x4"`` as five members with four hidden layers of 200 units.
 
   Raises:
-    ValueError: it is not of this form.
+    ValueError: ``text`` does not have this form.
   """
   match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)x([1-9]\d*)", text)
   if not match:

@@ -1,4 +1,4 @@
-"""The benchmark's flags, and what they ask for."""
+"""Defines, checks and parses the benchmark's flags."""
 
 from __future__ import annotations
 
@@ -31,67 +31,82 @@ def define(
   """Defines the flags.
 
   Args:
-    what: all that can be measured.
-    default: what is measured if the command line does not say.
-    values: where to define them.
+    what: valid entries of ``--what``.
+    default: default of ``--what``.
+    values: the flag registry to define them in.
   """
-  here = {"flag_values": values}
-  flags.DEFINE_list("what", list(default), f"What to measure, among {', '.join(what)}.", **here)
-  flags.DEFINE_enum(
-    "peer", "none", ["none", *PEERS], "Library to do the same beside ours.", **here
+  registry = {"flag_values": values}
+  flags.DEFINE_list(
+    "what", list(default), f"What to measure: any of {', '.join(what)}.", **registry
   )
+  flags.DEFINE_enum("peer", "none", ["none", *PEERS], "Library to compare with.", **registry)
   flags.DEFINE_string(
-    "peer_python", sys.executable, "Python in which the peer is installed.", **here
+    "peer_python",
+    sys.executable,
+    "Python interpreter in which the peer is installed.",
+    **registry,
   )
-  flags.DEFINE_integer("rounds", 3, "Times that everybody takes a turn.", lower_bound=1, **here)
-  flags.DEFINE_list("dtypes", list(DTYPES), "Precisions of our planning step.", **here)
+  flags.DEFINE_integer("rounds", 3, "Number of interleaved rounds.", lower_bound=1, **registry)
+  flags.DEFINE_list("dtypes", list(DTYPES), "Precisions of mbrl_jax's nets.", **registry)
   flags.DEFINE_list(
     "envs",
     ["pendulum", "cartpole"],
-    "Tasks that --what=env, envs and collect step; envs takes all if none are given, collect "
-    "four.",
-    **here,
+    "Tasks for --what=env, envs and collect. Without this flag, envs measures all tasks and "
+    "collect four.",
+    **registry,
   )
-  text = "What --what=envs steps tasks on: mujoco, and mjx, which compiles long."
-  flags.DEFINE_list("engines", ["mujoco"], text, **here)
+  text = "Physics engines for --what=envs: mujoco, mjx (compiles for minutes)."
+  flags.DEFINE_list("engines", ["mujoco"], text, **registry)
   flags.DEFINE_float(
     "turn_seconds",
     0.5,
-    "With --what=envs and collect: seconds of a turn.",
+    "Seconds of one measurement of --what=envs and collect.",
     lower_bound=0.001,
-    **here,
+    **registry,
   )
-  _define_sizes(here)
+  _define_sizes(registry)
   flags.DEFINE_string(
-    "out", "experiments/results/benchmark", "Result files, without suffix.", **here
+    "out",
+    "experiments/results/benchmark",
+    "Path of the result files, without suffix.",
+    **registry,
   )
 
 
-def _define_sizes(here: Mapping[str, Any]) -> None:
-  """Defines the flags that say how large the jobs are; ``here``: where flags go."""
+def _define_sizes(registry: Mapping[str, Any]) -> None:
+  """Defines the flags for the sizes of the jobs."""
   flags.DEFINE_enum(
-    "setting", "cartpole", list(SETTINGS), "The task whose PETS sizes to use.", **here
+    "setting", "cartpole", list(SETTINGS), "Task whose PETS sizes are the defaults.", **registry
   )
   for name in LISTS:
-    text = f"Size of the job: {name}; a sweep takes several. Default: the setting's."
-    flags.DEFINE_list(name, None, text, **here)
+    text = f"Size of the job: {name}; a sweep takes a list. Default: the setting's."
+    flags.DEFINE_list(name, None, text, **registry)
   for name in NUMBERS:
     text = f"Size of the job: {name}. Default: {getattr(Sizes, name)}."
-    flags.DEFINE_integer(name, None, text, lower_bound=1, **here)
+    flags.DEFINE_integer(name, None, text, lower_bound=1, **registry)
   flags.DEFINE_list(
-    "hidden", None, "Width of each hidden layer. Default: the setting's.", **here
+    "hidden", None, "Width of each hidden layer. Default: the setting's.", **registry
   )
   flags.DEFINE_list(
-    "nets", None, "Members x width x layers, for --members and --hidden.", **here
+    "nets",
+    None,
+    "Nets as members x width x layers, in place of --members and --hidden.",
+    **registry,
   )
-  flags.DEFINE_list("devices", None, "Devices that a sweep uses. Default: 1,2.", **here)
+  flags.DEFINE_list(
+    "devices", None, "Numbers of devices for a sweep. Default: 1,2.", **registry
+  )
   flags.DEFINE_float(
-    "row_seconds", 120.0, "When to give a sweep's row up.", lower_bound=1.0, **here
+    "row_seconds",
+    120.0,
+    "Time limit of each row of a sweep, in seconds.",
+    lower_bound=1.0,
+    **registry,
   )
 
 
 def check(values: flags.FlagValues, what: Sequence[str]) -> None:
-  """Refuses entries of list flags that are not known, and a peer with nothing to do.
+  """Rejects unknown entries of list flags, and a peer that takes part in nothing requested.
 
   Raises:
     UsageError: names the flag, the value and the valid ones.
@@ -123,10 +138,10 @@ def check(values: flags.FlagValues, what: Sequence[str]) -> None:
 
 
 def request(values: flags.FlagValues) -> Request:
-  """Reads the jobs' sizes, the first of each list, and who takes part.
+  """Parses the flags into a request; takes the first value of each list.
 
   Raises:
-    UsageError: a size that does not parse or does not fit the others.
+    UsageError: a size does not parse or does not fit the others.
   """
   given: dict[str, Any] = {name: values[name].value for name in NUMBERS}
   for name in LISTS:
@@ -145,7 +160,7 @@ def request(values: flags.FlagValues) -> Request:
     dtypes=tuple(values.dtypes),
     envs=tuple(values.envs),
     tasks=tuple(values.envs if values["envs"].present else mbrl_jax.list_envs()),
-    chosen=values["envs"].present,
+    tasks_given=values["envs"].present,
     engines=tuple(values.engines),
     turn_seconds=values.turn_seconds,
     peer=values.peer,
@@ -154,32 +169,35 @@ def request(values: flags.FlagValues) -> Request:
 
 
 def axes(values: flags.FlagValues) -> Axes:
-  """Reads the axes of a sweep; those of the setting where the command line has none.
+  """Parses the axes of a sweep; an axis that is not given is the setting's.
 
   Raises:
-    UsageError: a value that does not parse or does not fit the others.
+    UsageError: a value does not parse or does not fit the others.
   """
   given = {name: _integers(values, name) for name in (*LISTS, "devices")}
   given |= {"nets": values.nets, "dtype": values.dtypes}
   if values.hidden or values.members:
-    given["nets"] = [_one_width(request(values).sizes)]
+    given["nets"] = [_nets_text(request(values).sizes)]
   found = {name: given[name] or grid.DEFAULTS[values.setting][name] for name in grid.AXES}
   for cell in grid.cells(found):
     _check_members(cell.particles, grid.parse_nets(cell.nets)[0])
   return found
 
 
-def _one_width(sizes: Sizes) -> str:
-  """Writes the nets as an axis of a sweep has them."""
+def _nets_text(sizes: Sizes) -> str:
+  """Formats members and hidden layers as an entry of ``--nets``."""
   if len(set(sizes.hidden)) > 1:
     listed = ",".join(map(str, sizes.hidden))
-    raise UsageError(f"--hidden={listed}: the nets of a sweep have layers of one width.")
+    raise UsageError(
+      f"--hidden={listed}: all layers of a sweep's nets must have the same width."
+    )
   return f"{sizes.members}x{sizes.hidden[0]}x{len(sizes.hidden)}"
 
 
 def _nets(values: flags.FlagValues) -> list[tuple[int, tuple[int, ...]]]:
+  """Parses ``--nets``."""
   if values.hidden or values.members:
-    raise UsageError("--nets says what --members and --hidden say: give one or the other.")
+    raise UsageError("--nets replaces --members and --hidden: give one or the other.")
   try:
     return [grid.parse_nets(text) for text in values.nets]
   except ValueError as error:
@@ -187,12 +205,13 @@ def _nets(values: flags.FlagValues) -> list[tuple[int, tuple[int, ...]]]:
 
 
 def _check_members(particles: int, members: int) -> None:
+  """Raises unless every member gets equally many particles."""
   if particles % members:
     raise UsageError(f"--particles={particles} must be a multiple of --members={members}.")
 
 
 def _integers(values: flags.FlagValues, name: str) -> list[int] | None:
-  """Reads a list of positive integers, ``None`` where it was not given."""
+  """Parses a list of positive integers; ``None`` if the flag is not given."""
   texts = values[name].value
   if texts is None:
     return None

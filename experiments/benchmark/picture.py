@@ -1,6 +1,6 @@
-"""Draws a sweep: plans per second and fraction of the peak over every axis.
+"""Plots a sweep: plans per second and fraction of the peak over every axis.
 
-Figures are made without ``pyplot``, as in ``runtime.plots``.
+Does not use ``pyplot``, like ``mbrl_jax.runtime.rendering.plots``.
 """
 
 from __future__ import annotations
@@ -19,29 +19,29 @@ Row = dict[str, Any]
 
 LABELS = {
   "plans": "candidate plans",
-  "particles": "particles of a plan",
+  "particles": "particles per plan",
   "horizon": "horizon (control steps)",
   "nets": "nets (members x width x layers)",
-  "dtype": "precision of the products",
+  "dtype": "precision of matrix products",
   "devices": "devices",
 }
 
 
 def draw(path: Path | str, rows: list[Row], centre: Row, title: str) -> Path | None:
-  """Draws two panels for every axis that was swept, one above the other.
+  """Plots two panels, one above the other, for every axis with more than one value.
 
-  A row without figures is a cross on the axis that says why.
+  A failed row is a cross labelled with its status.
 
   Args:
-    path: the PNG file to write.
-    rows: as the sweep measured them.
-    centre: the values that every axis leaves alone when another one is swept.
-    title: over the picture.
+    path: PNG file to write.
+    rows: rows of the sweep.
+    centre: values of the axes at the centre of the sweep.
+    title: title of the figure.
 
   Returns:
-    The path, or ``None`` where nothing was swept.
+    The path, or ``None`` if no axis has more than one value.
   """
-  lines = {name: along(rows, centre, name) for name in AXES}
+  lines = {name: rows_along(rows, centre, name) for name in AXES}
   swept = [name for name in AXES if len(lines[name]) > 1]
   if not swept:
     return None
@@ -59,35 +59,37 @@ def draw(path: Path | str, rows: list[Row], centre: Row, title: str) -> Path | N
   return plots.write_figure(figure, path)
 
 
-def along(rows: list[Row], centre: Row, axis: str) -> list[Row]:
-  """Returns the rows that differ from the centre in ``axis`` only, and the centre, in order."""
+def rows_along(rows: list[Row], centre: Row, axis: str) -> list[Row]:
+  """Returns the centre and the rows that differ from it in ``axis`` only, sorted by it."""
   others = [name for name in AXES if name != axis]
   found = [row for row in rows if all(row[name] == centre[name] for name in others)]
   numeric = isinstance(centre[axis], int)
   return sorted(found, key=lambda row: row[axis]) if numeric else found
 
 
-def _panel(axes: Axes, rows: list[Row], axis: str, figure: str) -> None:
-  """Draws one figure of the rows along one axis."""
+def _panel(axes: Axes, rows: list[Row], axis: str, column: str) -> None:
+  """Plots one column of the rows over one axis."""
   axes.grid(color="0.9")
   axes.set_axisbelow(True)
   axes.spines[["top", "right"]].set_visible(False)
   numeric = isinstance(rows[0][axis], int)
   places = [row[axis] for row in rows] if numeric else list(range(len(rows)))
-  both = list(zip(places, rows, strict=True))
-  good = [(x, row[figure]) for x, row in both if row["status"] == "ok"]
-  axes.plot([x for x, _ in good], [y for _, y in good], "o-", color=COLOURS[0], markersize=4)
-  for x, row in both:
+  points = list(zip(places, rows, strict=True))
+  measured = [(x, row[column]) for x, row in points if row["status"] == "ok"]
+  axes.plot(
+    [x for x, _ in measured], [y for _, y in measured], "o-", color=COLOURS[0], markersize=4
+  )
+  for x, row in points:
     if row["status"] != "ok":
-      _cross(axes, x, row["status"].partition(":")[0])
+      _mark_failed(axes, x, row["status"].partition(":")[0])
   if numeric:
     axes.set_xscale("log")
   axes.set_xticks(places, [str(row[axis]) for row in rows], rotation=45, ha="right")
   axes.minorticks_off()
 
 
-def _cross(axes: Axes, x: float, text: str) -> None:
-  """Marks a place without a figure."""
+def _mark_failed(axes: Axes, x: float, text: str) -> None:
+  """Marks a row that failed with a cross and its status."""
   at = {"color": COLOURS[1], "transform": axes.get_xaxis_transform()}
   axes.plot([x], [0.03], "x", **at)
   axes.text(x, 0.08, text, rotation=90, ha="center", va="bottom", fontsize="x-small", **at)

@@ -1,4 +1,4 @@
-"""What a benchmark was asked to measure, and who takes part."""
+"""Defines a benchmark request, and starts the workers that take part in it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 from experiments.benchmark.peers.sizes import Sizes
 from experiments.benchmark.peers.worker import Worker, WorkerError
 
-OURS = "experiments.benchmark.peers.ours"
+WORKER = "experiments.benchmark.peers.ours"
 PEERS = {
   "mbrl": ("experiments.benchmark.peers.mbrl_lib", ("plan", "fit", "memory")),
   "pytorch_mppi": ("experiments.benchmark.peers.pytorch_mppi", ("mppi",)),
@@ -19,24 +19,24 @@ PEERS = {
   "sb3": ("experiments.benchmark.peers.sb3", ("sac", "train")),
   "sbx": ("experiments.benchmark.peers.sbx", ("sac", "train")),
 }
-"""Modules of the peers' workers, and what they take part in."""
-PATIENCE = 120.0
-"""Seconds that a peer may take to be imported."""
+"""Worker module of each peer, and the measurements it takes part in."""
+START_TIMEOUT = 120.0
+"""Seconds that importing a peer may take."""
 
 
 @dataclasses.dataclass(frozen=True)
 class Request:
-  """What the command line asks for.
+  """Settings of a benchmark.
 
   Attributes:
-    sizes: of the jobs with learned models.
-    rounds: times that everybody takes a turn.
-    dtypes: precisions of our planning step.
-    envs: tasks to step with ``env``.
-    tasks: tasks to step with ``envs``.
-    chosen: whether the command line named them.
-    engines: what ``envs`` steps them on.
-    turn_seconds: about how long a turn of ``envs`` takes.
+    sizes: sizes of the jobs with learned models.
+    rounds: number of interleaved rounds.
+    dtypes: precisions of mbrl_jax's nets.
+    envs: tasks for ``env``.
+    tasks: tasks for ``envs`` and ``collect``.
+    tasks_given: whether ``tasks`` comes from the command line.
+    engines: physics engines for ``envs``.
+    turn_seconds: approximate seconds of one measurement of ``envs`` and ``collect``.
     peer: a key of ``PEERS``, or ``"none"``.
     peer_python: interpreter in which the peer is installed.
   """
@@ -46,7 +46,7 @@ class Request:
   dtypes: tuple[str, ...] = ("float32",)
   envs: tuple[str, ...] = ()
   tasks: tuple[str, ...] = ()
-  chosen: bool = False
+  tasks_given: bool = False
   engines: tuple[str, ...] = ("mujoco",)
   turn_seconds: float = 0.5
   peer: str = "none"
@@ -54,19 +54,19 @@ class Request:
 
   @contextlib.contextmanager
   def peer_worker(self, what: str) -> Iterator[tuple[str, Worker] | None]:
-    """Starts the peer's worker, ``(name, worker)``, if it takes part in ``what``."""
+    """Starts the peer's worker; yields ``(name, worker)``, or ``None`` if it has no part."""
     module, parts = PEERS.get(self.peer, ("", ()))
     if what not in parts:
       yield None
       return
     with Worker(module, self.peer_python) as worker:
-      yield worker.ask("info", timeout=PATIENCE).get("name", self.peer), worker
+      yield worker.call("info", timeout=START_TIMEOUT).get("name", self.peer), worker
 
   def check_peer(self) -> None:
-    """Starts the peer's worker once, so that one that is missing is told before any work.
+    """Starts the peer's worker once, so that a missing peer fails before any measurement.
 
     Raises:
-      WorkerError: the interpreter is none, or lacks the peer.
+      WorkerError: the interpreter does not start, or the peer is not installed in it.
     """
     if self.peer == "none":
       return
@@ -79,29 +79,29 @@ class Request:
       ) from error
 
   @contextlib.contextmanager
-  def entrants(
+  def systems(
     self, what: str, precisions: tuple[str, ...]
   ) -> Iterator[tuple[dict[str, tuple[Worker, str]], str | None]]:
-    """Starts our worker, one for all precisions, and the peer's.
+    """Starts mbrl_jax's worker, one for all precisions, and the peer's.
 
     Yields:
-      Name to ``(worker, dtype)``, the peer last, and the peer's name or ``None``.
+      ``{name: (worker, dtype)}``, the peer last, and the peer's name or ``None``.
     """
     with contextlib.ExitStack() as stack:
-      # One process, because some devices can be held by one only.
-      ours = stack.enter_context(Worker(OURS))
-      started = {f"mbrl_jax {dtype}": (ours, dtype) for dtype in precisions}
-      found = stack.enter_context(self.peer_worker(what))
-      if found:
-        started[found[0]] = found[1], "float32"
-      yield started, found and found[0]
+      # One process, because some devices can be held by only one.
+      worker = stack.enter_context(Worker(WORKER))
+      started = {f"mbrl_jax {dtype}": (worker, dtype) for dtype in precisions}
+      peer = stack.enter_context(self.peer_worker(what))
+      if peer:
+        started[peer[0]] = peer[1], "float32"
+      yield started, peer and peer[0]
 
 
 def seconds(answer: dict[str, Any], what: str, system: str) -> float:
-  """Returns the time of an answer whose numbers are sound.
+  """Returns the seconds of an answer, if its numbers are finite.
 
   Raises:
-    WorkerError: the job produced a non-finite number; its time means nothing.
+    WorkerError: the job produced a non-finite number, so its time is meaningless.
   """
   if not answer["finite"]:
     raise WorkerError(f"{system} produced a non-finite number in {what!r}.")

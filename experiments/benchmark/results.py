@@ -1,4 +1,4 @@
-"""Collects what the benchmark measured; shows it as a table and writes it to files."""
+"""Collects the benchmark's results, prints them as a table and writes them to files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ PACKAGES = ("jax", "jaxlib", "numpy", "mujoco", "mujoco-mjx")
 
 @dataclasses.dataclass
 class Report:
-  """Collects rows for the table and every single measurement.
+  """Rows of the table, and the raw value of every round.
 
   Attributes:
     rows: ``(what, system, figure, value, unit)``.
@@ -44,23 +44,23 @@ class Report:
     self.rows.append((what, system, figure, value, unit))
 
   def record(self, what: str, system: str, value: float) -> None:
-    """Keeps one raw value."""
+    """Stores the raw value of one round."""
     self.rounds.setdefault(f"{what}/{system}", []).append(value)
 
   def median(self, what: str, system: str) -> float:
-    """Returns the median of the raw values, NaN without any."""
+    """Returns the median of the raw values, NaN if there are none."""
     values = self.rounds.get(f"{what}/{system}")
     return statistics.median(values) if values else math.nan
 
-  def add_ratios(self, what: str, ours: Sequence[str], peer: str | None) -> None:
-    """Adds how many times faster than the peer each of ours is, by the recorded times."""
-    for system in ours if peer else ():
+  def add_ratios(self, what: str, systems: Sequence[str], peer: str | None) -> None:
+    """Adds the speed-up of each system over the peer, from the medians of the times."""
+    for system in systems if peer else ():
       ratio = self.median(what, peer) / self.median(what, system)
       self.add(what, system, f"times {peer}", ratio, "x")
 
 
 def machine() -> dict[str, Any]:
-  """Describes the machine and the versions, without its name."""
+  """Describes the CPU, Python and package versions, without the host name."""
   cpu = platform.processor() or platform.machine()
   with contextlib.suppress(OSError), open("/proc/cpuinfo", encoding="utf-8") as info:
     models = [line.split(":")[1].strip() for line in info if line.startswith("model name")]
@@ -87,11 +87,13 @@ def write(report: Report, sizes: Sizes, out: str) -> list[Path]:
     "rows": [dict(zip(COLUMNS, row, strict=True)) for row in report.rows],
     "rounds": report.rounds,
   }
-  return write_both(out, [dict(zip(COLUMNS, row, strict=True)) for row in report.rows], content)
+  return write_files(
+    out, [dict(zip(COLUMNS, row, strict=True)) for row in report.rows], content
+  )
 
 
-def write_both(out: str, rows: list[dict[str, Any]], content: dict[str, Any]) -> list[Path]:
-  """Writes rows of one set of columns to ``out.csv`` and ``content`` to ``out.json``."""
+def write_files(out: str, rows: list[dict[str, Any]], content: dict[str, Any]) -> list[Path]:
+  """Writes ``rows``, which share columns, to ``out.csv`` and ``content`` to ``out.json``."""
   csv_path, json_path = Path(f"{out}.csv"), Path(f"{out}.json")
   csv_path.parent.mkdir(parents=True, exist_ok=True)
   text = io.StringIO()
@@ -103,17 +105,17 @@ def write_both(out: str, rows: list[dict[str, Any]], content: dict[str, Any]) ->
   return [csv_path, json_path]
 
 
-def show(report: Report, console: rich.console.Console) -> None:
+def print_table(report: Report, console: rich.console.Console) -> None:
   """Prints the table."""
   table = rich.table.Table(title="mbrl_jax benchmark")
   for column in COLUMNS[:3]:
     table.add_column(column)
   table.add_column("value", justify="right")
   for what, system, figure, value, unit in report.rows:
-    table.add_row(what, system, figure, f"{number(value)} {unit}")
+    table.add_row(what, system, figure, f"{format_number(value)} {unit}")
   console.print(table)
 
 
-def number(value: float) -> str:
-  """Writes a number with four digits, or whole where it has more."""
+def format_number(value: float) -> str:
+  """Formats a number to four significant digits; from 10,000 as an integer."""
   return f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}"

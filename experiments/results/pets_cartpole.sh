@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Reproduces experiments/results/pets_cartpole/: every kind of model with its valid propagations,
-# CEM against random shooting. Runs that exist are resumed, so it may be interrupted.
-# Usage: bash experiments/results/pets_cartpole.sh   (from the root; PYTHON=.venv/bin/python SEEDS="0 1 2" TRIALS=15)
+# Reproduces experiments/results/pets_cartpole/: every kind of model with its valid propagations, and
+# other planners than CEM. Existing runs are resumed, so the script can be interrupted.
+#
+#   bash experiments/results/pets_cartpole.sh     # from the root of the repository
+#
+# Variables and their defaults: PYTHON=.venv/bin/python SEEDS="0 1 2" TRIALS=15; METHODS: see below.
 set -euo pipefail
 python=${PYTHON:-.venv/bin/python} seeds=${SEEDS:-0 1 2} trials=${TRIALS:-15}
 runs=runs/pets_cartpole results=experiments/results/pets_cartpole

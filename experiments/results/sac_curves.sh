@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
-# Learning curves of our soft actor-critic, Stable-Baselines3's and Brax' on two of our tasks, one seed after the other.
+# Trains Stable-Baselines3's and Brax' SAC on two tasks of mbrl_jax, one seed after another, and plots their learning
+# curves with mbrl_jax's. Needs Stable-Baselines3 in the same Python as mbrl_jax:
 #
-#   PEER=peer/bin/python bash experiments/results/sac_curves.sh     # a Python that has stable-baselines3 as well
+#   .venv/bin/python -m pip install -c constraints.txt -e '.[gymnasium]' stable-baselines3
+#   bash experiments/results/sac_curves.sh
 #
-# The same nets (two times 64), batches of 256, learning rate 1e-3 and one gradient step for each environment step, after
-# 1,000 random ones. Writes {sb3,brax}_sac_TASK.csv to experiments/results/hybrid and draws them beside pendulum_sac.csv;
-# a finished seed is not run again.
+# All use two hidden layers of 64, batches of 256, a learning rate of 1e-3 and one gradient step per environment step,
+# after 1,000 random steps. Writes {sb3,brax}_sac_TASK.csv to experiments/results/hybrid and plots them with
+# pendulum_sac.csv; finished seeds are not run again. Variables and their defaults: PYTHON=.venv/bin/python,
+# PEER=$PYTHON (the Python for Stable-Baselines3, which needs mbrl_jax too), OUT=experiments/results/hybrid, SEEDS="0 1 2".
 set -euo pipefail
 PYTHON=${PYTHON:-.venv/bin/python} PEER=${PEER:-$PYTHON} OUT=${OUT:-experiments/results/hybrid} SEEDS=${SEEDS:-"0 1 2"}
 export OMP_NUM_THREADS=${OMP_NUM_THREADS:-1}

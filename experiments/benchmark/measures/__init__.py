@@ -1,1 +1,1 @@
-"""What the benchmark measures, one file for each ``--what``."""
+"""Measurements of the benchmark, one module for each ``--what``."""

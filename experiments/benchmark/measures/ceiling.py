@@ -1,4 +1,4 @@
-"""The most that this machine can do, of which fractions are quoted."""
+"""Measures the peak arithmetic rates of the device."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from typing import Any
 from experiments.benchmark.peers.peak import Peak
 from experiments.benchmark.peers.worker import Worker
 
-OURS = "experiments.benchmark.peers.ours_device"
+WORKER = "experiments.benchmark.peers.ours_device"
 
 
 class Ceiling:
-  """Peak rates; a context manager.
+  """Peak rates of the device by precision; a context manager.
 
-  On CPUs the float32 peak of all cores, whatever the precision, measured anew each time.
-  Elsewhere a large matrix product of each precision, measured once, before anybody else
-  holds the device: some can be held by one process only.
+  On CPUs: the float32 peak of all cores for every precision, measured at each call. Elsewhere:
+  a large matrix product in each precision, measured once at construction, because some devices
+  can be held by only one process at a time.
 
   Attributes:
-    device: ``platform``, ``kind`` and ``count`` of what jax computes on.
+    device: ``platform``, ``kind`` and ``count`` of jax's devices.
   """
 
   def __init__(self, dtypes: Iterable[str], stop: Callable[[], object] = lambda: False):
-    """Looks what there is, and measures it where it is no CPU."""
+    """Finds the devices and, unless they are CPUs, measures their peaks."""
     self._peak: Peak | None = None
-    with Worker(OURS, stop=stop) as worker:
-      self.device: dict[str, Any] = worker.ask("devices")
+    with Worker(WORKER, stop=stop) as worker:
+      self.device: dict[str, Any] = worker.call("devices")
       if self.device["platform"] == "cpu":
         self._peak = Peak()
         return
-      flops = {dtype: worker.ask("matmul", dtype=dtype)["flops"] for dtype in dtypes}
+      flops = {dtype: worker.call("matmul", dtype=dtype)["flops"] for dtype in dtypes}
       self._flops: dict[str, float] = flops
 
   def name(self, dtype: str) -> str:
-    """Says whose peak ``measure(dtype)`` is: a precision's, or float32's for all."""
+    """Returns the precision whose peak ``measure(dtype)`` returns: float32 on CPUs."""
     return "float32" if self._peak else dtype
 
   @property
   def source(self) -> str:
-    """Says how it is measured."""
+    """Describes the measurement."""
     return self._peak.source if self._peak else "large matrix product, one device"
 
   def measure(self, dtype: str, devices: int = 1) -> float:
-    """Returns operations per second; those of a CPU's parts are those of the CPU."""
+    """Returns operations per second of ``devices`` devices; on CPUs, of all cores."""
     return self._peak.measure() if self._peak else self._flops[dtype] * devices
 
   def __enter__(self) -> Ceiling:
@@ -57,6 +57,6 @@ class Ceiling:
     error: BaseException | None,
     trace: TracebackType | None,
   ) -> None:
-    """Removes what the measurement of a CPU needs."""
+    """Removes the scratch files of the CPU measurement."""
     if self._peak:
       self._peak.__exit__(kind, error, trace)

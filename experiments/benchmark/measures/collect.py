@@ -1,40 +1,35 @@
-"""Steps a second of the training step without gradient steps, beside bare MuJoCo's."""
+"""Measures steps per second of the training step without gradient steps, and of bare MuJoCo."""
 
 from __future__ import annotations
 
-import statistics
-
-from experiments.benchmark.measures.envs import PATIENCE
+from experiments.benchmark.measures.envs import TIMEOUT
+from experiments.benchmark.measures.rounds import measure_rates, median_ratio
 from experiments.benchmark.peers.worker import Worker
 from experiments.benchmark.request import Request
 from experiments.benchmark.results import Report
 
 TASKS = ("halfcheetah", "hopper", "ant", "cartpole")
 ENVS = (64, 1024)
-OURS, BARE = "training step", ("rollout from Python", "Batch from Python")
+STEP, BARE = "training step", ("rollout from Python", "Batch from Python")
 
 
 def measure(report: Report, request: Request) -> None:
-  """Adds steps per second and their shares of bare MuJoCo's."""
-  for name in request.tasks if request.chosen else TASKS:
+  """Adds steps per second of the training step and its ratios to bare MuJoCo."""
+  for name in request.tasks if request.tasks_given else TASKS:
     with Worker("experiments.benchmark.peers.ours_collect") as worker:
       for envs in ENVS:
-        _take_turns(report, request, worker, name, envs)
+        _measure_task(report, request, worker, name, envs)
 
 
-def _take_turns(report: Report, request: Request, worker: Worker, name: str, envs: int) -> None:
+def _measure_task(
+  report: Report, request: Request, worker: Worker, name: str, envs: int
+) -> None:
   """Measures one task with one number of environments."""
-  entrant = f"{name} x{envs}"
+  case = f"{name} x{envs}"
   job = {"name": name, "envs": envs, "turn_seconds": request.turn_seconds}
-  built = worker.ask("setup_collect", timeout=PATIENCE, **job)
-  rates: dict[str, list[float]] = {system: [] for system in (OURS, *BARE)}
-  for _ in range(request.rounds):
-    for system, values in rates.items():
-      values.append(worker.ask("turn", timeout=PATIENCE, system=system)["rate"])
-      report.record("collect", f"{entrant}, {system}", values[-1])
-  for system, values in rates.items():
-    report.add("collect", entrant, system, statistics.median(values), "1/s")
+  built = worker.call("setup_collect", timeout=TIMEOUT, **job)
+  rates = measure_rates(report, request, worker, "collect", case, (STEP, *BARE), TIMEOUT)
   for bare in BARE:
-    shares = [a / b for a, b in zip(rates[OURS], rates[bare], strict=True)]
-    report.add("collect", entrant, f"share of {bare}", statistics.median(shares), "x")
-  report.add("collect", entrant, "compile", built["compile_seconds"], "s")
+    ratio = median_ratio(rates[STEP], rates[bare])
+    report.add("collect", case, f"share of {bare}", ratio, "x")
+  report.add("collect", case, "compile", built["compile_seconds"], "s")

@@ -1,4 +1,4 @@
-"""Measures what planning needs in a fresh process, and whether new parameters compile."""
+"""Measures the memory of planning in a fresh process, and recompilation on new parameters."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from experiments.benchmark.results import Report
 
 
 def measure(report: Report, request: Request) -> None:
-  """Adds memory above the process' start, and our compilations on new parameters."""
-  with request.entrants("memory", ("float32",)) as (started, peer):
-    for system, (worker, _) in started.items():
-      start = worker.ask("memory")["now"]
-      worker.ask("setup_plan", sizes=request.sizes)
-      worker.ask("plan")
-      if system != peer:
-        compiled = worker.ask("plan", new_params=True)["compilations"]
-        report.add("memory", system, "compilations on new parameters", compiled, "")
-      peak = worker.ask("memory")["peak"]
-      report.add("memory", system, "peak above the process' start", peak - start, "MiB")
+  """Adds peak memory above the process' start, and recompilations on new parameters."""
+  with request.systems("memory", ("float32",)) as (systems, peer):
+    for name, (worker, _) in systems.items():
+      start = worker.call("memory")["now"]
+      worker.call("setup_plan", sizes=request.sizes)
+      worker.call("plan")
+      if name != peer:
+        compiled = worker.call("plan", new_params=True)["compilations"]
+        report.add("memory", name, "compilations on new parameters", compiled, "")
+      peak = worker.call("memory")["peak"]
+      report.add("memory", name, "peak above the process' start", peak - start, "MiB")

@@ -1,6 +1,6 @@
-"""Measures one replan of MPPI on MuJoCo tasks, everybody in turns.
+"""Measures one replan of MPPI on MuJoCo tasks, interleaved with the peer's.
 
-The cost of the episodes beside each time shows that the controllers do the same work.
+The cost of the same episodes shows whether the controllers do equal work.
 """
 
 from __future__ import annotations
@@ -8,49 +8,46 @@ from __future__ import annotations
 import contextlib
 import statistics
 
-from experiments.benchmark.peers.mjcf_tasks import SAMPLES, TASKS, Task
+from experiments.benchmark.measures.rounds import System, set_up, time_rounds
+from experiments.benchmark.peers.mjcf_tasks import SAMPLES, TASKS, MjcfTask
 from experiments.benchmark.peers.worker import Worker
-from experiments.benchmark.request import Request, seconds
+from experiments.benchmark.request import Request
 from experiments.benchmark.results import Report
 
-OURS = "experiments.benchmark.peers.ours_mjx"
+WORKER = "experiments.benchmark.peers.ours_mjx"
 ENGINES = {"pendulum": ("mjx", "mujoco", "analytic"), "particle": ("mjx", "mujoco")}
-PATIENCE = 300.0
-"""Seconds that a job may take: batched programs have been seen to wait for ever on CPUs."""
+TIMEOUT = 300.0
+"""Seconds that a job may take: batched programs have been seen to hang on CPUs."""
 
 
 def measure(report: Report, request: Request) -> None:
-  """Adds the time of a replan, model steps per second and the cost of every entrant."""
+  """Adds the time of a replan, model steps per second and the cost of every system."""
   for name, engines in ENGINES.items():
+    systems: dict[str, System] = {}
     with contextlib.ExitStack() as stack:
-      workers, ours = {}, [f"mbrl_jax {engine}" for engine in engines]
-      for system, engine in zip(ours, engines, strict=True):
-        workers[system] = stack.enter_context(Worker(OURS)), {"engine": engine}
+      for engine in engines:
+        worker = stack.enter_context(Worker(WORKER))
+        systems[f"mbrl_jax {engine}"] = worker, {"engine": engine}
+      own = list(systems)
       peer = stack.enter_context(request.peer_worker("mjx"))
       if peer:
-        workers[peer[0]] = peer[1], {}
-      _take_turns(report, request, TASKS[name], workers)
-    report.add_ratios(f"mjx {name}", ours, peer and peer[0])
+        systems[peer[0]] = peer[1], {}
+      _measure_task(report, request, TASKS[name], systems)
+    report.add_ratios(f"mjx {name}", own, peer and peer[0])
 
 
-def _take_turns(
-  report: Report, request: Request, task: Task, workers: dict[str, tuple[Worker, dict]]
+def _measure_task(
+  report: Report, request: Request, task: MjcfTask, systems: dict[str, System]
 ) -> None:
-  """Lets everybody replan episodes of one task."""
+  """Measures episodes of one task on every system."""
   what = f"mjx {task.name}"
-  slow, costs = {}, {}
-  for system, (worker, job) in workers.items():
-    built = worker.ask("setup_mjx", timeout=PATIENCE, name=task.name, **job)
-    report.add(what, system, "compile", built["compile_seconds"], "s")
-  for _ in range(request.rounds):
-    for system, (worker, _) in workers.items():
-      answer = worker.ask("episode", timeout=PATIENCE)
-      report.record(what, system, seconds(answer, what, system))
-      slow.setdefault(system, []).append(answer["slow"])
-      costs.setdefault(system, []).append(answer["cost"])
-  for system in workers:
-    took = report.median(what, system)
-    report.add(what, system, "one replan", 1e3 * took, "ms")
-    report.add(what, system, "slowest in 100", 1e3 * statistics.median(slow[system]), "ms")
-    report.add(what, system, "model steps", SAMPLES * task.horizon / took, "1/s")
-    report.add(what, system, "cost of the last third", statistics.mean(costs[system]), "")
+  set_up(report, what, systems, "setup_mjx", TIMEOUT, name=task.name)
+  answers = time_rounds(report, request, what, systems, "episode", TIMEOUT)
+  for name, episodes in answers.items():
+    took = report.median(what, name)
+    slow = statistics.median(episode["slow"] for episode in episodes)
+    cost = statistics.mean(episode["cost"] for episode in episodes)
+    report.add(what, name, "one replan", 1e3 * took, "ms")
+    report.add(what, name, "slowest in 100", 1e3 * slow, "ms")
+    report.add(what, name, "model steps", SAMPLES * task.horizon / took, "1/s")
+    report.add(what, name, "cost of the last third", cost, "")

@@ -1,4 +1,4 @@
-"""Measures the ceiling a few times."""
+"""Measures the peak rates that fractions refer to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from experiments.benchmark.results import Report
 
 
 def measure(report: Report, request: Request) -> None:
-  """Adds the float32 peak of a CPU, or that of every precision of another device."""
+  """Adds the float32 peak of a CPU, or the peak of each precision of another device."""
   with Ceiling(request.dtypes) as ceiling:
     for name in dict.fromkeys(map(ceiling.name, request.dtypes)):
       for _ in range(request.rounds):

@@ -1,33 +1,32 @@
-"""Measures one PETS planning step, everybody in turns, a CPU's peak in each turn."""
+"""Measures one PETS planning step, interleaved with the peer's and with a CPU's peak."""
 
 from __future__ import annotations
 
 from experiments.benchmark.measures.ceiling import Ceiling
+from experiments.benchmark.measures.rounds import set_up
 from experiments.benchmark.request import Request, seconds
 from experiments.benchmark.results import Report
 
 
 def measure(report: Report, request: Request) -> None:
-  """Adds seconds, rate and fraction of the peak of every entrant, and ratios to the peer."""
+  """Adds seconds, rate and fraction of the peak of every system, and ratios to the peer."""
   sizes = request.sizes
   with Ceiling(request.dtypes) as ceiling:
     peaks = dict.fromkeys(map(ceiling.name, request.dtypes))
-    with request.entrants("plan", request.dtypes) as (started, peer):
-      for system, (worker, dtype) in started.items():
-        built = worker.ask("setup_plan", sizes=sizes, dtype=dtype)
-        if built["compile_seconds"]:
-          report.add("plan", system, "compile", built["compile_seconds"], "s")
+    with request.systems("plan", request.dtypes) as (systems, peer):
+      workers = {name: (worker, {"dtype": dtype}) for name, (worker, dtype) in systems.items()}
+      set_up(report, "plan", workers, "setup_plan", sizes=sizes)
       for _ in range(request.rounds):
         for name in peaks:
           report.record("plan peak", name, ceiling.measure(name))
-        for system, (worker, dtype) in started.items():
-          answer = worker.ask("plan", dtype=dtype)
-          report.record("plan", system, seconds(answer, "plan", system))
-  for system, (_, dtype) in started.items():
-    name = ceiling.name(dtype)
-    rate = sizes.plan_flops / report.median("plan", system)
-    report.add("plan", system, "one planning step", report.median("plan", system), "s")
-    report.add("plan", system, "rate", rate / 1e9, "GFLOP/s")
-    fraction = rate / report.median("plan peak", name)
-    report.add("plan", system, f"of the measured {name} peak", fraction, "")
-  report.add_ratios("plan", [name for name in started if name != peer], peer)
+        for name, (worker, dtype) in systems.items():
+          answer = worker.call("plan", dtype=dtype)
+          report.record("plan", name, seconds(answer, "plan", name))
+  for name, (_, dtype) in systems.items():
+    precision = ceiling.name(dtype)
+    rate = sizes.plan_flops / report.median("plan", name)
+    report.add("plan", name, "one planning step", report.median("plan", name), "s")
+    report.add("plan", name, "rate", rate / 1e9, "GFLOP/s")
+    fraction = rate / report.median("plan peak", precision)
+    report.add("plan", name, f"of the measured {precision} peak", fraction, "")
+  report.add_ratios("plan", [name for name in systems if name != peer], peer)

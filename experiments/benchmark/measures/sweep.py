@@ -1,7 +1,7 @@
-"""Sweeps the planning step over sizes, precisions and devices, one process a row.
+"""Sweeps the planning step over sizes, precisions and devices, one process per row.
 
-A row that runs out of memory or time says so and the sweep goes on. Files are written
-after every row; an interrupted sweep leaves what it measured.
+A row that runs out of memory or time records that as its status, and the sweep continues.
+Files are written after every row, so an interrupted sweep keeps the rows it measured.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from experiments.benchmark.peers.worker import (
 )
 from mbrl_jax.runtime.training.progress import duration
 
-OURS = "experiments.benchmark.peers.ours_sweep"
+WORKER = "experiments.benchmark.peers.ours_sweep"
 SECONDS = 1.0
-"""How long a row takes planning steps, at least."""
+"""Least time for which a row takes planning steps."""
 
 FIGURES = (
   "compile_seconds",
@@ -42,20 +42,20 @@ FIGURES = (
   "memory_mib",
 )
 _NO_MEMORY = ("MemoryError", "RESOURCE_EXHAUSTED", "out of memory", "bad_alloc")
-_KILLED = "exit status -9"  # by the system, where a process takes too much
+_KILLED = "exit status -9"  # SIGKILL, which the kernel sends when memory runs out
 
 Row = dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
 class Sweep:
-  """What to sweep.
+  """Definition of a sweep.
 
   Attributes:
-    base: what all rows have in common.
+    base: sizes that all rows share.
     cells: the rows, the centre first.
-    row_seconds: after which a row is given up.
-    out: result files, without suffix.
+    row_seconds: time limit of a row.
+    out: path of the result files, without suffix.
   """
 
   base: Sizes
@@ -67,65 +67,67 @@ class Sweep:
 def measure(
   sweep: Sweep, console: rich.console.Console, stop: Callable[[], object]
 ) -> tuple[list[Row], dict[str, Any]]:
-  """Measures row after row; writes ``out.json`` and ``out.csv`` after each.
+  """Measures one row after another; writes ``out.json`` and ``out.csv`` after each.
 
   Args:
     sweep: what to measure.
-    console: told of the progress.
-    stop: asked all the time; true ends the sweep.
+    console: where to print progress.
+    stop: polled while waiting; true ends the sweep.
 
   Returns:
-    The rows that there are, and what jax computes on.
+    The rows measured, and jax's device: ``platform``, ``kind`` and ``count``.
 
   Raises:
-    WorkerError: jax does not even find its devices.
+    WorkerError: jax cannot find its devices.
   """
   rows: list[Row] = []
   device: dict[str, Any] = {}
   try:
     with Ceiling(sorted({cell.dtype for cell in sweep.cells}), stop) as ceiling:
-      device, begun = ceiling.device, time.perf_counter()
+      device, start = ceiling.device, time.perf_counter()
       for cell in sweep.cells:
-        rows.append(_row(sweep, cell, ceiling, stop))
+        rows.append(_measure_row(sweep, cell, ceiling, stop))
         write(sweep, rows, device)
-        console.print(_line(rows, len(sweep.cells), begun), markup=False)
+        console.print(_progress(rows, len(sweep.cells), start), markup=False)
   except Interrupted:
     console.print(f"interrupted after {len(rows)} of {len(sweep.cells)} rows", markup=False)
   return rows, device
 
 
 def write(sweep: Sweep, rows: list[Row], device: dict[str, Any]) -> list[Path]:
-  """Writes the rows and what they have in common; returns the paths."""
+  """Writes the rows and the settings they share; returns the paths."""
   content = {
     "machine": {**results.machine(), "device": device},
     "sizes": dataclasses.asdict(sweep.base),
     "centre": dataclasses.asdict(sweep.cells[0]),
     "rows": rows,
   }
-  return results.write_both(sweep.out, rows, content)
+  return results.write_files(sweep.out, rows, content)
 
 
-def _row(sweep: Sweep, cell: SweepCell, ceiling: Ceiling, stop: Callable[[], object]) -> Row:
+def _measure_row(
+  sweep: Sweep, cell: SweepCell, ceiling: Ceiling, stop: Callable[[], object]
+) -> Row:
   """Measures one row in a process of its own."""
   row = {**dataclasses.asdict(cell), "status": "ok", **dict.fromkeys(FIGURES)}
   sizes, end = cell.sizes(sweep.base), time.perf_counter() + sweep.row_seconds
   left = lambda: max(end - time.perf_counter(), 0.0)
   try:
-    with Worker(OURS, devices=cell.devices, stop=stop) as worker:
+    with Worker(WORKER, devices=cell.devices, stop=stop) as worker:
       job = {"sizes": sizes, "dtype": cell.dtype, "devices": cell.devices}
-      row.update(worker.ask("setup", timeout=left(), **job))
-      answer = worker.ask("measure", timeout=left(), seconds=SECONDS)
+      row.update(worker.call("setup", timeout=left(), **job))
+      answer = worker.call("measure", timeout=left(), seconds=SECONDS)
   except Interrupted:
     raise
   except WorkerError as error:
     return {**row, "status": _status(error)}
   if not answer["finite"]:
-    return {**row, "status": "failed: a number that is not finite"}
+    return {**row, "status": "failed: non-finite numbers"}
   return {**row, **_figures(sizes, answer, ceiling.measure(cell.dtype, cell.devices))}
 
 
 def _figures(sizes: Sizes, answer: dict[str, Any], peak: float) -> Row:
-  """Returns what a measured row says."""
+  """Computes the columns of a measured row."""
   rate = 1.0 / answer["seconds"]
   return {
     "step_seconds": answer["seconds"],
@@ -139,7 +141,7 @@ def _figures(sizes: Sizes, answer: dict[str, Any], peak: float) -> Row:
 
 
 def _status(error: WorkerError) -> str:
-  """Says in a few words why a row has no figures."""
+  """Returns the status of a failed row."""
   text = str(error)
   if isinstance(error, WorkerTimeout):
     return "out of time"
@@ -149,15 +151,15 @@ def _status(error: WorkerError) -> str:
   return f"failed: {text.splitlines()[0]}"
 
 
-def _line(rows: list[Row], total: int, begun: float) -> str:
-  """Tells of the last row, and how long the others may take."""
+def _progress(rows: list[Row], total: int, start: float) -> str:
+  """Describes the last row and estimates the time that the others take."""
   row, done = rows[-1], len(rows)
   what = " ".join(f"{name} {row[name]}" for name in AXES)
   parts = [f"row {done:>2}/{total}", what]
   if row["status"] == "ok":
-    parts.append(f"{results.number(row['plans_per_second'])} plans/s")
+    parts.append(f"{results.format_number(row['plans_per_second'])} plans/s")
     parts.append(f"{row['step_seconds']:.3g} s a step, {row['of_peak']:.2f} of the peak")
   else:
     parts.append(row["status"])
-  left = (time.perf_counter() - begun) / done * (total - done)
+  left = (time.perf_counter() - start) / done * (total - done)
   return " | ".join([*parts, f"ETA {duration(left)}"])

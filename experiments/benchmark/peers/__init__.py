@@ -1,1 +1,1 @@
-"""Workers that do the same measured job in different libraries, each in its own process."""
+"""Workers that do the same jobs in different libraries, each in its own process."""

@@ -1,6 +1,6 @@
-"""Lets Brax' trainers run on jax 0.10, which has dropped a function that they call.
+"""Makes Brax' trainers run on jax 0.10, which removed a function that they call.
 
-Brax 0.14.2, the newest, calls ``jax.device_put_replicated`` in PPO, SAC and APG.
+Brax 0.14.2, the latest release, calls ``jax.device_put_replicated`` in PPO, SAC and APG.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-_AXIS = "i"  # Brax' own name for it: one program must not mix two
+_AXIS = "i"  # Brax' axis name: one program must not mix two names
 
 
 @contextlib.contextmanager
 def runnable() -> Iterator[None]:
-  """Puts the function in its place while Brax trains, if jax has it no more."""
+  """Restores ``jax.device_put_replicated`` inside the context, if jax lacks it."""
   if hasattr(jax, "device_put_replicated"):
     yield
     return
@@ -31,7 +31,7 @@ def runnable() -> Iterator[None]:
 
 
 def replicate(tree: Any, devices: Sequence[jax.Device]) -> Any:
-  """Returns ``tree`` with a leading axis over ``devices``, a copy on each."""
+  """Replicates ``tree`` on ``devices``, with a leading device axis."""
   sharding = NamedSharding(Mesh(np.array(devices), (_AXIS,)), PartitionSpec(_AXIS))
   copies = lambda x: jax.device_put(jnp.stack([x] * len(devices)), sharding)
   return jax.tree.map(copies, tree)

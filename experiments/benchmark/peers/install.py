@@ -1,4 +1,4 @@
-"""Installs libraries to benchmark against, each with its pinned packages in a venv of its own.
+"""Installs libraries to compare with, each with pinned packages in its own venv.
 
   python -m experiments.benchmark.peers.install mbrl_lib sb3
   python -m experiments.benchmark.peers.install pytorch_mppi --torch_index=https://download.pytorch.org/whl/cpu
@@ -8,8 +8,8 @@ sb3           Stable-Baselines3 and sbx: --peer=sb3 and --peer=sbx
 pytorch_mppi  pytorch_mppi: --peer=pytorch_mppi
 hydrax        hydrax, from GitHub: --peer=hydrax; needs git and Python 3.12
 
-The venvs use the Python that runs this program. One that exists already is kept and brought to
-the pinned versions. The program uses the standard library alone: it needs no venv itself.
+The venvs use the Python that runs this program. An existing venv is updated to the pinned
+versions. This program needs only the standard library.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ from pathlib import Path
 from typing import NoReturn
 
 REQUIREMENTS = Path(__file__).with_name("requirements")
-"""``NAME.txt`` for each venv, and ``NAME.nodeps.txt`` for what pip must not resolve."""
+"""``NAME.txt`` for each venv; ``NAME.nodeps.txt``: packages installed without dependencies."""
 PEERS = {
   "mbrl_lib": ("mbrl",),
   "sb3": ("sb3", "sbx"),
   "pytorch_mppi": ("pytorch_mppi",),
   "hydrax": ("hydrax",),
 }
-"""Names of the venvs, and the benchmark's ``--peer`` that run in each."""
+"""Names of the venvs, and the values of ``--peer`` that run in each."""
 
 
 class InstallError(Exception):
-  """Raised where a peer cannot be installed; the message says why."""
+  """Raised if a peer cannot be installed; the message gives the reason."""
 
 
 def main(argv: list[str]) -> int:
-  """Installs the peers that the command line names; returns the exit status."""
+  """Installs the peers named on the command line; returns the exit status."""
   names, into, torch_index = _parse(argv)
   failed = 0
   for name in names:
@@ -57,7 +57,7 @@ def main(argv: list[str]) -> int:
 
 
 def _parse(argv: list[str]) -> tuple[list[str], Path, str | None]:
-  """Reads and checks the command line: names, folder of the venvs, index of torch's wheels."""
+  """Parses the command line: names, folder of the venvs, index URL for torch."""
   parser = _Parser(
     prog="python -m experiments.benchmark.peers.install",
     description=__doc__,
@@ -66,12 +66,12 @@ def _parse(argv: list[str]) -> tuple[list[str], Path, str | None]:
   )
   parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(PEERS))
   parser.add_argument(
-    "--into", default="peers", metavar="FOLDER", help="where the venvs go (default: peers)"
+    "--into", default="peers", metavar="FOLDER", help="folder of the venvs (default: peers)"
   )
   parser.add_argument(
     "--torch_index",
     metavar="URL",
-    help="another index to look for torch on: PyPI's wheels for Linux bring CUDA",
+    help="additional package index for torch; PyPI's Linux wheels include CUDA",
   )
   args = parser.parse_args(argv)
   for name in args.names:
@@ -93,51 +93,51 @@ def _parse(argv: list[str]) -> tuple[list[str], Path, str | None]:
 
 
 class _Parser(argparse.ArgumentParser):
-  """Reports an error in one line, as the other programs do."""
+  """Argument parser that reports an error in one line, as the other programs do."""
 
   def error(self, message: str) -> NoReturn:
     self.exit(2, f"error: {message}\n")
 
 
 def install(name: str, folder: Path, torch_index: str | None = None) -> None:
-  """Makes a venv, unless there is one, and installs a peer's pinned packages in it.
+  """Installs a peer's pinned packages in a venv, which is created if missing.
 
   Args:
     name: a key of ``PEERS``.
-    folder: of the venv.
-    torch_index: URL of a package index to use beside pip's own.
+    folder: folder of the venv.
+    torch_index: URL of a package index to use in addition to pip's default.
 
   Raises:
-    InstallError: the venv cannot be made, or pip failed.
+    InstallError: the venv cannot be created, or pip failed.
   """
   new = not (folder / "pyvenv.cfg").is_file()
-  alone = REQUIREMENTS / f"{name}.nodeps.txt"
+  nodeps = REQUIREMENTS / f"{name}.nodeps.txt"
   index = ["--extra-index-url", torch_index] if torch_index else []
   try:
     if new:
-      _make(folder)
-    if alone.is_file():
-      _pip(folder, ["--no-deps", "--requirement", str(alone)])
+      _create_venv(folder)
+    if nodeps.is_file():
+      _pip(folder, ["--no-deps", "--requirement", str(nodeps)])
     _pip(folder, ["--requirement", str(REQUIREMENTS / f"{name}.txt"), *index])
   except InstallError as error:
     if not new:
       raise InstallError(
-        f"{error} {folder} was there before; remove it to start over."
+        f"{error} {folder} existed before; remove it to start over."
       ) from error
-    shutil.rmtree(folder, ignore_errors=True)  # the next run may use another Python
+    shutil.rmtree(folder, ignore_errors=True)  # the next run may use a different Python
     raise
 
 
-def _make(folder: Path) -> None:
-  """Makes a venv with pip in it."""
+def _create_venv(folder: Path) -> None:
+  """Creates a venv with pip."""
   try:
     venv.EnvBuilder(with_pip=True, symlinks=os.name != "nt").create(folder)
   except (OSError, subprocess.CalledProcessError) as error:
-    raise InstallError(f"Python could not make a venv at {folder}: {error}.") from error
+    raise InstallError(f"Python could not create a venv at {folder}: {error}.") from error
 
 
 def _pip(folder: Path, arguments: list[str]) -> None:
-  """Runs ``pip install`` in a venv; its progress goes to stdout."""
+  """Runs ``pip install`` in a venv; pip prints its progress to stdout."""
   pip = [str(folder / "bin" / "python"), "-m", "pip", "--disable-pip-version-check"]
   try:
     done = subprocess.run(
@@ -146,11 +146,11 @@ def _pip(folder: Path, arguments: list[str]) -> None:
   except OSError as error:
     raise InstallError(f"{pip[0]} cannot be started: {error.strerror}.") from error
   if done.returncode:
-    raise InstallError(f"{reason(done.stderr)}.")
+    raise InstallError(f"{pip_error(done.stderr)}.")
 
 
-def reason(stderr: str) -> str:
-  """Returns the line of pip's error output that says most: git's, else pip's last error."""
+def pip_error(stderr: str) -> str:
+  """Returns the most specific line of pip's stderr: git's error, else pip's last error."""
   lines = [line.strip().rstrip(".") for line in stderr.splitlines() if line.strip()]
   for pattern in ("fatal: ", "ERROR: ", "error: "):
     found = [line for line in lines if line.startswith(pattern)]

@@ -1,34 +1,36 @@
-"""Does the benchmark's jobs in mbrl-lib (PyPI ``mbrl``), through its own public classes.
+"""Plans and trains with mbrl-lib (PyPI ``mbrl``) for the benchmark.
 
 Planning is ``TrajectoryOptimizerAgent`` with ``CEMOptimizer`` over a ``ModelEnv``
 of a ``OneDTransitionRewardModel`` of a ``GaussianMLP`` ensemble, propagation
 ``fixed_model`` (TSinf). Training is ``ModelTrainer`` over a ``BootstrapIterator``
-without its evaluation passes, so that the work equals PETS' training call.
-Run by ``experiments.benchmark --peer=mbrl``, in any Python that has mbrl.
+without evaluation passes, so that the work equals PETS' training call.
+Run by ``experiments.benchmark --peer=mbrl``, in a Python in which mbrl is installed.
 """
 
 from __future__ import annotations
 
 import time
 import types
+from typing import Any
 
 import numpy as np
 
-from experiments.benchmark.peers import protocol
+from experiments.benchmark.peers import protocol, versions
 from experiments.benchmark.peers.sizes import Sizes, first_obs, transitions
 
-INSTALL = "python -m experiments.benchmark.peers.install mbrl_lib"
+VENV = "mbrl_lib"
+"""Virtual environment of ``peers.install``."""
 
 
-def _model(sizes: Sizes):
-  """Builds the ensemble with its input normalisation and sin/cos encoding."""
+def _model(sizes: Sizes) -> Any:
+  """Makes the ensemble with input normalisation and sin/cos encoding."""
   import mbrl.models
   import torch
 
   if len(set(sizes.hidden)) != 1:
-    raise ValueError(f"mbrl-lib's nets have layers of one width, got hidden={sizes.hidden}")
+    raise ValueError(f"mbrl-lib's nets have layers of equal width, got hidden={sizes.hidden}")
 
-  def encode(obs):
+  def encode(obs: Any) -> Any:
     lib = np if isinstance(obs, np.ndarray) else torch
     parts = _encode(sizes.setting, lib, obs)
     return np.concatenate(parts, -1) if lib is np else torch.cat(parts, -1)
@@ -49,8 +51,8 @@ def _model(sizes: Sizes):
   )
 
 
-def _batch(sizes: Sizes):
-  """Wraps the training set in mbrl-lib's record."""
+def _batch(sizes: Sizes) -> Any:
+  """Returns the training set as mbrl-lib's ``TransitionBatch``."""
   import mbrl.types
 
   obs, action, next_obs = transitions(sizes)
@@ -58,8 +60,8 @@ def _batch(sizes: Sizes):
   return mbrl.types.TransitionBatch(obs, action, next_obs, zeros, zeros > 0, zeros > 0)
 
 
-def _cartpole_reward(action, next_obs):
-  """The cart-pole reward of PETS on tensors, ``[B, 1]``."""
+def _cartpole_reward(action: Any, next_obs: Any) -> Any:
+  """Returns PETS' cart-pole reward ``[B, 1]`` as a tensor."""
   import torch
 
   x = next_obs[:, :1] - 0.6 * torch.sin(next_obs[:, 1:2])
@@ -67,27 +69,27 @@ def _cartpole_reward(action, next_obs):
   return torch.exp(-(x**2 + y**2) / 0.36) - 0.01 * (action**2).sum(1, keepdim=True)
 
 
-def _speed_reward(action, next_obs):
-  """The first number, which stands for the speed, less a charge for the action, ``[B, 1]``."""
+def _speed_reward(action: Any, next_obs: Any) -> Any:
+  """Returns the first coordinate, the speed, minus an action cost ``[B, 1]``."""
   return next_obs[:, :1] - 0.1 * (action**2).sum(1, keepdim=True)
 
 
-def _encode(setting, lib, x):
-  """Parts of an encoded observation; mbrl_jax orders them otherwise, which costs the same."""
+def _encode(setting: str, lib: Any, x: Any) -> list[Any]:
+  """Returns the parts of an encoded observation; mbrl_jax orders them differently."""
   angle = {"cartpole": 1, "halfcheetah": 2}[setting]
   first = 0 if setting == "cartpole" else 1
-  turned = x[..., angle : angle + 1]
-  return [lib.sin(turned), lib.cos(turned), x[..., first:angle], x[..., angle + 1 :]]
+  theta = x[..., angle : angle + 1]
+  return [lib.sin(theta), lib.cos(theta), x[..., first:angle], x[..., angle + 1 :]]
 
 
 _REWARD = {"cartpole": _cartpole_reward, "halfcheetah": _speed_reward}
 
 
 class Jobs:
-  """What this worker holds between requests."""
+  """Plans and trains; keeps the agent and the model between requests."""
 
   def setup_plan(self, sizes: Sizes, dtype: str = "float32") -> dict:
-    """Builds the agent and lets it take a first step."""
+    """Makes the agent and takes a first planning step."""
     import mbrl.models
     import mbrl.planning
     import omegaconf
@@ -138,7 +140,7 @@ class Jobs:
     return {"seconds": seconds, "finite": bool(np.all(np.isfinite(action)))}
 
   def setup_fit(self, sizes: Sizes) -> dict:
-    """Builds the model and its trainer and lets it train once."""
+    """Makes the model and its trainer and runs a first training call."""
     import mbrl.models
 
     self.sizes, self.model, self.batch = sizes, _model(sizes), _batch(sizes)
@@ -147,7 +149,7 @@ class Jobs:
     return {"compile_seconds": 0.0}
 
   def fit(self) -> dict:
-    """Trains for one call on bootstraps drawn anew."""
+    """Runs one training call on newly drawn bootstraps."""
     from mbrl.util.replay_buffer import BootstrapIterator
 
     sizes = self.sizes
@@ -165,17 +167,9 @@ class Jobs:
     return protocol.memory_mib()
 
   def info(self) -> dict:
-    """Reports versions, and so whether mbrl-lib is there at all."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-      versions = {name: version(name) for name in ("mbrl", "torch")}
-    except PackageNotFoundError as error:
-      raise ImportError(
-        f"{error}. Install mbrl-lib with\n  {INSTALL}\n"
-        "and pass --peer_python=peers/mbrl_lib/bin/python to the benchmark."
-      ) from error
-    return {"name": "mbrl-lib", **versions}
+    """Returns versions; raises ``ImportError`` if mbrl-lib is not installed."""
+    found = versions.versions("mbrl-lib", VENV, ("mbrl", "torch"))
+    return {"name": "mbrl-lib", **found}
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
-"""The two MuJoCo tasks that MPPI replans, the same for every library.
+"""Defines the two MuJoCo tasks on which MPPI replans in every library.
 
 Horizon, knots, costs, noise and temperature are those of hydrax' pendulum and particle
-examples; the samples are those of its figures in PERFORMANCE.
+examples.
 """
 
 from __future__ import annotations
@@ -18,20 +18,20 @@ import numpy as np
 SAMPLES = 512
 KNOTS = 11
 EPISODE = 4.0
-"""Seconds of an episode."""
+"""Length of an episode, in seconds."""
 
 
 @dataclasses.dataclass(frozen=True)
 class MjcfTask:
-  """A task; costs work on numpy and jax arrays alike.
+  """A task; its costs accept numpy and jax arrays.
 
   Attributes:
-    name: of the MJCF beside this file.
-    horizon: control steps of a plan, each one simulation step.
-    noise: deviation of the sampled controls, which lie within -1 to 1.
-    temperature: of MPPI.
-    start: positions and velocities.
-    state_cost: ``(lib, qpos, qvel) -> []``; also the cost at the horizon.
+    name: file name of the MJCF in this folder, without suffix.
+    horizon: control steps of a plan; one simulation step each.
+    noise: standard deviation of the sampled controls, whose range is -1 to 1.
+    temperature: MPPI's temperature.
+    start: initial positions and velocities.
+    state_cost: ``(lib, qpos, qvel) -> []``; also the terminal cost.
     control_cost: ``(lib, ctrl) -> []``.
   """
 
@@ -45,18 +45,18 @@ class MjcfTask:
 
   @property
   def mjcf(self) -> str:
-    """Path of the model."""
+    """Path of the MJCF file."""
     return str(Path(__file__).with_name(f"{self.name}.xml"))
 
 
 def _pendulum_cost(lib: Any, qpos: Any, qvel: Any) -> Any:
-  """Charges the distance to upright on the unit circle and the speed."""
+  """Returns the squared distance to upright on the unit circle plus a speed cost."""
   angle = qpos[0] - math.pi
   return (lib.cos(angle) - 1) ** 2 + lib.sin(angle) ** 2 + 0.01 * qvel[0] ** 2
 
 
 def _particle_cost(lib: Any, qpos: Any, qvel: Any) -> Any:
-  """Charges the distance to a goal and the speed."""
+  """Returns the squared distance to the goal plus a speed cost."""
   goal = np.float32([0.25, 0.0])
   return 5.0 * lib.sum((qpos - goal) ** 2) + 0.1 * lib.sum(qvel**2)
 
@@ -84,30 +84,30 @@ TASKS = {
 
 
 def episode(task: MjcfTask, replan: Callable[[np.ndarray, np.ndarray, float], Any]) -> dict:
-  """Replans at every step of an episode that MuJoCo's C engine simulates.
+  """Runs an episode on MuJoCo's C engine, replanning at every step.
 
   Args:
-    task: which one.
-    replan: ``(qpos, qvel, time) -> ctrl``; its calls are what is timed.
+    task: the task.
+    replan: ``(qpos, qvel, time) -> ctrl``; only its calls are timed.
 
   Returns:
-    ``seconds`` of a replan in the median and ``slow`` of the slowest in a hundred, the
-    mean ``cost`` of the last third, and whether all was ``finite``.
+    ``seconds``, the median time of a replan; ``slow``, its 99th percentile; ``cost``, the mean
+    over the last third of the episode; ``finite``, whether that cost is finite.
   """
   import mujoco
 
   model = mujoco.MjModel.from_xml_path(task.mjcf)
   data = mujoco.MjData(model)
   data.qpos[:], data.qvel[:] = task.start
-  taken, costs = [], []
+  times, costs = [], []
   for _ in range(round(EPISODE / model.opt.timestep)):
     start = time.perf_counter()
     ctrl = np.asarray(replan(np.float32(data.qpos), np.float32(data.qvel), data.time))
-    taken.append(time.perf_counter() - start)
+    times.append(time.perf_counter() - start)
     costs.append(float(task.state_cost(np, data.qpos, data.qvel)))
     data.ctrl[:] = ctrl
     mujoco.mj_step(model, data)
-  seconds, slow = np.percentile(taken, [50, 99])
+  seconds, slow = np.percentile(times, [50, 99])
   cost = float(np.mean(costs[-(len(costs) // 3) :]))
   finite = math.isfinite(cost)
   return {"seconds": float(seconds), "slow": float(slow), "cost": cost, "finite": finite}

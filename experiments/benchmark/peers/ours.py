@@ -1,12 +1,12 @@
-"""Does the benchmark's jobs with learned models in mbrl_jax, through its public functions.
+"""Plans and trains with mbrl_jax's learned models for the benchmark.
 
-Run by ``experiments.benchmark`` in a process of its own, which imports jax only when the
-first job arrives, so that its memory is counted from the process' start.
+Imports jax only at the first job, so that the memory measurement includes jax.
 """
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from experiments.benchmark.peers.sizes import Sizes, first_obs
 
 
 def _count_compilations() -> list[str]:
-  """Returns a list that grows by one entry with every program that jax compiles."""
+  """Returns a list to which every compilation by jax appends an entry."""
   import jax
 
   compiled = []
@@ -29,14 +29,14 @@ def _count_compilations() -> list[str]:
 
 
 class Jobs:
-  """What this worker holds between requests: one planner a precision, one model to train."""
+  """Plans and trains; keeps one planner per precision and one model between requests."""
 
-  def __init__(self):
-    """Holds nothing yet."""
-    self.plans = {}
+  def __init__(self) -> None:
+    """Starts without planners."""
+    self.planners: dict[str, list[Any]] = {}
 
   def setup_plan(self, sizes: Sizes, dtype: str = "float32") -> dict:
-    """Builds the planner; the first of two steps compiles it."""
+    """Makes the planner and takes two steps, of which the first compiles it."""
     import jax
 
     from experiments.benchmark.peers import pets
@@ -49,31 +49,31 @@ class Jobs:
     params = model.init(jax.random.key(0), *data)
     step = jax.jit(planner.plan, compiler_options=compiler_options())
     self.obs = jax.numpy.asarray(first_obs(sizes))
-    self.change = jax.jit(lambda params: jax.tree.map(lambda x: 1.01 * x, params))
-    jax.block_until_ready(self.change(params))
-    self.plans[dtype] = [step, compiled, params, planner.init(), jax.random.key(1)]
+    self.perturb = jax.jit(lambda params: jax.tree.map(lambda x: 1.01 * x, params))
+    jax.block_until_ready(self.perturb(params))
+    self.planners[dtype] = [step, compiled, params, planner.init(), jax.random.key(1)]
     first, second = self.plan(dtype)["seconds"], self.plan(dtype)["seconds"]
     return {"compile_seconds": first - second}
 
   def plan(self, dtype: str = "float32", new_params: bool = False) -> dict:
-    """Takes one planning step, with other parameters if asked; counts compilations."""
+    """Takes one planning step, optionally with new parameters; counts compilations."""
     import jax
 
-    step, compiled, params, plan_state, key = self.plans[dtype]
+    step, compiled, params, plan_state, key = self.planners[dtype]
     if new_params:
-      params = jax.block_until_ready(self.change(params))
+      params = jax.block_until_ready(self.perturb(params))
     before = len(compiled)
     key, plan_key = jax.random.split(key)
     start = time.perf_counter()
     out, plan_state = step(params, self.obs, plan_state, plan_key)
     action = np.asarray(out.action)
     seconds = time.perf_counter() - start
-    self.plans[dtype] = [step, compiled, params, plan_state, key]
+    self.planners[dtype] = [step, compiled, params, plan_state, key]
     finite = bool(np.isfinite(action).all()) and int(out.metrics["nonfinite"]) == 0
     return {"seconds": seconds, "finite": finite, "compilations": len(compiled) - before}
 
   def setup_fit(self, sizes: Sizes) -> dict:
-    """Builds the model and compiles its training call."""
+    """Makes the model and compiles its training call."""
     import jax
     import optax
 
@@ -86,7 +86,7 @@ class Jobs:
     data = pets.training_set(pets.make_spec(sizes), sizes)
     params = model.init(jax.random.key(0), *data)
 
-    def train(params, opt_state, key):
+    def train(params: Any, opt_state: Any, key: Any) -> Any:
       return mbrl_jax.fit(
         model,
         params,
@@ -100,22 +100,22 @@ class Jobs:
       )
 
     opt_state = mbrl_jax.init_optimizer(model, optimizer, params)
-    self.trained, self.key = (params, opt_state), jax.random.key(1)
+    self.train_state, self.key = (params, opt_state), jax.random.key(1)
     jitted = jax.jit(train, compiler_options=compiler_options())
-    self.train, seconds = compile_ahead(jitted, *self.trained, self.key)
+    self.train, seconds = compile_ahead(jitted, *self.train_state, self.key)
     self.fit()
     return {"compile_seconds": seconds}
 
   def fit(self) -> dict:
-    """Trains for one call on bootstraps drawn anew."""
+    """Runs one training call on newly drawn bootstraps."""
     import jax
 
     self.key, key = jax.random.split(self.key)
     start = time.perf_counter()
-    result = self.train(*self.trained, key)
+    result = self.train(*self.train_state, key)
     loss = float(result.metrics["loss"])
     seconds = time.perf_counter() - start
-    self.trained = result.params, result.opt_state
+    self.train_state = result.params, result.opt_state
     return {"seconds": seconds, "loss": loss, "finite": bool(np.isfinite(loss))}
 
   def memory(self) -> dict:

@@ -1,8 +1,7 @@
-"""Collects with a policy in many environments, beside bare MuJoCo, for the benchmark.
+"""Collects transitions in many environments, and steps bare MuJoCo, for the benchmark.
 
-The training step is whole but for its gradient steps: the policy acts, the task observes and
-rewards, transitions go to the buffer, episodes end and begin anew. Bare MuJoCo does nothing of
-the kind.
+The training step runs without gradient steps: the policy acts, the task computes observations
+and rewards, transitions are stored, finished episodes are reset. Bare MuJoCo only simulates.
 """
 
 from __future__ import annotations
@@ -10,18 +9,19 @@ from __future__ import annotations
 from experiments.benchmark.peers import ours_envs, protocol
 
 HIDDEN = (64, 64)
-ROWS = 100_000
-"""Transitions in the buffer."""
+CAPACITY = 100_000
+"""Transitions in the replay buffer."""
 
 
 class Jobs(ours_envs.Jobs):
-  """What this worker holds between requests: one task with so many environments."""
+  """Steps one task in ``envs`` environments; keeps the compiled loops between requests."""
 
   def setup_collect(self, name: str, envs: int, turn_seconds: float) -> dict:
-    """Builds everything for one task; a turn takes about so long.
+    """Prepares the training step and bare MuJoCo; a turn takes about ``turn_seconds``.
 
     Returns:
-      Systems that can take turns, and the seconds that compiling the training step took.
+      ``systems``, the arguments that ``turn`` accepts, and ``compile_seconds`` of the training
+      step.
     """
     import jax
 
@@ -34,7 +34,7 @@ class Jobs(ours_envs.Jobs):
     config = Config(
       steps=envs * self.steps,
       init_steps=envs,
-      capacity=ROWS,
+      capacity=CAPACITY,
       update_every=envs * self.steps,
       agent=ActorCriticConfig(hidden=HIDDEN),
     )
@@ -49,7 +49,7 @@ class Jobs(ours_envs.Jobs):
       compiler_options=compiler_options(),
     )
     step, seconds = compile_ahead(step, state)
-    state = jax.block_until_ready(step(state))[0]  # the uniform actions are over
+    state = jax.block_until_ready(step(state))[0]  # ends the initial uniform actions
     self.turns["training step"] = lambda: jax.block_until_ready(step(state))
     return {"systems": list(self.turns), "compile_seconds": seconds}
 

@@ -1,4 +1,4 @@
-"""Describes what jax computes on, and measures how fast it multiplies large matrices."""
+"""Describes jax's devices and measures their matrix-product peak."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from experiments.benchmark.peers import protocol
 
 
 def devices() -> dict:
-  """Describes the first device and counts them all."""
+  """Returns platform and kind of the first device, and the number of devices."""
   import jax
 
   device = jax.devices()[0]
@@ -18,7 +18,7 @@ def devices() -> dict:
 def matmul(dtype: str, size: int = 8192) -> dict:
   """Measures the rate of a large matrix product on one device, the best of five.
 
-  In jax's default precision, which on some devices rounds float32, as the nets' products do.
+  Uses jax's default precision, as the nets do; some devices round float32 inputs in it.
   """
   import jax
   import jax.numpy as jnp

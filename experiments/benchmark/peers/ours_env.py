@@ -1,8 +1,9 @@
-"""Steps mbrl_jax's environments for the benchmark."""
+"""Steps single environments of mbrl_jax for the benchmark."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 from experiments.benchmark.peers import protocol
 
@@ -10,7 +11,7 @@ PHYSICS = ("analytic", "mujoco", "mjx")
 
 
 def physics(name: str) -> dict:
-  """Lists the engines that a task can be stepped with."""
+  """Lists the physics engines of a task."""
   import mbrl_jax
 
   found = []
@@ -24,7 +25,7 @@ def physics(name: str) -> dict:
 
 
 def env(name: str, physics: str, steps: int = 1000) -> dict:
-  """Steps one environment with random actions inside one compiled loop."""
+  """Steps one environment with random actions in a compiled loop."""
   import jax
 
   import mbrl_jax
@@ -33,13 +34,13 @@ def env(name: str, physics: str, steps: int = 1000) -> dict:
   task = mbrl_jax.make_env(name, physics=physics)
   low, high = task.spec.action_low, task.spec.action_high
 
-  def step(state, key):
+  def step(state: Any, key: Any) -> tuple[Any, Any]:
     action_key, key = jax.random.split(key)
     action = jax.random.uniform(action_key, low.shape, minval=low, maxval=high)
     state, transition = task.step(state, action, key)
     return state, transition.reward
 
-  def run(key):
+  def run(key: Any) -> Any:
     reset_key, key = jax.random.split(key)
     return jax.lax.scan(step, task.reset(reset_key), jax.random.split(key, steps))[1]
 

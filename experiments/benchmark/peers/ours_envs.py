@@ -1,8 +1,8 @@
-"""Steps tasks on MuJoCo C and on MJX, and bare MuJoCo from the same states.
+"""Steps tasks on MuJoCo's C engine and on MJX, and bare MuJoCo from the same states.
 
-Bare are ``mujoco.rollout`` and ``mujoco.batch.Batch``. They are given the motor commands that
-the task made of its random actions, so all compute the same trajectories; ours also observes,
-rewards and carries its state in jax.
+Bare MuJoCo is ``mujoco.rollout`` and ``mujoco.batch.Batch``. They receive the motor commands
+that the task computed from its random actions, so all trajectories are equal; mbrl_jax also
+computes observations and rewards and keeps its state in jax.
 """
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ import numpy as np
 
 from experiments.benchmark.peers import protocol
 
-FEWEST, MOST = 5, 1000
-"""Control steps of one turn on MuJoCo C."""
+MIN_STEPS, MAX_STEPS = 5, 1000
+"""Limits of the control steps of one turn on MuJoCo's C engine."""
 MJX_STEPS = {1: 50, 1024: 1}
-"""Control steps of one turn on MJX, by the size of the batch."""
+"""Control steps of one turn on MJX, by batch size."""
 
 
 class Jobs:
-  """What this worker holds between requests: one task at one batch size."""
+  """Steps one task at one batch size; keeps the compiled loops between requests."""
 
   def setup_envs(self, name: str, batch: int, engine: str, turn_seconds: float) -> dict:
-    """Builds everything for one task; a turn of MuJoCo C takes about so long.
+    """Prepares one task; a turn on MuJoCo's C engine takes about ``turn_seconds``.
 
     Returns:
-      Systems that can take turns, none where the task has no such engine, and the seconds
-      that compiling one program of all steps took.
+      ``systems``, the arguments that ``turn`` accepts, empty if the task does not run on this
+      engine; ``steps`` of a turn; ``compile_seconds`` of the program of all steps.
     """
     import jax
 
@@ -45,34 +45,34 @@ class Jobs:
     if batch == 1:
       self.states = jax.tree.map(lambda leaf: leaf[0], self.states)
     if engine == "mujoco":
-      self._calls()
-      self.steps = self._count(turn_seconds)
+      self._prepare_step()
+      self.steps = self._count_steps(turn_seconds)
     else:
       self.steps = MJX_STEPS[batch]
-    seconds = self._episodes()
+    seconds = self._prepare_loop()
     if engine == "mujoco":
-      self._bare()
+      self._prepare_rollout()
     return {"systems": list(self.turns), "steps": self.steps, "compile_seconds": seconds}
 
   def turn(self, system: str) -> dict:
-    """Lets one system take its steps; returns steps of environments per second."""
+    """Runs one system's steps; returns environment steps per second."""
     start = time.perf_counter()
     self.turns[system]()
     return {"rate": self.steps * self.batch / (time.perf_counter() - start)}
 
   def _advance(self, state: Any, action: Any) -> tuple[Any, Any]:
-    """Takes one step of one or of all environments; also returns the motor commands."""
+    """Steps one environment or a batch; returns the states and the motor commands."""
     import jax
 
     step = lambda state, action: self.task.step(state, action, jax.random.key(0))[0]
     command = self.task.command or (lambda physics, action: action)
-    tell = lambda state, action: command(state.physics, action)
+    ctrl = lambda state, action: command(state.physics, action)
     if self.batch > 1:
-      step, tell = jax.vmap(step), jax.vmap(tell)
-    return step(state, action), tell(state, action)
+      step, ctrl = jax.vmap(step), jax.vmap(ctrl)
+    return step(state, action), ctrl(state, action)
 
-  def _calls(self) -> None:
-    """Compiles a step that is called from Python."""
+  def _prepare_step(self) -> None:
+    """Prepares a step that is called from Python."""
     import jax
 
     self.step = jax.jit(lambda state, action: self._advance(state, action)[0])
@@ -85,8 +85,8 @@ class Jobs:
 
     self.turns["from Python"] = loop
 
-  def _episodes(self) -> float:
-    """Compiles all steps as one program, and runs it for the motor commands."""
+  def _prepare_loop(self) -> float:
+    """Compiles all steps as one program and runs it to get the motor commands."""
     import jax
 
     from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
@@ -101,40 +101,40 @@ class Jobs:
     self.turns["one program"] = lambda: jax.block_until_ready(run(self.states, self.actions))
     return seconds
 
-  def _bare(self) -> None:
-    """Prepares bare MuJoCo: a call for each control step, and one rollout for all."""
+  def _prepare_rollout(self) -> None:
+    """Prepares ``mujoco.rollout``, called per control step and once for all, and ``Batch``."""
     from mujoco import MjData, rollout
 
     model, batch = self.task.model, self.batch
     threads = 0 if batch == 1 else protocol.cores()
     pool = rollout.Rollout(nthread=threads)
     data = [MjData(model) for _ in range(max(1, threads))]
-    start = self._full()
+    initial = self._full_states()
     ctrl = np.float64(self.ctrl).reshape(self.steps, batch, 1, model.nu)
-    self._batches(ctrl[:, :, 0])
+    self._prepare_batch(ctrl[:, :, 0])
     substeps = self._substeps()
-    whole = np.repeat(np.swapaxes(ctrl[:, :, 0], 0, 1), substeps, axis=1)
+    repeated = np.repeat(np.swapaxes(ctrl[:, :, 0], 0, 1), substeps, axis=1)
 
     def loop() -> np.ndarray:
-      states = start
+      states = initial
       for row in ctrl:
         states = pool.rollout(model, data, states, row, nstep=substeps)[0][:, -1]
       return states
 
     self.turns["rollout from Python"] = loop
-    self.turns["one rollout"] = lambda: pool.rollout(model, data, start, whole)
+    self.turns["one rollout"] = lambda: pool.rollout(model, data, initial, repeated)
 
-  def _batches(self, ctrl: np.ndarray) -> None:
-    """Prepares the bare batches: without and with positions and velocities after a step."""
+  def _prepare_batch(self, ctrl: np.ndarray) -> None:
+    """Prepares ``Batch``, without and with positions and velocities of the new state."""
     from mujoco import mjtStage
     from mujoco.batch import Batch
 
     physics, substeps = self.states.physics, self._substeps()
     batch = Batch(self.task.model, self.batch, protocol.cores())
-    begin = batch.state.copy()
+    initial = batch.state.copy()
 
     def loop(stage: int) -> np.ndarray:
-      batch.state[:] = begin
+      batch.state[:] = initial
       batch.qpos[:], batch.qvel[:], batch.act[:] = physics.qpos, physics.qvel, physics.data.act
       for row in ctrl:
         batch.ctrl[:] = row
@@ -144,8 +144,8 @@ class Jobs:
     self.turns["Batch from Python"] = lambda: loop(int(mjtStage.mjSTAGE_NONE))
     self.turns["Batch and look from Python"] = lambda: loop(int(mjtStage.mjSTAGE_VEL))
 
-  def _full(self) -> np.ndarray:
-    """Returns the initial states as MuJoCo has them ``[B, S]``."""
+  def _full_states(self) -> np.ndarray:
+    """Returns the initial states in MuJoCo's full-physics layout ``[B, S]``."""
     import mujoco
 
     model, physics = self.task.model, self.states.physics
@@ -158,25 +158,26 @@ class Jobs:
     return full
 
   def _actions(self, steps: int) -> np.ndarray:
-    """Draws random actions ``[steps, B, A]``, without ``B`` where there is one."""
+    """Draws random actions ``[steps, B, A]``, or ``[steps, A]`` if the batch size is one."""
     spec = self.task.spec
     shape = (steps, *([] if self.batch == 1 else [self.batch]), spec.action_dim)
     draw = np.random.default_rng(0).uniform(spec.action_low, spec.action_high, shape)
     return draw.astype(np.float32)
 
   def _substeps(self) -> int:
+    """Returns the number of physics steps per control step."""
     return round(self.task.spec.dt / self.task.model.opt.timestep)
 
-  def _count(self, seconds: float) -> int:
-    """Returns how many control steps fill a turn of so many seconds."""
+  def _count_steps(self, seconds: float) -> int:
+    """Returns the number of control steps that take about ``seconds``."""
     import jax
 
-    self.actions, took = self._actions(1), []
+    self.actions, times = self._actions(1), []
     for _ in range(4):
       start = time.perf_counter()
       jax.block_until_ready(self.step(self.states, self.actions[0]))
-      took.append(time.perf_counter() - start)
-    return int(np.clip(seconds / min(took), FEWEST, MOST))
+      times.append(time.perf_counter() - start)
+    return int(np.clip(seconds / min(times), MIN_STEPS, MAX_STEPS))
 
 
 if __name__ == "__main__":

@@ -1,17 +1,18 @@
-"""Commands the pendulum with mbrl_jax's MPPI for the benchmark."""
+"""Controls the pendulum with mbrl_jax's MPPI for the benchmark."""
 
 from __future__ import annotations
 
 import math
 import time
+from typing import Any
 
 import numpy as np
 
 from experiments.benchmark.peers import protocol, swingup
 
 
-def _step(params, state, action, key):
-  """Moves the pendulum by the equations of the environment; the state holds two scalars."""
+def _step(params: Any, state: Any, action: Any, key: Any) -> tuple[Any, Any, Any]:
+  """Steps the pendulum by the environment's equations; the state holds two scalars."""
   import jax.numpy as jnp
 
   from mbrl_jax.envs.tasks.analytic import pendulum
@@ -24,10 +25,10 @@ def _step(params, state, action, key):
 
 
 class Jobs:
-  """What this worker holds between requests."""
+  """Controls the pendulum; keeps the planner and its state between requests."""
 
   def setup_mppi(self, samples: int, horizon: int) -> dict:
-    """Builds and compiles the planner."""
+    """Makes and compiles the planner."""
     import jax
 
     import mbrl_jax
@@ -38,7 +39,7 @@ class Jobs:
       mbrl_jax.mppi(
         samples,
         temperature=swingup.TEMPERATURE,
-        # Of half the action range, which is the largest torque.
+        # In units of half the action range, which is the largest torque.
         noise_scale=math.sqrt(swingup.VARIANCE) / swingup.MAX_TORQUE,
         control_cost=1.0,
       ),
@@ -48,34 +49,36 @@ class Jobs:
       action_high=[swingup.MAX_TORQUE],
     )
 
-    def command(state, plan_state, key):
-      # Splitting inside saves a call; a key of its own for every command.
+    def act(state: Any, plan_state: Any, key: Any) -> tuple[Any, Any, Any]:
+      # Splitting the key inside the compiled function saves a call.
       key, plan_key = jax.random.split(key)
       out, plan_state = planner.plan(None, state, plan_state, plan_key)
       return out.action, plan_state, key
 
-    self.planner, self.state, self.rounds = planner, PhysicsState, 0
-    self.command = jax.jit(command, compiler_options=compiler_options())
+    self.planner, self.make_state, self.episodes = planner, PhysicsState, 0
+    self.act = jax.jit(act, compiler_options=compiler_options())
     start = time.perf_counter()
-    self._begin()
-    self._command(np.zeros(2, np.float32))
+    self._reset()
+    self._act(np.zeros(2, np.float32))
     return {"compile_seconds": time.perf_counter() - start}
 
-  def _begin(self) -> None:
+  def _reset(self) -> None:
+    """Resets the plan, with another key for each episode."""
     import jax
 
-    self.rounds += 1
-    self.plan_state, self.key = self.planner.init(), jax.random.key(self.rounds)
+    self.episodes += 1
+    self.plan_state, self.key = self.planner.init(), jax.random.key(self.episodes)
 
-  def _command(self, state: np.ndarray) -> float:
-    state = self.state(*state)
-    action, self.plan_state, self.key = self.command(state, self.plan_state, self.key)
-    return float(np.asarray(action)[0])  # indexing the array itself would call jax again
+  def _act(self, obs: np.ndarray) -> float:
+    """Returns the torque at one state ``[2]``."""
+    state = self.make_state(*obs)
+    action, self.plan_state, self.key = self.act(state, self.plan_state, self.key)
+    return float(np.asarray(action)[0])  # indexing the jax array would call jax again
 
   def episode(self) -> dict:
-    """Commands one episode."""
-    self._begin()
-    return swingup.episode(self._command)
+    """Runs one episode."""
+    self._reset()
+    return swingup.episode(self._act)
 
 
 if __name__ == "__main__":

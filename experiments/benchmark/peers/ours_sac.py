@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -10,10 +11,10 @@ from experiments.benchmark.peers import protocol, sac_sizes
 
 
 class Jobs:
-  """What this worker holds between requests."""
+  """Trains; keeps the learners between requests."""
 
   def setup_sac(self, seeds: int, steps: int, precision: str = "float32") -> dict:
-    """Fills the buffer, compiles, and takes the first steps."""
+    """Fills the buffer, compiles and takes the first steps."""
     import jax
     import jax.numpy as jnp
 
@@ -35,7 +36,7 @@ class Jobs:
     count = jnp.int32(sac_sizes.ROWS)
     buffer = ring.Ring(rows, jnp.int32(0), count)
 
-    def learn(state, buffer, key):
+    def learn(state: Any, buffer: Any, key: Any) -> Any:
       sample = lambda key: ring.sample(buffer, key, sac_sizes.BATCH)
       return agent.update(state, sample, key, True, jnp.int32(steps), steps)
 
@@ -52,7 +53,7 @@ class Jobs:
     return {"compile_seconds": seconds}
 
   def learn(self) -> dict:
-    """Takes the steps of one turn."""
+    """Takes the gradient steps of one round."""
     start = time.perf_counter()
     self.state, metrics = self.program(self.state, self.buffers, self.key)
     loss = np.asarray(metrics["q_loss"])

@@ -1,13 +1,14 @@
-"""Measures one row of the benchmark's sweep in mbrl_jax: one size, precision and device count.
+"""Measures one row of the benchmark's sweep: one size, precision and number of devices.
 
-Run by ``experiments.benchmark --what=sweep``, one process a row, so that a row that takes
-all the memory harms no other and every row's memory is its own.
+Run by ``experiments.benchmark --what=sweep``, one process per row, so that memory is measured
+per row and a row that runs out of memory does not affect the others.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
+from typing import Any
 
 import numpy as np
 
@@ -16,14 +17,14 @@ from experiments.benchmark.peers.sizes import Sizes, first_obs
 
 
 class Jobs:
-  """What this worker holds between requests."""
+  """Plans; keeps the compiled planner between requests."""
 
   def setup(self, sizes: Sizes, dtype: str, devices: int) -> dict:
-    """Builds the planner and compiles it.
+    """Makes and compiles the planner.
 
     Raises:
-      RuntimeError: there are fewer devices.
-      MemoryError: the program would take more memory than there is; it never runs then.
+      RuntimeError: fewer than ``devices`` devices are available.
+      MemoryError: the program needs more memory than is free; it is not run.
     """
     import jax
 
@@ -31,44 +32,44 @@ class Jobs:
     from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 
     if jax.device_count() < devices:
-      raise RuntimeError(f"needs {devices} devices, there are {jax.device_count()}")
+      raise RuntimeError(f"needs {devices} devices, {jax.device_count()} are available")
     spec, model = pets.make_spec(sizes), pets.make_model(sizes, dtype)
     sharding, layout = _layout(devices)
     planner = pets.make_planner(model, spec, sizes, sharding)
     params = model.init(jax.random.key(0), *pets.training_set(spec, sizes))
-    self.given = params, jax.numpy.asarray(first_obs(sizes))
+    self.inputs = params, jax.numpy.asarray(first_obs(sizes))
     self.plan_state, self.key = planner.init(), jax.random.key(1)
     jitted = jax.jit(planner.plan, compiler_options=compiler_options(), **layout)
-    self.step, seconds = compile_ahead(jitted, *self.given, self.plan_state, self.key)
+    self.step, seconds = compile_ahead(jitted, *self.inputs, self.plan_state, self.key)
     _check_memory(self.step)
     return {"compile_seconds": seconds}
 
   def measure(self, seconds: float) -> dict:
-    """Takes planning steps for a while, at least two after a first; reports the median."""
+    """Takes steps for ``seconds``, at least two after a warm-up; returns their median time."""
     import jax
 
-    taken, finite, end = [], True, None
-    while end is None or len(taken) < 2 or time.perf_counter() < end:
+    times, finite, end = [], True, None
+    while end is None or len(times) < 2 or time.perf_counter() < end:
       self.key, key = jax.random.split(self.key)
       start = time.perf_counter()
-      out, _ = self.step(*self.given, self.plan_state, key)
+      out, _ = self.step(*self.inputs, self.plan_state, key)
       finite &= bool(np.isfinite(np.asarray(out.action)).all())
       took = time.perf_counter() - start
       finite &= int(out.metrics["nonfinite"]) == 0
       if end is None:
         end = time.perf_counter() + seconds
       else:
-        taken.append(took)
+        times.append(took)
     return {
-      "seconds": statistics.median(taken),
-      "steps": len(taken),
+      "seconds": statistics.median(times),
+      "steps": len(times),
       "finite": finite,
       "memory_mib": _peak_mib(),
     }
 
 
-def _layout(devices: int) -> tuple:
-  """Spreads the candidates over the devices; returns the rows' sharding and jit's options."""
+def _layout(devices: int) -> tuple[Any, dict[str, Any]]:
+  """Shards the candidates over the devices; returns the rows' sharding and jit's options."""
   import jax
 
   from mbrl_jax.runtime.devices.mesh import make_mesh, replicated, row_sharding
@@ -76,14 +77,14 @@ def _layout(devices: int) -> tuple:
   if devices == 1:
     return None, {}
   mesh = make_mesh(candidates=devices, devices=jax.devices()[:devices])
-  everywhere = replicated(mesh)
-  return row_sharding(mesh), {"in_shardings": everywhere, "out_shardings": everywhere}
+  copied = replicated(mesh)
+  return row_sharding(mesh), {"in_shardings": copied, "out_shardings": copied}
 
 
-def _check_memory(compiled) -> None:
-  """Raises ``MemoryError`` where a program's buffers do not fit into what is free.
+def _check_memory(compiled: Any) -> None:
+  """Raises ``MemoryError`` if a program's buffers do not fit into free memory.
 
-  On a CPU nothing else stops a program from taking what the machine lives on.
+  Checks only CPUs, where nothing else stops a program from exhausting the machine's memory.
   """
   import jax
 
@@ -97,7 +98,7 @@ def _check_memory(compiled) -> None:
 
 
 def _peak_mib() -> float:
-  """Returns the peak of the fullest device, or of the process where jax does not count."""
+  """Returns the largest device peak, or the process' peak if jax reports none, in MiB."""
   import jax
 
   stats = [device.memory_stats() for device in jax.local_devices()]

@@ -1,4 +1,4 @@
-"""Trains mbrl_jax's soft actor-critic in many environments at once, for the benchmark."""
+"""Trains mbrl_jax's soft actor-critic in many environments for the benchmark."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ import numpy as np
 from experiments.benchmark.peers import protocol, sac_sizes
 
 ENVS = 64
+"""Environments in one program."""
 
 
 class Jobs:
-  """What this worker holds between requests."""
+  """Trains; keeps the training state between requests."""
 
   def setup_train(self, task: str, steps: int, per_update: int) -> dict:
-    """Compiles, and takes the uniform steps.
+    """Compiles the training step and takes the first, random steps.
 
     Args:
-      task: of ``list_envs()``.
-      steps: environment steps of a turn.
-      per_update: environment steps for each gradient step.
+      task: a name from ``list_envs()``.
+      steps: environment steps per round.
+      per_update: environment steps per gradient step.
     """
     import jax
 
@@ -47,7 +48,7 @@ class Jobs:
     return {"compile_seconds": seconds}
 
   def train(self) -> dict:
-    """Takes the steps of one turn."""
+    """Takes the environment and gradient steps of one round."""
     start = time.perf_counter()
     self.state, metrics = self.step(self.state)
     loss = np.asarray(metrics["update"]["q_loss"])

@@ -1,8 +1,8 @@
-"""Measures what this machine can do at most: float32 fused multiply-adds, all cores.
+"""Measures the machine's peak rate of float32 fused multiply-adds on all cores.
 
-A compiled C loop of independent vector multiply-adds that never leave the
-registers, one thread a core; where there is no C compiler, a large matrix
-product in jax, which stays somewhat below.
+Runs a compiled C loop of independent vector multiply-adds in registers, one
+thread per core. Without a C compiler, times a large matrix product in jax,
+which stays somewhat below the peak.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import jax.numpy as jnp
 
 from experiments.benchmark.peers.protocol import cores
 
-# Ten chains hide the latency of the multiply-add and fit the 16 registers of AVX2. The result
-# is returned and added up, so that the compiler cannot drop the loop.
+# Ten chains hide the latency of the multiply-add and fit the 16 registers of AVX2. The results
+# are summed and used, so that the compiler cannot remove the loop.
 KERNEL = r"""
 #define _POSIX_C_SOURCE 200809L
 #include <pthread.h>
@@ -92,14 +92,14 @@ int main(int argc, char **argv) {
 
 
 class Peak:
-  """Measures the peak; compiles once. A context manager that owns a scratch folder.
+  """Measures the peak; compiles once. A context manager that owns a temporary folder.
 
   Attributes:
-    source: how it is measured, for the report.
+    source: description of the measurement, for the report.
   """
 
-  def __init__(self):
-    """Compiles the kernel where there is a compiler."""
+  def __init__(self) -> None:
+    """Compiles the kernel if there is a compiler."""
     self._folder = tempfile.TemporaryDirectory()
     self._binary = _build(pathlib.Path(self._folder.name))
     self.source = (
@@ -120,12 +120,12 @@ class Peak:
     return self
 
   def __exit__(self, *_: object) -> None:
-    """Removes the scratch folder."""
+    """Removes the temporary folder."""
     self._folder.cleanup()
 
 
 def _build(folder: pathlib.Path) -> pathlib.Path | None:
-  """Compiles the kernel for this machine; ``None`` where that is not possible."""
+  """Compiles the kernel for this machine; ``None`` if that fails."""
   compiler = shutil.which("gcc") or shutil.which("cc")
   if compiler is None:
     return None
@@ -139,7 +139,7 @@ def _build(folder: pathlib.Path) -> pathlib.Path | None:
 
 
 def _matmul(size: int = 4096) -> float:
-  """Returns the rate of a large float32 product in jax, the best of three."""
+  """Returns the rate of a large float32 matrix product in jax, the best of three."""
   x = jnp.ones((size, size), jnp.float32)
   multiply = jax.jit(jnp.matmul)
   jax.block_until_ready(multiply(x, x))

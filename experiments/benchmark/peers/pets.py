@@ -1,4 +1,4 @@
-"""Builds PETS' parts of mbrl_jax for the benchmark's jobs: model, dynamics, planner."""
+"""Builds PETS' model, dynamics and planner of mbrl_jax for the benchmark."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mbrl_jax.types import Array, EnvSpec, Planner
 
 
 def make_spec(sizes: Sizes) -> EnvSpec:
-  """Returns what the planner knows of the task; nothing of it is simulated."""
+  """Returns the task's specification for the planner; the task is not simulated."""
   if sizes.setting == "cartpole":
     return mbrl_jax.make_env("cartpole", physics="mujoco").spec
   high = np.full(sizes.action_dim, sizes.action_high, np.float32)
@@ -34,18 +34,18 @@ def make_spec(sizes: Sizes) -> EnvSpec:
 
 
 def _speed(obs: Array, action: Array, next_obs: Array) -> Array:
-  """Rewards the first number, which stands for the speed, and charges the action."""
+  """Returns the first coordinate, the speed, minus an action cost."""
   del obs
   return next_obs[0] - 0.1 * jnp.sum(jnp.square(action))
 
 
 def _encode(obs: Array) -> Array:
-  """Leaves out the first number and writes the third, an angle, as sine and cosine."""
+  """Drops the first coordinate and encodes the third, an angle, as sine and cosine."""
   return jnp.concatenate([obs[1:2], jnp.sin(obs[2:3]), jnp.cos(obs[2:3]), obs[3:]])
 
 
 def make_model(sizes: Sizes, precision: str = "float32", **options: Any) -> Any:
-  """Returns the probabilistic ensemble."""
+  """Returns a probabilistic ensemble."""
   return mbrl_jax.make_ensemble(
     "PE", sizes.members, sizes.hidden, precision=precision, **options
   )
@@ -54,7 +54,7 @@ def make_model(sizes: Sizes, precision: str = "float32", **options: Any) -> Any:
 def make_planner(
   model: Any, spec: EnvSpec, sizes: Sizes, sharding: NamedSharding | None = None
 ) -> Planner:
-  """Returns the planner: CEM over the ensemble, propagation TSinf."""
+  """Returns a CEM planner over the ensemble with TSinf propagation."""
   dynamics = mbrl_jax.as_dynamics(
     model,
     reward=spec.reward,
@@ -65,7 +65,7 @@ def make_planner(
     outputs=spec.obs_dim,
   )
   return mbrl_jax.make_planner(
-    # Without an epsilon every iteration does its work, as in the peer.
+    # epsilon=0 runs all iterations, as the peer does.
     mbrl_jax.cem(sizes.plans, sizes.elites, epsilon=0.0),
     mbrl_jax.make_evaluate(dynamics, particles=sizes.particles, sharding=sharding),
     horizon=sizes.horizon,
@@ -76,7 +76,7 @@ def make_planner(
 
 
 def training_set(spec: EnvSpec, sizes: Sizes) -> tuple[Array, Array]:
-  """Returns the training set as model inputs ``[B, I]`` and targets ``[B, O]``."""
+  """Returns the training set: model inputs ``[B, I]`` and targets ``[B, O]``."""
   obs, action, next_obs = jobs.transitions(sizes)
   inputs = jnp.concatenate([jax.vmap(spec.encode)(obs), action], axis=1)
   return inputs, jax.vmap(spec.target)(obs, next_obs)

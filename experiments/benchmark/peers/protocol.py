@@ -1,9 +1,9 @@
-"""How the benchmark and its workers talk: one JSON object a line, over stdin and stdout.
+"""Implements a worker's side of the protocol: one JSON object per line on stdin and stdout.
 
-A worker builds its job once and then does one piece of it per request, so the
-benchmark can alternate between libraries that live in different virtual
-environments. Only the standard library and numpy are used here: a worker may
-run in a Python that has no jax.
+A worker sets a job up once and then does one part of it per request, so the
+benchmark can interleave libraries in different virtual environments. Only the
+standard library and numpy are imported: a worker may run in a Python without
+jax.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ MIB = 2**20
 
 
 def memory_mib() -> dict[str, float]:
-  """Resident memory of this process, now and at its peak, in MiB.
+  """Returns the current and peak resident memory of this process, in MiB.
 
-  Linux' ``VmHWM`` rather than ``ru_maxrss``, which a child inherits from the
-  process that started it.
+  Reads Linux' ``VmHWM`` rather than ``ru_maxrss``, which a child inherits from
+  its parent.
   """
   try:
     with open("/proc/self/status", encoding="ascii") as status:
@@ -41,9 +41,9 @@ def memory_mib() -> dict[str, float]:
 
 
 def free_mib() -> float:
-  """Memory that a process may still take, in MiB; infinite where nothing says.
+  """Returns the memory that a process may still allocate, in MiB; infinity if unknown.
 
-  What the machine has left, and what the control group has left, if it has a limit.
+  The smaller of the machine's available memory and the rest of the control group's limit.
   """
   free = [float("inf")]
   with contextlib.suppress(OSError), open("/proc/meminfo", encoding="ascii") as info:
@@ -57,7 +57,7 @@ def free_mib() -> float:
 
 
 def cores() -> int:
-  """Returns the cores that this process may use."""
+  """Returns the number of cores that this process may use."""
   affinity = getattr(os, "sched_getaffinity", None)
   return len(affinity(0)) if affinity else os.cpu_count() or 1
 
@@ -65,10 +65,10 @@ def cores() -> int:
 def serve(jobs: dict[str, Callable[..., dict[str, Any]]]) -> None:
   """Answers requests ``{"job": name, ...arguments}`` until stdin ends.
 
-  An argument ``sizes`` arrives as a ``Sizes``. An exception is the answer
-  ``{"error": text}``; the worker goes on.
+  An argument ``sizes`` becomes a ``Sizes``. An exception is answered with
+  ``{"error": text}``, and the worker continues.
   """
-  answers = os.fdopen(os.dup(1), "w")  # whatever a library prints must not mix with answers
+  answers = os.fdopen(os.dup(1), "w")  # keeps answers apart from what libraries print
   os.dup2(2, 1)
   for line in sys.stdin:
     request = json.loads(line)

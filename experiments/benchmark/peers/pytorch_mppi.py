@@ -1,22 +1,25 @@
-"""Commands the pendulum with pytorch_mppi (PyPI ``pytorch-mppi``) for the benchmark.
+"""Controls the pendulum with pytorch_mppi (PyPI ``pytorch-mppi``) for the benchmark.
 
-Its public class ``MPPI`` over the equations of ``envs.tasks.analytic.pendulum`` in torch, in
-float32. Run by ``experiments.benchmark --peer=pytorch_mppi``, in any Python that has it.
+Uses its public class ``MPPI`` with the equations of ``envs.tasks.analytic.pendulum`` in torch
+and float32. Run by ``experiments.benchmark --peer=pytorch_mppi``, in a Python in which it is
+installed.
 """
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
-from experiments.benchmark.peers import protocol, swingup
+from experiments.benchmark.peers import protocol, swingup, versions
 
-INSTALL = "python -m experiments.benchmark.peers.install pytorch_mppi"
+VENV = "pytorch_mppi"
+"""Virtual environment of ``peers.install``."""
 
 
-def _dynamics(state, action):
-  """Moves states ``[K, 2]`` by one step."""
+def _dynamics(state: Any, action: Any) -> Any:
+  """Returns the next states ``[K, 2]`` of states ``[K, 2]`` and torques ``[K, 1]``."""
   import torch
 
   theta, speed = state[:, :1], state[:, 1:]
@@ -26,8 +29,8 @@ def _dynamics(state, action):
   return torch.cat((theta + swingup.DT * speed, speed), dim=1)
 
 
-def _cost(state, action):
-  """Charges states ``[K, 2]``."""
+def _cost(state: Any, action: Any) -> Any:
+  """Returns the costs ``[K]`` of states ``[K, 2]``."""
   import torch
 
   theta, speed = state[:, 0], state[:, 1]
@@ -36,10 +39,10 @@ def _cost(state, action):
 
 
 class Jobs:
-  """What this worker holds between requests."""
+  """Controls the pendulum; keeps the controller between requests."""
 
   def setup_mppi(self, samples: int, horizon: int) -> dict:
-    """Builds the controller and lets it take a first step."""
+    """Makes the controller and calls it once."""
     import pytorch_mppi
     import torch
 
@@ -56,32 +59,25 @@ class Jobs:
       u_min=-high,
       u_max=high,
     )
-    self._command(np.zeros(2, np.float32))
+    self._act(np.zeros(2, np.float32))
     return {"compile_seconds": 0.0}
 
-  def _command(self, state: np.ndarray) -> float:
+  def _act(self, state: np.ndarray) -> float:
+    """Returns the torque at one state ``[2]``."""
     import torch
 
     with torch.no_grad():
       return float(self.controller.command(state))
 
   def episode(self) -> dict:
-    """Commands one episode."""
+    """Runs one episode."""
     self.controller.reset()
     return swingup.episode(self._command)
 
   def info(self) -> dict:
-    """Reports versions, and so whether pytorch_mppi is there at all."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-      versions = {name: version(name) for name in ("pytorch-mppi", "torch")}
-    except PackageNotFoundError as error:
-      raise ImportError(
-        f"{error}. Install pytorch_mppi with\n  {INSTALL}\n"
-        "and pass --peer_python=peers/pytorch_mppi/bin/python to the benchmark."
-      ) from error
-    return {"name": "pytorch_mppi", **versions}
+    """Returns versions; raises ``ImportError`` if pytorch_mppi is not installed."""
+    found = versions.versions("pytorch_mppi", VENV, ("pytorch-mppi", "torch"))
+    return {"name": "pytorch_mppi", **found}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How large the actor-critic's job is, the same for every library; numpy only."""
+"""Sizes of the actor-critic's job in every library; numpy only."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import numpy as np
 OBS_DIM, ACTION_DIM = 17, 6
 BATCH, HIDDEN = 256, (256, 256)
 ROWS = 10_000
-"""Transitions in the buffer."""
+"""Transitions in the replay buffer."""
 
 
 def transitions() -> dict[str, np.ndarray]:
-  """Draws ``obs``, ``action``, ``reward``, ``next_obs`` that mean nothing."""
+  """Draws random ``obs``, ``action``, ``reward`` and ``next_obs``."""
   rng = np.random.default_rng(0)
   shapes = {"obs": (OBS_DIM,), "action": (ACTION_DIM,), "reward": (), "next_obs": (OBS_DIM,)}
   drawn = {name: rng.normal(size=(ROWS, *shape)) for name, shape in shapes.items()}

@@ -1,41 +1,44 @@
 """Takes gradient steps of Stable-Baselines3's soft actor-critic for the benchmark.
 
-Its public class ``SAC`` with its default nets and temperature learning, on torch's CPU threads
-as torch sets them. Run by ``experiments.benchmark --peer=sb3``, in any Python that has it.
+Uses its public class ``SAC`` with its default nets and learned temperature, on torch's default
+number of CPU threads. Run by ``experiments.benchmark --peer=sb3``, in a Python in which it is
+installed.
 """
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
-from experiments.benchmark.peers import protocol, sac_sizes
+from experiments.benchmark.peers import protocol, sac_sizes, versions
 
-INSTALL = "python -m experiments.benchmark.peers.install sb3"
+VENV = "sb3"
+"""Virtual environment of ``peers.install``."""
 ENVS = 8
-"""Processes with an environment each."""
+"""Environment processes."""
 JOBS = ("setup_sac", "learn", "setup_train", "train", "info")
 
 
-def _task():
-  """Makes an environment that only has the sizes; it is never stepped."""
+def _space_env() -> Any:
+  """Makes an environment that only defines the spaces; it is never stepped."""
   import gymnasium
 
-  class MjcfTask(gymnasium.Env):
+  class SpaceEnv(gymnasium.Env):
     observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (sac_sizes.OBS_DIM,))
     action_space = gymnasium.spaces.Box(-1, 1, (sac_sizes.ACTION_DIM,))
 
-  return MjcfTask()
+  return SpaceEnv()
 
 
 class Jobs:
-  """What this worker holds between requests."""
+  """Trains; keeps the learner between requests."""
 
   name, packages = "stable-baselines3", ("stable-baselines3", "torch")
 
-  def sac(self):
-    """Returns the class that is measured."""
+  def sac(self) -> Any:
+    """Returns the class to measure."""
     import stable_baselines3
 
     return stable_baselines3.SAC
@@ -45,10 +48,10 @@ class Jobs:
     from stable_baselines3.common.logger import Logger
 
     if seeds != 1:
-      raise ValueError(f"{self.name} has one seed in a process, got {seeds}.")
+      raise ValueError(f"{self.name} trains one seed per process, got seeds={seeds}.")
     model = self.sac()(
       "MlpPolicy",
-      _task(),
+      _space_env(),
       batch_size=sac_sizes.BATCH,
       buffer_size=sac_sizes.ROWS,
       policy_kwargs={"net_arch": list(sac_sizes.HIDDEN)},
@@ -67,7 +70,7 @@ class Jobs:
     return {"compile_seconds": 0.0}
 
   def learn(self) -> dict:
-    """Takes the steps of one turn."""
+    """Takes the gradient steps of one round."""
     start = time.perf_counter()
     self.model.train(gradient_steps=self.steps, batch_size=sac_sizes.BATCH)
     seconds = time.perf_counter() - start
@@ -75,12 +78,12 @@ class Jobs:
     return {"seconds": seconds, "finite": bool(np.isfinite(loss))}
 
   def setup_train(self, task: str, steps: int, per_update: int) -> dict:
-    """Starts the environments in processes and takes the first steps.
+    """Starts the environment processes and takes the first steps.
 
     Args:
-      task: an id of Gymnasium's.
-      steps: environment steps of a turn.
-      per_update: environment steps for each gradient step.
+      task: Gymnasium environment id.
+      steps: environment steps per round.
+      per_update: environment steps per gradient step.
     """
     from stable_baselines3.common.env_util import make_vec_env
     from stable_baselines3.common.logger import Logger
@@ -104,7 +107,7 @@ class Jobs:
     return {"compile_seconds": 0.0}
 
   def train(self) -> dict:
-    """Takes the environment steps of one turn, and the gradient steps that they are worth."""
+    """Takes the environment and gradient steps of one round."""
     start = time.perf_counter()
     self.model.learn(self.steps, log_interval=None, reset_num_timesteps=False)
     seconds = time.perf_counter() - start
@@ -112,17 +115,8 @@ class Jobs:
     return {"seconds": seconds, "finite": bool(np.isfinite(loss))}
 
   def info(self) -> dict:
-    """Reports versions, and so whether the library is there at all."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-      versions = {name: version(name) for name in self.packages}
-    except PackageNotFoundError as error:
-      raise ImportError(
-        f"{error}. Install {self.name} with\n  {INSTALL}\n"
-        "and pass --peer_python=peers/sb3/bin/python to the benchmark."
-      ) from error
-    return {"name": self.name, **versions}
+    """Returns versions; raises ``ImportError`` if the library is not installed."""
+    return {"name": self.name, **versions.versions(self.name, VENV, self.packages)}
 
 
 if __name__ == "__main__":

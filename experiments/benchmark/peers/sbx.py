@@ -1,22 +1,24 @@
 """Takes gradient steps of sbx' soft actor-critic (PyPI ``sbx-rl``) for the benchmark.
 
-sbx is Stable-Baselines3's interface over JAX: these are the jobs of ``sb3`` with sbx' public
-class ``SAC``, which compiles in the first turn, which is not timed. Run by
-``experiments.benchmark --peer=sbx``, in any Python that has it.
+sbx implements Stable-Baselines3's interface in JAX, so the jobs are those of ``sb3`` with sbx'
+public class ``SAC``. It compiles in the first round, which is not timed. Run by
+``experiments.benchmark --peer=sbx``, in a Python in which it is installed.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from experiments.benchmark.peers import protocol, sb3
 
 
 class Jobs(sb3.Jobs):
-  """What this worker holds between requests."""
+  """Trains; keeps the learner between requests."""
 
   name, packages = "sbx", ("sbx-rl", "jax")
 
-  def sac(self):
-    """Returns the class that is measured."""
+  def sac(self) -> Any:
+    """Returns the class to measure."""
     import sbx
 
     return sbx.SAC

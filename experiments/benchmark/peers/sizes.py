@@ -1,6 +1,6 @@
-"""How large the jobs are, the same for every library; numpy only.
+"""Sizes and data of the jobs in every library.
 
-A worker may run in a Python that has no jax.
+Imports only numpy: a worker may run in a Python without jax.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import numpy as np
 
 @dataclasses.dataclass(frozen=True)
 class Sizes:
-  """The job; defaults are PETS' cart-pole setting.
+  """Sizes of a job; the defaults are PETS' cart-pole setting.
 
   Attributes:
-    setting: a key of ``SETTINGS``; says what is encoded and rewarded.
+    setting: a key of ``SETTINGS``; selects encoding and reward.
     plans: candidates per iteration.
-    iterations: of the cross-entropy method.
+    iterations: iterations of the cross-entropy method.
     horizon: control steps of a plan.
-    particles: samples of each plan's future.
-    members: nets of the ensemble.
+    particles: sampled trajectories per plan.
+    members: nets in the ensemble.
     hidden: width of each hidden layer.
     points: transitions in the training set.
-    epochs: passes over it per training call.
-    batch: rows of one gradient step, for each member.
-    obs_dim: numbers of an observation, and of what a net predicts.
-    action_dim: numbers of an action.
-    features: inputs of a net: the encoded observation and the action.
-    action_high: bound of every action, on both sides of zero.
+    epochs: passes over the training set per training call.
+    batch: rows per gradient step and member.
+    obs_dim: size of an observation and of a net's prediction.
+    action_dim: size of an action.
+    features: size of a net's input: the encoded observation and the action.
+    action_high: bound of every action coordinate; the lower bound is its negative.
   """
 
   setting: str = "cartpole"
@@ -50,31 +50,31 @@ class Sizes:
 
   @property
   def elites(self) -> int:
-    """Plans that the search distribution is fitted to: a tenth."""
+    """Plans to which the search distribution is fitted: a tenth."""
     return max(self.plans // 10, 1)
 
   @property
   def evaluations(self) -> int:
-    """Model evaluations in one planning step."""
+    """Model evaluations per planning step."""
     return self.plans * self.particles * self.horizon * self.iterations
 
   @property
   def plan_flops(self) -> float:
-    """Multiplications and additions of the nets' products in one planning step."""
+    """Floating-point operations of the nets' matrix products per planning step."""
     widths = (self.features, *self.hidden, 2 * self.obs_dim)
     row = 2 * sum(a * b for a, b in itertools.pairwise(widths))
     return float(row * self.evaluations)
 
   @property
   def fit_samples(self) -> int:
-    """Training rows that one training call pushes through members."""
+    """Training rows per training call, summed over members."""
     return self.members * self.points * self.epochs
 
 
 SETTINGS: dict[str, dict[str, Any]] = {
   # Features: sin and cos of the angle, the other three, and the action.
   "cartpole": {},
-  # Features: all but the first number, with sin and cos of an angle, and the action.
+  # Features: all coordinates but the first, with sin and cos of an angle, and the action.
   "halfcheetah": {
     "plans": 500,
     "horizon": 30,
@@ -85,11 +85,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
     "action_high": 1.0,
   },
 }
-"""What PETS uses for a task, where it differs from the defaults of ``Sizes``."""
+"""PETS' sizes for each task, where they differ from the defaults of ``Sizes``."""
 
 
 def make_sizes(setting: str, **given: Any) -> Sizes:
-  """Returns the sizes of a setting, with what is given and not ``None`` in their place."""
+  """Returns the sizes of a setting, overridden by the arguments that are not ``None``."""
   given = {name: value for name, value in given.items() if value is not None}
   return Sizes(**{"setting": setting, **SETTINGS[setting], **given})
 
@@ -108,5 +108,5 @@ def transitions(sizes: Sizes) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def first_obs(sizes: Sizes) -> np.ndarray:
-  """Returns the observation ``[O]`` from which everybody plans."""
+  """Returns the observation ``[O]`` from which every library plans."""
   return np.resize(np.array([0.1, 0.2, 0.0, 0.0], np.float32), sizes.obs_dim)

@@ -1,8 +1,8 @@
-"""The pendulum that MPPI commands, the same for every library; numpy only.
+"""Defines the pendulum that MPPI controls in every library; numpy only.
 
-Equations and numbers of ``envs.tasks.analytic.pendulum``, written anew in each library that
-plans over them. Planners are charged ``theta^2 + 0.1 thetadot^2`` of the state after each
-step, as in pytorch_mppi's own pendulum example.
+Equations and constants are those of ``envs.tasks.analytic.pendulum``; each library implements
+them for planning. Planners minimise ``theta^2 + 0.1 thetadot^2`` of the state after each step,
+as in pytorch_mppi's pendulum example.
 """
 
 from __future__ import annotations
@@ -16,13 +16,14 @@ import numpy as np
 
 GRAVITY, DT, MAX_SPEED, MAX_TORQUE = 10.0, 0.05, 8.0, 2.0  # m/s^2, s, rad/s, Nm
 VARIANCE, TEMPERATURE = 10.0, 1.0
-"""Of pytorch_mppi's example: variance of the torque's noise, and lambda."""
+"""Variance of the torque noise, and lambda, of pytorch_mppi's example."""
 
 STEPS = 200
+"""Control steps of an episode."""
 
 
 def advance(state: np.ndarray, torque: float) -> tuple[np.ndarray, float]:
-  """Moves ``[theta, thetadot]`` on by one step; returns it and the reward."""
+  """Returns the next ``[theta, thetadot]`` and the reward of one step."""
   theta, speed = (float(x) for x in state)
   torque = min(max(torque, -MAX_TORQUE), MAX_TORQUE)
   wrapped = (theta + math.pi) % (2 * math.pi) - math.pi
@@ -32,24 +33,24 @@ def advance(state: np.ndarray, torque: float) -> tuple[np.ndarray, float]:
   return np.array([theta + DT * speed, speed], np.float32), reward
 
 
-def episode(command: Callable[[np.ndarray], float]) -> dict[str, Any]:
-  """Commands one episode from hanging down, one step at a time.
+def episode(policy: Callable[[np.ndarray], float]) -> dict[str, Any]:
+  """Runs one episode, which starts hanging down.
 
   Args:
-    command: ``(state [2]) -> torque``; its calls are what is timed.
+    policy: ``(state [2]) -> torque``; only its calls are timed.
 
   Returns:
-    ``seconds`` of a command in the median and ``slow`` of the slowest in a hundred, the
-    episode's ``return``, and whether all was ``finite``.
+    ``seconds``, the median time of a call; ``slow``, its 99th percentile; the episode's
+    ``return``; ``finite``, whether that return is finite.
   """
-  state, total, taken = np.array([math.pi, 0.0], np.float32), 0.0, []
+  state, total, times = np.array([math.pi, 0.0], np.float32), 0.0, []
   for _ in range(STEPS):
     start = time.perf_counter()
-    torque = command(state)
-    taken.append(time.perf_counter() - start)
+    torque = policy(state)
+    times.append(time.perf_counter() - start)
     state, reward = advance(state, torque)
     total += reward
-  seconds, slow = np.percentile(taken, [50, 99])
+  seconds, slow = np.percentile(times, [50, 99])
   return {
     "seconds": float(seconds),
     "slow": float(slow),

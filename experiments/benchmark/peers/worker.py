@@ -1,4 +1,4 @@
-"""Runs a worker module in a process of its own and asks it to do jobs."""
+"""Runs a worker module in its own process and sends it jobs."""
 
 from __future__ import annotations
 
@@ -22,33 +22,33 @@ from experiments.benchmark.peers.sizes import Sizes
 ROOT = Path(__file__).resolve().parents[3]
 
 ENVIRONMENT = {
-  # Several workers share one accelerator: none may take three quarters of its memory at once.
+  # Several workers share one accelerator: none may preallocate three quarters of its memory.
   "XLA_PYTHON_CLIENT_PREALLOCATE": "false",
-  "TF_CPP_MIN_LOG_LEVEL": "3",  # where memory runs out, XLA writes pages about it
+  "TF_CPP_MIN_LOG_LEVEL": "3",  # silences XLA's long reports when memory runs out
 }
-"""Variables that a worker gets unless they are set."""
+"""Environment variables of a worker, unless they are set."""
 
-_GLANCE = 0.2  # seconds between two looks at whether to stop waiting
+_POLL_SECONDS = 0.2  # between two checks of ``stop`` and the timeout
 
 
 class WorkerError(RuntimeError):
-  """Tells that a worker could not do its job."""
+  """Raised if a worker could not do its job."""
 
 
 class WorkerTimeout(WorkerError):
-  """Tells that a worker took too long; it has been ended."""
+  """Raised if a worker exceeded its timeout; the worker is killed."""
 
 
 class WorkerDied(WorkerError):
-  """Tells that a worker's process ended by itself."""
+  """Raised if a worker's process ended by itself."""
 
 
 class Interrupted(WorkerError):
-  """Tells that the wait for a worker was given up; it has been ended."""
+  """Raised if ``stop`` ended the wait for a worker; the worker is killed."""
 
 
 class Worker:
-  """Runs a worker module in its own process; a context manager."""
+  """Handle of a worker module in its own process; a context manager."""
 
   def __init__(
     self,
@@ -61,16 +61,16 @@ class Worker:
     """Starts ``python -m module`` in the root of the checkout.
 
     Args:
-      module: what to run.
-      python: with which interpreter.
-      devices: devices that the CPU pretends to be, where jax computes on it.
-      stop: asked while waiting for an answer; true ends the worker.
+      module: worker module to run.
+      python: path of the interpreter.
+      devices: number of jax devices into which a CPU host is split.
+      stop: polled while waiting for an answer; true kills the worker.
 
     Raises:
-      WorkerError: there is no such interpreter.
+      WorkerError: the interpreter cannot be started.
     """
     self.module, self._stop = module, stop
-    self._said = tempfile.TemporaryFile()  # noqa: SIM115
+    self._stderr = tempfile.TemporaryFile()  # noqa: SIM115
     try:
       self._process = subprocess.Popen(
         [python, "-m", module],
@@ -78,28 +78,28 @@ class Worker:
         env=_environment(os.environ, devices),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        stderr=self._said,
+        stderr=self._stderr,
         text=True,
         errors="replace",
-        # A Ctrl-C is for the benchmark, which then ends its workers.
+        # Ctrl-C reaches only the benchmark, which then ends its workers.
         start_new_session=True,
       )
     except OSError as error:
-      self._said.close()
+      self._stderr.close()
       raise WorkerError(f"{python} cannot be started: {error.strerror}.") from error
 
-  def ask(self, job: str, timeout: float | None = None, **arguments: Any) -> dict[str, Any]:
-    """Does one job and returns its answer.
+  def call(self, job: str, timeout: float | None = None, **arguments: Any) -> dict[str, Any]:
+    """Runs one job and returns its answer.
 
     Args:
-      job: its name.
-      timeout: seconds after which the worker is ended.
-      **arguments: of the job.
+      job: name of the job.
+      timeout: seconds after which the worker is killed.
+      **arguments: arguments of the job.
 
     Raises:
       WorkerError: the worker answered with an error.
-      WorkerDied: it ended without an answer.
-      WorkerTimeout: it took longer than ``timeout``.
+      WorkerDied: the worker ended without an answer.
+      WorkerTimeout: the job took longer than ``timeout``.
       Interrupted: ``stop()`` was true.
     """
     if isinstance(arguments.get("sizes"), Sizes):
@@ -113,19 +113,21 @@ class Worker:
       line = ""
     if not line:
       status = f"{self.module} ended with exit status {self._process.wait()}"
-      raise WorkerDied(f"{status}{self._last_words()}")
+      raise WorkerDied(f"{status}{self._last_line()}")
     try:
       answer = json.loads(line)
     except ValueError:
       answer = None
     if not isinstance(answer, dict):
-      raise WorkerError(f"{self.module}, job {job!r}: {line.strip()[:200]!r} is no answer.")
+      raise WorkerError(
+        f"{self.module}, job {job!r}: {line.strip()[:200]!r} is not a valid answer."
+      )
     if "error" in answer:
       raise WorkerError(f"{self.module}, job {job!r}: {answer['error']}")
     return answer
 
   def _read(self, timeout: float | None) -> str:
-    """Reads a line; a worker that does not end it in time is ended."""
+    """Reads a line; kills a worker that does not complete it in time."""
     limit = threading.TIMEOUT_MAX if timeout is None else timeout
     timer = threading.Timer(limit, self._kill)
     timer.daemon = True
@@ -136,21 +138,21 @@ class Worker:
       timer.cancel()
 
   def _kill(self) -> None:
-    """Ends the worker and whatever it has started."""
+    """Kills the worker and the processes it started."""
     with contextlib.suppress(ProcessLookupError):
       os.killpg(self._process.pid, signal.SIGKILL)
 
-  def _last_words(self) -> str:
-    """Returns the last line of what the worker has written beside its answers."""
-    self._said.seek(0)
-    lines = self._said.read().decode(errors="replace").split("\n")
+  def _last_line(self) -> str:
+    """Returns the last line of the worker's stderr, after a colon."""
+    self._stderr.seek(0)
+    lines = self._stderr.read().decode(errors="replace").split("\n")
     found = [line.strip() for line in lines if line.strip()]
     return f": {found[-1][:400]}" if found else ""
 
   def _wait(self, job: str, timeout: float | None) -> None:
-    """Waits until there is an answer to read, or the pipe has been closed."""
+    """Waits until an answer arrives or the pipe is closed."""
     end = float("inf") if timeout is None else time.monotonic() + timeout
-    while not select.select([self._process.stdout], [], [], _GLANCE)[0]:
+    while not select.select([self._process.stdout], [], [], _POLL_SECONDS)[0]:
       if self._stop():
         self._kill()
         raise Interrupted(f"{self.module}, job {job!r}: interrupted")
@@ -163,10 +165,10 @@ class Worker:
     return self
 
   def __exit__(self, kind: type[BaseException] | None, *_: Any) -> None:
-    """Ends the worker by closing its input; kills it if it is busy."""
+    """Ends the worker by closing its stdin; kills it if it is busy."""
     if kind is not None:
       self._kill()
-    with contextlib.suppress(BrokenPipeError):  # what a dead worker did not read
+    with contextlib.suppress(BrokenPipeError):  # a dead worker leaves unread input
       self._process.stdin.close()
     try:
       self._process.wait(timeout=10)
@@ -174,13 +176,13 @@ class Worker:
       self._kill()
       self._process.wait()
     self._process.stdout.close()
-    self._said.close()
+    self._stderr.close()
 
 
-def _environment(given: Mapping[str, str], devices: int) -> dict[str, str]:
-  """Returns the variables of a worker that is to see ``devices``."""
-  environment = {**ENVIRONMENT, **given}
+def _environment(inherited: Mapping[str, str], devices: int) -> dict[str, str]:
+  """Returns the environment variables of a worker with ``devices`` CPU devices."""
+  environment = {**ENVIRONMENT, **inherited}
   if devices > 1:
     flag = f"--xla_force_host_platform_device_count={devices}"
-    environment["XLA_FLAGS"] = f"{given.get('XLA_FLAGS', '')} {flag}".strip()
+    environment["XLA_FLAGS"] = f"{inherited.get('XLA_FLAGS', '')} {flag}".strip()
   return environment

@@ -1,11 +1,10 @@
-"""The benchmark counts right, talks to its workers, and runs on a small job."""
+"""The benchmark's operation counts and flags, and small runs of the program."""
 
 import csv
 import importlib.metadata
 import json
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -13,7 +12,6 @@ from absl import flags
 
 from experiments.benchmark import __main__ as benchmark
 from experiments.benchmark import options
-from experiments.benchmark import request as requests
 from experiments.benchmark.peers import hydrax as hydrax_peer
 from experiments.benchmark.peers import mbrl_lib, ours_sac, peak, protocol, pytorch_mppi, sb3
 from experiments.benchmark.peers.sizes import (
@@ -23,18 +21,10 @@ from experiments.benchmark.peers.sizes import (
   make_sizes,
   transitions,
 )
-from experiments.benchmark.peers.worker import (
-  ROOT,
-  Interrupted,
-  Worker,
-  WorkerDied,
-  WorkerError,
-  WorkerTimeout,
-)
+from experiments.benchmark.peers.worker import ROOT
 from experiments.benchmark.results import Report
 from experiments.command_line.cli import UsageError
 
-PROBE = "tests.experiments.benchmark.worker_probe"
 SMALL = [
   "--plans=10",
   "--horizon=3",
@@ -54,7 +44,7 @@ def run(*arguments):
 
 
 def parse(*arguments):
-  """Reads a command line as the program does."""
+  """Parses a command line as the program does."""
   values = flags.FlagValues()
   options.define(benchmark.WHAT, benchmark.DEFAULT, values)
   values(["benchmark", *arguments])
@@ -63,14 +53,14 @@ def parse(*arguments):
 
 
 def test_flops_of_the_original_settings():
-  """PERFORMANCE quotes 1,014 GFLOP for cart-pole and 0.4 TFLOP for half-cheetah."""
+  """1,014 GFLOP for cart-pole, 0.4 TFLOP for half-cheetah."""
   assert (
     make_sizes("cartpole").plan_flops == 2 * (6 * 500 + 2 * 500 * 500 + 500 * 8) * 1_000_000
   )
   assert make_sizes("halfcheetah").plan_flops == pytest.approx(0.4e12, rel=0.02)
 
 
-def test_flops_match_what_xla_counts():
+def test_flops_match_xla_cost_analysis():
   import jax
   import jax.numpy as jnp
 
@@ -96,7 +86,7 @@ def test_sizes_are_those_of_the_setting(setting):
   assert spec.encode(first_obs(sizes)).shape == (sizes.features - sizes.action_dim,)
 
 
-def test_what_is_given_takes_the_place_of_the_setting():
+def test_arguments_override_the_setting():
   sizes = make_sizes("halfcheetah", plans=7, horizon=None)
   assert (sizes.plans, sizes.horizon, sizes.hidden) == (7, 30, (200,) * 4)
   assert sizes.elites == 1 and sizes.evaluations == 7 * 20 * 30 * 5
@@ -110,91 +100,26 @@ def test_every_worker_trains_on_the_same_transitions():
   assert sizes.fit_samples == 5 * 50 * 5
 
 
-def test_memory_peak_is_seen():
+def test_peak_memory_includes_a_new_array():
   before = protocol.memory_mib()["peak"]
   block = np.ones(64 * 2**20 // 8)
   assert protocol.memory_mib()["peak"] >= before + 48 and block.sum() > 0
   assert protocol.free_mib() > 0
 
 
-def test_worker_reports_a_job_that_fails_and_goes_on():
-  with Worker("experiments.benchmark.peers.mbrl_lib") as worker:
-    with pytest.raises(WorkerError, match="KeyError: 'dance'"):
-      worker.ask("dance")
-    assert worker.ask("memory")["now"] > 1
-
-
-def test_worker_that_cannot_start_is_reported():
-  with (
-    Worker("experiments.benchmark.peers.no_such_module") as worker,
-    pytest.raises(WorkerDied, match="ended with exit status 1"),
-  ):
-    worker.ask("memory")
-
-
-@pytest.mark.parametrize(
-  ("script", "message"),
-  [
-    (None, "cannot be started: No such file or directory"),
-    ("no program", "cannot be started: Exec format error"),
-    ("#!/bin/sh\necho 'it lacks this' >&2; exit 3\n", "exit status 3: it lacks this"),
-    ("#!/bin/sh\nread job; echo junk\n", "'junk' is no answer"),
-    ("#!/bin/sh\nread job; echo '[1]'\n", r"'\[1\]' is no answer"),
-    ("#!/bin/sh\nsleep 60\n", "no answer within 1 s"),
-    ("#!/bin/sh\nprintf junk; sleep 60\n", "'junk' is no answer"),
-  ],
-)
-def test_a_python_that_is_none_is_reported_before_anything_is_measured(
-  script, message, tmp_path, monkeypatch
-):
-  python = tmp_path / "python"
-  if script:
-    python.write_text(script)
-    python.chmod(0o755)
-  monkeypatch.setattr(requests, "PATIENCE", 1.0)
-  with pytest.raises(WorkerError, match=f"--peer_python={python}: .*{message}"):
-    requests.Request(peer="mbrl", peer_python=str(python)).check_peer()
-
-
-def test_worker_that_dies_is_reported():
-  with Worker(PROBE) as worker, pytest.raises(WorkerDied, match="exit status 7"):
-    worker.ask("die", status=7)
-
-
-def test_worker_that_takes_too_long_is_ended():
-  with Worker(PROBE) as worker, pytest.raises(WorkerTimeout, match="'sleep'"):
-    worker.ask("sleep", timeout=0.3, seconds=60)
-
-
-def test_wait_for_a_worker_can_be_given_up():
-  begun = time.monotonic()
-  stop = lambda: time.monotonic() > begun + 0.3
-  with Worker(PROBE, stop=stop) as worker, pytest.raises(Interrupted):
-    worker.ask("sleep", seconds=60)
-
-
-def test_worker_sees_as_many_devices_as_asked_for(monkeypatch):
-  monkeypatch.setenv("XLA_FLAGS", "--xla_mine=1")
-  with Worker(PROBE, devices=3) as worker:
-    value = worker.ask("environment", name="XLA_FLAGS")["value"]
-  assert value == "--xla_mine=1 --xla_force_host_platform_device_count=3"
-  with Worker(PROBE) as worker:
-    assert worker.ask("environment", name="XLA_FLAGS")["value"] == "--xla_mine=1"
-
-
-def test_peak_is_the_rate_of_a_machine():
+def test_peak_is_a_plausible_rate():
   with peak.Peak() as ceiling:
     assert 1e8 < ceiling.measure() < 1e15
 
 
-def test_ratio_is_that_of_the_medians():
+def test_ratio_is_computed_from_medians():
   report = Report()
-  for ours, theirs in ((1.0, 4.0), (2.0, 6.0), (9.0, 8.0)):
-    report.record("plan", "mine", ours)
-    report.record("plan", "theirs", theirs)
-  report.add_ratios("plan", ["mine"], "theirs")
-  report.add_ratios("plan", ["mine"], None)
-  assert report.rows == [("plan", "mine", "times theirs", 3.0, "x")]
+  for own, peer in ((1.0, 4.0), (2.0, 6.0), (9.0, 8.0)):
+    report.record("plan", "own", own)
+    report.record("plan", "peer", peer)
+  report.add_ratios("plan", ["own"], "peer")
+  report.add_ratios("plan", ["own"], None)
+  assert report.rows == [("plan", "own", "times peer", 3.0, "x")]
 
 
 @pytest.mark.parametrize(
@@ -211,27 +136,27 @@ def test_ratio_is_that_of_the_medians():
     ("--peer=pytorch_mppi", "--peer=pytorch_mppi takes part in --what=mppi only"),
   ],
 )
-def test_bad_flags_are_refused(flag, message):
+def test_bad_flags_are_rejected(flag, message):
   with pytest.raises(UsageError, match=message):
     options.request(parse(flag))
 
 
-def test_nets_are_given_in_one_way_only():
+def test_nets_exclude_members_and_hidden():
   with pytest.raises(UsageError, match="give one or the other"):
     options.request(parse("--nets=5x200x4", "--members=5"))
 
 
-def test_lists_stand_for_their_first_value_outside_a_sweep():
+def test_first_values_of_lists_are_used_outside_a_sweep():
   request = options.request(parse("--plans=30,40", "--nets=2x8x3,5x9x1", "--particles=4"))
   assert request.sizes == Sizes(plans=30, members=2, hidden=(8, 8, 8), particles=4)
 
 
-def test_program_refuses_without_a_traceback():
+def test_program_rejects_bad_flags_without_a_traceback():
   out = run("--plans=0")
   assert out.returncode == 2 and out.stderr.startswith("error: --plans takes numbers")
 
 
-def test_peers_are_listed_where_one_is_not_known():
+def test_unknown_peer_lists_the_valid_ones():
   with pytest.raises(flags.IllegalFlagValueError, match="pytorch_mppi"):
     parse("--peer=torch")
 
@@ -251,7 +176,7 @@ def test_help_lists_the_flags():
     (sb3, "stable_baselines3"),
   ],
 )
-def test_missing_peer_is_named_with_its_command(peer, module, monkeypatch):
+def test_missing_peer_names_its_install_command(peer, module, monkeypatch):
   def version(name):
     raise importlib.metadata.PackageNotFoundError(name)
 
@@ -259,13 +184,14 @@ def test_missing_peer_is_named_with_its_command(peer, module, monkeypatch):
   monkeypatch.setattr(importlib.metadata, "version", version)
   with pytest.raises(ImportError) as error:
     peer.Jobs().info()
-  assert peer.INSTALL in str(error.value) and "--peer_python" in str(error.value)
+  command = f"python -m experiments.benchmark.peers.install {peer.VENV}\n"
+  assert command in str(error.value) and "--peer_python" in str(error.value)
 
 
 @pytest.mark.slow
-def test_a_turn_of_the_actor_critic_takes_its_gradient_steps_for_each_seed():
+def test_round_of_the_actor_critic_takes_its_gradient_steps_for_each_seed():
   worker = ours_sac.Jobs()
-  worker.setup_sac(seeds=2, steps=3)  # takes a turn by itself
+  worker.setup_sac(seeds=2, steps=3)  # runs one round
   assert worker.learn()["finite"]
   np.testing.assert_array_equal(worker.state.opt_state.count, [6, 6])
 

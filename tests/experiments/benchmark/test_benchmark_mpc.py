@@ -1,4 +1,4 @@
-"""What sampling-based controllers are compared on is the same work for all of them."""
+"""The tasks on which sampling-based controllers are compared are equal in every library."""
 
 import math
 
@@ -18,7 +18,7 @@ def expected_costs(states):
 
 
 @pytest.mark.parametrize("torque", [-2.0, 0.3, 2.0])
-def test_our_planner_steps_the_pendulum_of_the_episodes(torque):
+def test_mbrl_jax_plans_with_the_pendulum_of_the_episodes(torque):
   from mbrl_jax.envs.physics.base import PhysicsState
 
   for state in STATES:
@@ -30,19 +30,19 @@ def test_our_planner_steps_the_pendulum_of_the_episodes(torque):
     assert -reward == pytest.approx(expected_costs(after[None])[0], rel=1e-4)
 
 
-def test_torch_steps_the_pendulum_of_the_episodes():
+def test_torch_plans_with_the_pendulum_of_the_episodes():
   torch = pytest.importorskip("torch")
   from experiments.benchmark.peers import pytorch_mppi
 
   torques = np.float32([[-2.0], [0.3], [2.0], [1.0]])
   after = pytorch_mppi._dynamics(torch.tensor(STATES), torch.tensor(torques)).numpy()
-  wanted = [swingup.advance(s, float(u[0]))[0] for s, u in zip(STATES, torques, strict=True)]
-  assert after == pytest.approx(np.stack(wanted), abs=1e-5)
+  expected = [swingup.advance(s, float(u[0]))[0] for s, u in zip(STATES, torques, strict=True)]
+  assert after == pytest.approx(np.stack(expected), abs=1e-5)
   costs = pytorch_mppi._cost(torch.tensor(after), torch.tensor(torques)).numpy()
   assert costs == pytest.approx(expected_costs(after), rel=1e-4)
 
 
-def test_pendulum_of_the_episodes_is_the_environment():
+def test_pendulum_of_the_episodes_matches_the_environment():
   from mbrl_jax.envs.physics.base import PhysicsState
   from mbrl_jax.envs.tasks.analytic import pendulum
 
@@ -56,7 +56,7 @@ def test_pendulum_of_the_episodes_is_the_environment():
     )
 
 
-def test_episode_times_every_command(monkeypatch):
+def test_episode_times_every_call_of_the_policy(monkeypatch):
   monkeypatch.setattr(swingup, "STEPS", 20)
   pushed = swingup.episode(lambda state: 2.0)
   still = swingup.episode(lambda state: 0.0)
@@ -66,7 +66,7 @@ def test_episode_times_every_command(monkeypatch):
   assert not swingup.episode(lambda state: math.nan)["finite"]
 
 
-def test_our_mppi_commands_an_episode(monkeypatch):
+def test_mbrl_jax_controls_an_episode(monkeypatch):
   monkeypatch.setattr(swingup, "STEPS", 5)
   jobs = ours_mppi.Jobs()
   assert jobs.setup_mppi(samples=32, horizon=4)["compile_seconds"] > 0
@@ -75,7 +75,7 @@ def test_our_mppi_commands_an_episode(monkeypatch):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_plans_are_charged_what_the_tasks_say(name):
+def test_plans_use_the_cost_and_dynamics_of_the_task(name):
   task = TASKS[name]
   dynamics, params, start = ours_mjx.make_dynamics(task, "mujoco")
   ctrl = np.full(len(task.start[0]), 0.5, np.float32)
@@ -90,7 +90,7 @@ def test_plans_are_charged_what_the_tasks_say(name):
   assert np.asarray(state.qvel) == pytest.approx(data.qvel, abs=1e-5)
 
 
-def test_equation_of_the_pendulum_is_its_model():
+def test_pendulum_equation_matches_its_mujoco_model():
   task = TASKS["pendulum"]
   step, params, state = ours_mjx.physics_step(task, "analytic")
   model = mujoco.MjModel.from_xml_path(task.mjcf)
@@ -105,7 +105,7 @@ def test_equation_of_the_pendulum_is_its_model():
     ours_mjx.physics_step(TASKS["particle"], "analytic")
 
 
-def test_our_mppi_replans_an_episode(monkeypatch):
+def test_mbrl_jax_replans_an_episode(monkeypatch):
   monkeypatch.setattr(mjcf_tasks, "SAMPLES", 16)
   monkeypatch.setattr(mjcf_tasks, "EPISODE", 0.1)
   jobs = ours_mjx.Jobs()
@@ -117,7 +117,7 @@ def test_our_mppi_replans_an_episode(monkeypatch):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", TASKS)
-def test_our_mppi_replans_through_mjx(name, monkeypatch):
+def test_mbrl_jax_replans_on_mjx(name, monkeypatch):
   monkeypatch.setattr(mjcf_tasks, "SAMPLES", 16)
   monkeypatch.setattr(mjcf_tasks, "EPISODE", 0.1)
   jobs = ours_mjx.Jobs()

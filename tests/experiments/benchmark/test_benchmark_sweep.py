@@ -1,4 +1,4 @@
-"""A sweep goes on whatever happens to a row, and keeps what it measured."""
+"""A sweep continues after failed rows and keeps the rows it measured."""
 
 import csv
 import io
@@ -17,7 +17,8 @@ from experiments.benchmark.peers import ours_device, ours_sweep, protocol
 from experiments.benchmark.peers.sizes import Sizes
 from experiments.benchmark.peers.worker import ROOT
 from experiments.command_line.cli import UsageError
-from tests.experiments.benchmark.test_benchmark import PROBE, parse
+from tests.experiments.benchmark.test_benchmark import parse
+from tests.experiments.benchmark.test_benchmark_worker import PROBE
 
 AXES = {
   "plans": (10, 20),
@@ -32,58 +33,58 @@ TINY = ["--plans=10", "--horizon=3", "--particles=4", "--nets=2x8x2", "--iterati
 
 @pytest.fixture
 def probed(monkeypatch):
-  """Sweeps with a worker that does what the number of plans says, and a peak of 1 GFLOP/s."""
-  monkeypatch.setattr(sweep, "OURS", PROBE)
-  monkeypatch.setattr(ceiling, "OURS", PROBE)
+  """Sweeps with the probe worker and a peak of 1 GFLOP/s."""
+  monkeypatch.setattr(sweep, "WORKER", PROBE)
+  monkeypatch.setattr(ceiling, "WORKER", PROBE)
   monkeypatch.setattr(ceiling.Peak, "measure", lambda self: 1e9)
 
 
 def measure(folder, axes, stop=lambda: False, row_seconds=20.0):
   job = sweep.Sweep(Sizes(iterations=2), grid.cells(axes), row_seconds, f"{folder}/s")
-  said = io.StringIO()
-  console = rich.console.Console(file=said, width=200, soft_wrap=True)
+  output = io.StringIO()
+  console = rich.console.Console(file=output, width=200, soft_wrap=True)
   rows, device = sweep.measure(job, console, stop)
-  return rows, device, said.getvalue()
+  return rows, device, output.getvalue()
 
 
 def test_cells_take_one_axis_at_a_time():
   cells = grid.cells({**AXES, "nets": ("2x8x2", "4x8x2"), "devices": (1, 1)})
-  centre = grid.Cell(10, 4, 3, "2x8x2", "float32", 1)
+  centre = grid.SweepCell(10, 4, 3, "2x8x2", "float32", 1)
   assert cells[0] == centre and len(cells) == 4
   for cell in cells[1:]:
     assert sum(getattr(cell, name) != getattr(centre, name) for name in grid.AXES) == 1
 
 
-def test_cell_says_the_sizes():
-  sizes = grid.Cell(10, 4, 3, "2x8x3", "float32", 1).sizes(Sizes(iterations=7))
+def test_cell_overrides_the_sizes():
+  sizes = grid.SweepCell(10, 4, 3, "2x8x3", "float32", 1).sizes(Sizes(iterations=7))
   expected = Sizes(plans=10, particles=4, horizon=3, members=2, hidden=(8, 8, 8), iterations=7)
   assert sizes == expected
 
 
 @pytest.mark.parametrize("text", ["5x200", "0x200x4", "5x200x4x1", "x", "5 x 2 x 4"])
-def test_nets_that_do_not_parse_are_refused(text):
+def test_invalid_nets_are_rejected(text):
   with pytest.raises(ValueError, match="members x width x layers"):
     grid.parse_nets(text)
 
 
 @pytest.mark.parametrize("setting", list(grid.DEFAULTS))
-def test_default_axes_fit_together(setting):
+def test_default_axes_are_consistent(setting):
   axes = options.axes(parse("--what=sweep", f"--setting={setting}", "--plans=3,4"))
   assert axes["plans"] == [3, 4] and axes["nets"][0] == "5x200x4"
   assert grid.cells(axes)[1].plans == 4
 
 
-def test_axes_take_members_and_hidden_for_nets():
+def test_members_and_hidden_set_the_nets_axis():
   axes = options.axes(parse("--members=2", "--hidden=8,8,8", "--particles=4"))
   assert axes["nets"] == ["2x8x3"]
-  with pytest.raises(UsageError, match="of one width"):
+  with pytest.raises(UsageError, match="same width"):
     options.axes(parse("--hidden=8,9"))
   with pytest.raises(UsageError, match="multiple of --members=3"):
     options.axes(parse("--nets=5x8x1,3x8x1"))
 
 
-def test_rows_have_figures_that_agree(probed, tmp_path):
-  rows, device, said = measure(tmp_path, AXES)
+def test_columns_of_a_row_are_consistent(probed, tmp_path):
+  rows, device, output = measure(tmp_path, AXES)
   assert [row["status"] for row in rows] == ["ok"] * 3 and device["kind"] == "probe"
   for row, cell in zip(rows, grid.cells(AXES), strict=True):
     sizes = cell.sizes(Sizes(iterations=2))
@@ -94,57 +95,59 @@ def test_rows_have_figures_that_agree(probed, tmp_path):
   written = json.loads((tmp_path / "s.json").read_text())
   assert written["rows"] == rows and written["centre"]["plans"] == 10
   assert len(list(csv.DictReader((tmp_path / "s.csv").open()))) == 3
-  assert "row  3/3" in said and "ETA 0:00" in said
+  assert "row  3/3" in output and "ETA 0:00" in output
 
 
-def test_rows_that_fail_say_why_and_the_sweep_goes_on(probed, tmp_path):
+def test_failed_rows_record_their_status_and_the_sweep_continues(probed, tmp_path):
   axes = {**AXES, "plans": (10, 11, 12, 13, 14, 15), "particles": (4,), "devices": (1, 3)}
-  rows, _, said = measure(tmp_path, axes, row_seconds=2.0)
+  rows, _, output = measure(tmp_path, axes, row_seconds=2.0)
   assert {row["plans"]: row["status"] for row in rows[:-1]} == {
     10: "ok",
     11: "out of memory",
     12: "out of time",
     13: "out of memory",
     14: "out of memory",
-    15: "failed: a number that is not finite",
+    15: "failed: non-finite numbers",
   }
-  assert rows[-1]["status"].endswith("needs 3 devices, there are 2")
+  assert rows[-1]["status"].endswith("needs 3 devices, 2 are available")
   assert all(row["step_seconds"] is None for row in rows[1:])
-  assert "out of time" in said
+  assert "out of time" in output
   table = list(csv.DictReader((tmp_path / "s.csv").open()))
   assert [row["status"] for row in table] == [row["status"] for row in rows]
 
 
-def test_interrupted_sweep_leaves_what_it_measured(probed, tmp_path):
+def test_interrupted_sweep_keeps_the_measured_rows(probed, tmp_path):
   axes = {**AXES, "plans": (10, 12, 20)}  # the second row sleeps
   written = tmp_path / "s.csv"
-  rows, _, said = measure(tmp_path, axes, stop=written.exists)
-  assert [row["plans"] for row in rows] == [10] and "after 1 of 4 rows" in said
+  rows, _, output = measure(tmp_path, axes, stop=written.exists)
+  assert [row["plans"] for row in rows] == [10] and "after 1 of 4 rows" in output
   assert len(list(csv.DictReader(written.open()))) == 1
 
 
-def test_picture_shows_every_axis_that_was_swept(probed, tmp_path):
+def test_plot_shows_every_swept_axis(probed, tmp_path):
   axes = {**AXES, "plans": (10, 5, 11), "dtype": ("float32", "bfloat16")}
   rows, _, _ = measure(tmp_path, axes)
   centre = rows[0]
-  assert [row["plans"] for row in picture.along(rows, centre, "plans")] == [5, 10, 11]
-  assert [row["dtype"] for row in picture.along(rows, centre, "dtype")] == list(axes["dtype"])
+  assert [row["plans"] for row in picture.rows_along(rows, centre, "plans")] == [5, 10, 11]
+  assert [row["dtype"] for row in picture.rows_along(rows, centre, "dtype")] == list(
+    axes["dtype"]
+  )
   path = picture.draw(tmp_path / "s.png", rows, centre, "probe")
   assert path.stat().st_size > 10_000
   assert picture.draw(tmp_path / "alone.png", rows[:1], centre, "probe") is None
 
 
-def test_other_devices_are_measured_for_each_precision(monkeypatch):
-  asked = []
+def test_accelerator_peak_is_measured_for_each_precision(monkeypatch):
+  measured = []
 
   class Accelerator:
     def __init__(self, module, stop):
       pass
 
-    def ask(self, job, dtype=None):
+    def call(self, job, dtype=None):
       if job == "devices":
         return {"platform": "tpu", "kind": "v9", "count": 8}
-      asked.append(dtype)
+      measured.append(dtype)
       return {"flops": {"float32": 1e12, "bfloat16": 9e12}[dtype]}
 
     def __enter__(self):
@@ -156,7 +159,7 @@ def test_other_devices_are_measured_for_each_precision(monkeypatch):
   monkeypatch.setattr(ceiling, "Worker", Accelerator)
   with ceiling.Ceiling(["float32", "bfloat16"]) as top:
     assert top.measure("bfloat16", devices=2) == 18e12 and top.name("bfloat16") == "bfloat16"
-  assert asked == ["float32", "bfloat16"]
+  assert measured == ["float32", "bfloat16"]
 
 
 def test_matrix_product_has_a_rate():
@@ -166,7 +169,7 @@ def test_matrix_product_has_a_rate():
 
 @pytest.fixture(scope="module")
 def tiny():
-  return grid.Cell(10, 4, 3, "2x8x2", "float32", 1).sizes(Sizes(iterations=2, points=8))
+  return grid.SweepCell(10, 4, 3, "2x8x2", "float32", 1).sizes(Sizes(iterations=2, points=8))
 
 
 @pytest.mark.slow
@@ -178,13 +181,13 @@ def test_row_is_measured(tiny):
   assert answer["seconds"] > 0 and answer["memory_mib"] > 10
 
 
-def test_row_that_would_not_fit_never_runs(tiny, monkeypatch):
+def test_row_that_exceeds_free_memory_is_not_run(tiny, monkeypatch):
   monkeypatch.setattr(protocol, "free_mib", lambda: 0.0)
   with pytest.raises(MemoryError, match="MiB, 0 are free"):
     ours_sweep.Jobs().setup(tiny, "float32", 1)
 
 
-def test_row_that_wants_more_devices_says_so(tiny):
+def test_row_with_too_many_devices_is_rejected(tiny):
   with pytest.raises(RuntimeError, match="needs 99 devices"):
     ours_sweep.Jobs().setup(tiny, "float32", 99)
 
@@ -201,7 +204,7 @@ def test_sweep_runs_over_two_devices(tmp_path):
 
 
 @pytest.mark.slow
-def test_signal_ends_a_sweep_with_its_files(tmp_path):
+def test_signal_ends_a_sweep_and_keeps_its_files(tmp_path):
   command = [sys.executable, "-m", "experiments.benchmark", "--what=sweep", *TINY]
   more = ["--dtypes=float32", "--horizon=3,4,5,6,7,8,9", f"--out={tmp_path}/b"]
   with subprocess.Popen([*command, *more], cwd=ROOT, stdout=subprocess.PIPE) as process:

@@ -1,4 +1,4 @@
-"""Peers of the benchmark are installed by name, from pinned requirements. Without a network."""
+"""Installation of the benchmark's peers from pinned requirements, without a network."""
 
 import importlib.util
 import re
@@ -22,7 +22,7 @@ def lines(path):
 
 @pytest.fixture
 def pip(monkeypatch):
-  """Stands in for venv and pip: keeps the arguments, fails where ``fails`` occurs in them."""
+  """Replaces venv and pip: records the arguments, fails where ``fails`` occurs in them."""
 
   class Pip:
     def __init__(self):
@@ -38,7 +38,7 @@ def pip(monkeypatch):
     (folder / "pyvenv.cfg").touch()
 
   pip = Pip()
-  monkeypatch.setattr(install, "_make", create)
+  monkeypatch.setattr(install, "_create_venv", create)
   monkeypatch.setattr(install.subprocess, "run", pip.run)
   return pip
 
@@ -58,7 +58,7 @@ def test_requirements_are_pinned(path):
 
 
 @pytest.mark.parametrize("line", ["torch", "torch>=2.13", "-e git+https://x.org/a@main#egg=a"])
-def test_a_requirement_that_is_not_pinned_is_recognised(line):
+def test_unpinned_requirement_is_recognised(line):
   assert not PIN.fullmatch(line)
 
 
@@ -75,16 +75,14 @@ def test_a_requirement_that_is_not_pinned_is_recognised(line):
     (["sb3", "--folder=x"], "unrecognized arguments: --folder=x"),
   ],
 )
-def test_bad_arguments_are_refused_in_a_sentence(arguments, message, capsys, pip):
+def test_bad_arguments_are_rejected_in_a_sentence(arguments, message, capsys, pip):
   with pytest.raises(SystemExit) as ended:
     install.main(arguments)
   assert ended.value.code == 2 and capsys.readouterr().err == f"error: {message}\n"
   assert pip.calls == []
 
 
-def test_a_folder_that_is_no_venv_is_refused_before_anything_is_installed(
-  tmp_path, capsys, pip
-):
+def test_folder_without_a_venv_is_rejected_before_any_installation(tmp_path, capsys, pip):
   (tmp_path / "sb3").mkdir()
   (tmp_path / "file").touch()
   for names, into, message in (
@@ -98,7 +96,7 @@ def test_a_folder_that_is_no_venv_is_refused_before_anything_is_installed(
   assert pip.calls == [] and not (tmp_path / "mbrl_lib").exists()
 
 
-def test_pip_gets_the_pinned_files_and_the_index_of_torch(tmp_path, capsys, pip):
+def test_pip_gets_the_pinned_files_and_the_torch_index(tmp_path, capsys, pip):
   index = "https://x.org/cpu"
   assert install.main(["mbrl_lib", "sb3", f"--into={tmp_path}", f"--torch_index={index}"]) == 0
   python = {name: str(tmp_path / name / "bin" / "python") for name in ("mbrl_lib", "sb3")}
@@ -109,24 +107,24 @@ def test_pip_gets_the_pinned_files_and_the_index_of_torch(tmp_path, capsys, pip)
     (python["mbrl_lib"], ["--requirement", file("mbrl_lib.txt"), "--extra-index-url", index]),
     (python["sb3"], ["--requirement", file("sb3.txt"), "--extra-index-url", index]),
   ]
-  said = capsys.readouterr().out.splitlines()
-  assert [line.split("with ")[1] for line in said] == [
+  lines = capsys.readouterr().out.splitlines()
+  assert [line.split("with ")[1] for line in lines] == [
     f"--peer=mbrl --peer_python={python['mbrl_lib']}",
     f"--peer=sb3 --peer_python={python['sb3']}",
     f"--peer=sbx --peer_python={python['sb3']}",
   ]
 
 
-def test_what_cannot_be_reached_is_told_and_the_rest_is_installed(tmp_path, capsys, pip):
+def test_failed_peer_is_reported_and_the_rest_is_installed(tmp_path, capsys, pip):
   pip.fails, pip.stderr = "hydrax", "  fatal: unable to access 'x': no host\nerror: exited\n"
   assert install.main(["hydrax", "sb3", f"--into={tmp_path}"]) == 1
-  said = capsys.readouterr()
-  assert said.err == "error: hydrax was not installed: unable to access 'x': no host.\n"
-  assert "--peer=sbx" in said.out and "--peer=hydrax" not in said.out
-  assert [path.name for path in tmp_path.iterdir()] == ["sb3"]  # what is unfinished is removed
+  printed = capsys.readouterr()
+  assert printed.err == "error: hydrax was not installed: unable to access 'x': no host.\n"
+  assert "--peer=sbx" in printed.out and "--peer=hydrax" not in printed.out
+  assert [path.name for path in tmp_path.iterdir()] == ["sb3"]  # the unfinished venv is removed
 
 
-def test_a_venv_that_was_there_is_kept_where_pip_fails(tmp_path, capsys, pip):
+def test_existing_venv_is_kept_when_pip_fails(tmp_path, capsys, pip):
   install.main(["sb3", f"--into={tmp_path}"])
   pip.fails = "sb3.txt"
   assert install.main(["sb3", f"--into={tmp_path}"]) == 1
@@ -135,8 +133,8 @@ def test_a_venv_that_was_there_is_kept_where_pip_fails(tmp_path, capsys, pip):
 
 
 @pytest.mark.slow
-def test_a_venv_gets_a_pip_whose_refusal_is_told(tmp_path):
-  install._make(tmp_path / "made")
+def test_pip_error_is_reported_from_a_real_venv(tmp_path):
+  install._create_venv(tmp_path / "made")
   with pytest.raises(
     install.InstallError, match=r"No matching distribution found for mbrl==0\."
   ):
@@ -155,12 +153,12 @@ def test_a_venv_gets_a_pip_whose_refusal_is_told(tmp_path):
     ("", "pip failed"),
   ],
 )
-def test_reason_is_the_line_that_says_most(stderr, expected):
-  assert install.reason(stderr) == expected
+def test_pip_error_is_the_most_specific_line(stderr, expected):
+  assert install.pip_error(stderr) == expected
 
 
-def test_program_needs_no_package():
-  """It runs before anything is installed: -I -S leaves site-packages out."""
+def test_installer_needs_no_package():
+  """It runs before anything is installed: -I -S excludes site-packages."""
   code = (
     f"import sys; sys.path.insert(0, {str(ROOT)!r}); import experiments.benchmark.peers.install"
   )
@@ -172,5 +170,8 @@ def test_sbx_does_the_jobs_of_stable_baselines3():
   assert request.PEERS["sbx"][1] == request.PEERS["sb3"][1]
   assert all(callable(getattr(sbx.Jobs(), job)) for job in sb3.JOBS)
   if importlib.util.find_spec("sbx") is None:
-    with pytest.raises(ImportError, match=rf"Install sbx with\n  {sb3.INSTALL}\n"):
+    with pytest.raises(
+      ImportError,
+      match=rf"Install sbx with\n  python -m experiments.benchmark.peers.install {sb3.VENV}\n",
+    ):
       sbx.Jobs().info()

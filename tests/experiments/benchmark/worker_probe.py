@@ -1,4 +1,4 @@
-"""A worker that answers, waits, fails or dies as it is told; in sweeps by the plans' number."""
+"""A worker that answers, sleeps, fails or dies on request; in sweeps by the number of plans."""
 
 import os
 import signal
@@ -6,7 +6,7 @@ import time
 
 from experiments.benchmark.peers import protocol
 
-FATE = {}
+JOB = {}
 
 
 def devices():
@@ -14,7 +14,7 @@ def devices():
 
 
 def setup(sizes, dtype, devices):
-  FATE["plans"], FATE["flops"] = sizes.plans, sizes.plan_flops
+  JOB["plans"], JOB["flops"] = sizes.plans, sizes.plan_flops
   if sizes.plans == 11:
     raise MemoryError("needs 9 MiB, 8 are free")
   if sizes.plans == 12:
@@ -24,12 +24,12 @@ def setup(sizes, dtype, devices):
   if sizes.plans == 14:
     raise RuntimeError("RESOURCE_EXHAUSTED: Out of memory\nand more lines")
   if devices > 2:
-    raise RuntimeError(f"needs {devices} devices, there are 2\nand more lines")
+    raise RuntimeError(f"needs {devices} devices, 2 are available\nand more lines")
   return {"compile_seconds": 1.5}
 
 
 def measure(seconds):
-  finite = FATE["plans"] != 15
+  finite = JOB["plans"] != 15
   return {"seconds": 0.5, "steps": 2, "finite": finite, "memory_mib": 100.0}
 
 
