@@ -9,7 +9,6 @@ import rich.console
 import rich.table
 
 from experiments import job
-from experiments.analysis import pictures
 from mbrl_jax.runtime.storage import run_folder
 from mbrl_jax.runtime.storage.csv_log import read_table
 from mbrl_jax.runtime.training import loop
@@ -24,6 +23,8 @@ def finish(
   video: bool,
 ) -> None:
   """Writes plots and the video, prints the results and the next commands."""
+  from experiments.analysis import pictures  # loads matplotlib, which would delay --help
+
   path = shlex.quote(str(folder.path))
   # Another number of devices would round sums differently.
   devices = f" --devices={task.mesh.shape['seeds']}" if task.mesh else ""

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import scipy.io
 
 from mbrl_jax.runtime.storage import files
 from mbrl_jax.runtime.storage.episodes import Episode
@@ -120,6 +119,8 @@ class Rollouts:
 
   def save(self, path: Path) -> None:
     """Writes ``path``.npz and ``path``.mat, each atomically."""
+    import scipy.io  # here, because it would delay every program's --help
+
     arrays = self.arrays()
     files.write_npz(path.with_suffix(".npz"), arrays)
     buffer = io.BytesIO()
