@@ -72,7 +72,7 @@ class Jobs:
   def episode(self) -> dict:
     """Runs one episode."""
     self.controller.reset()
-    return swingup.episode(self._command)
+    return swingup.episode(self._act)
 
   def info(self) -> dict:
     """Returns versions; raises ``ImportError`` if pytorch_mppi is not installed."""
