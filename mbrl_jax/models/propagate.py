@@ -25,6 +25,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.ops.gaussian import mixture_moments, positive_sqrt
+from mbrl_jax.ops.key_stream import is_key
 from mbrl_jax.ops.noise import normal
 from mbrl_jax.ops.validate import ArgumentError, choice
 from mbrl_jax.types import PARTICLES, Array, KeyOrNoise, Params
@@ -92,11 +93,6 @@ def make_sampler(
     return y
 
   return sample
-
-
-def is_key(noise: KeyOrNoise) -> bool:
-  """Tests whether ``noise`` is a typed key instead of numbers."""
-  return jnp.issubdtype(noise.dtype, jax.dtypes.prng_key)
 
 
 def _member_moments(ensemble: Ensemble, params: Params, x: Array) -> tuple[Array, Array]:

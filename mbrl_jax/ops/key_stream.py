@@ -1,14 +1,21 @@
-"""Named streams of random keys, independent for the same seed."""
+"""Random keys: their type, and named streams that are independent for the same seed."""
 
 from __future__ import annotations
 
 import zlib
+from typing import Any
 
 import jax
 
 from mbrl_jax.types import Array, Key
 
 _ROOT = 2**32 - 1  # unlikely as a user's seed
+
+
+def is_key(leaf: Any) -> bool:
+  """Returns whether ``leaf`` is an array of typed random keys."""
+  dtype = getattr(leaf, "dtype", None)
+  return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def stream_key(stream: str, seed: int | Array) -> Key:

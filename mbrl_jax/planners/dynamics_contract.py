@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.ops.key_stream import is_key
 from mbrl_jax.types import Array, Dynamics, Params, State
 
 _is_none = lambda x: x is None
@@ -169,8 +170,3 @@ def _dtype_and_shape(x: Any) -> str:
   """Formats dtype and shape, such as ``float32[4]``."""
   dtype = x.dtype if is_key(x) else jnp.result_type(x)
   return f"{dtype}[{', '.join(map(str, jnp.shape(x)))}]"
-
-
-def is_key(x: Any) -> bool:
-  """Returns whether ``x`` is an array of typed keys."""
-  return jax.dtypes.issubdtype(getattr(x, "dtype", None), jax.dtypes.prng_key)

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.planners.dynamics_contract import is_key
+from mbrl_jax.ops.key_stream import is_key
 from mbrl_jax.types import Array, Key, Search
 
 ScoreFn = Callable[[Array, Key], Array]

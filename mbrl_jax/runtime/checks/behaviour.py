@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.physics.backends import make_physics
+from mbrl_jax.ops.key_stream import is_key
 from mbrl_jax.runtime.checks.finding import NOTE, OK, WRONG, Finding
 from mbrl_jax.runtime.checks.recording import ACTION_SOURCES, Recording, same
 from mbrl_jax.types import Array, Env, Key
@@ -113,7 +114,6 @@ def check_mjx(env: Env) -> Finding:
 
 def _with_key_data(tree: Any) -> Any:
   """Replaces typed keys with their raw words."""
-  is_key = lambda x: jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
   return jax.tree.map(lambda x: jax.random.key_data(x) if is_key(x) else x, tree)
 
 

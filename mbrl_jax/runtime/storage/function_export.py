@@ -22,6 +22,7 @@ import jax
 import jax.extend
 import numpy as np
 
+from mbrl_jax.ops.key_stream import is_key
 from mbrl_jax.runtime.storage import files
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -128,5 +129,4 @@ def _named(tree: Any) -> list[tuple[str, Any]]:
 
 
 def _data(leaf: Any) -> Any:
-  is_key = jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key)
-  return jax.random.key_data(leaf) if is_key else leaf
+  return jax.random.key_data(leaf) if is_key(leaf) else leaf

@@ -9,13 +9,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mbrl_jax.ops.key_stream import is_key
+
 Leaves = dict[str, np.ndarray]
-
-
-def is_key(leaf: Any) -> bool:
-  """Returns whether ``leaf`` is a typed random key."""
-  dtype = getattr(leaf, "dtype", None)
-  return dtype is not None and jax.dtypes.issubdtype(dtype, jax.dtypes.prng_key)
 
 
 def named(tree: Any) -> dict[str, Any]:

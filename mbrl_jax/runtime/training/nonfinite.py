@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from mbrl_jax.ops.key_stream import is_key
 from mbrl_jax.runtime.storage import pytree_io
 from mbrl_jax.runtime.storage.csv_log import Row
 from mbrl_jax.runtime.storage.episodes import Arrays
@@ -29,7 +30,7 @@ def nan_leaves(state: TrainState) -> list[str]:
 
   Infinities are allowed: planners and early stopping use them as "no value yet".
   """
-  arrays = {k: x for k, x in _float_leaves(state).items() if not pytree_io.is_key(x)}
+  arrays = {k: x for k, x in _float_leaves(state).items() if not is_key(x)}
   return [path for path, bad in jax.device_get(_has_nan(arrays)).items() if bad]
 
 
