@@ -122,7 +122,7 @@ class Job(NamedTuple):
     state = jax.vmap(fill, (0, None))(jax.jit(jax.vmap(start))(keys), data)
     return state if self.mesh is None else shard_seeds(state, self.mesh)
 
-  def step(self, steps: int | None = None) -> loop.Step:
+  def step(self, steps: int | None = None) -> loop.TrainStep:
     """Makes the training step; ``steps`` are environment steps, ``chunk`` by default."""
     steps = self.chunk if steps is None else steps
     make = lambda **options: make_step(
@@ -134,7 +134,7 @@ class Job(NamedTuple):
     share = make(seeds=self.width // self.mesh.shape["seeds"])
     return over_seeds(share, self.mesh, compiler_options=options)
 
-  def rest(self, start: int = 0) -> tuple[int, loop.Step] | None:
+  def rest(self, start: int = 0) -> tuple[int, loop.TrainStep] | None:
     """Makes the last, shorter step, ``None`` if chunks from ``start`` reach the end exactly."""
     total = self.algorithm.budget.steps
     left = (total - start) % self.chunk if total else 0
