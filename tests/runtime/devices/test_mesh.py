@@ -136,10 +136,10 @@ def test_the_program_trains_the_same_on_two_devices_and_resumes_on_one(tmp_path)
 
 EVALUATE = """
 import jax
-from experiments import job
+from experiments import job, run_settings
 values = {"agent.hidden": (8,), "world_model.hidden": (8,), "world_model.weight_decay": (1e-4,),
   "agent.batch_size": 4, "lookahead.samples": 8, "lookahead.elites": 2}
-task = job.build(job.make_settings(algo="loop", env="linear_quadratic", preset="cpu",
+task = job.build(run_settings.make_settings(algo="loop", env="linear_quadratic", preset="cpu",
   physics="auto", seed=0, seeds=2, env_overrides={"episode_length": 3},
   config_overrides=values), devices=2)
 state = task.init()
