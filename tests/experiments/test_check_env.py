@@ -212,7 +212,7 @@ def test_a_correct_task_passes_every_check():
   findings = check_env(point(), steps=30)
   assert {finding.level for finding in findings} == {OK}, findings
   assert len(findings) == len({finding.check for finding in findings}) == 18
-  documented = program.__doc__.split("Each check is one line")[1]
+  documented = program.__doc__.split("Each check prints one line")[1]
   assert all(f"\n  {finding.check} " in documented for finding in findings)
 
 
@@ -259,7 +259,7 @@ def test_the_program_lists_the_wrong_tasks(tmp_path, capsys, monkeypatch):
   said = capsys.readouterr().out
   assert "wrong  decode" in said
   assert f"1 of 2 tasks keep the contract; not: {file}:make_bad" in said
-  with pytest.raises(cli.UsageError, match="Give --env"):
+  with pytest.raises(cli.UsageError, match="--env is missing"):
     call()
   with pytest.raises(cli.UsageError, match=r"--env='pendulm' is not known. Did you mean 'pen"):
     call("--env=pendulm")

@@ -13,7 +13,15 @@ from absl import flags
 from experiments.benchmark import __main__ as benchmark
 from experiments.benchmark import options
 from experiments.benchmark.peers import hydrax as hydrax_peer
-from experiments.benchmark.peers import mbrl_lib, ours_sac, peak, protocol, pytorch_mppi, sb3
+from experiments.benchmark.peers import (
+  mbrl_lib,
+  ours_sac,
+  peak,
+  protocol,
+  pytorch_mppi,
+  sb3,
+  versions,
+)
 from experiments.benchmark.peers.sizes import (
   SETTINGS,
   Sizes,
@@ -181,7 +189,7 @@ def test_missing_peer_names_its_install_command(peer, module, monkeypatch):
     raise importlib.metadata.PackageNotFoundError(name)
 
   monkeypatch.setitem(sys.modules, module, None)
-  monkeypatch.setattr(importlib.metadata, "version", version)
+  monkeypatch.setattr(versions, "version", version)
   with pytest.raises(ImportError) as error:
     peer.Jobs().info()
   command = f"python -m experiments.benchmark.peers.install {peer.VENV}\n"
