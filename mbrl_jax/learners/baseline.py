@@ -190,10 +190,8 @@ def linear_baseline(obs_dim: int, *, ridge: float = 1e-5) -> Baseline:
   def train(
     state: LinearBaselineState, features: Array, returns: Array, valid: Array, key: Key
   ) -> LinearBaselineState:
-    del key
-    rows = jnp.where(valid[:, None], features, 0.0)
-    targets = jnp.where(valid, returns, 0.0)
-    return state._replace(weights=_ridge_regression(rows, targets, state.ridge))
+    del valid, key  # rows of zeros do not matter
+    return state._replace(weights=_ridge_regression(features, returns, state.ridge))
 
   predict = lambda state, features: matmul(features, state.weights)
   return _baseline(init, predict, linear_features, train)
@@ -201,14 +199,17 @@ def linear_baseline(obs_dim: int, *, ridge: float = 1e-5) -> Baseline:
 
 def network_features(obs: Array, time: Array) -> Array:
   """Returns the inputs ``[..., O + 4]`` of ``network_baseline``."""
-  powers = (time[..., None] / 1000.0) ** jnp.arange(1.0, 5.0)
+  scaled = jnp.asarray(time, jnp.float32)[..., None] / 1000.0
+  powers = scaled ** jnp.arange(1.0, 5.0)
   return jnp.concatenate([jnp.clip(obs, -_CLIP, _CLIP) / _CLIP, powers], -1)
 
 
 def linear_features(obs: Array, time: Array) -> Array:
   """Returns the features ``[..., 2 O + 4]`` of ``linear_baseline``."""
   clipped = jnp.clip(obs, -_CLIP, _CLIP)
-  powers = (time[..., None] / 100.0) ** jnp.array([1.0, 2.0, 3.0, 0.0])
+  powers = (jnp.asarray(time, jnp.float32)[..., None] / 100.0) ** jnp.array(
+    [1.0, 2.0, 3.0, 0.0]
+  )
   return jnp.concatenate([clipped, jnp.square(clipped), powers], -1)
 
 
@@ -218,12 +219,14 @@ def _baseline(
   features: Callable[[Array, Array], Array],
   train: Callable[[Any, Array, Array, Array, Key], Any],
 ) -> Baseline:
-  """Assembles a baseline whose ``predict`` and ``train`` take features."""
+  """Assembles a baseline; ``predict`` and ``train`` take features, 0 in invalid rows."""
 
   def fit(
     state: Any, obs: Array, time: Array, returns: Array, valid: Array, key: Key
   ) -> tuple[Any, Metrics]:
-    inputs = features(obs, time)
+    # Zeros, because a gradient of zero times NaN is NaN.
+    inputs = jnp.where(valid[:, None], features(obs, time), 0.0)
+    returns = jnp.where(valid, returns, 0.0)
     before = returns - predict(state, inputs)
     state = train(state, inputs, returns, valid, key)
     after = returns - predict(state, inputs)

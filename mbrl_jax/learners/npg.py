@@ -3,7 +3,7 @@
 For standardised advantages ``A`` of samples ``(s, a)`` of the policy ``pi``::
 
   g      = grad mean log pi(a|s) A
-  x      = F^-1 g, by conjugate gradients from x = g
+  x      = F^-1 g, by conjugate gradients
   alpha  = sqrt(|delta / (g^T x + 1e-10)|)
   theta <- theta + alpha x, then log_std is clamped
 
@@ -14,7 +14,13 @@ Sources: Kakade 2001, "A natural policy gradient"; Rajeswaran et al. 2017, "Towa
 generalization and simplicity in continuous control", and 2020, "A game theoretic framework for
 model based reinforcement learning", the released ``mjrl`` and its defaults.
 
-Deviations: see ``policy_gradient``; and a step that is not finite is refused and counted.
+Deviations from mjrl:
+  * Conjugate gradients start at 0. mjrl's start ``x = g`` (``cg_start="gradient"``) leaves
+    rounding errors of the size of ``eps |F| |g|`` in the residual, which the inverse magnifies
+    by ``1 / damping``: in single precision a policy of small deviation then takes steps of
+    arbitrary divergence.
+  * A step that is not finite is refused and counted.
+  * See ``policy_gradient``.
 """
 
 from __future__ import annotations
@@ -40,8 +46,10 @@ from mbrl_jax.ops.trust_region import (
   fisher_vector_product,
   npg_step_size,
 )
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.ops.validate import choice, positive
 from mbrl_jax.types import Array
+
+CG_STARTS = ("zero", "gradient")
 
 
 class NPGHyperparams(NamedTuple):
@@ -68,6 +76,7 @@ def make_npg(
   baseline: Baseline,
   *,
   cg_iterations: int = 10,
+  cg_start: str = "zero",
   value_target: str = "monte_carlo",
 ) -> PolicyGradient:
   """Makes a natural policy gradient learner.
@@ -76,10 +85,11 @@ def make_npg(
     policy: the policy.
     baseline: the value function.
     cg_iterations: of conjugate gradients, at most.
+    cg_start: where they start, ``"zero"`` or, as released, ``"gradient"``.
     value_target: what the baseline fits, see ``make_policy_gradient``.
 
   Raises:
-    ValueError: no iterations, an unknown target.
+    ValueError: no iterations, an unknown start or target.
 
   Example:
     >>> from mbrl_jax.learners import Trajectories, linear_baseline
@@ -94,6 +104,7 @@ def make_npg(
     (0, True)
   """
   positive(cg_iterations=cg_iterations)
+  choice("cg_start", cg_start, CG_STARTS)
 
   def step(
     params: GaussianPolicyParams, hyperparams: NPGHyperparams, samples: Samples
@@ -105,7 +116,8 @@ def make_npg(
     kl = mean_kl(policy, params, samples)
     before, gradient = jax.value_and_grad(surrogate)(params)
     fisher = fisher_vector_product(kl, params, hyperparams.damping)
-    direction = conjugate_gradient(fisher, gradient, gradient, iterations=cg_iterations)
+    start = gradient if cg_start == "gradient" else jax.tree.map(jnp.zeros_like, gradient)
+    direction = conjugate_gradient(fisher, gradient, start, iterations=cg_iterations)
     alpha = npg_step_size(gradient, direction, hyperparams.step_size)
     moved = jax.tree.map(lambda x, dx: x + alpha * dx, params, direction)
     moved = clamp_to(hyperparams)(moved)
