@@ -8,7 +8,8 @@ For standardised advantages ``A`` of samples ``(s, a)`` of the policy ``pi``::
   theta <- theta + alpha x, then log_std is clamped
 
 ``F`` is the Hessian of the mean divergence ``KL(pi_old || pi)``, plus ``damping``. The step's
-divergence is about ``delta / 2``. There is neither a line search nor a bound on it.
+divergence is about ``delta / 2`` where it is quadratic. There is neither a line search nor a
+bound on it: with few samples and little damping it can be several times larger.
 
 Sources: Kakade 2001, "A natural policy gradient"; Rajeswaran et al. 2017, "Towards
 generalization and simplicity in continuous control", and 2020, "A game theoretic framework for

@@ -110,6 +110,15 @@ def test_the_scale_of_observations_gets_no_gradient():
   np.testing.assert_allclose(params.obs_scale, 0.5)
 
 
+def test_products_have_full_precision_also_in_gradients():
+  policy, params = made()
+  obs, action = observations(), jnp.ones((6, ACTIONS))
+  loss = lambda p: (policy.log_prob(p, obs, action) + policy.kl(params, p, obs)).sum()
+  text = str(jax.make_jaxpr(jax.grad(loss))(params))
+  products = text.count("dot_general[")
+  assert products > 6 and text.count("precision=(Precision.HIGHEST") == products
+
+
 def test_log_std_is_clamped_to_scalars_or_vectors():
   _, params = made()
   np.testing.assert_allclose(clamp_log_std(params, -0.5, 0.1).log_std, [-0.5, 0.1])
