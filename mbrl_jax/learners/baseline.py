@@ -1,7 +1,7 @@
-"""Value functions that policy gradients subtract: a small net, and a linear one.
+"""Value baselines of policy gradients: a neural network and a linear regression.
 
-Both depend on the observation ``s`` and on the time step ``t`` of the episode, because the
-returns that they fit end at the horizon.
+Both depend on the observation ``s`` and on the time step ``t`` of the episode, because returns
+end at the horizon.
 
 ``network_baseline``: a ReLU net of ``[clip(s, -10, 10) / 10, tau, tau^2, tau^3, tau^4]``,
 ``tau = t / 1000``, fitted by Adam with an L2 penalty ``w / 2 |theta|^2`` to the squared error,
@@ -12,11 +12,11 @@ in mini-batches. Source: the released ``mjrl`` of Rajeswaran et al. 2017 and 202
 "Benchmarking deep reinforcement learning for continuous control", and the released ``rllab``.
 
 Deviations:
-  * The last mini-batch of ``mjrl`` is trained on, too, and fewer rows than one are no error.
-  * Biases of the net start at 0; mjrl draws them.
+  * The last, partial mini-batch is used; mjrl drops it and fails on fewer rows than one batch.
+  * Biases start at 0; those of mjrl are drawn.
   * rllab solves the normal equations in double precision, with ten times the penalty after a
-    NaN. Here it is single precision: columns are scaled, and a QR and a singular value
-    decomposition avoid the squared condition number.
+    NaN. Here, in single precision, columns are scaled and solved by QR and singular value
+    decompositions, which do not square the condition number.
 """
 
 from __future__ import annotations

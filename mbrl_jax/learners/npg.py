@@ -7,9 +7,9 @@ For standardised advantages ``A`` of samples ``(s, a)`` of the policy ``pi``::
   alpha  = sqrt(|delta / (g^T x + 1e-10)|)
   theta <- theta + alpha x, then log_std is clamped
 
-``F`` is the Hessian of the mean divergence ``KL(pi_old || pi)``, plus ``damping``. The step's
-divergence is about ``delta / 2`` where it is quadratic. There is neither a line search nor a
-bound on it: with few samples and little damping it can be several times larger.
+``F`` is the Hessian of the mean KL divergence ``KL(pi_old || pi)``, plus ``damping``. The KL
+of a step is ``delta / 2`` to second order. There is no line search and no bound on it: with
+few samples and little damping it can be several times larger.
 
 Sources: Kakade 2001, "A natural policy gradient"; Rajeswaran et al. 2017, "Towards
 generalization and simplicity in continuous control", and 2020, "A game theoretic framework for
@@ -17,9 +17,9 @@ model based reinforcement learning", the released ``mjrl`` and its defaults.
 
 Deviations from mjrl:
   * Conjugate gradients start at 0. mjrl's start ``x = g`` (``cg_start="gradient"``) leaves
-    rounding errors of the size of ``eps |F| |g|`` in the residual, which the inverse magnifies
-    by ``1 / damping``: in single precision a policy of small deviation then takes steps of
-    arbitrary divergence.
+    rounding errors of about ``eps |F| |g|`` in the residual, which the inverse amplifies by
+    up to ``1 / damping``: in single precision, policies of small deviation then take steps of
+    arbitrary KL.
   * A step that is not finite is refused and counted.
   * See ``policy_gradient``.
 """
@@ -59,7 +59,7 @@ class NPGHyperparams(NamedTuple):
   Attributes:
     discount: ``gamma``.
     gae_lambda: ``lambda`` of the advantages.
-    step_size: ``delta``, about twice the divergence of a step.
+    step_size: ``delta``, about twice the KL divergence of a step.
     damping: added to the Fisher matrix's diagonal.
     min_log_std, max_log_std: bounds of the policy's log standard deviation.
   """
@@ -85,9 +85,9 @@ def make_npg(
   Args:
     policy: the policy.
     baseline: the value function.
-    cg_iterations: of conjugate gradients, at most.
-    cg_start: where they start, ``"zero"`` or, as released, ``"gradient"``.
-    value_target: what the baseline fits, see ``make_policy_gradient``.
+    cg_iterations: maximum number of conjugate gradient iterations.
+    cg_start: initial ``x``, ``"zero"`` or, as released, ``"gradient"``.
+    value_target: regression target of the baseline, see ``make_policy_gradient``.
 
   Raises:
     ValueError: no iterations, an unknown start or target.

@@ -1,17 +1,17 @@
-"""What natural policy gradients share: trajectories, advantages, baselines, refused steps.
+"""Shared parts of NPG and TRPO: trajectories, advantages, fit of the baseline, refusal.
 
-One update, on trajectories of the current policy:
+One update on trajectories of the current policy:
 
 1. Values ``V(s, t)`` of the old baseline give generalised advantages (``ops.returns``), which
    are standardised over all valid steps.
-2. The policy takes a step (``npg``, ``trpo``), or none if any number is not finite.
+2. The policy takes a step (``npg``, ``trpo``). It is refused if any number is not finite.
 3. The baseline is fitted to the returns of the same trajectories.
 
 Deviations from the released ``mjrl`` of Rajeswaran et al.:
   * Advantages are bootstrapped from ``next_obs`` of the last step at time ``t + 1``. mjrl does
     not record it, and repeats the value of the last observation.
-  * Terminations and truncations are separate, and may occur anywhere in a row.
-  * Padded steps count nowhere: neither in advantages, gradients and divergences, nor in fits.
+  * Terminations and truncations are separate and may occur at any step of a row.
+  * Padded steps are excluded from advantages, their statistics, gradients, KL and fits.
   * If a valid step is not finite, policy and baseline stay as they are.
 """
 
@@ -41,16 +41,16 @@ VALUE_TARGETS = ("monte_carlo", "lambda_return")
 
 
 class Trajectories(NamedTuple):
-  """Trajectories of the current policy, padded at will.
+  """Trajectories of the current policy, with padding.
 
   Attributes:
     obs: ``[N, T, O]`` before each step.
-    action: ``[N, T, A]`` as sampled from the policy.
+    action: ``[N, T, A]`` as sampled from the policy, before any clipping.
     reward: ``[N, T]``.
     next_obs: ``[N, T, O]`` after each step and before any reset; ignored where terminated.
     terminated: ``[N, T]`` bool, the task ended.
     truncated: ``[N, T]`` bool, the episode was cut short.
-    valid: ``[N, T]`` bool; other steps are padding and may contain anything.
+    valid: ``[N, T]`` bool; other steps are padding, of any content.
     time: ``[N, T]`` steps since the episode began.
   """
 
@@ -65,7 +65,7 @@ class Trajectories(NamedTuple):
 
 
 class Samples(NamedTuple):
-  """What a policy step sees: finite numbers, ``[N, T, ...]``.
+  """Inputs of a policy step, ``[N, T, ...]``, all finite.
 
   Attributes:
     obs, action: as in ``Trajectories``, 0 where invalid.
@@ -89,7 +89,7 @@ class PolicyGradientState(NamedTuple):
   Attributes:
     params: the policy.
     baseline: state of the baseline.
-    hyperparams: a record of floats ``[]``.
+    hyperparams: the learner's record, as arrays ``[]``.
     refused: ``[]`` int32, policy steps refused so far.
   """
 
@@ -110,9 +110,9 @@ class PolicyGradient(NamedTuple):
       if greedy, its mean.
 
   Metrics of ``update``: ``kl``, ``alpha``, ``surrogate_before``, ``surrogate_after``,
-  ``surrogate_improvement``, ``gradient_norm``, ``entropy``, ``refused`` (1 if the policy did
-  not move; then ``kl`` and ``alpha`` are 0), ``nonfinite_rows``, those of ``Baseline.fit``, and
-  what the rule adds.
+  ``surrogate_improvement``, ``gradient_norm``, ``entropy``, ``refused`` (1 if the policy step
+  was refused; ``kl`` and ``alpha`` are 0 then), ``nonfinite_rows`` (valid steps that are not
+  finite), those of ``Baseline.fit`` and of the policy step.
   """
 
   init: Callable[[Key, Any], PolicyGradientState]
@@ -129,7 +129,7 @@ class PolicyStep(NamedTuple):
     params: after the step.
     accepted: ``[]`` bool.
     kl, alpha, surrogate_before, surrogate_after, gradient_norm: ``[]``.
-    metrics: of the rule.
+    metrics: further metrics.
   """
 
   params: GaussianPolicyParams
@@ -143,12 +143,12 @@ class PolicyStep(NamedTuple):
 
 
 class PolicyStepFn(Protocol):
-  """A rule that moves the policy."""
+  """Proposes a policy step."""
 
   def __call__(
     self, params: GaussianPolicyParams, hyperparams: Any, samples: Samples
   ) -> PolicyStep:
-    """Proposes a step."""
+    """Returns the proposed step."""
 
 
 def make_policy_gradient(
@@ -157,14 +157,15 @@ def make_policy_gradient(
   policy_step: PolicyStepFn,
   value_target: str = "monte_carlo",
 ) -> PolicyGradient:
-  """Assembles a learner from a policy, a baseline and a rule that moves the policy.
+  """Assembles a learner from a policy, a baseline and a policy step.
 
   Args:
     policy: the policy.
     baseline: the value function.
-    policy_step: the rule.
-    value_target: what the baseline fits: ``"monte_carlo"``, discounted returns up to the end
-      of the trajectory, or ``"lambda_return"``, advantages plus values, which bootstraps.
+    policy_step: proposes the step, see ``PolicyStepFn``.
+    value_target: regression target of the baseline: ``"monte_carlo"``, the discounted return
+      up to the end of the trajectory, or ``"lambda_return"``, advantage plus value, which
+      bootstraps.
 
   Raises:
     ValueError: an unknown target.
@@ -258,7 +259,7 @@ def _targets(
 
 
 def _step_metrics(step: PolicyStep, accepted: Array) -> Metrics:
-  """Returns the metrics of the step that was taken."""
+  """Returns the metrics of the step taken, those of no step if it was refused."""
   after = jnp.where(accepted, step.surrogate_after, step.surrogate_before)
   return {
     "kl": jnp.where(accepted, step.kl, 0.0),

@@ -7,18 +7,17 @@ For standardised advantages ``A`` of samples ``(s, a)`` of the policy ``pi_old``
   alpha    = sqrt(2 delta / (x^T F x))
   theta   <- theta + shrink^k alpha x, log_std clamped
 
-with the smallest ``k = 0, 1, ...`` for which ``L`` improves and the mean divergence
-``KL(pi_old || pi)`` is at most ``delta``. ``F`` is its Hessian, plus ``damping``. If no ``k``
-does, the step is refused and counted.
+with the smallest ``k = 0, 1, ...`` for which ``L`` improves and the mean KL divergence
+``KL(pi_old || pi)`` is at most ``delta``. ``F`` is the Hessian of the latter plus ``damping``.
+If there is no such ``k``, the step is refused and counted.
 
 Source: Schulman et al. 2015, "Trust region policy optimization"; defaults as MBMF (Nagabandi et
 al. 2017) sets them for the released ``rllab``.
 
 Deviations from rllab:
   * Fisher products are exact; rllab takes finite differences of gradients.
-  * ``x^T F x`` includes the damping, as there.
-  * A step outside the trust region is never taken. MBMF's copy of rllab takes the first
-    iteration's without a successful line search.
+  * A step outside the trust region is never taken; MBMF's copy of rllab takes that of its
+    first iteration.
   * See ``policy_gradient`` for the advantages.
 """
 
@@ -56,10 +55,10 @@ class TRPOHyperparams(NamedTuple):
   Attributes:
     discount: ``gamma``.
     gae_lambda: ``lambda`` of the advantages.
-    max_kl: ``delta``, the largest divergence of a step.
+    max_kl: ``delta``, the largest KL divergence of a step.
     damping: added to the Fisher matrix's diagonal.
     shrink: factor of the step between trials of the line search.
-    accept_fraction: of the improvement ``g^T step`` expected of a trial, which it must exceed.
+    accept_fraction: required fraction of the expected improvement ``g^T step``.
     min_log_std, max_log_std: bounds of the policy's log standard deviation.
   """
 
@@ -86,9 +85,9 @@ def make_trpo(
   Args:
     policy: the policy.
     baseline: the value function.
-    cg_iterations: of conjugate gradients, at most.
-    line_search_trials: step lengths to try, at most.
-    value_target: what the baseline fits, see ``make_policy_gradient``.
+    cg_iterations: maximum number of conjugate gradient iterations.
+    line_search_trials: maximum number of step lengths tried.
+    value_target: regression target of the baseline, see ``make_policy_gradient``.
 
   Raises:
     ValueError: no iterations or trials, an unknown target.

@@ -7,15 +7,15 @@ does not depend on the state::
   log pi(a|s)    = -1/2 sum_i ((a_i - mu_i) / sigma_i)^2 - sum_i l_i - A/2 log(2 pi)
   KL(old || new) = sum_i l'_i - l_i + (sigma_i^2 + (mu_i - mu'_i)^2) / (2 sigma'_i^2) - 1/2
 
-``m`` scales the observations and is not trained. Actions are not bounded: environments clip
-them, densities are those of the unclipped ones.
+``m`` scales the observations and is not trained. Actions are unbounded: environments clip them,
+and densities are those of unclipped actions.
 
 Sources: Rajeswaran et al. 2017, "Towards generalization and simplicity in continuous control",
 and the released ``mjrl``; Schulman et al. 2015, "Trust region policy optimization".
 
 Deviations:
   * Biases start at 0, those of ``mjrl`` at a uniform draw.
-  * The divergence has no 1e-8 in its denominators.
+  * The KL divergence has no 1e-8 in its denominators.
   * Products have full precision on every device: curvatures are differences of close numbers.
 """
 

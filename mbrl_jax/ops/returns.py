@@ -11,7 +11,7 @@ With rewards ``r_t``, values ``V_t = V(s_t)`` and ``V'_t = V(s_{t+1})``, discoun
 ``ended`` means terminated or truncated: the recursion stops there, but only a termination has
 no value after it. ``V'_t`` is the value of ``next_obs``, as observed before any reset, so a
 trajectory may hold several episodes in a row. The last step counts as truncated. Invalid steps
-(padding) give 0 and stop the recursion, too; what they contain does not matter.
+(padding), whatever they contain, give 0 and stop the recursion, too.
 
 Batch with ``jax.vmap``.
 
@@ -30,7 +30,7 @@ from mbrl_jax.types import Array
 def discounted_returns(
   rewards: Array, ended: Array, discount: Array | float, valid: Array | None = None
 ) -> Array:
-  """Returns the discounted sums ``R_t [T]`` of the rewards to come, without bootstrapping.
+  """Returns the discounted sums ``R_t [T]`` of future rewards, without bootstrapping.
 
   Args:
     rewards: ``[T]``.

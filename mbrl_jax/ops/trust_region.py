@@ -1,7 +1,7 @@
 """Natural gradients and trust regions: Fisher products, step sizes and the line search.
 
-Near the current parameters ``theta``, the divergence of a policy moved by ``x`` is
-``KL = 1/2 x^T F x``, with the Fisher matrix ``F``, the Hessian of the KL divergence. The
+To second order, a policy whose parameters move by ``x`` diverges from the current one by
+``KL = 1/2 x^T F x``, where the Fisher matrix ``F`` is the Hessian of the KL divergence. The
 natural gradient solves ``F x = g``. Parameters are pytrees, and ``F`` is never formed.
 
 Sources: Kakade 2001, "A natural policy gradient"; Schulman et al. 2015, "Trust region policy
@@ -33,8 +33,8 @@ def fisher_vector_product(kl: ScalarFn, params: Params, damping: Array | float) 
   The gradient of ``kl`` is linearised once, so that repeated products do not evaluate it again.
 
   Args:
-    kl: mean divergence from the policy of ``params``, as a function of new parameters.
-    params: where ``F`` is taken.
+    kl: mean KL divergence from the policy of ``params``, as a function of new parameters.
+    params: the current parameters, at which ``F`` is taken.
     damping: ``[]``, makes the matrix positive definite.
 
   Example:
@@ -59,8 +59,8 @@ def conjugate_gradient(
   Args:
     product: a positive definite matrix.
     target: the right-hand side.
-    start: the first ``x``.
-    iterations: the most to take.
+    start: initial ``x``.
+    iterations: maximum number of iterations.
     tolerance: stops once the squared residual is at most this, ``[]``.
 
   Example:
@@ -76,7 +76,7 @@ def conjugate_gradient(
 def npg_step_size(gradient: Params, direction: Params, delta: Array | float) -> Array:
   """Returns ``alpha = sqrt(|delta / (g^T x + 1e-10)|)``, ``[]``.
 
-  With ``x = F^-1 g``, the step ``alpha x`` has a divergence of ``delta / 2``.
+  With ``x = F^-1 g``, the KL divergence of the step ``alpha x`` is ``delta / 2`` to second order.
 
   Args:
     gradient: ``g``.
@@ -89,7 +89,7 @@ def npg_step_size(gradient: Params, direction: Params, delta: Array | float) -> 
 def trpo_step_size(product: Product, direction: Params, max_kl: Array | float) -> Array:
   """Returns ``alpha = sqrt(2 max_kl / (x^T F x + 1e-10))``, ``[]``.
 
-  The step ``alpha x`` has a divergence of ``max_kl`` to second order, whether or not ``x``
+  The step ``alpha x`` has a KL divergence of ``max_kl`` to second order, whether or not ``x``
   solves ``F x = g``.
 
   Args:
@@ -107,7 +107,7 @@ class LineSearch(NamedTuple):
   Attributes:
     params: the accepted parameters, or the current ones.
     accepted: ``[]`` bool.
-    backtracks: ``[]`` int32, how often the step was shortened.
+    backtracks: ``[]`` int32, how many times the step was shortened.
     objective: ``[]`` at the last trial.
     kl: ``[]`` of the last trial.
   """
@@ -131,21 +131,22 @@ def line_search(
   min_improvement: Array | float = 0.0,
   project: Callable[[Params], Params] = lambda params: params,
 ) -> LineSearch:
-  """Shortens a step until the objective improves and the divergence is small enough.
+  """Shortens a step until the objective improves within the trust region.
 
   Tries ``project(params + shrink^k step)`` for ``k = 0, 1, ...`` and accepts the first whose
-  parameters, objective and divergence are finite, with ``objective - before > min_improvement
+  parameters, objective and KL are finite, with ``objective - before > min_improvement
   shrink^k`` and ``kl <= max_kl``. If there is none, the parameters stay as they are.
 
   Args:
     objective: to be maximised.
-    kl: divergence from ``params``.
+    kl: KL divergence from the policy of ``params``.
     params: the current parameters.
     step: the full step.
     max_kl: radius of the trust region, ``[]``.
     shrink: factor between successive trials, ``[]``.
-    trials: the most to make.
-    min_improvement: required of the full step, ``[]``; such as a fraction of ``g^T step``.
+    trials: maximum number of step lengths.
+    min_improvement: required improvement of the full step, ``[]``, such as a fraction of
+      ``g^T step``.
     project: maps parameters to valid ones, such as by clipping.
 
   Example:

@@ -9,7 +9,6 @@ from policy_gradient_cases import BASELINES, OBS, POLICY, trajectories
 from probe_envs import DISCOUNT, PROBES, rollout
 
 from mbrl_jax.learners import NPGHyperparams, linear_baseline, make_npg
-from mbrl_jax.learners.policy_gradient import make_policy_gradient
 from mbrl_jax.networks.gaussian_policy import make_gaussian_policy
 from mbrl_jax.ops.returns import generalized_advantages
 
