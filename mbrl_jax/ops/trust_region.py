@@ -76,7 +76,8 @@ def conjugate_gradient(
 def npg_step_size(gradient: Params, direction: Params, delta: Array | float) -> Array:
   """Returns ``alpha = sqrt(|delta / (g^T x + 1e-10)|)``, ``[]``.
 
-  With ``x = F^-1 g``, the KL divergence of the step ``alpha x`` is ``delta / 2`` to second order.
+  With ``x = F^-1 g``, the KL divergence of the step ``alpha x`` is ``delta / 2``, to second
+  order.
 
   Args:
     gradient: ``g``.
