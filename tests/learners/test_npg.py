@@ -62,6 +62,7 @@ def test_an_update_matches_dense_algebra(baseline):
   assert metrics["surrogate_improvement"] == improvement > 0
 
 
+@pytest.mark.slow
 def test_gradients_match_finite_differences_in_double_precision():
   """The slope along a direction, of the surrogate computed by numpy."""
   npg, state = begun()
@@ -130,6 +131,7 @@ def step_in_double_precision(policy, state, batch, advantage, damping):
   return np.sqrt(float(state.hyperparams.step_size) / (g @ x)) * x, fisher
 
 
+@pytest.mark.slow
 def test_steps_are_accurate_in_single_precision():
   """At a deviation that makes the Fisher matrix large: eigenvalues up to 450, damping 1e-4.
 

@@ -51,6 +51,7 @@ def test_with_a_non_finite_step_policy_and_baseline_stay(name, baseline, value):
       assert metrics["refused"] == want.refused == 0 and then.refused == 1
 
 
+@pytest.mark.slow
 @each_learner
 @pytest.mark.parametrize("baseline", BASELINES)
 def test_an_overflowing_return_changes_nothing(name, baseline):
@@ -83,6 +84,7 @@ def test_padding_and_observations_after_a_termination_do_not_matter(name):
   chex.assert_trees_all_equal(after.params, state.params)
 
 
+@pytest.mark.slow
 @each_learner
 def test_longer_padding_changes_only_rounding(name):
   learner, state = begun(name, damping=0.1)
@@ -94,6 +96,7 @@ def test_longer_padding_changes_only_rounding(name):
   chex.assert_trees_all_close(got.baseline, want.baseline, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("target", ["monte_carlo", "lambda_return"])
 def test_targets_bootstrap_where_truncated_if_they_are_lambda_returns(target):
   """All values are 7 and rewards 1, so the targets are 1 or ``1 + 0.5 * 7``."""
@@ -112,6 +115,7 @@ def test_targets_bootstrap_where_truncated_if_they_are_lambda_returns(target):
   assert value(after) == pytest.approx(1.0, abs=1e-3)
 
 
+@pytest.mark.slow
 @each_learner
 def test_update_traces_once_and_vmaps_over_hyperparams(name):
   chex.clear_trace_counter()
@@ -159,6 +163,7 @@ PROBE_BASELINES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, baseline", [("npg", "network"), ("trpo", "linear")])
 @pytest.mark.parametrize("probe", PROBES)
 def test_probe_environments_are_solved(probe, name, baseline):
