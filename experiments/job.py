@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+import mbrl_jax
 from experiments.command_line import env_reference
 from experiments.command_line.cli import UsageError
 from experiments.command_line.flag_error import flag_error
@@ -21,7 +22,7 @@ from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 from mbrl_jax.runtime.devices.memory import check_fits
 from mbrl_jax.runtime.devices.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
 from mbrl_jax.runtime.storage.dataset import load_dataset
-from mbrl_jax.runtime.storage.run_folder import RunFolder
+from mbrl_jax.runtime.storage.run_folder import RunFolder, read_versions
 from mbrl_jax.runtime.training import loop
 from mbrl_jax.types import Algorithm, Env, Key, TrainState
 
@@ -224,7 +225,25 @@ def build_run(folder: RunFolder) -> Job:
     UsageError: see ``build``; the message names the file.
   """
   with of_file(folder):
+    check_version(folder)
     return build(folder.config())
+
+
+def check_version(folder: RunFolder) -> None:
+  """Refuses runs of version 0.1, whose checkpoints cannot be read.
+
+  Raises:
+    UsageError: gives both versions.
+  """
+  if not (folder.path / "versions.json").exists():
+    return
+  version = str(read_versions(folder)["packages"].get("mbrl-jax"))
+  if version.startswith("0.1."):
+    raise UsageError(
+      f"the run is of mbrl_jax {version}, whose checkpoints version {mbrl_jax.__version__} "
+      f"cannot read: continue with version {version}, or train again. "
+      "experiments/command_line/renamed.py lists the config fields that were renamed."
+    )
 
 
 @contextlib.contextmanager

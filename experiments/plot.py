@@ -104,7 +104,8 @@ def _plot_run(folder: run_folder.RunFolder, options: flags.FlagValues) -> list[P
     if options[name].present:
       raise cli.UsageError(f"--{name} applies to several runs; for one, add --group=algo.")
   out = outputs.check_folder(Path(options.out) if options.out else folder.plots)
-  spec = job.build_run(folder).env.spec
+  with job.of_file(folder):  # of any version: no checkpoint is read
+    spec = job.build(folder.config()).env.spec
   drawn = pictures.draw_run(folder, spec, out)
   for source in sorted(folder.predictions.glob("*.npz")):
     drawn += [p for p in pictures.draw_predictions(source, out, spec.dt) if p not in drawn]

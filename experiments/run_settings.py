@@ -144,5 +144,5 @@ def _refuse_old(stored: Settings) -> None:
     names = ", ".join(f"{old} (now {new})" for old, new in renamed.items())
     raise UsageError(
       f"the run is of mbrl_jax 0.1, whose fields {names} and checkpoints this version cannot "
-      "read: continue with version 0.1 or train again."
+      "read: continue with version 0.1, or train again."
     )

@@ -40,6 +40,7 @@ def new_name(name: str) -> str | None:
 
 
 def old_names(names: Iterable[str]) -> dict[str, str]:
-  """Returns the current names of those ``names`` that are of version 0.1."""
-  found = {name: new_name(name) for name in names}
-  return {old: new for old, new in found.items() if new is not None}
+  """Returns the rows of the table that apply to any of ``names``."""
+  matches = lambda old: any(name == old or name.startswith(f"{old}.") for name in names)
+  names = list(names)
+  return {old: new for old, new in NAMES.items() if matches(old)}

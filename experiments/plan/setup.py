@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from experiments.command_line import config_flags
+from experiments.command_line.renamed import new_name
 from mbrl_jax.envs import ActionNoise, env_dynamics
-from mbrl_jax.ops.validate import choice
+from mbrl_jax.ops.validate import NO_VALUE, ArgumentError, choice
 from mbrl_jax.planners import SEARCHES, evosax, make_evaluate, make_planner
 from mbrl_jax.planners.search_arguments import complete, settings_of, unknown
 from mbrl_jax.types import Env, EnvState, Planner, Search
@@ -100,6 +101,9 @@ def make_keywords(planner: str, given: dict[str, Any], flag: str = "--set ") -> 
   typed, defaults = {}, {}
   for name, value in given.items():
     if name not in known:
+      renamed = (new_name(f"planner.{name}") or "").removeprefix("planner.")
+      if renamed in known:
+        raise ArgumentError(flag + name, NO_VALUE, f"was renamed to {renamed} in version 0.2.")
       raise unknown(flag + name, name, planner, known)
     typed[name] = config_flags.parse(flag + name, value, known[name].type)
   if "elites" in known and "samples" in typed:

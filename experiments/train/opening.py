@@ -44,6 +44,7 @@ def open_job(
     raise cli.UsageError("--resume needs --logdir, the folder of the run to continue.")
   folder = run_folder.open_run(options.logdir)
   with job.of_file(folder):
+    job.check_version(folder)
     run_settings.config_of(folder.config())
   settings = _settings(options, dotted, folder.config())
   task = job.build(settings, options.devices)

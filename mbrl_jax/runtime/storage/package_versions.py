@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
+import sys
 from typing import Any
 
 import jax
 
 PACKAGES = [
-  "mbrl-jax",
   "jax",
   "jaxlib",
   "flax",
@@ -32,7 +32,9 @@ PACKAGES = [
 
 def versions() -> dict[str, Any]:
   """Returns package versions and the kind of machine; no host name, user name or path."""
-  packages: dict[str, str | None] = {}
+  # Not from metadata, which an editable installation does not update.
+  own = sys.modules["mbrl_jax"].__version__
+  packages: dict[str, str | None] = {"mbrl-jax": own}
   for name in PACKAGES:
     try:
       packages[name] = importlib.metadata.version(name)

@@ -1,11 +1,16 @@
 """Errors about fields of version 0.1 give their new names."""
 
+import json
+
 import pytest
 
-from experiments import run_settings
+import mbrl_jax
+from experiments import job, run_settings
 from experiments.command_line import config_flags, renamed
 from experiments.command_line.cli import UsageError
+from experiments.plan.setup import make_keywords
 from mbrl_jax.algorithms import default_config, list_algorithms
+from mbrl_jax.runtime.storage import run_folder
 
 ENV = {"env": "pendulum", "physics": "auto", "seed": 0, "seeds": 1, "env_overrides": {}}
 
@@ -52,14 +57,33 @@ def test_the_error_of_an_old_run_gives_its_version_and_its_fields():
   stored = settings("mbpo")
   stored["config"]["world"] = stored["config"].pop("world_model")
   stored["config"]["rollouts"] = stored["config"].pop("rollout_batch_size")
-  with pytest.raises(
-    UsageError, match=r"mbrl_jax 0\.1, .*world\.members \(now world_model\.me"
-  ):
+  with pytest.raises(UsageError) as error:
     run_settings.config_of(stored)
-  with pytest.raises(UsageError, match=r"rollouts \(now rollout_batch_size\)"):
-    run_settings.config_of(stored)
+  assert "is of mbrl_jax 0.1, whose fields rollouts (now rollout_batch_size)" in str(
+    error.value
+  )
+  assert str(error.value).count("world (now world_model)") == 1
+
+
+def test_a_run_of_version_0_1_is_refused_whatever_its_fields(tmp_path):
+  folder = run_folder.create(tmp_path / "run", settings("sac"))
+  job.check_version(folder)
+  path = folder.path / "versions.json"
+  found = json.loads(path.read_text())
+  assert found["packages"]["mbrl-jax"] == mbrl_jax.__version__
+  found["packages"]["mbrl-jax"] = "0.1.0"
+  path.write_text(json.dumps(found))
+  with pytest.raises(UsageError, match=r"config\.json: the run is of mbrl_jax 0\.1\.0, whose"):
+    job.build_run(folder)
+  path.unlink()
+  job.check_version(folder)
 
 
 def test_the_error_of_an_old_planner_setting_gives_its_new_name():
   with pytest.raises(UsageError, match=r"planner\.noise_scale"):
     settings("pets", **{"planner.name": "mppi", "planner.spread": "0.3"})
+
+
+def test_an_old_setting_of_experiments_plan_gives_its_new_name():
+  with pytest.raises(ValueError, match=r"--set spread was renamed to noise_scale in version"):
+    make_keywords("mppi", {"spread": "0.3"})
