@@ -66,7 +66,7 @@ def test_a_sweep_from_the_command_line(tmp_path):
   assert not (lone / "logs.npz").exists(), "--norollouts was not passed on"
   again = sweep(*words)
   assert again.returncode == 0 and again.stdout.count("done before") == 2
-  other, wanted = sweep(*words, "--config.agent.tau=0.5"), "the run has 0.005, asked for 0.5"
+  other, wanted = sweep(*words, "--config.agent.tau=0.5"), "the run has 0.005, requested 0.5"
   assert other.returncode == 2 and f"config.agent.tau: {wanted}" in other.stderr
 
 
