@@ -108,7 +108,7 @@ class Preload(NamedTuple):
   """Offline data that a run loads before its first step.
 
   Attributes:
-    path: file of transitions, see ``runtime.dataset``.
+    path: file of transitions, see ``runtime.storage.dataset``.
     fill: ``(TrainState, transitions [n, ...]) -> TrainState``.
   """
 
