@@ -59,9 +59,9 @@ def make_evaluate(
       states of the particles, leaves ``[N, P, ...]``.
     map_slices: see ``rollout.slice_mapper``; slices on several devices are batched.
     sharding: of the rows ``[E, N, P/E]`` (slices, candidates, particles of a slice) over
-      devices, for example ``runtime.devices.mesh.row_sharding(mesh)``. Returns equal those of one
-      device up to the order of sums. Dynamics that call back to the host do not get faster:
-      every device then calls for all rows.
+      devices, for example ``mbrl_jax.row_sharding(mesh)``. Returns equal those of one device
+      up to the order of sums. Dynamics that call back to the host do not get faster: every
+      device then calls for all rows.
     unroll: compile all ``H`` steps in sequence instead of a loop. Where a step is a few
       operations, as in an analytic model, that is more than twice as fast on CPUs
       (pendulum, 10,000 plans), but takes ``H`` times as long to compile.

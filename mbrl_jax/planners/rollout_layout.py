@@ -105,12 +105,12 @@ def check_sharding(
       "sharding",
       sharding,
       "must be a jax.sharding.NamedSharding over the rows [E, N, P/E] (slices, candidates, "
-      "particles of a slice), see runtime.mesh.row_sharding.",
+      "particles of a slice), see runtime.devices.mesh.row_sharding.",
     )
   if any(kind != AxisType.Auto for kind in sharding.mesh.axis_types):
     raise ValueError(
       f"sharding: the mesh has axis types {sharding.mesh.axis_types}, all must be "
-      "AxisType.Auto: make it with runtime.mesh.make_mesh, or pass axis_types."
+      "AxisType.Auto: make it with runtime.devices.mesh.make_mesh, or pass axis_types."
     )
   counts = shard_counts(sharding)
   for letter, size in {"E": dynamics.slices, "P": particles // dynamics.slices}.items():

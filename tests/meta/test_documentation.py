@@ -51,6 +51,40 @@ def test_relative_links_exist(page):
   assert [link for link in links if not (ROOT / link).exists()] == []
 
 
+PARTS = [path.stem for path in (ROOT / "mbrl_jax").iterdir() if path.is_dir()]
+MENTION = re.compile(rf"`((?:mbrl_jax\.)?(?:{'|'.join(PARTS)})\.[a-z_]+(?:\.\w+)*)")
+
+
+def exists(name):
+  """Reports whether ``runtime.storage.files`` or a name in it can be imported."""
+  name = name if name.startswith("mbrl_jax.") else f"mbrl_jax.{name}"
+  module, *attributes = import_longest(name)
+  for attribute in attributes:
+    if not hasattr(module, attribute):
+      return False
+    module = getattr(module, attribute)
+  return True
+
+
+def import_longest(name):
+  """Splits a dotted name into the module that can be imported and the attributes after it."""
+  parts = name.split(".")
+  for size in range(len(parts), 1, -1):
+    try:
+      return [importlib.import_module(".".join(parts[:size])), *parts[size:]]
+    except ModuleNotFoundError:
+      continue
+  return [mbrl_jax, *parts[1:]]
+
+
+def test_modules_that_docstrings_and_pages_mention_exist():
+  sources = [*(ROOT / "mbrl_jax").rglob("*.py"), *(ROOT / page for page in PAGES)]
+  mentioned = {name for path in sources for name in MENTION.findall(path.read_text("utf-8"))}
+  assert len(mentioned) > 10
+  assert sorted(name for name in mentioned if not exists(name)) == []
+  assert not exists("runtime.mesh") and not exists("ops.risk.nothing")
+
+
 @pytest.mark.parametrize("name", mbrl_jax.__all__)
 def test_public_names_are_documented(name):
   value = getattr(mbrl_jax, name)
