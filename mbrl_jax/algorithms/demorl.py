@@ -90,8 +90,8 @@ class Config(replay.ReplayConfig):
     model_buffer_size: planned transitions kept.
     real_ratio: share of real transitions in a batch.
     evaluate: actor of evaluations, policy or planner.
-    dataset: file of transitions to train on instead of the run's own, see runtime.storage.dataset;
-      empty: none. It needs real_ratio=1.
+    dataset: file of transitions to train on instead of the run's own, see
+      runtime.storage.dataset; empty: none. It needs real_ratio=1.
     agent, world_model, lookahead: see their classes.
   """
 
