@@ -91,7 +91,8 @@ def make_ensemble(
     activation: ``"swish"``, ``"relu"`` or ``"tanh"``.
     weight_decay: one coefficient, or one for each layer including the last.
     normalize_targets: train on normalised targets. PETS does not; nets that predict
-      residuals of very different scales with a plain squared error need it.
+      residuals of very different scales with a plain squared error need it. A target that
+      is constant in the data is then predicted exactly.
     scaling: scale of the normalisation, ``"std"`` or ``"mad"``.
     log_var_init: initial bounds of the log-variance.
     precision: of matrix products, ``"float32"`` or ``"bfloat16"``.

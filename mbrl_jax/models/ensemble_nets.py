@@ -125,7 +125,8 @@ class EnsembleNets:
     mask = jnp.arange(inputs.shape[0]) < size
     params = params._replace(inputs=fit_normalizer(inputs, mask, self.scaling))
     if self.normalize_targets:
-      params = params._replace(targets=fit_normalizer(targets, mask, self.scaling))
+      scaling = fit_normalizer(targets, mask, self.scaling, constant_scale=0.0)
+      params = params._replace(targets=scaling)
     return params
 
   def finish(
@@ -154,7 +155,7 @@ class EnsembleNets:
   ) -> tuple[Array, Array]:
     """Returns each member's sums of the loss and of squared errors in target units, ``[E]``."""
     mean, log_var = jax.vmap(self._predict, (MEMBER_AXES, 0))(params, inputs)
-    scaled = normalize(params.targets, targets) if self.normalize_targets else targets
+    scaled = self._scaled(params, targets)
     squares = jnp.square(mean - scaled)
     if self.probabilistic:
       log_var = soft_bound(log_var, params.min_log_var, params.max_log_var)
@@ -163,6 +164,13 @@ class EnsembleNets:
       error = squares / 2
     scale = jnp.square(params.targets.scale) if self.normalize_targets else 1.0
     return _row_sum(error, weights), _row_sum(squares * scale, weights)
+
+  def _scaled(self, params: EnsembleParams, targets: Array) -> Array:
+    """Returns targets in the units of training; constants are only centred."""
+    if not self.normalize_targets:
+      return targets
+    scale = params.targets.scale
+    return normalize(params.targets._replace(scale=jnp.where(scale > 0, scale, 1.0)), targets)
 
 
 def _decay_loss(network: Params, decay: tuple[float, ...]) -> Array:

@@ -25,7 +25,7 @@ class Normalizer(NamedTuple):
 
   Attributes:
     mean: ``[D]``.
-    scale: ``[D]``, positive.
+    scale: ``[D]``, positive, or 0 for a constant.
   """
 
   mean: Array
@@ -37,18 +37,22 @@ def identity_normalizer(dim: int) -> Normalizer:
   return Normalizer(jnp.zeros(dim, jnp.float32), jnp.ones(dim, jnp.float32))
 
 
-def fit_normalizer(x: Array, mask: Array, kind: str = "std") -> Normalizer:
+def fit_normalizer(
+  x: Array, mask: Array, kind: str = "std", *, constant_scale: float = 1.0
+) -> Normalizer:
   """Fits mean and scale of each dimension to the rows selected by ``mask``.
 
   Constant dimensions (deviation below 1e-5 times the larger of 1 and the mean's magnitude)
-  get scale 1. Non-finite entries are ignored, so that one bad sample does not corrupt the
-  model. A second pass corrects the mean, which makes it exact for constant dimensions.
+  get ``constant_scale``. Non-finite entries are ignored, so that one bad sample does not
+  corrupt the model. A second pass corrects the mean, which makes it exact for constant
+  dimensions.
 
   Args:
     x: ``[cap, D]``.
-    mask: ``[cap]`` bool, the valid rows. If there are none, mean 0 and scale 1.
+    mask: ``[cap]`` bool, the valid rows. If there are none, mean 0 and ``constant_scale``.
     kind: ``"std"`` (population standard deviation) or ``"mad"`` (mean absolute
       deviation about the mean, the scaling of Game-MBRL, Rajeswaran et al. 2020).
+    constant_scale: 1, or 0 so that ``denormalize`` returns exactly the mean.
 
   Raises:
     ValueError: if ``kind`` is unknown.
@@ -73,7 +77,7 @@ def fit_normalizer(x: Array, mask: Array, kind: str = "std") -> Normalizer:
   else:
     scale = average(lambda x: jnp.abs(x - mean))
   constant = scale < _CONSTANT * jnp.maximum(1.0, jnp.abs(mean))
-  return Normalizer(mean, jnp.where(constant, 1.0, scale))
+  return Normalizer(mean, jnp.where(constant, constant_scale, scale))
 
 
 def _sum_valid(function: Callable[[Array], Array], x: Array, valid: Array) -> Array:
@@ -93,7 +97,7 @@ def _sum_valid(function: Callable[[Array], Array], x: Array, valid: Array) -> Ar
 
 
 def normalize(normalizer: Normalizer, x: Array) -> Array:
-  """Maps ``x [..., D]`` to mean 0 and scale 1."""
+  """Maps ``x [..., D]`` to mean 0 and scale 1; all scales must be positive."""
   return (x - normalizer.mean) / normalizer.scale
 
 

@@ -8,7 +8,7 @@ Each sample is held for ``action_repeat`` environment steps. Scaled observations
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ from mbrl_jax.networks.gaussian_policy import (
   GaussianPolicyParams,
   make_gaussian_policy,
 )
-from mbrl_jax.ops.normalize import Normalizer, normalize
+from mbrl_jax.ops.normalize import Normalizer, identity_normalizer, normalize
 from mbrl_jax.ops.validate import ArgumentError, positive, prefixed
 from mbrl_jax.types import ActFn, Array, EnvSpec, Key, Metrics
 
@@ -156,3 +156,21 @@ def reset_acting(params: PolicyParams, carry: Acting) -> Acting:
   """Returns the carry at the start of an episode."""
   del params
   return jax.tree.map(jnp.zeros_like, carry)
+
+
+def masked_scaling(actor: GaussianActor, obs_scale: Sequence[float]) -> Normalizer:
+  """Returns the scaling of observations by constant factors; none: all 1.
+
+  Raises:
+    ValueError: factors that are not positive, or not one for each number of the observation.
+  """
+  if not obs_scale:
+    return identity_normalizer(actor.obs_dim)
+  positive(obs_scale=tuple(obs_scale))
+  if len(obs_scale) != actor.obs_dim:
+    raise ArgumentError(
+      "obs_scale",
+      tuple(obs_scale),
+      f"has {len(obs_scale)} factors for an encoded observation of {actor.obs_dim} numbers.",
+    )
+  return Normalizer(jnp.zeros(actor.obs_dim), 1 / jnp.asarray(obs_scale, jnp.float32))
