@@ -38,13 +38,13 @@ from mbrl_jax.learners.policy_gradient import (
   PolicyStep,
   Samples,
   clamp_to,
+  fisher_product,
   make_policy_gradient,
   mean_kl,
 )
 from mbrl_jax.networks.gaussian_policy import GaussianPolicy, GaussianPolicyParams
 from mbrl_jax.ops.trust_region import (
   conjugate_gradient,
-  fisher_vector_product,
   npg_step_size,
 )
 from mbrl_jax.ops.validate import choice, positive
@@ -116,7 +116,7 @@ def make_npg(
 
     kl = mean_kl(policy, params, samples)
     before, gradient = jax.value_and_grad(surrogate)(params)
-    fisher = fisher_vector_product(kl, params, hyperparams.damping)
+    fisher = fisher_product(policy, params, samples, hyperparams.damping)
     start = gradient if cg_start == "gradient" else jax.tree.map(jnp.zeros_like, gradient)
     direction = conjugate_gradient(fisher, gradient, start, iterations=cg_iterations)
     alpha = npg_step_size(gradient, direction, hyperparams.step_size)

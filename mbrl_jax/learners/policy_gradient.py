@@ -33,7 +33,7 @@ from mbrl_jax.networks.gaussian_policy import (
 from mbrl_jax.ops.float32 import single
 from mbrl_jax.ops.masked import masked_mean, masked_standardize
 from mbrl_jax.ops.returns import discounted_returns, generalized_advantages
-from mbrl_jax.ops.trust_region import all_finite, select
+from mbrl_jax.ops.trust_region import Product, all_finite, fisher_vector_product, select
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Array, Key, Metrics
 
@@ -224,6 +224,27 @@ def mean_kl(
 ) -> Callable[[GaussianPolicyParams], Array]:
   """Returns ``new -> KL(params || new) []``, averaged over the samples' states."""
   return lambda new: samples.mean(policy.kl(params, new, samples.obs))
+
+
+def fisher_product(
+  policy: GaussianPolicy, params: GaussianPolicyParams, samples: Samples, damping: Array | float
+) -> Product:
+  """Returns ``v -> (F + damping) v``, ``F`` the Fisher matrix over the samples' states.
+
+  A Gaussian's mean has the Fisher matrix ``diag(exp(-2 l))``, its log deviations ``l`` have
+  ``diag(2)``.
+  """
+  weight = jnp.where(samples.valid, 1.0, 0.0) / jnp.maximum(jnp.sum(samples.valid), 1)
+  precision = jnp.exp(-2 * params.log_std)
+
+  def outputs(params: GaussianPolicyParams) -> tuple[Array, Array]:
+    return policy.mean(params, samples.obs), params.log_std
+
+  def metric(change: tuple[Array, Array]) -> tuple[Array, Array]:
+    mean, log_std = change
+    return weight[..., None] * precision * mean, 2 * weight.sum() * log_std
+
+  return fisher_vector_product(outputs, metric, params, damping)
 
 
 def _drop_invalid(batch: Trajectories) -> tuple[Trajectories, Array]:

@@ -35,13 +35,13 @@ from mbrl_jax.learners.policy_gradient import (
   PolicyStep,
   Samples,
   clamp_to,
+  fisher_product,
   make_policy_gradient,
   mean_kl,
 )
 from mbrl_jax.networks.gaussian_policy import GaussianPolicy, GaussianPolicyParams
 from mbrl_jax.ops.trust_region import (
   conjugate_gradient,
-  fisher_vector_product,
   line_search,
   trpo_step_size,
 )
@@ -117,7 +117,7 @@ def make_trpo(
 
     kl = mean_kl(policy, params, samples)
     before, gradient = jax.value_and_grad(surrogate)(params)
-    fisher = fisher_vector_product(kl, params, hyperparams.damping)
+    fisher = fisher_product(policy, params, samples, hyperparams.damping)
     zero = jax.tree.map(jnp.zeros_like, gradient)
     direction = conjugate_gradient(fisher, gradient, zero, iterations=cg_iterations)
     alpha = trpo_step_size(fisher, direction, hyperparams.max_kl)

@@ -3,11 +3,11 @@
 A tanh net gives the mean of the action; the log standard deviation is a parameter ``[A]`` that
 does not depend on the state::
 
-  a ~ N(mu(m * s), diag(exp(2 l)))
+  a ~ N(mu(s), diag(exp(2 l)))
   log pi(a|s)    = -1/2 sum_i ((a_i - mu_i) / sigma_i)^2 - sum_i l_i - A/2 log(2 pi)
   KL(old || new) = sum_i l'_i - l_i + (sigma_i^2 + (mu_i - mu'_i)^2) / (2 sigma'_i^2) - 1/2
 
-``m`` scales the observations and is not trained. Actions are unbounded: environments clip them,
+Actions are unbounded: environments clip them,
 and densities are those of unclipped actions.
 
 Sources: Rajeswaran et al. 2017, "Towards generalization and simplicity in continuous control",
@@ -46,12 +46,10 @@ class GaussianPolicyParams(NamedTuple):
   Attributes:
     net: parameters of the mean's net.
     log_std: ``[A]``.
-    obs_scale: ``m [O]``, data: its gradient is zero.
   """
 
   net: Params
   log_std: Array
-  obs_scale: Array
 
 
 class GaussianPolicy(NamedTuple):
@@ -78,7 +76,6 @@ def make_gaussian_policy(
   *,
   hidden: Sequence[int] = (64, 64),
   log_std: Any = -0.5,
-  obs_scale: Any = 1.0,
 ) -> GaussianPolicy:
   """Makes a Gaussian policy with a tanh net.
 
@@ -87,7 +84,6 @@ def make_gaussian_policy(
     action_dim: ``A``.
     hidden: widths of the hidden layers.
     log_std: initial log standard deviation, ``[]`` or ``[A]``.
-    obs_scale: factors of the observations, ``[]`` or ``[O]``.
 
   Raises:
     ValueError: sizes that are not positive.
@@ -105,22 +101,17 @@ def make_gaussian_policy(
   """
   positive(obs_dim=obs_dim, action_dim=action_dim, hidden=tuple(hidden))
   net = MLP((*hidden, action_dim), "tanh", kernel_init=TORCH_UNIFORM)
-  first_log_std, scale = np.float32(log_std), np.float32(obs_scale)
+  first_log_std = np.float32(log_std)
 
   def init(key: Key) -> GaussianPolicyParams:
     weights = net.init(key, jnp.zeros(obs_dim))["params"]
     last = f"layer_{len(hidden)}"
     small = jax.tree.map(lambda x: 0.01 * x, weights[last])
-    return GaussianPolicyParams(
-      net={**weights, last: small},
-      log_std=jnp.full(action_dim, first_log_std),
-      obs_scale=jnp.full(obs_dim, scale),
-    )
+    return GaussianPolicyParams({**weights, last: small}, jnp.full(action_dim, first_log_std))
 
   def mean(params: GaussianPolicyParams, obs: Array) -> Array:
     with jax.default_matmul_precision("highest"):
-      scaled = obs * jax.lax.stop_gradient(params.obs_scale)
-      out: Any = net.apply({"params": params.net}, scaled)
+      out: Any = net.apply({"params": params.net}, obs)
     return out
 
   def sample(params: GaussianPolicyParams, obs: Array, key: Key) -> Array:

@@ -27,23 +27,34 @@ ScalarFn = Callable[[Params], Array]
 """A function ``(params) -> []``."""
 
 
-def fisher_vector_product(kl: ScalarFn, params: Params, damping: Array | float) -> Product:
-  """Returns ``v -> F v + damping v``.
+def fisher_vector_product(
+  outputs: Callable[[Params], Params], metric: Product, params: Params, damping: Array | float
+) -> Product:
+  """Returns ``v -> J^T M J v + damping v``, the Fisher matrix of a distribution of outputs.
 
-  The gradient of ``kl`` is linearised once, so that repeated products do not evaluate it again.
+  ``J`` is the Jacobian of ``outputs``, the parameters of the distribution at all states, and
+  ``M`` their Fisher matrix. At the current parameters this is exactly the Hessian of the KL
+  divergence, at half the cost of differentiating it twice. ``outputs`` is linearised once.
 
   Args:
-    kl: mean KL divergence from the policy of ``params``, as a function of new parameters.
+    outputs: ``(params) ->`` parameters of the distribution.
+    metric: ``M`` as a product.
     params: the current parameters, at which ``F`` is taken.
     damping: ``[]``, makes the matrix positive definite.
 
   Example:
-    >>> kl = lambda x: 0.5 * (3.0 * x[0] ** 2 + x[1] ** 2)
-    >>> fisher_vector_product(kl, jnp.zeros(2), 0.5)(jnp.ones(2)).tolist()
-    [3.5, 1.5]
+    >>> outputs, metric = lambda x: jnp.array([2.0 * x[0], x[1]]), lambda y: 0.5 * y
+    >>> fisher_vector_product(outputs, metric, jnp.zeros(2), 0.5)(jnp.ones(2)).tolist()
+    [2.5, 1.0]
   """
-  _, product = jax.linearize(jax.grad(kl), params)
-  return lambda v: jax.tree.map(lambda fv, x: fv + damping * x, product(v), v)
+  _, jacobian = jax.linearize(outputs, params)
+  transposed = jax.linear_transpose(jacobian, params)
+
+  def product(v: Params) -> Params:
+    (curved,) = transposed(metric(jacobian(v)))
+    return jax.tree.map(lambda fv, x: fv + damping * x, curved, v)
+
+  return product
 
 
 def conjugate_gradient(

@@ -27,7 +27,7 @@ def made(seed=0, **options):
 
 def slow_mean(params, obs):
   """The tanh net in numpy, in double precision."""
-  x = np.float64(obs) * np.float64(params.obs_scale)
+  x = np.float64(obs)
   for i in range(3):
     layer = params.net[f"layer_{i}"]
     x = x @ np.float64(layer["kernel"]) + np.float64(layer["bias"])
@@ -39,8 +39,8 @@ def observations(n=6):
   return jax.random.normal(jax.random.key(5), (n, OBS))
 
 
-def test_the_mean_is_a_tanh_net_of_the_scaled_observation():
-  policy, params = made(obs_scale=[1.0, 0.02, 3.0])
+def test_the_mean_is_a_tanh_net():
+  policy, params = made()
   obs = observations()
   np.testing.assert_allclose(policy.mean(params, obs), slow_mean(params, obs), atol=1e-5)
   one = policy.mean(params, obs[0])
@@ -100,14 +100,6 @@ def test_small_divergences_are_accurate(change):
   new = old._replace(log_std=old.log_std + change)
   want = ACTIONS * (change + 0.5 * np.expm1(-2 * change))
   np.testing.assert_allclose(policy.kl(old, new, observations()), want, rtol=2e-3)
-
-
-def test_the_scale_of_observations_gets_no_gradient():
-  policy, params = made(obs_scale=0.5)
-  obs, action = observations(), jnp.ones((6, ACTIONS))
-  gradient = jax.grad(lambda p: policy.log_prob(p, obs, action).sum())(params)
-  assert (gradient.obs_scale == 0).all() and (gradient.log_std != 0).all()
-  np.testing.assert_allclose(params.obs_scale, 0.5)
 
 
 def test_products_have_full_precision_also_in_gradients():

@@ -20,7 +20,7 @@ from mbrl_jax.ops.trust_region import (
 
 def small_policy():
   """Returns a policy, parameters and observations, of which no Fisher entry is trivial."""
-  policy = make_gaussian_policy(2, 2, hidden=(3,), log_std=[-0.4, 0.3], obs_scale=[1.0, 0.5])
+  policy = make_gaussian_policy(2, 2, hidden=(3,), log_std=[-0.4, 0.3])
   params = policy.init(jax.random.key(0))
   net = jax.tree.map(
     lambda x: x + 0.5 * jax.random.normal(jax.random.key(x.size), x.shape), params.net
@@ -37,12 +37,14 @@ def dense(policy, params, obs):
 
 def test_fisher_products_are_those_of_the_hessian():
   policy, params, obs = small_policy()
-  theta, unravel, kl, hessian = dense(policy, params, obs)
+  theta, unravel, _, hessian = dense(policy, params, obs)
   vector = jax.random.normal(jax.random.key(3), theta.shape)
-  product = fisher_vector_product(lambda p: policy.kl(params, p, obs).mean(), params, 0.25)
+  outputs = lambda p: (policy.mean(p, obs), p.log_std)
+  metric = lambda y: (jnp.exp(-2 * params.log_std) * y[0] / len(obs), 2 * y[1])
+  product = fisher_vector_product(outputs, metric, params, 0.25)
   got, _ = ravel_pytree(product(unravel(vector)))
   np.testing.assert_allclose(got, hessian @ vector + 0.25 * vector, rtol=1e-4, atol=1e-5)
-  flat = fisher_vector_product(kl, theta, 0.25)(vector)
+  flat = fisher_vector_product(lambda x: outputs(unravel(x)), metric, theta, 0.25)(vector)
   np.testing.assert_allclose(flat, got, rtol=1e-4, atol=1e-5)
 
 
