@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax.flatten_util import ravel_pytree
-from policy_gradient_cases import BASELINES, OBS, POLICY, trajectories
+from policy_gradient_cases import BASELINES, POLICY, trajectories
 from probe_envs import DISCOUNT, PROBES, rollout
 
 from mbrl_jax.learners import NPGHyperparams, linear_baseline, make_npg
