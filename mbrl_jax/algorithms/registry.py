@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mbrl_jax.algorithms import demo_layer, demorl, game, loop, mbpo, mopac, pets, sac
+from mbrl_jax.algorithms import demo_layer, demorl, game, loop, mbpo, mopac, morel, pets, sac
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Algorithm, EnvSpec
 
@@ -18,6 +18,7 @@ _ALGORITHMS: dict[str, tuple[type, Callable[[EnvSpec, Any], Algorithm]]] = {
   "mal": (game.MALConfig, game.make_game),
   "mbpo": (mbpo.Config, mbpo.make_mbpo),
   "mopac": (mopac.Config, mopac.make_mopac),
+  "morel": (morel.Config, morel.make_morel),
   "pal": (game.Config, game.make_game),
   "pets": (pets.Config, pets.make_pets),
   "sac": (sac.Config, sac.make_sac_algorithm),
@@ -29,7 +30,7 @@ def list_algorithms() -> list[str]:
 
   Example:
     >>> list_algorithms()
-    ['demo_layer', 'demorl', 'loop', 'mal', 'mbpo', 'mopac', 'pal', 'pets', 'sac']
+    ['demo_layer', 'demorl', 'loop', 'mal', 'mbpo', 'mopac', 'morel', 'pal', 'pets', 'sac']
   """
   return sorted(_ALGORITHMS)
 
