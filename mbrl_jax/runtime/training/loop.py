@@ -77,7 +77,7 @@ def train(
     envs: environments that each learner acts in, as in ``step``.
     rest: number of steps of a shorter last call, and the step that takes them, if
       ``schedule.total_steps`` is no multiple of the steps of ``step``.
-    evaluate: ``(state, step) -> returns [S, episodes]`` (``[episodes]`` without ``seeds``).
+    evaluate: see ``run.Evaluator``.
     resume: ``True`` resumes from the newest checkpoint, or starts over if there is none;
       a number resumes from that step and ``"best"`` from the best checkpoint; everything
       later is dropped.
@@ -125,7 +125,7 @@ def train_together(
     seeds: seed numbers of each run, see ``train``.
     envs: see ``train``.
     rest: see ``train``, of all runs at once.
-    evaluate: ``(state, step) -> returns [runs * seeds, episodes]`` of all runs' states.
+    evaluate: see ``run.Evaluator``, ``[runs * seeds, episodes]`` of all runs' states.
     resume: resume from the newest checkpoints, which must be of the same step.
     consoles: one for each run. A run that diverges reports it there and ends; the others
       continue.
