@@ -140,6 +140,7 @@ def run(
   rest=0,
   env=None,
   envs=1,
+  after_chunk=None,
   **options,
 ):
   """Trains the probe in ``path``; ``when`` are fields of ``loop.Schedule``."""
@@ -177,6 +178,7 @@ def run(
     rest=last,
     evaluate=evaluate,
     resume=resume,
+    after_chunk=after_chunk,
   )
 
 

@@ -66,7 +66,11 @@ def test_seeds_that_reach_different_steps_are_refused(tmp_path):
 
 
 def test_total_steps_that_are_no_multiple_of_a_call_are_taken_exactly(tmp_path):
-  done = runtime_probe.run(tmp_path / "run", 13, steps=4, rest=1, when={"eval_steps": 13})
+  table, seen = tmp_path / "run" / "metrics.csv", []
+  after = lambda: seen.append(len(read_table(table)) if table.exists() else 0)
+  options = {"when": {"eval_steps": 13}, "after_chunk": after}
+  done = runtime_probe.run(tmp_path / "run", 13, steps=4, rest=1, **options)
+  assert seen == [0, 1, 2, 2]  # the rows after 4, 8, 12 and 13 steps
   assert done.finished and done.step == done.state.learn.count == 13
   assert [row["step"] for row in evaluations(tmp_path / "run")] == [13]
   runtime_probe.run(tmp_path / "parts", 8, steps=4, when={"eval_steps": 13})
