@@ -86,13 +86,11 @@ def training(
     evaluations: from ``csv_log.evaluations``; ``None``: those in the rows of the trials.
     envs: number of parallel environments; trials that end together are shown as their mean.
   """
+  evaluations = rows if evaluations is None else evaluations
+  table_of = lambda column: evaluations if column.startswith("eval/") else rows
   found = []
   for panel in PANELS:
-    lines = {
-      column: column_curves(evaluated if column.startswith("eval/") else rows, column, envs)
-      for column in panel.columns
-      for evaluated in [rows if evaluations is None else evaluations]
-    }
+    lines = {column: column_curves(table_of(column), column, envs) for column in panel.columns}
     if any(lines.values()):
       found.append((panel, lines))
   found = found or [(PANELS[0], {})]  # nothing has been logged yet
