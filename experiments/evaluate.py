@@ -3,8 +3,8 @@
   python -m experiments.evaluate --run=runs/demo
   python -m experiments.evaluate --run=runs/demo --episodes=50 --best
 
-Prints statistics of the returns for each trained seed and writes evaluation.json to the run
-folder.
+Prints statistics of the returns for each trained seed, with the success rate if the task
+defines success, and writes evaluation.json to the run folder.
 """
 
 from __future__ import annotations
@@ -70,26 +70,41 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   _, task, restored = restore(options)
   rollout, seconds = task.evaluation(options.episodes, restored.state)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
-  returns = np.atleast_2d(job.returns(rollout(restored.state, episodes_key(options.seed))))
-  table = rich.table.Table(title=f"{options.episodes} episodes at step {restored.step}")
-  for name in ("trained seed", "mean", "std", "median", "min", "max"):
-    table.add_column(name, justify="right")
+  metrics = rollout(restored.state, episodes_key(options.seed))
+  returns = np.atleast_2d(metrics["return"])
+  success = np.atleast_2d(metrics["success"]) if "success" in metrics else None
   trained = task.seeds or [task.settings["seed"]]
-  for seed, values in zip(trained, returns.astype(np.float64), strict=True):
-    columns = (np.mean, np.std, np.median, np.min, np.max)
-    table.add_row(str(seed), *(f"{column(values):.2f}" for column in columns))
+  table = _table(trained, returns, success)
+  table.title = f"{options.episodes} episodes at step {restored.step}"
   console.print(table)
+  by_seed = lambda rows: {str(s): row.tolist() for s, row in zip(trained, rows, strict=True)}
   files.write_json(
     out,
     {
       "step": restored.step,
       "seed": options.seed,
       "date": datetime.date.today().isoformat(),
-      "returns": {str(s): r.tolist() for s, r in zip(trained, returns, strict=True)},
+      "returns": by_seed(returns),
+      **({} if success is None else {"success": by_seed(success)}),
     },
   )
   console.print(f"wrote {out}", markup=False)
   return 0
+
+
+def _table(
+  trained: list[int], returns: np.ndarray, success: np.ndarray | None
+) -> rich.table.Table:
+  """Returns a row of statistics for each trained seed."""
+  table = rich.table.Table()
+  names = ("trained seed", "mean", "std", "median", "min", "max")
+  for name in names if success is None else (*names, "success"):
+    table.add_column(name, justify="right")
+  columns = (np.mean, np.std, np.median, np.min, np.max)
+  for i, values in enumerate(returns.astype(np.float64)):
+    rate = [] if success is None else [f"{success[i].mean():.0%}"]
+    table.add_row(str(trained[i]), *(f"{column(values):.2f}" for column in columns), *rate)
+  return table
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import jax
-import numpy as np
 
 import mbrl_jax
 from experiments.command_line import env_reference
@@ -269,8 +268,3 @@ def _seed_mesh(seeds: int, devices: int) -> jax.sharding.Mesh | None:
   if len(found) < devices:
     raise UsageError(f"--devices={devices}, but jax finds {len(found)}: {found}.")
   return make_mesh(seeds=devices, devices=found[:devices])
-
-
-def returns(metrics: dict[str, Any]) -> np.ndarray:
-  """Returns the returns of an evaluation."""
-  return np.asarray(metrics["return"])

@@ -3,15 +3,19 @@
   python -m experiments.plot --runs runs/demo
   python -m experiments.plot --runs runs/a runs/b runs/c --group=config.model.kind
   python -m experiments.plot --runs runs/a runs/b --threshold=175 --out=curves.png
+  python -m experiments.plot --runs runs/a runs/b --column=model/new_data_loss_after
   python -m experiments.plot --runs runs/a runs/b runs/c --group=algo --band=iqm
   python -m experiments.plot --band=iqm --table=pendulum:a=a.csv --table=pendulum:b=b.csv
 
-One run: plots the learning curve, the model error and, if the run stored predictions
-(--config.log_predictions=True), the particle fan of every trial, into plots/ of the run.
+One run: plots the learning curve, what the run reported while it trained (training.png), the
+model error and, if the run stored predictions (--config.log_predictions=True), the particle fan
+of every trial, into plots/ of the run.
 
 Several runs: plots the mean of --column with a band of one standard deviation for each value
 of --group, and prints a table with the best return, the mean return of the last five trials
-and the number of trials to reach --threshold.
+and the number of trials to reach --threshold. --column is any column of metrics.csv or
+evaluations.csv, such as return, success, eval/return, eval/success, model/kl or
+model/new_data_loss_after; success is averaged over the last 20 episodes.
 
 --band=iqm plots evaluations instead: the interquartile mean over the seeds of a group with its
 95 % stratified bootstrap interval, one panel per task and, for several tasks, one over all.
@@ -31,9 +35,9 @@ from experiments import job
 from experiments.analysis import curves, pictures, summary_table
 from experiments.command_line import cli, outputs
 from mbrl_jax.ops.validate import choice
-from mbrl_jax.runtime.rendering import plots
+from mbrl_jax.runtime.rendering import plots, training_plot
 from mbrl_jax.runtime.storage import audit, run_folder
-from mbrl_jax.runtime.storage.csv_log import EVALUATIONS, read_table
+from mbrl_jax.runtime.storage.csv_log import EVALUATIONS, evaluations, read_table
 
 LABELS = {"return": "return of an episode", "best": "running maximum of the return"}
 BANDS = ("std", "iqm")
@@ -48,7 +52,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   )
   flags.DEFINE_float("threshold", None, "Return whose time to reach the table reports.", **here)
   flags.DEFINE_string(
-    "column", "best", "Column of metrics.csv to plot, for several runs.", **here
+    "column", "best", "Column of metrics.csv or evaluations.csv, for several runs.", **here
   )
   flags.DEFINE_enum(
     "band",
@@ -121,16 +125,20 @@ def _plot_column(
   returns: summary_table.Trials = {}
   for folder in folders:
     rows = read_table(folder.metrics, ("return", "random"))
-    columns = sorted({name for row in rows for name in row} - {"step", "seed"})
-    _choose(folder, "--column", options.column, columns)
-    name = label(folder, options.group)
-    points = plots.mean_over_envs(rows, options.column, folder.config().get("envs", 1))
-    groups.setdefault(name, []).extend(plots.curves(points, options.column))
+    evaluated = evaluations(folder.path)
+    columns = {name for row in [*rows, *evaluated] for name in row} - {"step", "seed"}
+    _choose(folder, "--column", options.column, sorted(columns))
+    name, envs = label(folder, options.group), folder.config().get("envs", 1)
+    table = evaluated if options.column.startswith("eval/") else rows
+    found = training_plot.column_curves(table, options.column, envs)
+    groups.setdefault(name, []).extend(found)
     returns.setdefault(name, []).extend(summary_table.trials(rows))
   rows = summary_table.summarise(returns, options.threshold)
   console.print(summary_table.show(rows, options.threshold))
-  text = LABELS.get(options.column, options.column)
-  picture = plots.comparison(out, groups, text, options.title)
+  text = LABELS.get(options.column) or training_plot.label_of(options.column)
+  all_curves = [curve for group in groups.values() for curve in group]
+  log = training_plot.is_logarithmic(options.column, all_curves)
+  picture = plots.comparison(out, groups, text, options.title, log)
   return [picture, summary_table.write(out.with_suffix(".csv"), rows)]
 
 

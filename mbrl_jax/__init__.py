@@ -33,6 +33,7 @@ _EXPORTS = {
     "PlanState",
     "Planner",
     "Search",
+    "Success",
     "TrainState",
     "Transition",
   ),

@@ -65,11 +65,16 @@ class Band(NamedTuple):
   high: np.ndarray
 
 
-def read(folder: RunFolder) -> list[Curve]:
-  """Reads the curve of each seed of a run; empty if there are no evaluations yet."""
-  column, rows = EVALUATED, evaluations(folder.path)
-  if not rows and folder.metrics.exists():
-    column = "return"
+def read(folder: RunFolder, column: str = "return") -> list[Curve]:
+  """Reads the curve of each seed of a run; empty if there are no evaluations yet.
+
+  Args:
+    folder: of the run.
+    column: ``return``, or ``success`` for the success rate.
+  """
+  rows = evaluations(folder.path)
+  evaluated = bool(rows)
+  if not evaluated and folder.metrics.exists():
     rows = [
       row for row in read_table(folder.metrics, ("return", "random")) if not row["random"]
     ]
@@ -77,7 +82,8 @@ def read(folder: RunFolder) -> list[Curve]:
   if "env" not in config:
     raise RunFolderError(f"{folder.path / 'config.json'} has no env.")
   task = config["env"]
-  return [Curve(task, *curve) for curve in plots.curves(rows, column)]
+  found = plots.curves(rows, f"eval/{column}" if evaluated else column)
+  return [Curve(task, *curve) for curve in found]
 
 
 def read_csv(path: Path, task: str) -> list[Curve]:

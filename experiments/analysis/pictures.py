@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import rich.console
 
-from mbrl_jax.runtime.rendering import plots, video
+from mbrl_jax.runtime.rendering import plots, training_plot, video
 from mbrl_jax.runtime.storage import predictions as prediction_files
 from mbrl_jax.runtime.storage import rollouts
 from mbrl_jax.runtime.storage.csv_log import evaluations, read_table
@@ -22,7 +22,7 @@ FPS = 30
 
 
 def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[Path]:
-  """Draws learning curve, model error and, if stored, the fan of the last predictions."""
+  """Draws learning curve, training, model error and, if stored, the last predictions."""
   if not folder.metrics.exists():
     return []
   out, rows = out or folder.plots, read_table(folder.metrics, ("return", "random"))
@@ -30,10 +30,19 @@ def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[
   curve = out / "learning_curve.png"
   envs = folder.config().get("envs", 1)
   drawn = [plots.learning_curve(curve, rows, title, evaluations(folder.path), envs)]
+  drawn.append(draw_training(folder, spec.name, out))
   if plots.curves(rows, "model/mse"):
     drawn.append(plots.model_error(out / "model_error.png", rows, title))
   kept = sorted(folder.predictions.glob("*.npz")) if folder.predictions.is_dir() else []
   return drawn + (draw_predictions(kept[-1], out, spec.dt) if kept else [])
+
+
+def draw_training(folder: RunFolder, task: str, out: Path | None = None) -> Path:
+  """Draws what a run, finished or not, has reported so far; ``task`` is the task's name."""
+  rows = read_table(folder.metrics) if folder.metrics.exists() else []
+  config, path = folder.config(), (out or folder.plots) / "training.png"
+  title, envs = f"{config['algo']} on {task}", config.get("envs", 1)
+  return training_plot.training(path, rows, title, evaluations(folder.path), envs)
 
 
 def draw_predictions(source: Path, out: Path, dt: float) -> list[Path]:

@@ -23,6 +23,8 @@ class RunSummary(NamedTuple):
     spread: standard deviation of the last evaluation over seeds.
     best: mean over seeds of the best evaluation.
     seconds: run time without interruptions.
+    success: mean over seeds of the success rate in the last evaluation; None if the task
+      defines no success.
   """
 
   algo: str
@@ -33,6 +35,7 @@ class RunSummary(NamedTuple):
   spread: float
   best: float
   seconds: float
+  success: float | None
 
 
 def summarise(folder: RunFolder) -> RunSummary:
@@ -45,6 +48,7 @@ def summarise(folder: RunFolder) -> RunSummary:
   rows = read_table(folder.metrics) if folder.metrics.exists() else []
   ends = np.array([curve.values[-1] for curve in found])
   peaks = np.array([curve.values.max() for curve in found])
+  solved = [curve.values[-1] for curve in curves.read(folder, "success")]
   known = len(found) > 0
   return RunSummary(
     algo=str(config.get("algo", "")),
@@ -55,6 +59,7 @@ def summarise(folder: RunFolder) -> RunSummary:
     spread=float(ends.std()) if known else np.nan,
     best=float(peaks.mean()) if known else np.nan,
     seconds=_seconds(folder),
+    success=float(np.mean(solved)) if solved else None,
   )
 
 

@@ -15,7 +15,7 @@ from mbrl_jax.runtime.storage import audit
 from mbrl_jax.runtime.storage.csv_log import EVALUATIONS
 from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError, flat, read_versions
 
-FIRST = ("learning_curve.png", "model_error.png")
+FIRST = ("learning_curve.png", "training.png", "model_error.png")
 """Plots that come first."""
 PICTURES = 12
 """Maximum plots of one run: PETS may write two for each trial."""

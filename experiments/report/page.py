@@ -39,7 +39,7 @@ details { background: var(--card); border-radius: 8px; padding: 0.6rem 0.9rem;
   margin: 0.6rem 0; }
 summary { cursor: pointer; font-weight: 600; }
 """
-NUMBERS = ("seeds", "steps", "best", "last", "spread", "time")
+NUMBERS = ("seeds", "steps", "best", "last", "spread", "success", "time")
 
 
 def write(
@@ -54,10 +54,12 @@ def write(
     video_bytes: maximum size of an embedded video.
   """
   today = datetime.date.today().isoformat()
+  success = "; success is the rate in the last evaluation" if _has_success(items) else ""
   body = [
     f"<h1>{text(title)}</h1>",
     f'<p class="faint">{len(items)} runs, {text(today)}. Best and last are mean returns of '
-    "evaluations, averaged over seeds; spread is the standard deviation over seeds.</p>",
+    "evaluations, averaged over seeds; spread is the standard deviation over seeds"
+    f"{success}.</p>",
     _table_of_runs(items),
     *_curves(items, group),
     "<h2>Runs</h2>",
@@ -80,15 +82,22 @@ def text(value: Any) -> str:
 
 
 def _table_of_runs(items: Sequence[content.Item]) -> str:
-  head = ("run", "algorithm", "task", *NUMBERS)
-  rows = []
+  head, rows = ["run", "algorithm", "task", *NUMBERS], []
+  if not _has_success(items):
+    head.remove("success")
   for i, item in enumerate(items):
     known = item.summary
     link = f'<a href="#run{i}">{text(item.name)}</a>'
     figures = [known.seeds, known.step, known.best, known.last, known.spread]
     cells = [text(known.algo), text(known.task), *map(_number, figures)]
+    if _has_success(items):
+      cells.append("-" if known.success is None else f"{known.success:.0%}")
     rows.append([link, *cells, text(duration(known.seconds))])
   return "<h2>Table</h2>" + _table(head, rows, numbers=NUMBERS)
+
+
+def _has_success(items: Sequence[content.Item]) -> bool:
+  return any(item.summary.success is not None for item in items)
 
 
 def _curves(items: Sequence[content.Item], group: list[str]) -> Iterable[str]:

@@ -19,6 +19,7 @@ from experiments.command_line import cli
 from experiments.sweep.schedule import log_of
 from experiments.train import options as train_options
 from experiments.train.opening import make_evaluator, make_schedule, saved_step
+from experiments.train.redraw import redraw
 from experiments.train.results import finish
 from mbrl_jax.runtime.devices.compilation import enable_compilation_cache
 from mbrl_jax.runtime.storage import lock, run_folder
@@ -69,6 +70,7 @@ def _train(
     evaluate=(make_evaluator(together, joined, consoles[0]) if schedule.evaluates else None),
     resume=True,
     consoles=consoles,
+    after_chunk=redraw(folders, together.env.spec.name, consoles[0]),
   )
   for folder, task, outcome, console in zip(folders, tasks, outcomes, consoles, strict=True):
     if outcome.signal is not None or outcome.finished:

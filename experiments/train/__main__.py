@@ -27,6 +27,7 @@ from experiments import job
 from experiments.command_line import cli, outputs
 from experiments.train import options as train_options
 from experiments.train.opening import make_evaluator, make_schedule, open_job, saved_step
+from experiments.train.redraw import redraw
 from experiments.train.results import finish
 from mbrl_jax.ops.extra import import_extra
 from mbrl_jax.runtime.devices.compilation import enable_compilation_cache
@@ -75,6 +76,7 @@ def _train(
     evaluate=make_evaluator(task, state, console) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
     tracker=_tracker(folder, options.wandb) if options.wandb else None,
+    after_chunk=redraw([folder], task.env.spec.name, console),
   )
   finish(folder, task, outcome, console, video=options.video)
   return 130 if outcome.signal == signal.SIGINT else 0

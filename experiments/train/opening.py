@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-import numpy as np
 import rich.console
 from absl import flags
 
@@ -17,7 +16,7 @@ from experiments.train.options import STORED
 from mbrl_jax.runtime.storage import audit, lock, resume_config, run_folder
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints
 from mbrl_jax.runtime.training import loop
-from mbrl_jax.types import TrainState
+from mbrl_jax.types import Metrics, TrainState
 
 
 @contextlib.contextmanager
@@ -98,10 +97,10 @@ def make_schedule(options: flags.FlagValues, task: job.Job) -> loop.Schedule:
 
 def make_evaluator(
   task: job.Job, state: TrainState, console: rich.console.Console
-) -> Callable[[TrainState, int], np.ndarray]:
-  """Compiles ``(state, step) -> returns``; its random numbers depend on seed and step only."""
+) -> Callable[[TrainState, int], Metrics]:
+  """Compiles ``(state, step) -> metrics``; its random numbers depend on seed and step only."""
   rollout, seconds = task.evaluation(task.settings["eval_episodes"], state)
   console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
   # Far from the training seeds, so that no evaluation repeats a training episode.
   base = 1_000_003 * (task.settings["seed"] + 1)
-  return lambda state, step: job.returns(rollout(state, jax.random.key((base + step) % 2**31)))
+  return lambda state, step: rollout(state, jax.random.key((base + step) % 2**31))

@@ -19,6 +19,7 @@ import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts.action_mask import mask_nonfinite
 from mbrl_jax.algorithms.parts.env_axis import over_envs, split_per_env
+from mbrl_jax.algorithms.parts.success import count_solved, episode_success, init_counts
 from mbrl_jax.buffers import ring
 from mbrl_jax.envs.restart import choose_rows, restart_rows
 from mbrl_jax.ops.float32 import narrow
@@ -42,11 +43,13 @@ class Rollout(NamedTuple):
     env: states of the environments, leaves ``[N, ...]``.
     episode_return: returns so far of the running episodes, ``[N]``.
     episodes: finished episodes of each environment, ``[N]`` int32.
+    solved: solved steps of the running episodes, see ``parts.success``.
   """
 
   env: EnvState
   episode_return: Array
   episodes: Array
+  solved: Array | None = None
 
 
 def init_state(algorithm: Algorithm, env: Env, key: Key, envs: int = 1) -> TrainState:
@@ -59,7 +62,7 @@ def init_state(algorithm: Algorithm, env: Env, key: Key, envs: int = 1) -> Train
     envs: ``N``, environments of the learner.
 
   Raises:
-    ValueError: see ``check_envs``.
+    ValueError: see ``check_envs``, or an invalid ``spec.success``.
 
   Example:
     >>> from mbrl_jax import make_algorithm, make_env
@@ -71,7 +74,8 @@ def init_state(algorithm: Algorithm, env: Env, key: Key, envs: int = 1) -> Train
   check_envs(algorithm, env, envs)
   algorithm_key, env_key = jax.random.split(key)
   start = over_envs(env.reset, envs)(split_per_env(env_key, envs))
-  rollout = Rollout(start, jnp.zeros(envs, jnp.float32), jnp.zeros(envs, jnp.int32))
+  solved = init_counts(env.spec.success, envs)
+  rollout = Rollout(start, jnp.zeros(envs, jnp.float32), jnp.zeros(envs, jnp.int32), solved)
   return algorithm.init(algorithm_key, envs)._replace(rollout=rollout)
 
 
@@ -125,10 +129,10 @@ def make_step(
     metrics is step ``t`` of environment ``i``:
     ``taken [K]`` (false for no step; the rest of such a row is zero),
     ``transition`` (leaves ``[K, ...]``), ``pose [K, Q]``, ``done [K]``,
-    ``episode_return [K]`` (of the episode so far), ``info`` (leaves ``[K, ...]``,
-    from ``algorithm.act``, with ``masked_actions [K]``, 1 for a non-finite action replaced by
-    the middle of the bounds, and ``nonfinite_transitions [K]``, 1 for a non-finite transition)
-    and ``update`` (from ``algorithm.update``).
+    ``episode_return [K]`` (of the episode so far), ``success [K]`` (of an episode that ends
+    here; only if the task defines it), ``info`` (leaves ``[K, ...]``, from ``algorithm.act``,
+    with ``masked_actions [K]`` and ``nonfinite_transitions [K]``, 1 where there was one) and
+    ``update`` (from ``algorithm.update``).
 
   Raises:
     ValueError: see ``check_envs``; steps that are not a positive multiple of ``envs``.
@@ -209,6 +213,7 @@ def _active_step(
 
   done = transition.terminated | transition.truncated
   total = rollout.episode_return + transition.reward
+  solved, success = count_solved(env.spec.success, rollout.solved, transition.next_obs, done)
   counts = {
     "masked_actions": masked,
     "nonfinite_transitions": jnp.int32(~jax.vmap(ring.is_finite)(transition)),
@@ -220,12 +225,13 @@ def _active_step(
     "done": done,
     "episode_return": total,
     "info": {**info, **counts},
+    **success,
   }
   env_state = restart_rows(env, done, env_state, reset_keys)
   params, carry = algorithm.params(state), state.carry
   fresh = lambda: over_envs(algorithm.reset, envs, shared=1)(params, carry)
   carry = jax.lax.cond(done.any(), lambda: choose_rows(done, fresh(), carry), lambda: carry)
-  rollout = Rollout(env_state, jnp.where(done, 0.0, total), rollout.episodes + done)
+  rollout = Rollout(env_state, jnp.where(done, 0.0, total), rollout.episodes + done, solved)
   return state._replace(carry=carry, rollout=rollout), metrics
 
 
@@ -245,13 +251,13 @@ def make_evaluation(
   Args:
     algorithm: the algorithm.
     env: its environment.
-    episodes: independent episodes; returns count only rewards up to an early end.
+    episodes: independent episodes; returns and success count only steps up to an early end.
     compiler_options: for XLA, see ``runtime.devices``.
 
   Returns:
     A jitted ``(params, key) -> metrics``, with params from ``algorithm.params``:
-    ``return [episodes]``, ``transition`` (leaves ``[episodes, T, ...]``) and
-    ``pose [episodes, T, Q]``.
+    ``return [episodes]``, ``transition`` (leaves ``[episodes, T, ...]``),
+    ``pose [episodes, T, Q]`` and, if the task defines it, ``success [episodes]`` bool.
 
   Example:
     >>> from mbrl_jax import make_algorithm, make_env
@@ -282,7 +288,8 @@ def make_evaluation(
     keys = jax.random.split(key, env.spec.episode_length)
     _, (transition, pose, alive) = jax.lax.scan(body, start, keys)
     total = jnp.sum(jnp.where(alive, transition.reward, 0.0))
-    return {"return": total, "transition": transition, "pose": pose}
+    success = episode_success(env.spec.success, transition.next_obs, alive)
+    return {"return": total, "transition": transition, "pose": pose, **success}
 
   def evaluate(params: Any, key: Key) -> Metrics:
     keys = jax.random.split(key, episodes)

@@ -221,7 +221,8 @@ def make_task(
     sensors: names of the sensors whose values ``PhysicsState.sensors`` holds, in this order.
     variants: models of the same shape as ``model`` that are simulated instead, one drawn at
       each reset.
-    **spec: other fields of ``EnvSpec``: ``encode``, ``target``, ``decode``, ``cost``.
+    **spec: other fields of ``EnvSpec``: ``encode``, ``target``, ``decode``, ``cost``,
+      ``success``.
 
   Raises:
     ValueError: an unknown physics or sensor; ``dt`` is not a multiple of the timestep; an

@@ -36,6 +36,7 @@ from mbrl_jax.types.environments import (
   EnvSpec,
   EnvState,
   RewardFn,
+  Success,
   TerminationFn,
   Transition,
 )
@@ -88,6 +89,7 @@ __all__ = [
   "ShiftFn",
   "State",
   "StepFn",
+  "Success",
   "TerminationFn",
   "TrainState",
   "Transition",

@@ -25,6 +25,25 @@ def _add(obs: Array, target: Array) -> Array:
   return obs + target
 
 
+class Success(NamedTuple):
+  """When an episode is a success.
+
+  Attributes:
+    solved: ``(obs [O]) -> [] bool``, whether the task is solved in what is observed after a
+      step; False for NaN.
+    steps: solved steps that make a success, at least 1.
+    last: counts solved steps only among the last so many of the episode; 0: all of it.
+
+  Example:
+    >>> at_the_end = Success(lambda obs: obs[0] > 0.9, last=1)
+    >>> for_a_second = Success(lambda obs: obs[0] > 0.9, steps=50)
+  """
+
+  solved: Callable[[Array], Array]
+  steps: int = 1
+  last: int = 0
+
+
 class EnvSpec(NamedTuple):
   """Task specification for learners and planners: shapes and pure functions.
 
@@ -42,6 +61,7 @@ class EnvSpec(NamedTuple):
     cost: ``(obs, action, next_obs) -> []``, the constraint cost of safe planning, separate
       from the reward; None: no cost.
     full_length: whether every episode takes ``episode_length`` steps; False: unknown.
+    success: when an episode is a success; None: the task does not define it.
   """
 
   name: str
@@ -57,6 +77,7 @@ class EnvSpec(NamedTuple):
   decode: Callable[[Array, Array], Array] = _add
   cost: RewardFn | None = None
   full_length: bool = False
+  success: Success | None = None
 
   @property
   def action_dim(self) -> int:

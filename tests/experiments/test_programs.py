@@ -30,6 +30,7 @@ WRITTEN = [
   "logs.npz",
   "logs.mat",
   "plots/learning_curve.png",
+  "plots/training.png",
   "plots/model_error.png",
   "plots/fan_trial002.png",
   "checkpoints/00000030",

@@ -14,7 +14,16 @@ import numpy as np
 from mbrl_jax.algorithms.step import init_state, make_evaluation, make_step
 from mbrl_jax.runtime.storage import run_folder
 from mbrl_jax.runtime.training import loop
-from mbrl_jax.types import Algorithm, Budget, EnvSpec, EnvState, TrainState, Transition
+from mbrl_jax.types import (
+  Algorithm,
+  Budget,
+  EnvSpec,
+  EnvState,
+  Metrics,
+  Success,
+  TrainState,
+  Transition,
+)
 
 LENGTH = 6
 
@@ -22,7 +31,7 @@ LENGTH = 6
 class ProbeEnv:
   """Random walk that terminates above a limit, so that episodes differ in length."""
 
-  def __init__(self, limit: float = 2.0):
+  def __init__(self, limit: float = 2.0, success: Success | None = None):
     self.spec = EnvSpec(
       name="probe",
       obs_dim=2,
@@ -32,6 +41,7 @@ class ProbeEnv:
       episode_length=LENGTH,
       reward=lambda obs, action, next_obs: next_obs[0],
       terminated=lambda obs, action, next_obs: next_obs[1] > limit,
+      success=success,
     )
 
   def reset(self, key: Any) -> EnvState:
@@ -130,6 +140,7 @@ def run(
   rest=0,
   env=None,
   envs=1,
+  after_chunk=None,
   **options,
 ):
   """Trains the probe in ``path``; ``when`` are fields of ``loop.Schedule``."""
@@ -144,15 +155,15 @@ def run(
   step, last = make(steps), (rest, make(rest)) if rest else None
   rollout = make_evaluation(algorithm, env, episodes=2)
 
-  def evaluate(state: TrainState, steps: int) -> np.ndarray:
+  def evaluate(state: TrainState, steps: int) -> Metrics:
     if delay:
       time.sleep(delay)
-      return np.zeros(2)
+      return {"return": np.zeros(2)}
     key = jax.random.fold_in(jax.random.key(1), steps)
     if seeds:
       params = jax.vmap(algorithm.params)(state)
-      return jax.vmap(lambda w: rollout(w, key)["return"])(params)
-    return rollout(algorithm.params(state), key)["return"]
+      return jax.vmap(lambda w: rollout(w, key))(params)
+    return rollout(algorithm.params(state), key)
 
   open_folder = run_folder.open_run if resume is not False else None
   folder = open_folder(path) if open_folder else run_folder.create(path, {"algo": "probe"})
@@ -167,6 +178,7 @@ def run(
     rest=last,
     evaluate=evaluate,
     resume=resume,
+    after_chunk=after_chunk,
   )
 
 

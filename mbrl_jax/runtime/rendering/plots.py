@@ -24,6 +24,7 @@ __all__ = [
   "Curves",
   "comparison",
   "curves",
+  "draw_curves",
   "episode_curves",
   "learning_curve",
   "mean_over_envs",
@@ -94,15 +95,17 @@ def learning_curve(
   """
   figure, axes = make_figure(title, "environment steps", "return of an episode")
   returns = curves(mean_over_envs(rows, "return", envs), "return")
-  _draw_curves(axes, returns, "return", COLOURS[0], "o-")
-  _draw_curves(axes, curves(rows, "best"), "running maximum", COLOURS[1], "--")
+  draw_curves(axes, returns, "return", COLOURS[0], "o-")
+  draw_curves(axes, curves(rows, "best"), "running maximum", COLOURS[1], "--")
   evaluated = curves(rows if evaluations is None else evaluations, "eval/return")
   if evaluated:
-    _draw_curves(axes, evaluated, "evaluation", COLOURS[2], "s-")
+    draw_curves(axes, evaluated, "evaluation", COLOURS[2], "s-")
   return save_figure(figure, axes, path)
 
 
-def comparison(path: Path | str, groups: Curves, ylabel: str, title: str = "") -> Path:
+def comparison(
+  path: Path | str, groups: Curves, ylabel: str, title: str = "", log: bool = False
+) -> Path:
   """Plots a mean curve with a band of one standard deviation for each group of runs.
 
   Args:
@@ -110,12 +113,15 @@ def comparison(path: Path | str, groups: Curves, ylabel: str, title: str = "") -
     groups: the curves of each label.
     ylabel: label of the y axis.
     title: of the figure.
+    log: use a logarithmic y axis.
   """
   figure, axes = make_figure(title, "environment steps", ylabel)
   for i, (label, group) in enumerate(groups.items()):
     style = ["-", "--", ":"][i // len(COLOURS) % 3]
     count = f" ({len(group)} runs)" if len(group) > 1 else ""
-    _draw_curves(axes, group, label + count, COLOURS[i % len(COLOURS)], style)
+    draw_curves(axes, group, label + count, COLOURS[i % len(COLOURS)], style)
+  if log:
+    axes.set_yscale("log")
   return save_figure(figure, axes, path)
 
 
@@ -124,7 +130,7 @@ def model_error(path: Path | str, rows: list[Row], title: str = "") -> Path:
   figure, axes = make_figure(title, "environment steps", "mean squared error (target units²)")
   names = [name for name in ("model/mse", "model/holdout_mse") if curves(rows, name)]
   for name, colour in zip(names, COLOURS, strict=False):
-    _draw_curves(axes, curves(rows, name), name.removeprefix("model/"), colour, "o-")
+    draw_curves(axes, curves(rows, name), name.removeprefix("model/"), colour, "o-")
   if names:
     axes.set_yscale("log")
   return save_figure(figure, axes, path)
@@ -248,7 +254,7 @@ def _limit_y_axis(axes: Axes, values: np.ndarray) -> None:
   axes.set_ylim(max(bottom, low - margin), min(top, high + margin))
 
 
-def _draw_curves(
+def draw_curves(
   axes: Axes, group: list[tuple[np.ndarray, np.ndarray]], label: str, colour: str, style: str
 ) -> None:
   """Plots one curve, or the mean of several with a band, on the union of their steps."""

@@ -65,7 +65,7 @@ def read_table(path: Path | str, columns: Iterable[str] = ()) -> list[Row]:
 
 
 def evaluations(folder: Path | str) -> list[Row]:
-  """Returns the evaluations of a run: ``step``, optional ``seed``, ``eval/return`` and its std.
+  """Returns the evaluations of a run: ``step``, perhaps ``seed``, ``eval/...``.
 
   If the run counts evaluations in trials, they are columns of the trials' table.
 

@@ -17,7 +17,8 @@ class Episode(NamedTuple):
       are counted one after the other.
     total: return of the episode.
     arrays: ``obs [T, O]``, ``action [T, A]``, ``reward [T]``, ``next_obs``,
-      ``terminated [T]``, ``truncated [T]``, ``pose [T, Q]`` and ``info/...``.
+      ``terminated [T]``, ``truncated [T]``, ``pose [T, Q]``, ``info/...`` and, if the task
+      defines it, ``success [T]``, as if the episode ended with that step.
   """
 
   step: int
@@ -38,7 +39,7 @@ class Episode(NamedTuple):
 def series(metrics: dict[str, Any]) -> Arrays:
   """Returns a chunk's per-step arrays ``[..., K, ...]`` by name."""
   arrays = {k: np.asarray(v) for k, v in metrics["transition"]._asdict().items()}
-  arrays["pose"] = np.asarray(metrics["pose"])
+  arrays |= {k: np.asarray(metrics[k]) for k in ("pose", "success") if k in metrics}
   return arrays | {f"info/{k}": np.asarray(v) for k, v in metrics["info"].items()}
 
 

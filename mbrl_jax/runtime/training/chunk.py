@@ -1,4 +1,4 @@
-"""Splits the metrics of a chunk, one call of the compiled step, by seed."""
+"""Splits the metrics of a chunk, one call of the compiled step, or evaluation by seed."""
 
 from __future__ import annotations
 
@@ -27,6 +27,20 @@ def steps_of_seeds(
 def updates_of_seeds(metrics: Metrics, seeds: list[int] | None) -> list[Row]:
   """Returns the update metrics of each seed as scalars, ``{}`` where no update ran."""
   return [_scalars(update) for update in _split(metrics["update"], seeds)]
+
+
+def evaluations_of_seeds(metrics: Metrics) -> list[Row]:
+  """Returns the mean and standard deviation of each seed's returns, and its success rate.
+
+  Args:
+    metrics: of evaluation episodes, see ``run.Evaluator``.
+  """
+  returns = np.atleast_2d(metrics["return"]).astype(np.float64)
+  rows = [{"eval/return": float(r.mean()), "eval/return_std": float(r.std())} for r in returns]
+  if "success" in metrics:
+    for row, success in zip(rows, np.atleast_2d(metrics["success"]), strict=True):
+      row["eval/success"] = float(np.mean(success))
+  return rows
 
 
 def _scalars(update: Arrays) -> Row:

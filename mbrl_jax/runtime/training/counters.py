@@ -93,6 +93,8 @@ class SeedCounters:
     row |= {"trial": self.trials, "return": episode.total, "length": episode.length}
     if self.trials:
       row["best"] = self.best
+    if "success" in episode.arrays:
+      row["success"] = float(episode.arrays["success"][-1])
     return row | _info_metrics(episode)
 
 

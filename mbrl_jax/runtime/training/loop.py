@@ -65,6 +65,7 @@ def train(
   resume: int | str | bool = False,
   console: rich.console.Console | None = None,
   tracker: Tracker | None = None,
+  after_chunk: Callable[[], None] | None = None,
 ) -> Outcome:
   """Trains to the end of ``schedule``, or until SIGTERM, SIGINT or SIGHUP.
 
@@ -77,12 +78,13 @@ def train(
     envs: environments that each learner acts in, as in ``step``.
     rest: number of steps of a shorter last call, and the step that takes them, if
       ``schedule.total_steps`` is no multiple of the steps of ``step``.
-    evaluate: ``(state, step) -> returns [S, episodes]`` (``[episodes]`` without ``seeds``).
+    evaluate: see ``run.Evaluator``.
     resume: ``True`` resumes from the newest checkpoint, or starts over if there is none;
       a number resumes from that step and ``"best"`` from the best checkpoint; everything
       later is dropped.
     console: where to report; ``None`` is standard output.
     tracker: receives all metrics in addition to the files; closed at the end.
+    after_chunk: called after each call of ``step``, once its rows are written.
 
   Raises:
     Diverged: a reward, an observation, an update metric or a parameter is not finite. The
@@ -97,7 +99,7 @@ def train(
   _check(schedule, seeds)
   with lock.writing(folder.path):
     run = Run(state, folder, schedule, seeds, resume, tracker, console, envs)
-    return _run_loop(run, step, rest, evaluate)
+    return _run_loop(run, step, rest, evaluate, after_chunk)
 
 
 def train_together(
@@ -112,6 +114,7 @@ def train_together(
   evaluate: Evaluator | None = None,
   resume: bool = False,
   consoles: Sequence[rich.console.Console],
+  after_chunk: Callable[[], None] | None = None,
 ) -> list[Outcome]:
   """Trains several runs with one compiled step, each into its own folder.
 
@@ -125,10 +128,11 @@ def train_together(
     seeds: seed numbers of each run, see ``train``.
     envs: see ``train``.
     rest: see ``train``, of all runs at once.
-    evaluate: ``(state, step) -> returns [runs * seeds, episodes]`` of all runs' states.
+    evaluate: see ``run.Evaluator``, ``[runs * seeds, episodes]`` of all runs' states.
     resume: resume from the newest checkpoints, which must be of the same step.
     consoles: one for each run. A run that diverges reports it there and ends; the others
       continue.
+    after_chunk: see ``train``.
 
   Returns:
     The outcome of each run, in the order of ``states``; for a run that diverged, with its
@@ -146,7 +150,7 @@ def train_together(
       Run(state, folder, schedule, seeds, resume, None, console, envs)
       for state, folder, console in zip(states, folders, consoles, strict=True)
     ]
-    ended = _run_loop(RunGroup(runs), step, rest, evaluate)
+    ended = _run_loop(RunGroup(runs), step, rest, evaluate, after_chunk)
   return [ended._replace(state=run.state, step=run.step, finished=run.finished) for run in runs]
 
 
@@ -165,10 +169,11 @@ def _run_loop(
   step: TrainStep,
   rest: tuple[int, TrainStep] | None,
   evaluate: Evaluator | None,
+  after_chunk: Callable[[], None] | None,
 ) -> Outcome:
   try:
     with Interrupt() as interrupt:
-      return _loop(run, step, rest, evaluate, interrupt)
+      return _loop(run, step, rest, evaluate, after_chunk, interrupt)
   finally:
     run.close()
 
@@ -178,6 +183,7 @@ def _loop(
   step: TrainStep,
   rest: tuple[int, TrainStep] | None,
   evaluate: Evaluator | None,
+  after_chunk: Callable[[], None] | None,
   interrupt: Interrupt,
 ) -> Outcome:
   compile_seconds = 0.0
@@ -198,5 +204,7 @@ def _loop(
       run.check_environment(error)
       raise
     run.add_chunk(state, metrics, time.perf_counter() - start, evaluate)
+    if after_chunk is not None:
+      after_chunk()
   run.save_if_unsaved()
   return Outcome(run.state, run.step, interrupt.signal, compile_seconds, run.finished)

@@ -83,7 +83,7 @@ class Progress:
 
     Args:
       steps: environment steps at the end of each.
-      rows: their metrics: ``trial``, ``random``, ``return`` and perhaps ``best``.
+      rows: their metrics: ``trial``, ``random``, ``return``, perhaps ``best`` and ``success``.
       timing: ``seconds`` and perhaps ``plans_per_second`` of the call.
       error: model error, if there is a model.
     """
@@ -111,7 +111,9 @@ class Progress:
   def evaluation(self, step: int, row: Row) -> None:
     """Reports an evaluation that belongs to no trial."""
     mean, std = row["eval/return"], row["eval/return_std"]
-    self.note(f"{_seed_label(row)}eval      | steps {step:>7} | return {mean:9.2f} ± {std:.2f}")
+    line = f"{_seed_label(row)}eval      | steps {step:>7} | return {mean:9.2f} ± {std:.2f}"
+    success = f" | success {row['eval/success']:4.0%}" if "eval/success" in row else ""
+    self.note(line + success)
 
   def close(self) -> None:
     """Ends the live display."""
@@ -151,8 +153,12 @@ def _line(
   ]
   if len(rows) > 1:
     parts[-1] += f" in {len(rows)} episodes, {min(returns):.2f} to {max(returns):.2f}"
+  if "success" in row:
+    parts.append(f"success {statistics.mean(row['success'] for row in rows):4.0%}")
   if "eval/return" in row:
     parts.append(f"eval {row['eval/return']:9.2f}")
+  if "eval/success" in row:
+    parts.append(f"eval success {row['eval/success']:4.0%}")
   if "best" in row:
     parts.append(f"best {row['best']:9.2f}")
   if error is not None:

@@ -24,8 +24,9 @@ from mbrl_jax.runtime.training.schedule import Schedule
 from mbrl_jax.runtime.training.timing import Timer
 from mbrl_jax.types import Metrics, TrainState
 
-Evaluator = Callable[[TrainState, int], np.ndarray]
-"""``(state, step) -> returns``: ``[S, episodes]`` of S seeds, or ``[episodes]`` of one."""
+Evaluator = Callable[[TrainState, int], Metrics]
+"""``(state, step) -> metrics`` of evaluation episodes, see ``algorithms.make_evaluation``:
+``return`` and perhaps ``success``, ``[S, episodes]`` of S seeds, or ``[episodes]`` of one."""
 WARNINGS = {
   "planner/nonfinite": "plans had no finite return and were ignored",
   "planner/masked_actions": "actions were not finite and were replaced by the middle of the "
@@ -270,15 +271,12 @@ class Run:
     if evaluate is None or not due:
       return {}
     try:
-      returns = np.atleast_2d(evaluate(self.state, self.step))
+      found = evaluate(self.state, self.step)
     except Exception as error:
       self.check_environment(error, save=False)
       raise
-    return {
-      i: {"eval/return": float(np.mean(r)), "eval/return_std": float(np.std(r))}
-      for i, r in enumerate(returns.astype(np.float64))
-      if i in due
-    }
+    rows = chunk.evaluations_of_seeds(found)
+    return {i: row for i, row in enumerate(rows) if i in due}
 
   def _score(self, ended: Sequence[EndedEpisode], evaluated: dict[int, Row]) -> float | None:
     """Returns the score that selects the best checkpoint: the mean of the latest returns."""

@@ -76,12 +76,12 @@ class RunGroup:
       Diverged: all runs did.
     """
     self.state, states = state, self._split(state)
-    returns = None if evaluate is None else _evaluate_once(evaluate, state)
+    evaluated = None if evaluate is None else _evaluate_once(evaluate, state)
     for i in list(self._active):
       run, index = self._runs[i], self._indices[i]
       if run.finished:  # it takes no steps until the others have finished
         continue
-      own = None if returns is None else _evaluator_of_run(returns, index)
+      own = None if evaluated is None else _evaluator_of_run(evaluated, index)
       try:
         run.add_chunk(states[i], _select(metrics, index), seconds, own)
       except Diverged as error:
@@ -118,18 +118,18 @@ def _select(tree: Any, index: RunIndex) -> Any:
   return jax.tree.map(lambda leaf: leaf[index], tree)
 
 
-def _evaluate_once(evaluate: Evaluator, state: TrainState) -> Callable[[int], np.ndarray]:
+def _evaluate_once(evaluate: Evaluator, state: TrainState) -> Callable[[int], Metrics]:
   """Returns a function that evaluates all runs at the first call for a step."""
-  cached: dict[int, np.ndarray] = {}
+  cached: dict[int, Metrics] = {}
 
-  def returns(step: int) -> np.ndarray:
+  def evaluated(step: int) -> Metrics:
     if step not in cached:
-      cached[step] = np.asarray(evaluate(state, step))
+      cached[step] = jax.tree.map(np.asarray, evaluate(state, step))
     return cached[step]
 
-  return returns
+  return evaluated
 
 
-def _evaluator_of_run(returns: Callable[[int], np.ndarray], index: RunIndex) -> Evaluator:
+def _evaluator_of_run(evaluated: Callable[[int], Metrics], index: RunIndex) -> Evaluator:
   """Returns the evaluation of one run out of that of all runs."""
-  return lambda state, step: returns(step)[index]
+  return lambda state, step: _select(evaluated(step), index)

@@ -43,6 +43,24 @@ def plotted(*arguments):
   return plot.main(values, {"config": {}, "env": {}})
 
 
+def test_any_column_of_trials_or_evaluations_is_compared(tmp_path, monkeypatch):
+  drawn = []
+  monkeypatch.setattr(plot.plots, "comparison", lambda *a: drawn.append(a[1:]) or a[0])
+  runs = [make_run(tmp_path / name, name, 2, offset=i) for i, name in enumerate("ab")]
+  given = [f"--runs={run}" for run in runs]
+  for run in runs:
+    (run / "metrics.csv").write_text("step,random,return,model/mse\n5,0,1,0.5\n9,0,3,0.25\n")
+  for column in ("eval/return", "model/mse"):
+    plotted(*given, f"--column={column}", f"--out={tmp_path / 'c.png'}")
+  (evaluated, *labels), (errors, *more) = drawn
+  assert labels == ["return of an episode, evaluation", "", False]
+  steps, values = evaluated["b"][1]  # of the second seed
+  assert (steps.tolist(), values.tolist()) == ([100, 200, 300, 400, 500], [12, 22, 32, 42, 52])
+  assert more[-1] is True and errors["a"][0][1].tolist() == [0.5, 0.25]
+  with pytest.raises(cli.UsageError, match=r"--column='nope' is not known.*'eval/return'"):
+    plotted(*given, "--column=nope")
+
+
 @pytest.mark.parametrize("runs", [1, 2, 3, 4, 5, 8, 11, 20])
 def test_interquartile_mean_agrees_with_scipy(runs):
   values = np.random.default_rng(runs).normal(size=(runs, 7))

@@ -103,6 +103,15 @@ def test_the_page_has_table_curves_plots_and_versions(tmp_path):
   assert len(rows) >= 3 and "all runs" in page.text
 
 
+def test_the_table_has_the_success_rate_of_tasks_that_define_it(tmp_path):
+  make_run(tmp_path / "a")
+  assert "success" not in Reader(written(tmp_path, f"--runs={tmp_path}")).text
+  table = "step,eval/return,eval/return_std,eval/success\n100,1,0,1\n200,7,0,0.85\n"
+  (make_run(tmp_path / "b") / "evaluations.csv").write_text(table)
+  page = Reader(written(tmp_path, f"--runs={tmp_path}")).text
+  assert "success" in page and page.count("85%") == 1
+
+
 def test_the_page_needs_no_network(tmp_path):
   make_run(tmp_path / "a")
   source = written(tmp_path, f"--runs={tmp_path}")

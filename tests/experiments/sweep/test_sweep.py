@@ -38,7 +38,7 @@ def test_a_summary_has_means_over_seeds(tmp_path):
     "step,seed,seconds\n10,0,1.5\n10,1,1.5\n20,0,2.5\n20,1,2.5\n"
   )
   found = run_summary.summarise(folder)
-  assert found == ("sac", "pendulum", 2, 20, 4.0, 1.0, 6.0, 4.0)
+  assert found == ("sac", "pendulum", 2, 20, 4.0, 1.0, 6.0, 4.0, None)
   (tmp_path / "evaluations.csv").unlink()
   folder.metrics.unlink()
   assert np.isnan(run_summary.summarise(folder).last)

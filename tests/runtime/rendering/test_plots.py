@@ -65,7 +65,7 @@ def test_the_mean_of_seeds_ignores_seeds_without_data(tmp_path):
   long = (np.array([0.0, 10.0, 20.0]), np.array([1.0, 1.0, 7.0]))
   short = (np.array([0.0, 10.0]), np.array([3.0, 3.0]))
   _, axes = figures.make_figure("", "x", "y")
-  plots._draw_curves(axes, [long, short], "both", "red", "-")
+  plots.draw_curves(axes, [long, short], "both", "red", "-")
   np.testing.assert_allclose(axes.lines[0].get_xydata(), [[0, 2], [10, 2], [20, 7]])
 
 

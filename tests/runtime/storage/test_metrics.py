@@ -84,6 +84,19 @@ def test_many_trials_of_one_call_share_a_line(tmp_path):
   assert len(few) == 2
 
 
+def test_progress_shows_the_success_rate_of_tasks_that_define_it(tmp_path):
+  with open(tmp_path / "out", "w") as file:
+    progress = Progress(600, console=rich.console.Console(file=file, soft_wrap=True))
+    rows = [{"trial": i, "random": 0, "return": 1.0, "success": i % 3 == 0} for i in range(12)]
+    rows[-1] |= {"eval/return": 2.0, "eval/success": 0.5}
+    progress.trials(range(12), rows, {"seconds": 2.0})
+    progress.evaluation(450, {"eval/return": 7.25, "eval/return_std": 0.5, "eval/success": 0.7})
+    progress.close()
+  training, evaluation = (tmp_path / "out").read_text().splitlines()
+  assert "| success  33% |" in training and "| eval success  50% |" in training
+  assert evaluation == "eval      | steps     450 | return      7.25 ± 0.50 | success  70%"
+
+
 def test_terminal_progress_draws_a_bar(tmp_path):
   with open(tmp_path / "out", "w") as file:
     console = rich.console.Console(file=file, force_terminal=True, width=100)

@@ -36,9 +36,9 @@ def evaluator(width):
   def evaluate(state, step):
     key = jax.random.key(step)
     if width is None:
-      return ROLLOUT(ALGORITHM.params(state), key)["return"]
+      return ROLLOUT(ALGORITHM.params(state), key)
     params = jax.vmap(ALGORITHM.params)(state)
-    return jax.vmap(lambda w: ROLLOUT(w, key)["return"])(params)
+    return jax.vmap(lambda w: ROLLOUT(w, key))(params)
 
   return evaluate
 

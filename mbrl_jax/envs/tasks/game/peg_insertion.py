@@ -16,7 +16,7 @@ Action ``[7]`` within 1: motors of the joints in that order, times 20 Nm for the
 for the others. A control step is 0.04 s, an episode 50 of them; it never terminates. Reward:
 ``-|d|_1 - 5 |d|_2 + 5 (|d|_2 < 0.06)`` with ``d`` from the goal to the tip after the step; the
 goal is ``(0, y, -0.5)``, 0.1 m deep in the socket. The arm starts stretched and at rest, the
-socket is uniform between 0.1 and 0.5 m along y.
+socket is uniform between 0.1 and 0.5 m along y. Success: ``|d|_2 < 0.06`` in the last step.
 
 Source: mjrl, the code of Rajeswaran et al., "A Game Theoretic Framework for Model Based
 Reinforcement Learning" (2020).
@@ -37,7 +37,7 @@ from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.ops.norm import norm
-from mbrl_jax.types import Array, Key
+from mbrl_jax.types import Array, Key, Success
 
 DT = 0.04  # s
 DEPTH = -0.5  # m, height of the goal
@@ -57,6 +57,7 @@ def make_peg_insertion(physics: str = "auto") -> Task:
     dt=DT,
     episode_length=50,
     reward=reward,
+    success=Success(inserted, last=1),
     initial=initial,
     observe=observe,
     sensors=("tip",),

@@ -13,6 +13,7 @@ index quantity             unit
 Action ``[2]`` within 1: force along x and y, times 10 N. A control step is 0.05 s, an episode
 25 of them; it never terminates. Reward: ``-|d|_1 - |d|_2 / 2`` with ``d`` from the goal to the
 ball after the step. Ball and goal start uniformly within 1 m of the origin along x and y.
+Success: at the goal in any of the last four steps.
 
 Source: mjrl, the code of Rajeswaran et al., "A Game Theoretic Framework for Model Based
 Reinforcement Learning" (2020).
@@ -30,7 +31,7 @@ from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics.goal import constant_memory, mocap_pose
 from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.ops.norm import norm
-from mbrl_jax.types import Array, Key
+from mbrl_jax.types import Array, Key, Success
 
 DT = 0.05  # s
 HEIGHT = 0.05  # m, of ball and goal over the floor
@@ -49,6 +50,7 @@ def make_point_mass(physics: str = "auto") -> Task:
     dt=DT,
     episode_length=25,
     reward=reward,
+    success=Success(solved, last=4),
     initial=initial,
     observe=observe,
     memory=constant_memory(draw_goal),
@@ -66,11 +68,6 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
 def solved(obs: Array) -> Array:
   """Returns whether the ball is at the goal: its reward exceeds -0.1."""
   return reward(obs, jnp.zeros(2), obs) > -0.1
-
-
-def succeeded(observations: Array) -> Array:
-  """Returns whether an episode ``[T, 6]`` was solved in any of its last four steps."""
-  return jax.vmap(solved)(observations[-4:]).any()
 
 
 def initial(key: Key) -> tuple[Array, Array]:

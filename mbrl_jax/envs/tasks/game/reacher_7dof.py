@@ -16,7 +16,7 @@ Action ``[7]`` within 1: motors of the joints in that order, times 20 Nm for the
 for the others. A control step is 0.04 s, an episode 50 of them; it never terminates. Reward:
 ``-|d|_1 - 5 |d|_2`` with ``d`` from the goal to the finger after the step. The arm starts
 stretched and at rest; the goal is uniform within 0.3, 0.2 and 0.25 m of the origin along x,
-y and z.
+y and z. Success: within 5 cm of the goal in the last step.
 
 The non-stationary study: ``forearm`` is the distance from the elbow to the wrist. Arms with
 another forearm have the same observations and actions, so states, networks and buffers keep
@@ -28,7 +28,8 @@ Reinforcement Learning" (2020). Its model used a reward of the state before the 
 task one of the state after it; here both use the latter.
 
 Deviations: the available sources do not specify densities: 300 kg/m^3, as in Gymnasium's
-pusher, whose arm has the same dimensions; nor the lengths of the study: ``forearm`` is free.
+pusher, whose arm has the same dimensions; nor the lengths of the study: ``forearm`` is free;
+nor when an episode is a success.
 """
 
 from __future__ import annotations
@@ -44,10 +45,11 @@ from mbrl_jax.envs.robotics.goal import constant_memory, mocap_pose
 from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.norm import norm
-from mbrl_jax.types import Array, Key
+from mbrl_jax.types import Array, Key, Success
 
 DT = 0.04  # s
 FOREARM = 0.321  # m
+NEAR = 0.05  # m, distance below which the goal is reached
 SPREAD = np.array([0.3, 0.2, 0.25], np.float32)  # m, largest distance of the goal along x, y, z
 
 
@@ -74,6 +76,7 @@ def make_reacher_7dof(physics: str = "auto", *, forearm: float = FOREARM) -> Tas
     dt=DT,
     episode_length=50,
     reward=reward,
+    success=Success(reached, last=1),
     initial=initial,
     observe=observe,
     sensors=("finger",),
@@ -87,6 +90,11 @@ def reward(obs: Array, action: Array, next_obs: Array) -> Array:
   del obs, action
   error = next_obs[14:17] - next_obs[17:]
   return -jnp.sum(jnp.abs(error)) - 5 * norm(error)
+
+
+def reached(obs: Array) -> Array:
+  """Returns whether the finger is within 5 cm of the goal."""
+  return norm(obs[14:17] - obs[17:]) < NEAR
 
 
 def initial(key: Key) -> tuple[Array, Array]:

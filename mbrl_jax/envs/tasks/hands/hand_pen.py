@@ -24,6 +24,7 @@ Reward, with the distance ``d`` from that position and the cosine ``c`` of the d
   c - d + 10 (c > 0.9) + 50 (c > 0.95) - 5 (dropped)
 
 the bonuses only while ``d < 0.075``. A pen below z = 0.075 is dropped, which terminates.
+Success: the larger bonus in more than 20 steps.
 
 Source: the Adroit pen of hand_dapg, mj_envs and D4RL, used by Game-MBRL.
 
@@ -46,7 +47,7 @@ from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.ops.matmul import matmul
 from mbrl_jax.ops.norm import norm
 from mbrl_jax.ops.quaternion import from_z_axis, z_axis
-from mbrl_jax.types import Array, Key
+from mbrl_jax.types import Array, Key, Success
 
 DT = 0.01  # s
 POSITION = (0.0, -0.2, 0.25)
@@ -72,6 +73,7 @@ def make_hand_pen(physics: str = "auto") -> Task:
     episode_length=100,
     reward=reward,
     terminated=terminated,
+    success=Success(at_goal, steps=21),
     initial=lambda key: (jnp.asarray(home), jnp.zeros(model.nv)),
     observe=observe,
     action_low=-np.ones(JOINTS),
@@ -95,6 +97,11 @@ def terminated(obs: Array, action: Array, next_obs: Array) -> Array:
   """True once the pen is dropped or NaN."""
   del obs, action
   return ~(next_obs[26] >= FLOOR)
+
+
+def at_goal(obs: Array) -> Array:
+  """Returns whether the pen has the desired position and, within acos(0.95), direction."""
+  return (norm(obs[39:42]) < 0.075) & (matmul(obs[33:36], obs[36:39]) > 0.95)
 
 
 def draw_goal(key: Key) -> Array:

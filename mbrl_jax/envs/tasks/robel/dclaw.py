@@ -24,6 +24,7 @@ A control step is 0.1 s; an episode of turn takes 40 of them, of screw 80; it ne
 terminates. Reward, all after the step, with error ``e``, joint angles ``q``, velocities ``v``:
 ``-5 |e| - |q - q0| - |v where it is 0.5 rad/s or more| + 10 (|e| < 0.25) + 50 (|e| < 0.1)``;
 ``q0`` is (0, -pi/3, pi/3) for each finger, the initial pose, at rest.
+Success: ``|e| < 0.1`` in the last step of turn, 0.2 in that of screw.
 
 ======= ================ ========================== ==========================
 variant quantity         turn                       screw
@@ -49,6 +50,7 @@ is within one turn from 0 up where ROBEL wraps it; the error is the same.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -65,7 +67,7 @@ from mbrl_jax.envs.tasks.robel.random_dynamics import Ranges, with_random_dynami
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.angle import wrap
 from mbrl_jax.ops.norm import norm
-from mbrl_jax.types import Array, Key
+from mbrl_jax.types import Array, Key, Success
 
 DT = 0.1  # s
 POSE = np.array([0, -np.pi / 3, np.pi / 3] * 3, np.float32)
@@ -114,7 +116,7 @@ def make_dclaw_turn(physics: str = "auto", *, variant: str = "fixed", models: in
     del valve
     return np.pi + _within(key, spread), jnp.zeros(())
 
-  return _vary(_make("dclaw_turn", physics, 40, start, draw), variant, models)
+  return _vary(_make("dclaw_turn", physics, 40, 0.1, start, draw), variant, models)
 
 
 def make_dclaw_screw(
@@ -136,17 +138,25 @@ def make_dclaw_screw(
   def draw(key: Key, valve: Array) -> tuple[Array, Array]:
     return valve, jnp.float32(0.5) if variant == "fixed" else _within(key, 0.75)
 
-  return _vary(_make("dclaw_screw", physics, 80, start, draw), variant, models)
+  return _vary(_make("dclaw_screw", physics, 80, 0.2, start, draw), variant, models)
 
 
 def _make(
   name: str,
   physics: str,
   episode_length: int,
+  within: float,
   spread: float,
   draw: Callable[[Key, Array], tuple[Array, Array]],
 ) -> Task:
-  """Builds one of the tasks; ``draw`` returns the target and its angular velocity."""
+  """Builds one of the tasks.
+
+  Args:
+    name, physics, episode_length: see ``make_task``.
+    within: rad, error of a success.
+    spread: rad, largest initial angle of the valve.
+    draw: ``(key, angle of the valve) -> (target, its angular velocity)``.
+  """
 
   def initial(key: Key) -> tuple[Array, Array]:
     return jnp.append(POSE, _within(key, spread)), jnp.zeros(10)
@@ -161,6 +171,7 @@ def _make(
     dt=DT,
     episode_length=episode_length,
     reward=reward,
+    success=Success(functools.partial(success, within=within), last=1),
     initial=initial,
     observe=observe,
     action_low=np.full(9, -1),

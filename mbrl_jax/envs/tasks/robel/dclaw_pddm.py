@@ -18,7 +18,7 @@ rad for top joints and 1.57 rad for the others, with a speed limit of 5 rad/s. A
 is 0.1 s, an episode 40 of them; it never terminates. Reward, after the step, with the error
 ``e`` of the valve within half a turn: ``-10 |e| + (|e| < 0.25) + 10 (|e| < 0.1)``. Fingers
 start at (0, -1, 1.35), at rest, the valve within pi/4 of 0, the target between pi/2 and pi in
-either direction.
+either direction. Success: ``|e| < 0.1`` in the last step.
 
 Source: Nagabandi et al., "Deep Dynamics Models for Learning Dexterous Manipulation" (2019),
 and its code.
@@ -43,7 +43,7 @@ from mbrl_jax.envs.robotics.servo import servo_command
 from mbrl_jax.envs.task import Task, make_task
 from mbrl_jax.envs.tasks.robel.dclaw import HEIGHT
 from mbrl_jax.ops.angle import wrap
-from mbrl_jax.types import Array, Key
+from mbrl_jax.types import Array, Key, Success
 
 DT = 0.1  # s
 POSE = np.array([0, -1.0, 1.35] * 3, np.float32)
@@ -67,6 +67,7 @@ def make_dclaw_turn_pddm(physics: str = "auto", *, as_released: bool = False) ->
     dt=DT,
     episode_length=40,
     reward=functools.partial(reward, as_released=as_released),
+    success=Success(at_target, last=1),
     initial=initial,
     observe=observe,
     action_low=np.full(9, -1),
@@ -87,6 +88,11 @@ def reward(obs: Array, action: Array, next_obs: Array, as_released: bool = False
   else:
     bonus = jnp.where(near, 1.0, 0.0) + jnp.where(there, 10.0, 0.0)
   return bonus - 10 * distance
+
+
+def at_target(obs: Array) -> Array:
+  """Returns whether the error of the valve is below 0.1 rad."""
+  return jnp.abs(wrap(obs[20] - obs[18])) < 0.1
 
 
 def initial(key: Key) -> tuple[Array, Array]:

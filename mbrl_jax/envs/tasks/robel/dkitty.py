@@ -31,6 +31,8 @@ origin::
   20 (up - 0.9) - 500 (up < 0.9) - 4 e - 4 d
     + 5 (e < 0.26 or up > 0.96) + 10 (e < 0.087 and up > 0.96)
 
+Success: the last bonus in the last step.
+
 An episode starts on stretched legs, at rest. ``variant="fixed"``: heading 0, the target at pi;
 ``"random"``: heading within pi/3, the target within pi/3 of pi. ``"random_dynamics"`` also
 randomises the models, see ``random_dynamics``: all joints' damping 0.1 to 0.2 Nm s/rad and
@@ -67,7 +69,7 @@ from mbrl_jax.envs.tasks.robel.random_dynamics import Ranges, with_random_dynami
 from mbrl_jax.ops import validate
 from mbrl_jax.ops.angle import arctan2
 from mbrl_jax.ops.norm import norm
-from mbrl_jax.types import Array, Key
+from mbrl_jax.types import Array, Key, Success
 
 DT = 0.1  # s
 UPRIGHT = 0.9
@@ -132,6 +134,7 @@ def make_dkitty_orient(
     episode_length=80,
     reward=reward,
     terminated=terminated,
+    success=Success(success, last=1),
     initial=initial,
     observe=observe,
     action_low=np.full(12, -1),

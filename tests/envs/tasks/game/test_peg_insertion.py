@@ -60,6 +60,7 @@ def test_reward_by_hand(env):
   near[14:] = [0.0, 0.4, -0.46, 0.4]
   assert env.spec.reward(far, np.ones(7), near) == pytest.approx(5 - 6 * 0.04, abs=1e-6)
   assert inserted(near) and not inserted(far)
+  assert env.spec.success == (inserted, 1, 1)
   slope = jax.grad(lambda o: env.spec.reward(o, jnp.zeros(7), o))(
     jnp.zeros(18).at[16].set(-0.5)
   )

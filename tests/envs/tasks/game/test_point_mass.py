@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mbrl_jax.algorithms.parts.success import episode_success
 from mbrl_jax.envs import make_env
-from mbrl_jax.envs.tasks.game.point_mass import solved, succeeded
+from mbrl_jax.envs.tasks.game.point_mass import solved
 
 
 @pytest.fixture(scope="module")
@@ -68,14 +69,14 @@ def test_the_reward_gradient_is_finite_at_the_goal(env):
   assert np.isfinite(slope).all()
 
 
-def test_success_is_a_solved_step_among_the_last_four():
+def test_success_is_a_solved_step_among_the_last_four(env):
   near, far = np.float32([0.03, 0.03, 0, 0, 0, 0]), np.float32([0.06, 0.03, 0, 0, 0, 0])
   assert solved(near) and not solved(far)
-  episode = np.tile(far, (25, 1))
+  episode, taken = np.tile(far, (25, 1)), np.ones(25, bool)
   episode[20] = near
-  assert not succeeded(episode)
+  assert not episode_success(env.spec.success, episode, taken)["success"]
   episode[21] = near
-  assert succeeded(episode)
+  assert episode_success(env.spec.success, episode, taken)["success"]
 
 
 def test_pose_shows_the_goal(env):

@@ -102,6 +102,16 @@ def test_the_hand_stops_at_the_table(env, step):
   assert -0.425 + 0.08 - 0.01 < t.next_obs[16] < -0.425 + 0.08 + 0.03 + 0.01
 
 
+def test_success_is_a_finger_within_5_cm_in_the_last_step(env):
+  reached, steps, last = env.spec.success
+  obs = np.full(20, 9, np.float32)
+  obs[14:17], obs[17:] = [0.1, 0.2, 0.3], [0.13, 0.2, 0.26]  # 5 cm
+  assert (steps, last) == (1, 1)
+  for shift, near in ((-1e-4, False), (1e-4, True)):
+    assert reached(obs + shift * (np.arange(20) == 14)) == near
+  assert not reached(np.full(20, np.nan))
+
+
 def test_a_state_transfers_to_another_arm(env, step):
   """States keep their shapes on another arm, with other dynamics."""
   other = make_env("reacher_7dof", "mujoco", forearm=0.45)

@@ -137,6 +137,7 @@ def test_pen_bonuses(envs, offset, cosine, height, bonus):
   obs[26], obs[33:36], obs[36:39], obs[39] = height, [sine, 0, cosine], [0, 0, 1], offset
   value = spec.reward(obs, jnp.zeros(24), jnp.asarray(obs))
   assert value == pytest.approx(cosine - offset + bonus, abs=1e-5)
+  assert spec.success.solved(obs) == (bonus == 60) and spec.success[1:] == (21, 0)
 
 
 def test_pen_goals_are_uniform_within_a_radian(envs):

@@ -125,6 +125,21 @@ def test_success_and_points():
     assert dclaw.points(at) == pytest.approx(1 - error / np.pi, abs=1e-6)
 
 
+@pytest.mark.parametrize(
+  ("name", "within"), [("dclaw_turn", 0.1), ("dclaw_screw", 0.2), ("dclaw_turn_pddm", 0.1)]
+)
+def test_success_is_a_small_error_in_the_last_step(name, within):
+  spec = make_env(name, "mujoco").spec
+  solved, steps, last = spec.success
+  obs = np.ones(spec.obs_dim, np.float32)
+  assert (steps, last) == (1, 1)
+  for error in (-within, within):
+    obs[-1] = obs[18] + 0.99 * error
+    assert solved(obs) and solved(obs + 2 * np.pi * (np.arange(len(obs)) == 18))
+    obs[-1] = obs[18] + 1.01 * error
+    assert not solved(obs)
+
+
 def test_turn_resets():
   obs = np.asarray(make_env("dclaw_turn", "mujoco").reset(jax.random.key(0)).obs)
   np.testing.assert_allclose(obs[:9], [0, -np.pi / 3, np.pi / 3] * 3, atol=1e-6)

@@ -121,6 +121,11 @@ def test_reward_is_the_published_formula(env):
   assert len(seen) >= 4
 
 
+def test_success_is_the_largest_bonus_in_the_last_step(env):
+  assert env.spec.success == (dkitty.success, 1, 1)
+  assert not dkitty.success(np.full(49, np.nan, np.float32))
+
+
 def test_the_reward_gradient_is_finite_at_the_target_and_opposite(env):
   for target in (0.0, np.pi):
     obs = jnp.zeros(49).at[48].set(target)
