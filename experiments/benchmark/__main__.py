@@ -21,6 +21,7 @@ Measurements:
   mjx     one replan of MPPI on a pendulum and a planar particle simulated by MuJoCo
   collect steps per second of the training step without gradient steps, and of bare MuJoCo
   train   environment steps per second of soft actor-critic in 64 environments
+  game    the parts of an iteration of PAL on hopper: time, imagined steps per second
   sac     gradient steps per second of soft actor-critic, for one seed and for eight in parallel
   sweep   the planning step over sizes, precisions and devices
 
@@ -58,6 +59,7 @@ from experiments.benchmark.measures import (
   env,
   envs,
   fit,
+  game,
   memory,
   mjx,
   mppi,
@@ -86,6 +88,7 @@ MEASURES: dict[str, Callable[[Report, Request], None]] = {
   "sac": sac.measure,
   "collect": collect.measure,
   "train": train.measure,
+  "game": game.measure,
 }
 WHAT = (*MEASURES, "sweep")
 DEFAULT = ("peak", "plan", "fit", "memory", "env")

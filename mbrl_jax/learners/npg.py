@@ -77,6 +77,7 @@ def make_npg(
   baseline: Baseline,
   *,
   cg_iterations: int = 10,
+  fisher_every: int = 1,
   cg_start: str = "zero",
   value_target: str = "monte_carlo",
 ) -> PolicyGradient:
@@ -86,6 +87,7 @@ def make_npg(
     policy: the policy.
     baseline: the value function.
     cg_iterations: maximum number of conjugate gradient iterations.
+    fisher_every: estimate the Fisher matrix from each so many-th trajectory only.
     cg_start: initial ``x``, ``"zero"`` or, as released, ``"gradient"``.
     value_target: regression target of the baseline, see ``make_policy_gradient``.
 
@@ -104,7 +106,7 @@ def make_npg(
     >>> metrics["refused"].item(), (metrics["surrogate_improvement"] > 0).item()
     (0, True)
   """
-  positive(cg_iterations=cg_iterations)
+  positive(fisher_every=fisher_every, cg_iterations=cg_iterations)
   choice("cg_start", cg_start, CG_STARTS)
 
   def step(
@@ -116,7 +118,7 @@ def make_npg(
 
     kl = mean_kl(policy, params, samples)
     before, gradient = jax.value_and_grad(surrogate)(params)
-    fisher = fisher_product(policy, params, samples, hyperparams.damping)
+    fisher = fisher_product(policy, params, samples, hyperparams.damping, fisher_every)
     start = gradient if cg_start == "gradient" else jax.tree.map(jnp.zeros_like, gradient)
     direction = conjugate_gradient(fisher, gradient, start, iterations=cg_iterations)
     alpha = npg_step_size(gradient, direction, hyperparams.step_size)

@@ -227,13 +227,25 @@ def mean_kl(
 
 
 def fisher_product(
-  policy: GaussianPolicy, params: GaussianPolicyParams, samples: Samples, damping: Array | float
+  policy: GaussianPolicy,
+  params: GaussianPolicyParams,
+  samples: Samples,
+  damping: Array | float,
+  every: int = 1,
 ) -> Product:
   """Returns ``v -> (F + damping) v``, ``F`` the Fisher matrix over the samples' states.
 
   A Gaussian's mean has the Fisher matrix ``diag(exp(-2 l))``, its log deviations ``l`` have
   ``diag(2)``.
+
+  Args:
+    policy: the policy.
+    params: its parameters.
+    samples: of the policy step.
+    damping: added to the diagonal, ``[]``.
+    every: take only each so many-th trajectory, static.
   """
+  samples = jax.tree.map(lambda x: x[::every], samples)
   weight = jnp.where(samples.valid, 1.0, 0.0) / jnp.maximum(jnp.sum(samples.valid), 1)
   precision = jnp.exp(-2 * params.log_std)
 

@@ -77,6 +77,7 @@ def make_trpo(
   baseline: Baseline,
   *,
   cg_iterations: int = 10,
+  fisher_every: int = 1,
   line_search_trials: int = 15,
   value_target: str = "monte_carlo",
 ) -> PolicyGradient:
@@ -86,6 +87,7 @@ def make_trpo(
     policy: the policy.
     baseline: the value function.
     cg_iterations: maximum number of conjugate gradient iterations.
+    fisher_every: estimate the Fisher matrix from each so many-th trajectory only.
     line_search_trials: maximum number of step lengths tried.
     value_target: regression target of the baseline, see ``make_policy_gradient``.
 
@@ -104,7 +106,11 @@ def make_trpo(
     >>> metrics["refused"].item(), (metrics["kl"] <= 0.01).item()
     (0, True)
   """
-  positive(cg_iterations=cg_iterations, line_search_trials=line_search_trials)
+  positive(
+    fisher_every=fisher_every,
+    cg_iterations=cg_iterations,
+    line_search_trials=line_search_trials,
+  )
 
   def step(
     params: GaussianPolicyParams, hyperparams: TRPOHyperparams, samples: Samples
@@ -117,7 +123,7 @@ def make_trpo(
 
     kl = mean_kl(policy, params, samples)
     before, gradient = jax.value_and_grad(surrogate)(params)
-    fisher = fisher_product(policy, params, samples, hyperparams.damping)
+    fisher = fisher_product(policy, params, samples, hyperparams.damping, fisher_every)
     zero = jax.tree.map(jnp.zeros_like, gradient)
     direction = conjugate_gradient(fisher, gradient, zero, iterations=cg_iterations)
     alpha = trpo_step_size(fisher, direction, hyperparams.max_kl)

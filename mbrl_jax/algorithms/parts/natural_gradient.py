@@ -23,6 +23,7 @@ class NPGConfig:
     gae_lambda: lambda of the advantages.
     damping: added to the diagonal of the Fisher matrix.
     cg_iterations: maximum number of conjugate gradient iterations.
+    fisher_every: estimate the Fisher matrix from each so many-th trajectory only.
     value_target: regression target of the baseline, monte_carlo or lambda_return.
   """
 
@@ -31,6 +32,7 @@ class NPGConfig:
   gae_lambda: float = 0.97
   damping: float = 1e-3
   cg_iterations: int = 25
+  fisher_every: int = 1
   value_target: str = "monte_carlo"
 
 
@@ -44,6 +46,7 @@ class TRPOConfig:
     gae_lambda: lambda of the advantages.
     damping: added to the diagonal of the Fisher matrix.
     cg_iterations: maximum number of conjugate gradient iterations.
+    fisher_every: estimate the Fisher matrix from each so many-th trajectory only.
     shrink: factor of the step between trials of the line search.
     line_search_trials: maximum number of step lengths tried.
     accept_fraction: required fraction of the expected improvement.
@@ -55,6 +58,7 @@ class TRPOConfig:
   gae_lambda: float = 0.97
   damping: float = 1e-3
   cg_iterations: int = 25
+  fisher_every: int = 1
   shrink: float = 0.8
   line_search_trials: int = 15
   accept_fraction: float = 0.0
@@ -73,7 +77,11 @@ def npg_learner(
   positive(step_size=config.step_size)
   _check(config)
   learner = make_npg(
-    policy, baseline, cg_iterations=config.cg_iterations, value_target=config.value_target
+    policy,
+    baseline,
+    cg_iterations=config.cg_iterations,
+    fisher_every=config.fisher_every,
+    value_target=config.value_target,
   )
   hyperparams = NPGHyperparams(
     config.discount,
@@ -102,6 +110,7 @@ def trpo_learner(
     policy,
     baseline,
     cg_iterations=config.cg_iterations,
+    fisher_every=config.fisher_every,
     line_search_trials=config.line_search_trials,
     value_target=config.value_target,
   )
