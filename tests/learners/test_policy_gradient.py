@@ -16,7 +16,7 @@ from mbrl_jax.learners import (
   make_trpo,
   network_baseline,
 )
-from mbrl_jax.learners.policy_gradient import make_policy_gradient
+from mbrl_jax.learners.policy_gradient import Samples, fisher_product, make_policy_gradient
 from mbrl_jax.networks.gaussian_policy import make_gaussian_policy
 
 LEARNERS = {"npg": (make_npg, NPGHyperparams), "trpo": (make_trpo, TRPOHyperparams)}
@@ -49,6 +49,22 @@ def test_with_a_non_finite_step_policy_and_baseline_stay(name, baseline, value):
       then, metrics = update(after, batch, jax.random.key(1))
       chex.assert_trees_all_equal(then._replace(refused=want.refused), want)
       assert metrics["refused"] == want.refused == 0 and then.refused == 1
+
+
+def test_curvature_from_every_second_trajectory_is_that_of_half_of_them():
+  _, state = begun("npg")
+  batch = trajectories(state)
+  samples = Samples(batch.obs, batch.action, batch.reward, batch.valid)
+  half = jax.tree.map(lambda x: x[::2], samples)
+  vector = jax.tree.map(
+    lambda x: jnp.sin(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape), state.params
+  )
+  products = [
+    fisher_product(POLICY, state.params, *case)(vector)
+    for case in ((samples, 0.1, 2), (half, 0.1), (samples, 0.1))
+  ]
+  chex.assert_trees_all_close(products[0], products[1], rtol=1e-5)
+  assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, products[1:]), strict=True))
 
 
 @pytest.mark.slow
