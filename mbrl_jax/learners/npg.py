@@ -47,7 +47,7 @@ from mbrl_jax.ops.trust_region import (
   conjugate_gradient,
   npg_step_size,
 )
-from mbrl_jax.ops.validate import choice, positive
+from mbrl_jax.ops.validate import between, choice, positive
 from mbrl_jax.types import Array
 
 CG_STARTS = ("zero", "gradient")
@@ -77,7 +77,7 @@ def make_npg(
   baseline: Baseline,
   *,
   cg_iterations: int = 10,
-  fisher_every: int = 1,
+  fisher_samples: int = 0,
   cg_start: str = "zero",
   value_target: str = "monte_carlo",
 ) -> PolicyGradient:
@@ -87,7 +87,7 @@ def make_npg(
     policy: the policy.
     baseline: the value function.
     cg_iterations: maximum number of conjugate gradient iterations.
-    fisher_every: estimate the Fisher matrix from each so many-th trajectory only.
+    fisher_samples: estimate the Fisher matrix from at most so many samples; 0: from all.
     cg_start: initial ``x``, ``"zero"`` or, as released, ``"gradient"``.
     value_target: regression target of the baseline, see ``make_policy_gradient``.
 
@@ -106,7 +106,8 @@ def make_npg(
     >>> metrics["refused"].item(), (metrics["surrogate_improvement"] > 0).item()
     (0, True)
   """
-  positive(fisher_every=fisher_every, cg_iterations=cg_iterations)
+  between(0, float("inf"), fisher_samples=fisher_samples)
+  positive(cg_iterations=cg_iterations)
   choice("cg_start", cg_start, CG_STARTS)
 
   def step(
@@ -118,7 +119,7 @@ def make_npg(
 
     kl = mean_kl(policy, params, samples)
     before, gradient = jax.value_and_grad(surrogate)(params)
-    fisher = fisher_product(policy, params, samples, hyperparams.damping, fisher_every)
+    fisher = fisher_product(policy, params, samples, hyperparams.damping, fisher_samples)
     start = gradient if cg_start == "gradient" else jax.tree.map(jnp.zeros_like, gradient)
     direction = conjugate_gradient(fisher, gradient, start, iterations=cg_iterations)
     alpha = npg_step_size(gradient, direction, hyperparams.step_size)

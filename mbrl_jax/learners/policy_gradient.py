@@ -231,7 +231,7 @@ def fisher_product(
   params: GaussianPolicyParams,
   samples: Samples,
   damping: Array | float,
-  every: int = 1,
+  limit: int = 0,
 ) -> Product:
   """Returns ``v -> (F + damping) v``, ``F`` the Fisher matrix over the samples' states.
 
@@ -243,20 +243,35 @@ def fisher_product(
     params: its parameters.
     samples: of the policy step.
     damping: added to the diagonal, ``[]``.
-    every: take only each so many-th trajectory, static.
+    limit: use at most so many valid samples, evenly spread over all, static; 0: all.
   """
-  samples = jax.tree.map(lambda x: x[::every], samples)
-  weight = jnp.where(samples.valid, 1.0, 0.0) / jnp.maximum(jnp.sum(samples.valid), 1)
+  obs, valid = samples.obs, samples.valid
+  if 0 < limit < valid.size:
+    obs, valid = _spread(obs.reshape(valid.size, -1), valid.ravel(), limit)
+  weight = jnp.where(valid, 1.0, 0.0) / jnp.maximum(jnp.sum(valid), 1)
   precision = jnp.exp(-2 * params.log_std)
 
   def outputs(params: GaussianPolicyParams) -> tuple[Array, Array]:
-    return policy.mean(params, samples.obs), params.log_std
+    return policy.mean(params, obs), params.log_std
 
   def metric(change: tuple[Array, Array]) -> tuple[Array, Array]:
     mean, log_std = change
     return weight[..., None] * precision * mean, 2 * weight.sum() * log_std
 
   return fisher_vector_product(outputs, metric, params, damping)
+
+
+def _spread(rows: Array, valid: Array, limit: int) -> tuple[Array, Array]:
+  """Returns ``limit`` rows, evenly spread over the valid ones, and which of them are valid.
+
+  If fewer are valid, all of them are among the rows.
+  """
+  count, place = jnp.sum(valid, dtype=jnp.int32), jnp.arange(limit, dtype=jnp.int32)
+  # In floating point, because the product of two counts may exceed 32 bits.
+  spread = jnp.floor(place * (count / limit)).astype(jnp.int32)
+  rank = jnp.where(count > limit, jnp.minimum(spread, count - 1), place)
+  row = jnp.searchsorted(jnp.cumsum(valid, dtype=jnp.int32), rank + 1)
+  return rows[jnp.minimum(row, len(rows) - 1)], place < count
 
 
 def _drop_invalid(batch: Trajectories) -> tuple[Trajectories, Array]:

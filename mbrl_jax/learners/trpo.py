@@ -77,7 +77,7 @@ def make_trpo(
   baseline: Baseline,
   *,
   cg_iterations: int = 10,
-  fisher_every: int = 1,
+  fisher_samples: int = 0,
   line_search_trials: int = 15,
   value_target: str = "monte_carlo",
 ) -> PolicyGradient:
@@ -87,7 +87,7 @@ def make_trpo(
     policy: the policy.
     baseline: the value function.
     cg_iterations: maximum number of conjugate gradient iterations.
-    fisher_every: estimate the Fisher matrix from each so many-th trajectory only.
+    fisher_samples: estimate the Fisher matrix from at most so many samples; 0: from all.
     line_search_trials: maximum number of step lengths tried.
     value_target: regression target of the baseline, see ``make_policy_gradient``.
 
@@ -107,7 +107,7 @@ def make_trpo(
     (0, True)
   """
   positive(
-    fisher_every=fisher_every,
+    fisher_samples=fisher_samples,
     cg_iterations=cg_iterations,
     line_search_trials=line_search_trials,
   )
@@ -123,7 +123,7 @@ def make_trpo(
 
     kl = mean_kl(policy, params, samples)
     before, gradient = jax.value_and_grad(surrogate)(params)
-    fisher = fisher_product(policy, params, samples, hyperparams.damping, fisher_every)
+    fisher = fisher_product(policy, params, samples, hyperparams.damping, fisher_samples)
     zero = jax.tree.map(jnp.zeros_like, gradient)
     direction = conjugate_gradient(fisher, gradient, zero, iterations=cg_iterations)
     alpha = trpo_step_size(fisher, direction, hyperparams.max_kl)

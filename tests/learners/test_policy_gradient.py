@@ -51,20 +51,23 @@ def test_with_a_non_finite_step_policy_and_baseline_stay(name, baseline, value):
       assert metrics["refused"] == want.refused == 0 and then.refused == 1
 
 
-def test_curvature_from_every_second_trajectory_is_that_of_half_of_them():
+@pytest.mark.parametrize("limit", [5, 1000])
+def test_curvature_of_a_part_is_that_of_samples_spread_over_all(limit):
   _, state = begun("npg")
   batch = trajectories(state)
   samples = Samples(batch.obs, batch.action, batch.reward, batch.valid)
-  half = jax.tree.map(lambda x: x[::2], samples)
-  vector = jax.tree.map(
-    lambda x: jnp.sin(jnp.arange(x.size, dtype=x.dtype)).reshape(x.shape), state.params
+  rows = np.asarray(batch.obs)[np.asarray(batch.valid)]
+  assert 5 < len(rows) < batch.valid.size < 1000
+  if limit < len(rows):
+    rows = rows[np.arange(limit) * len(rows) // limit]
+  part = Samples(
+    rows[None], rows[None], jnp.zeros((1, len(rows))), jnp.ones((1, len(rows)), bool)
   )
-  products = [
-    fisher_product(POLICY, state.params, *case)(vector)
-    for case in ((samples, 0.1, 2), (half, 0.1), (samples, 0.1))
-  ]
-  chex.assert_trees_all_close(products[0], products[1], rtol=1e-5)
-  assert any((a != b).any() for a, b in zip(*map(jax.tree.leaves, products[1:]), strict=True))
+  vector = jax.tree.map(jnp.ones_like, state.params)
+  of = lambda samples, limit: fisher_product(POLICY, state.params, samples, 0.1, limit)(vector)
+  chex.assert_trees_all_close(of(samples, limit), of(part, 0), rtol=1e-5)
+  fewer = of(samples, batch.valid.size - 1)  # more than the valid ones
+  chex.assert_trees_all_close(fewer, of(samples, 0), rtol=1e-5)
 
 
 @pytest.mark.slow

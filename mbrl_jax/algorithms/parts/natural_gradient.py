@@ -23,7 +23,7 @@ class NPGConfig:
     gae_lambda: lambda of the advantages.
     damping: added to the diagonal of the Fisher matrix.
     cg_iterations: maximum number of conjugate gradient iterations.
-    fisher_every: estimate the Fisher matrix from each so many-th trajectory only.
+    fisher_samples: estimate the Fisher matrix from at most so many samples; 0: from all.
     value_target: regression target of the baseline, monte_carlo or lambda_return.
   """
 
@@ -32,7 +32,7 @@ class NPGConfig:
   gae_lambda: float = 0.97
   damping: float = 1e-3
   cg_iterations: int = 25
-  fisher_every: int = 1
+  fisher_samples: int = 0
   value_target: str = "monte_carlo"
 
 
@@ -46,7 +46,7 @@ class TRPOConfig:
     gae_lambda: lambda of the advantages.
     damping: added to the diagonal of the Fisher matrix.
     cg_iterations: maximum number of conjugate gradient iterations.
-    fisher_every: estimate the Fisher matrix from each so many-th trajectory only.
+    fisher_samples: estimate the Fisher matrix from at most so many samples; 0: from all.
     shrink: factor of the step between trials of the line search.
     line_search_trials: maximum number of step lengths tried.
     accept_fraction: required fraction of the expected improvement.
@@ -58,7 +58,7 @@ class TRPOConfig:
   gae_lambda: float = 0.97
   damping: float = 1e-3
   cg_iterations: int = 25
-  fisher_every: int = 1
+  fisher_samples: int = 0
   shrink: float = 0.8
   line_search_trials: int = 15
   accept_fraction: float = 0.0
@@ -80,7 +80,7 @@ def npg_learner(
     policy,
     baseline,
     cg_iterations=config.cg_iterations,
-    fisher_every=config.fisher_every,
+    fisher_samples=config.fisher_samples,
     value_target=config.value_target,
   )
   hyperparams = NPGHyperparams(
@@ -110,7 +110,7 @@ def trpo_learner(
     policy,
     baseline,
     cg_iterations=config.cg_iterations,
-    fisher_every=config.fisher_every,
+    fisher_samples=config.fisher_samples,
     line_search_trials=config.line_search_trials,
     value_target=config.value_target,
   )
