@@ -57,16 +57,18 @@ def _train(
   together = tasks[0]._replace(runs=len(tasks))
   schedule = make_schedule(options, together)
   states = [task.init() for task in tasks]
+  start = saved_step(folders[0])
   joined = jax.eval_shape(lambda: stack_states(states, together.seeds))
   outcomes = loop.train_together(
-    together.step(),
+    together.segments(start),
     states,
     folders,
     schedule,
     seeds=together.seeds,
     envs=together.envs,
-    rest=together.rest(saved_step(folders[0])),
-    evaluate=(make_evaluator(together, joined, consoles[0]) if schedule.evaluates else None),
+    evaluate=(
+      make_evaluator(together, joined, consoles[0], start) if schedule.evaluates else None
+    ),
     resume=True,
     consoles=consoles,
   )

@@ -5,9 +5,11 @@
   python -m experiments.train --env=cartpole --seeds=4 --config.planner.samples=400
   python -m experiments.train --env=cartpole --seeds=4 --devices=2
   python -m experiments.train --env=my_task.py:make_task
+  python -m experiments.train --algo=mbpo --env=reacher_7dof --env_schedule=9000:forearm=0.2
 
 --config.NAME=VALUE sets a field of the algorithm's config (listed below), --env.NAME=VALUE an
-argument of the task, such as --env.action_noise=0.1. The run folder --logdir receives metrics,
+argument of the task, such as --env.action_noise=0.1; --env_schedule changes arguments of the
+task in mid-training. The run folder --logdir receives metrics,
 checkpoints, plots and a video. Ctrl-C, SIGTERM and SIGHUP save the run and stop it; --resume
 continues it exactly. Only one process can write to a run.
 
@@ -65,14 +67,13 @@ def _train(
   state = task.init()
   start = saved_step(folder) if options.step is None else options.step
   outcome = loop.train(
-    task.step(),
+    task.segments(start),
     state,
     folder,
     schedule,
     seeds=task.seeds,
-    rest=task.rest(start),
     envs=task.envs,
-    evaluate=make_evaluator(task, state, console) if schedule.evaluates else None,
+    evaluate=make_evaluator(task, state, console, start) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
     tracker=_tracker(folder, options.wandb) if options.wandb else None,
   )

@@ -97,11 +97,32 @@ def make_schedule(options: flags.FlagValues, task: job.Job) -> loop.Schedule:
 
 
 def make_evaluator(
-  task: job.Job, state: TrainState, console: rich.console.Console
+  task: job.Job, state: TrainState, console: rich.console.Console, start: int = 0
 ) -> Callable[[TrainState, int], np.ndarray]:
-  """Compiles ``(state, step) -> returns``; its random numbers depend on seed and step only."""
-  rollout, seconds = task.evaluation(task.settings["eval_episodes"], state)
-  console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
+  """Compiles ``(state, step) -> returns``; its random numbers depend on seed and step only.
+
+  Args:
+    task: the job.
+    state: its initial state.
+    console: prints the compile times.
+    start: environment steps already taken. Evaluations of later phases are compiled when the
+      first is due.
+  """
+  rollouts: dict[int, Any] = {}
+
+  def rollout_at(step: int) -> Any:
+    own = task.at(step)
+    if id(own.env) not in rollouts:
+      compiled, seconds = own.evaluation(own.settings["eval_episodes"], state)
+      console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
+      rollouts[id(own.env)] = compiled
+    return rollouts[id(own.env)]
+
   # Far from the training seeds, so that no evaluation repeats a training episode.
   base = 1_000_003 * (task.settings["seed"] + 1)
-  return lambda state, step: job.returns(rollout(state, jax.random.key((base + step) % 2**31)))
+
+  def evaluate(state: TrainState, step: int) -> np.ndarray:
+    return job.returns(rollout_at(step)(state, jax.random.key((base + step) % 2**31)))
+
+  rollout_at(start + 1)
+  return evaluate
