@@ -36,6 +36,7 @@ def make_settings(
   eval_steps: int | None = None,
   eval_episodes: int | None = None,
   env_schedule: str = "",
+  init_policy: str = "",
 ) -> Settings:
   """Resolves names, preset and overrides to plain data.
 
@@ -65,6 +66,7 @@ def make_settings(
       "eval_steps": eval_steps,
       "eval_episodes": eval_episodes,
       "env_schedule": env_schedules.canonical(env_schedule) or None,
+      "init_policy": init_policy or None,
     }
   except ValueError as error:
     raise flag_error(error, "--config.") from error

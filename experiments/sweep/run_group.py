@@ -14,7 +14,7 @@ import jax
 import rich.console
 from absl import flags
 
-from experiments import job
+from experiments import init_policy, job
 from experiments.command_line import cli
 from experiments.sweep.schedule import log_of
 from experiments.train import options as train_options
@@ -56,7 +56,9 @@ def _train(
 ) -> int:
   together = tasks[0]._replace(runs=len(tasks))
   schedule = make_schedule(options, together)
-  states = [task.init() for task in tasks]
+  states = [
+    init_policy.initial_state(task, folder) for task, folder in zip(tasks, folders, strict=True)
+  ]
   start = saved_step(folders[0])
   joined = jax.eval_shape(lambda: stack_states(states, together.seeds))
   outcomes = loop.train_together(

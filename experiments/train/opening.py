@@ -11,7 +11,7 @@ import numpy as np
 import rich.console
 from absl import flags
 
-from experiments import job, run_settings
+from experiments import init_policy, job, run_settings
 from experiments.command_line import cli, env_reference
 from experiments.train.options import STORED
 from mbrl_jax.runtime.storage import audit, lock, resume_config, run_folder
@@ -35,6 +35,7 @@ def open_job(
   if not options.resume:
     task = job.build(_settings(options, dotted, {}), options.devices)
     job.check_evaluations(task)
+    init_policy.find(task)  # refuses before a folder is created
     names = [options.algo, env_reference.label(options.env), f"seed{options.seed}"]
     path = options.logdir or "runs/" + "_".join(names)
     with run_folder.new_run(path, task.settings) as folder:
