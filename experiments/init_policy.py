@@ -4,6 +4,9 @@ STEP is a checkpoint's, or ``best``; by default the newest. The other run's own 
 builds its algorithm; only its policy is taken. A run with one seed gives its policy to all
 seeds of the new run, one with as many seeds gives each its own. ``config.json`` of the new run
 stores the reference; a run that has a checkpoint no longer needs the other one.
+
+MOReL clones the behaviour in its dataset first, from that policy; --config.cloning_epochs=0
+keeps the policy as it is.
 """
 
 from __future__ import annotations
