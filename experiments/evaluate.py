@@ -48,13 +48,13 @@ def open_run(options: flags.FlagValues) -> run_folder.RunFolder:
 
 
 def restore(options: flags.FlagValues) -> tuple[run_folder.RunFolder, job.Job, Restored]:
-  """Opens a run and restores the selected checkpoint."""
+  """Opens a run and restores the selected checkpoint; the job has the task of its step."""
   folder = open_run(options)
   task = job.build_run(folder)
   step = "best" if options.best else options.step
   restored = Checkpoints(folder.checkpoints).restore(task.init(), step)
   folder.check_config_of(restored.host)
-  return folder, task, restored
+  return folder, task.at(restored.step), restored
 
 
 def episodes_key(seed: int) -> Key:

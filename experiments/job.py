@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
 
 import mbrl_jax
+from experiments import env_schedule
 from experiments.command_line import env_reference
 from experiments.command_line.cli import UsageError
 from experiments.command_line.flag_error import flag_error
+from experiments.devices import seed_mesh
 from experiments.run_settings import Settings, add_evaluation, config_of, default_interval
 from mbrl_jax.algorithms import make_algorithm
+from mbrl_jax.algorithms.env_change import change_env
 from mbrl_jax.algorithms.step import check_envs, init_state, make_evaluation, make_step
 from mbrl_jax.ops import validate
 from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
 from mbrl_jax.runtime.devices.memory import check_fits
-from mbrl_jax.runtime.devices.mesh import make_mesh, over_seeds, shard_seeds, use_cpu_devices
+from mbrl_jax.runtime.devices.mesh import over_seeds, shard_seeds
 from mbrl_jax.runtime.storage.dataset import load_dataset
 from mbrl_jax.runtime.storage.run_folder import RunFolder, read_versions
 from mbrl_jax.runtime.training import loop
@@ -35,8 +39,9 @@ class Job(NamedTuple):
   Attributes:
     settings: content of ``config.json``.
     config: the algorithm's config.
-    env: the task.
+    env: the task; if it changes in mid-training, that of the first phase, see ``at``.
     algorithm: the algorithm, built from ``config``.
+    phases: parts of the run with different tasks, one without ``env_schedule``.
     mesh: devices that share the seeds, ``None``: one device.
     runs: number of runs with these seeds that ``step`` and ``evaluation`` compute at once,
       see ``loop.train_together``.
@@ -46,6 +51,7 @@ class Job(NamedTuple):
   config: Any
   env: Env
   algorithm: Algorithm
+  phases: tuple[env_schedule.Phase, ...]
   mesh: jax.sharding.Mesh | None = None
   runs: int = 1
 
@@ -85,18 +91,27 @@ class Job(NamedTuple):
   def chunk(self) -> int:
     """Environment steps of a compiled call: the algorithm's, or a divisor of the episode's.
 
-    Where episodes may end early, a run with several seeds, or with evaluations every
-    ``eval_steps``, takes one step of each environment per call: no seed then waits for its
-    next fit while others continue.
+    Where episodes may end early, a run with several seeds, with evaluations every
+    ``eval_steps``, or with several phases takes one step of each environment per call: no
+    seed then waits for its next fit while others continue.
     """
     if self.algorithm.budget.chunk:
       return self.algorithm.budget.chunk
-    every, several = self.settings["eval_steps"], self.settings["seeds"] > 1
-    if (every or several) and not self.env.spec.full_length:
+    several = self.settings["seeds"] > 1
+    marks = [self.settings["eval_steps"], *(phase.start for phase in self.phases)]
+    if (any(marks) or several) and not self.env.spec.full_length:
       return self.envs
-    length = math.gcd(self.env.spec.episode_length, every // self.envs)
+    length = math.gcd(self.env.spec.episode_length, *(mark // self.envs for mark in marks))
     longest = max(LONGEST_CHUNK // self.envs, 1)
     return self.envs * max(n for n in range(1, longest + 1) if length % n == 0)
+
+  def at(self, step: int) -> Job:
+    """Returns the job with the task of the checkpoint of a step.
+
+    At the step of a change that is the task before it.
+    """
+    begun = [phase.env for phase in self.phases if phase.start < step]
+    return self._replace(env=begun[-1]) if begun else self
 
   def init(self) -> TrainState:
     """Returns the initial training state.
@@ -134,11 +149,32 @@ class Job(NamedTuple):
     share = make(seeds=self.width // self.mesh.shape["seeds"])
     return over_seeds(share, self.mesh, compiler_options=options)
 
-  def rest(self, start: int = 0) -> tuple[int, loop.TrainStep] | None:
-    """Makes the last, shorter step, ``None`` if chunks from ``start`` reach the end exactly."""
-    total = self.algorithm.budget.steps
-    left = (total - start) % self.chunk if total else 0
-    return (left, self.step(left)) if left else None
+  def segments(self, start: int = 0) -> list[loop.Segment]:
+    """Makes the training steps for the rest of the run, after ``start`` environment steps."""
+    starts = [phase.start for phase in self.phases]
+    total, found = self.algorithm.budget.steps or None, []
+    for calls in env_schedule.split_calls(starts, start, self.chunk, total):
+      own = self._replace(env=self.phases[calls.phase].env)
+      changed = calls.phase > 0 and calls.begin == starts[calls.phase]
+      whole = calls.steps == self.chunk
+      name = f"the {'' if whole else 'last '}training step"
+      found.append(
+        loop.Segment(
+          own.step(calls.steps),
+          math.inf if calls.until is None else calls.until,
+          own.change() if changed else None,
+          f"{name} of phase {calls.phase + 1}" if len(starts) > 1 else name,
+        )
+      )
+    return found
+
+  def change(self) -> Callable[[TrainState], TrainState]:
+    """Makes the function with which the training of all seeds moves to ``env``."""
+    change = functools.partial(change_env, self.env)
+    if self.width is None:
+      return jax.jit(change)
+    several = jax.vmap(change)
+    return jax.jit(several) if self.mesh is None else over_seeds(several, self.mesh)
 
   def evaluation(self, episodes: int, state: TrainState) -> tuple[Any, float]:
     """Compiles evaluation episodes.
@@ -200,7 +236,7 @@ def build(settings: Settings, devices: int = 1) -> Job:
   """
   try:
     validate.seeds(settings["seed"], settings["seeds"], "--seed")
-    mesh = _seed_mesh(settings["seeds"], devices)
+    mesh = seed_mesh(settings["seeds"], devices)
     env_reference.check_unchanged(settings["env"], settings)
     env = env_reference.make_checked(
       settings["env"], settings["physics"], settings["env_overrides"]
@@ -210,11 +246,14 @@ def build(settings: Settings, devices: int = 1) -> Job:
     settings = {"envs": 1, **settings}  # earlier versions always used one
     check_envs(algorithm, env, settings["envs"])
     settings |= add_evaluation(algorithm.budget, settings)
+    phases = env_schedule.make_phases(settings, env)
+    task = Job(settings, config, env, algorithm, phases, mesh)
+    env_schedule.check_steps(settings.get("env_schedule", ""), task.chunk, task.total_steps)
   except (ValueError, ImportError) as error:
     raise flag_error(error, "--config.", {"envs": "--envs"}) from error
   except KeyError as error:
     raise UsageError(f"config.json has no field {error}; is it of this version?") from error
-  return Job(settings, config, env, algorithm, mesh)
+  return task
 
 
 def build_run(folder: RunFolder) -> Job:
@@ -252,19 +291,3 @@ def of_file(folder: RunFolder) -> Iterator[None]:
     yield
   except UsageError as error:
     raise UsageError(f"{folder.path / 'config.json'}: {error}") from error
-
-
-def _seed_mesh(seeds: int, devices: int) -> jax.sharding.Mesh | None:
-  """Returns the devices that share the seeds; on a CPU, cores count as devices."""
-  if devices == 1:
-    return None
-  if seeds % devices:
-    raise UsageError(
-      f"--devices={devices} does not divide --seeds={seeds}: each device trains the same "
-      "number of seeds."
-    )
-  use_cpu_devices(devices)
-  found = jax.devices()
-  if len(found) < devices:
-    raise UsageError(f"--devices={devices}, but jax finds {len(found)}: {found}.")
-  return make_mesh(seeds=devices, devices=found[:devices])

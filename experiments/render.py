@@ -160,7 +160,7 @@ def _stored_episode(options: flags.FlagValues) -> Film:
   rewards = logs["rewards"][options.rollout, :length]
   step = int(logs["steps"][options.rollout])
   out = folder.videos / f"rollout{options.rollout % count:03d}.mp4"
-  return task.env, poses, rewards, out, f"{task.env.spec.name}, step {step}"
+  return task.at(step).env, poses, rewards, out, f"{task.env.spec.name}, step {step}"
 
 
 def _seed_index(options: flags.FlagValues, task: job.Job) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from experiments import env_schedule as env_schedules
 from experiments.command_line import config_flags, env_reference
 from experiments.command_line.cli import UsageError
 from experiments.command_line.flag_checks import check_most
@@ -34,6 +35,8 @@ def make_settings(
   eval_every: int | None = None,
   eval_steps: int | None = None,
   eval_episodes: int | None = None,
+  env_schedule: str = "",
+  init_policy: str = "",
 ) -> Settings:
   """Resolves names, preset and overrides to plain data.
 
@@ -58,10 +61,12 @@ def make_settings(
         "--eval_every", eval_every, "and {} exclude each other.", other
       )
     env_overrides = config_flags.nested(env_overrides)
-    evaluation = {
+    optional = {
       "eval_every": eval_every,
       "eval_steps": eval_steps,
       "eval_episodes": eval_episodes,
+      "env_schedule": env_schedules.canonical(env_schedule) or None,
+      "init_policy": init_policy or None,
     }
   except ValueError as error:
     raise flag_error(error, "--config.") from error
@@ -74,7 +79,7 @@ def make_settings(
     "seed": seed,
     "seeds": seeds,
     "envs": envs,
-    **{name: value for name, value in evaluation.items() if value is not None},
+    **{name: value for name, value in optional.items() if value is not None},
     "env_overrides": env_overrides,
     "config": config_flags.to_dict(config),
   }

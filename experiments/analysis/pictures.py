@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import rich.console
 
+from experiments import env_schedule
 from mbrl_jax.runtime.rendering import plots, training_plot, video
 from mbrl_jax.runtime.storage import predictions as prediction_files
 from mbrl_jax.runtime.storage import rollouts
@@ -29,7 +30,8 @@ def draw_run(folder: RunFolder, spec: EnvSpec, out: Path | None = None) -> list[
   title = f"{folder.config()['algo']} on {spec.name}"
   curve = out / "learning_curve.png"
   envs = folder.config().get("envs", 1)
-  drawn = [plots.learning_curve(curve, rows, title, evaluations(folder.path), envs)]
+  changes = [c.step for c in env_schedule.parse(folder.config().get("env_schedule", ""))]
+  drawn = [plots.learning_curve(curve, rows, title, evaluations(folder.path), envs, changes)]
   drawn.append(draw_training(folder, spec.name, out))
   if plots.curves(rows, "model/mse"):
     drawn.append(plots.model_error(out / "model_error.png", rows, title))

@@ -37,7 +37,7 @@ import jax
 import rich.console
 from absl import flags
 
-from experiments import job
+from experiments import init_policy, job
 from experiments.command_line import cli, outputs
 from experiments.sweep import grid, processes, programs, ray_tasks, results, schedule
 from experiments.train import options as train_options
@@ -166,6 +166,7 @@ def _job(folder: Path, cell: grid.Cell) -> job.Job:
   else:
     run_folder.check_free(place.path)
     job.check_evaluations(task)
+    init_policy.find(task)
   return task
 
 

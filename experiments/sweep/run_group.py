@@ -14,7 +14,7 @@ import jax
 import rich.console
 from absl import flags
 
-from experiments import job
+from experiments import init_policy, job
 from experiments.command_line import cli
 from experiments.sweep.schedule import log_of
 from experiments.train import options as train_options
@@ -57,17 +57,21 @@ def _train(
 ) -> int:
   together = tasks[0]._replace(runs=len(tasks))
   schedule = make_schedule(options, together)
-  states = [task.init() for task in tasks]
+  states = [
+    init_policy.initial_state(task, folder) for task, folder in zip(tasks, folders, strict=True)
+  ]
+  start = saved_step(folders[0])
   joined = jax.eval_shape(lambda: stack_states(states, together.seeds))
   outcomes = loop.train_together(
-    together.step(),
+    together.segments(start),
     states,
     folders,
     schedule,
     seeds=together.seeds,
     envs=together.envs,
-    rest=together.rest(saved_step(folders[0])),
-    evaluate=(make_evaluator(together, joined, consoles[0]) if schedule.evaluates else None),
+    evaluate=(
+      make_evaluator(together, joined, consoles[0], start) if schedule.evaluates else None
+    ),
     resume=True,
     consoles=consoles,
     after_chunk=redraw(folders, together.env.spec.name, consoles[0]),

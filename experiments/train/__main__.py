@@ -5,11 +5,14 @@
   python -m experiments.train --env=cartpole --seeds=4 --config.planner.samples=400
   python -m experiments.train --env=cartpole --seeds=4 --devices=2
   python -m experiments.train --env=my_task.py:make_task
+  python -m experiments.train --algo=mbpo --env=reacher_7dof --env_schedule=9000:forearm=0.2
+  python -m experiments.train --algo=mal --env=reacher_7dof --init_policy=runs/pal:best
 
 --config.NAME=VALUE sets a field of the algorithm's config (listed below), --env.NAME=VALUE an
-argument of the task, such as --env.action_noise=0.1. The run folder --logdir receives metrics,
-checkpoints, plots and a video. Ctrl-C, SIGTERM and SIGHUP save the run and stop it; --resume
-continues it exactly. Only one process can write to a run.
+argument of the task, such as --env.action_noise=0.1; --env_schedule changes arguments of the
+task in mid-training. --init_policy starts with the policy of another run. The run folder
+--logdir receives metrics, checkpoints, plots and a video. Ctrl-C, SIGTERM and SIGHUP save the
+run and stop it; --resume continues it exactly. Only one process can write to a run.
 
 Exit status: 0 finished, or stopped by SIGTERM or SIGHUP; 130 stopped by Ctrl-C; 1 training
 diverged or the disk is full; 2 wrong usage.
@@ -23,7 +26,7 @@ from pathlib import Path
 import rich.console
 from absl import flags
 
-from experiments import job
+from experiments import init_policy, job
 from experiments.command_line import cli, outputs
 from experiments.train import options as train_options
 from experiments.train.opening import make_evaluator, make_schedule, open_job, saved_step
@@ -63,17 +66,16 @@ def _train(
   console: rich.console.Console,
 ) -> int:
   schedule = make_schedule(options, task)
-  state = task.init()
+  state = init_policy.initial_state(task, folder)
   start = saved_step(folder) if options.step is None else options.step
   outcome = loop.train(
-    task.step(),
+    task.segments(start),
     state,
     folder,
     schedule,
     seeds=task.seeds,
-    rest=task.rest(start),
     envs=task.envs,
-    evaluate=make_evaluator(task, state, console) if schedule.evaluates else None,
+    evaluate=make_evaluator(task, state, console, start) if schedule.evaluates else None,
     resume=False if not options.resume else True if options.step is None else options.step,
     tracker=_tracker(folder, options.wandb) if options.wandb else None,
     after_chunk=redraw([folder], task.env.spec.name, console),

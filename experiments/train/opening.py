@@ -10,7 +10,7 @@ import jax
 import rich.console
 from absl import flags
 
-from experiments import job, run_settings
+from experiments import init_policy, job, run_settings
 from experiments.command_line import cli, env_reference
 from experiments.train.options import STORED
 from mbrl_jax.runtime.storage import audit, lock, resume_config, run_folder
@@ -34,6 +34,7 @@ def open_job(
   if not options.resume:
     task = job.build(_settings(options, dotted, {}), options.devices)
     job.check_evaluations(task)
+    init_policy.find(task)  # refuses before a folder is created
     names = [options.algo, env_reference.label(options.env), f"seed{options.seed}"]
     path = options.logdir or "runs/" + "_".join(names)
     with run_folder.new_run(path, task.settings) as folder:
@@ -96,11 +97,32 @@ def make_schedule(options: flags.FlagValues, task: job.Job) -> loop.Schedule:
 
 
 def make_evaluator(
-  task: job.Job, state: TrainState, console: rich.console.Console
+  task: job.Job, state: TrainState, console: rich.console.Console, start: int = 0
 ) -> Callable[[TrainState, int], Metrics]:
-  """Compiles ``(state, step) -> metrics``; its random numbers depend on seed and step only."""
-  rollout, seconds = task.evaluation(task.settings["eval_episodes"], state)
-  console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
+  """Compiles ``(state, step) -> metrics``; its random numbers depend on seed and step only.
+
+  Args:
+    task: the job.
+    state: its initial state.
+    console: prints the compile times.
+    start: environment steps already taken. Evaluations of later phases are compiled when the
+      first is due.
+  """
+  rollouts: dict[int, Any] = {}
+
+  def rollout_at(step: int) -> Any:
+    own = task.at(step)
+    if id(own.env) not in rollouts:
+      compiled, seconds = own.evaluation(own.settings["eval_episodes"], state)
+      console.print(f"compiled the evaluation in {seconds:.1f} s", markup=False)
+      rollouts[id(own.env)] = compiled
+    return rollouts[id(own.env)]
+
   # Far from the training seeds, so that no evaluation repeats a training episode.
   base = 1_000_003 * (task.settings["seed"] + 1)
-  return lambda state, step: rollout(state, jax.random.key((base + step) % 2**31))
+
+  def evaluate(state: TrainState, step: int) -> Metrics:
+    return rollout_at(step)(state, jax.random.key((base + step) % 2**31))
+
+  rollout_at(start + 1)
+  return evaluate

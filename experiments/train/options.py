@@ -9,7 +9,10 @@ from mbrl_jax.algorithms import default_config, list_algorithms
 from mbrl_jax.planners import SEARCHES
 
 EVALUATION = ("eval_every", "eval_steps", "eval_episodes")
-STORED = ("algo", "env", "physics", "preset", "seed", "seeds", "envs", *EVALUATION)
+STORED = (
+  *("algo", "env", "env_schedule", "init_policy", "physics", "preset"),
+  *("seed", "seeds", "envs", *EVALUATION),
+)
 """Flags that ``config.json`` stores; a resumed run reads them from there."""
 
 
@@ -17,6 +20,19 @@ def define() -> None:
   """Defines the flags."""
   flags.DEFINE_string("algo", "pets", f"Algorithm: {', '.join(list_algorithms())}.")
   flags.DEFINE_string("env", "cartpole", f"Task: {env_reference.known()}.")
+  flags.DEFINE_string(
+    "env_schedule",
+    "",
+    "Changes of the task in mid-training, STEP:NAME=VALUE,STEP:NAME=VALUE: the arguments "
+    "--env.NAME from that environment step on, such as 20000:forearm=0.2,40000:forearm=0.321. "
+    "A multiple of --config.update_every, where the config has that field.",
+  )
+  flags.DEFINE_string(
+    "init_policy",
+    "",
+    "Run whose policy the new run starts with: RUN (newest checkpoint), RUN:STEP or RUN:best, "
+    "such as runs/npg:best. Both algorithms must have a Gaussian policy of the same sizes.",
+  )
   flags.DEFINE_string("logdir", None, "Run folder. Default: runs/ALGO_ENV_SEED.")
   flags.DEFINE_integer("seed", 0, "Seed; equal seeds give equal runs on one machine.", 0)
   flags.DEFINE_integer("seeds", 1, "Number of seeds to train at once, starting at --seed.", 1)

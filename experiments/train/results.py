@@ -37,7 +37,7 @@ def finish(
   rows = read_table(folder.metrics, ("return", "random")) if folder.metrics.exists() else []
   written = pictures.draw_run(folder, task.env.spec)
   if video:
-    written += pictures.film_last(folder, task.env, task.seeds, console)
+    written += pictures.film_last(folder, task.at(outcome.step).env, task.seeds, console)
   console.print(_results(rows))
   # A metrics file without rows is not listed: no episode has ended.
   tables = [folder.metrics] if rows else []

@@ -37,7 +37,7 @@ from mbrl_jax.algorithms.parts.episode_buffer import (
   init_episodes,
   whole_episodes,
 )
-from mbrl_jax.algorithms.parts.gaussian_actor import reset_acting
+from mbrl_jax.algorithms.parts.gaussian_actor import PolicyParams, reset_acting
 from mbrl_jax.algorithms.parts.policy_improvement import (
   ImprovementConfig,
   Improver,
@@ -45,7 +45,9 @@ from mbrl_jax.algorithms.parts.policy_improvement import (
   acting_params,
   improve_policy,
   make_improver,
+  put_policy,
 )
+from mbrl_jax.algorithms.parts.policy_warm_start import policy_warm_start
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.ops.validate import ArgumentError, positive
 from mbrl_jax.types import (
@@ -134,7 +136,7 @@ def make_game(spec: EnvSpec, config: Config) -> Algorithm:
   parts = _Parts(spec, config, improver)
   return Algorithm(
     init=lambda key, envs=1: _init(parts, key, envs),
-    params=lambda state: acting_params(state.learn.policy),
+    params=_params,
     act=improver.actor.act,
     reset=reset_acting,
     observe=lambda state, transitions: _observe(parts, state, transitions),
@@ -145,7 +147,13 @@ def make_game(spec: EnvSpec, config: Config) -> Algorithm:
     diagnostics=Diagnostics(
       improver.model.dynamics, lambda state: state.learn.world_model.params
     ),
+    warm_start=policy_warm_start(_params, put_policy),
   )
+
+
+def _params(state: TrainState) -> PolicyParams:
+  """Returns the parameters for acting."""
+  return acting_params(state.learn.policy)
 
 
 def _budget(config: Config) -> Budget:

@@ -34,7 +34,7 @@ from mbrl_jax.algorithms.parts.episode_buffer import (
   init_episodes,
   whole_episodes,
 )
-from mbrl_jax.algorithms.parts.gaussian_actor import PolicyConfig, reset_acting
+from mbrl_jax.algorithms.parts.gaussian_actor import PolicyConfig, PolicyParams, reset_acting
 from mbrl_jax.algorithms.parts.imagined_trajectories import Halt, disagreement
 from mbrl_jax.algorithms.parts.natural_gradient import NPGConfig
 from mbrl_jax.algorithms.parts.policy_improvement import (
@@ -44,7 +44,9 @@ from mbrl_jax.algorithms.parts.policy_improvement import (
   acting_params,
   improve_policy,
   make_improver,
+  put_policy,
 )
+from mbrl_jax.algorithms.parts.policy_warm_start import policy_warm_start
 from mbrl_jax.algorithms.parts.value_baseline import BaselineConfig
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.learners.behaviour_cloning import clone_behaviour
@@ -166,7 +168,7 @@ def make_morel(spec: EnvSpec, config: Config) -> Algorithm:
   parts = _Parts(spec, config, improver)
   return Algorithm(
     init=lambda key, envs=1: _init(parts, key, envs),
-    params=lambda state: acting_params(state.learn.policy),
+    params=_params,
     act=improver.actor.act,
     reset=reset_acting,
     observe=lambda state, transitions: state,
@@ -177,8 +179,14 @@ def make_morel(spec: EnvSpec, config: Config) -> Algorithm:
     diagnostics=Diagnostics(
       improver.model.dynamics, lambda state: state.learn.world_model.params
     ),
+    warm_start=policy_warm_start(_params, put_policy),
     preload=Preload(config.dataset, _preload),
   )
+
+
+def _params(state: TrainState) -> PolicyParams:
+  """Returns the parameters for acting."""
+  return acting_params(state.learn.policy)
 
 
 def _budget(config: Config) -> Budget:

@@ -33,6 +33,7 @@ def in_single_precision(
     preload = algorithm.preload
     if preload is not None:
       preload = preload._replace(fill=without_rollout(preload.fill))
+    warm_start = algorithm.warm_start
     return algorithm._replace(
       **functions,
       params=without_rollout(algorithm.params),
@@ -41,6 +42,7 @@ def in_single_precision(
       update=without_rollout(algorithm.update),
       diagnostics=diagnostics,
       preload=preload,
+      warm_start=None if warm_start is None else without_rollout(warm_start),
     )
 
   return make_single

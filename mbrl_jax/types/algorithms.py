@@ -144,6 +144,10 @@ class Algorithm(NamedTuple):
     idle: ``(TrainState) -> [] bool``, whether the environments pause until the next
       ``update``; ``None``: never.
     preload: see ``Preload``; ``None``: no offline data.
+    warm_start: ``(TrainState, params) -> TrainState``, the initial state with the policy of
+      another run, given that run's ``params``; ``ValueError`` if it does not fit. ``None``: the
+      policy cannot be replaced. Algorithms that define it act by the same kind of parameters,
+      see ``algorithms.parts.policy_warm_start``.
   """
 
   init: Callable[..., TrainState]
@@ -159,3 +163,4 @@ class Algorithm(NamedTuple):
   diagnostics: Diagnostics = Diagnostics()
   idle: Callable[[TrainState], Array] | None = None
   preload: Preload | None = None
+  warm_start: Callable[[TrainState, Params], TrainState] | None = None

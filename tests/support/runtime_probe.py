@@ -152,7 +152,8 @@ def run(
     state = init_state(algorithm, env, jax.random.key(0), envs)
   width = len(seeds) if seeds else None
   make = lambda steps: make_step(algorithm, env, steps=steps, envs=envs, seeds=width)
-  step, last = make(steps), (rest, make(rest)) if rest else None
+  whole = loop.Segment(make(steps), total - rest)
+  segments = [whole, loop.Segment(make(rest), total)] if rest else make(steps)
   rollout = make_evaluation(algorithm, env, episodes=2)
 
   def evaluate(state: TrainState, steps: int) -> Metrics:
@@ -169,13 +170,12 @@ def run(
   folder = open_folder(path) if open_folder else run_folder.create(path, {"algo": "probe"})
   schedule = loop.Schedule(total_steps=total, **(when or {}))
   return loop.train(
-    step,
+    segments,
     state,
     folder,
     schedule,
     seeds=seeds,
     envs=envs,
-    rest=last,
     evaluate=evaluate,
     resume=resume,
     after_chunk=after_chunk,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,6 +28,7 @@ from mbrl_jax.algorithms.parts.natural_gradient import NPGConfig, npg_learner
 from mbrl_jax.algorithms.parts.value_baseline import BaselineConfig, make_baseline
 from mbrl_jax.learners.npg import NPGHyperparams
 from mbrl_jax.learners.policy_gradient import PolicyGradient, PolicyGradientState
+from mbrl_jax.networks.gaussian_policy import GaussianPolicyParams
 from mbrl_jax.ops.normalize import Normalizer
 from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.types import Array, EnvSpec, Key, Metrics
@@ -148,6 +149,13 @@ def make_improver(
 def acting_params(policy: PolicyState) -> PolicyParams:
   """Returns the parameters for acting with exploration."""
   return PolicyParams(policy.learner.params, policy.scaling, jnp.zeros((), bool))
+
+
+def put_policy(learn: Any, policy: GaussianPolicyParams, scaling: Normalizer) -> Any:
+  """Replaces the policy in a state of learning whose ``policy`` is a ``PolicyState``."""
+  own = learn.policy
+  learner = own.learner._replace(params=policy)
+  return learn._replace(policy=own._replace(learner=learner, scaling=scaling))
 
 
 def improve_policy(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,6 +81,7 @@ def learning_curve(
   title: str = "",
   evaluations: list[Row] | None = None,
   envs: int = 1,
+  changes: Sequence[int] = (),
 ) -> Path:
   """Plots the return of every trial of a run and its running maximum.
 
@@ -92,6 +93,7 @@ def learning_curve(
     title: of the figure.
     evaluations: from ``csv_log.evaluations``; ``None``: those in the rows of the trials.
     envs: number of parallel environments; trials that end together are shown as their mean.
+    changes: steps at which the task changed, drawn as vertical lines.
   """
   figure, axes = make_figure(title, "environment steps", "return of an episode")
   returns = curves(mean_over_envs(rows, "return", envs), "return")
@@ -100,6 +102,9 @@ def learning_curve(
   evaluated = curves(rows if evaluations is None else evaluations, "eval/return")
   if evaluated:
     draw_curves(axes, evaluated, "evaluation", COLOURS[2], "s-")
+  for i, step in enumerate(changes):
+    label = None if i else "change of the task"
+    axes.axvline(step, color="black", linewidth=1, linestyle=":", label=label)
   return save_figure(figure, axes, path)
 
 

@@ -23,6 +23,8 @@ FIELDS: dict[str, tuple[type, tuple[int, int] | None]] = {
   "eval_steps": (int, COUNT),
   "eval_episodes": (int, (1, COUNT[1])),
   "env_overrides": (dict, None),
+  "env_schedule": (str, None),
+  "init_policy": (str, None),
   "config": (dict, None),
 }
 """Types of fields of ``config.json``, and bounds of integers."""

@@ -10,6 +10,7 @@ Several runs may share one step, see ``train_together``: each keeps its own fold
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -29,9 +30,34 @@ from mbrl_jax.runtime.training.schedule import Schedule
 from mbrl_jax.runtime.training.watchdog import Watchdog
 from mbrl_jax.types import Metrics, TrainState
 
-__all__ = ["Diverged", "EnvironmentStopped", "Outcome", "Schedule", "train", "train_together"]
+__all__ = [
+  "Diverged",
+  "EnvironmentStopped",
+  "Outcome",
+  "Schedule",
+  "Segment",
+  "train",
+  "train_together",
+]
 
 TrainStep = Callable[[TrainState], tuple[TrainState, Metrics]]
+
+
+class Segment(NamedTuple):
+  """Part of a run that calls one compiled step.
+
+  Attributes:
+    step: from ``algorithms.make_step``; must not donate its argument.
+    until: environment steps after its last call.
+    change: ``(state) -> state``, applied before its first call; ``None``: no change. The
+      changed state is not saved before that call, so a resumed run applies it again.
+    name: for reports.
+  """
+
+  step: TrainStep
+  until: float = math.inf
+  change: Callable[[TrainState], TrainState] | None = None
+  name: str = "the training step"
 
 
 class Outcome(NamedTuple):
@@ -53,14 +79,13 @@ class Outcome(NamedTuple):
 
 
 def train(
-  step: TrainStep,
+  step: TrainStep | Sequence[Segment],
   state: TrainState,
   folder: RunFolder,
   schedule: Schedule,
   *,
   seeds: list[int] | None = None,
   envs: int = 1,
-  rest: tuple[int, TrainStep] | None = None,
   evaluate: Evaluator | None = None,
   resume: int | str | bool = False,
   console: rich.console.Console | None = None,
@@ -70,14 +95,13 @@ def train(
   """Trains to the end of ``schedule``, or until SIGTERM, SIGINT or SIGHUP.
 
   Args:
-    step: from ``algorithms.make_step``; must not donate its argument.
+    step: from ``algorithms.make_step``; must not donate its argument. Or segments in the order
+      of the run, each with its own step: those of the steps that are left.
     state: from ``algorithms.init_state``; on resuming, the template.
     folder: from ``run_folder.create`` or ``open_run``.
     schedule: length of the run and intervals of evaluations and checkpoints.
     seeds: distinct seed numbers, if leaves have a leading seed axis ``[S]``.
     envs: environments that each learner acts in, as in ``step``.
-    rest: number of steps of a shorter last call, and the step that takes them, if
-      ``schedule.total_steps`` is no multiple of the steps of ``step``.
     evaluate: see ``run.Evaluator``.
     resume: ``True`` resumes from the newest checkpoint, or starts over if there is none;
       a number resumes from that step and ``"best"`` from the best checkpoint; everything
@@ -93,24 +117,23 @@ def train(
       chunk has been saved.
     CheckpointError: no such step, a damaged checkpoint, or a full disk.
     RunFolderError: another process writes to the folder, or files to resume from are damaged.
-    ValueError: an invalid schedule or invalid seeds, or episodes end early with several seeds
-      and several steps in a call.
+    ValueError: an invalid schedule or invalid seeds, segments that end before it does, or
+      episodes end early with several seeds and several steps in a call.
   """
   _check(schedule, seeds)
   with lock.writing(folder.path):
     run = Run(state, folder, schedule, seeds, resume, tracker, console, envs)
-    return _run_loop(run, step, rest, evaluate, after_chunk)
+    return _run_loop(run, _segments(step, schedule), evaluate, after_chunk)
 
 
 def train_together(
-  step: TrainStep,
+  step: TrainStep | Sequence[Segment],
   states: Sequence[TrainState],
   folders: Sequence[RunFolder],
   schedule: Schedule,
   *,
   seeds: list[int] | None = None,
   envs: int = 1,
-  rest: tuple[int, TrainStep] | None = None,
   evaluate: Evaluator | None = None,
   resume: bool = False,
   consoles: Sequence[rich.console.Console],
@@ -121,13 +144,13 @@ def train_together(
   The files of a run are those that ``train`` would write: it can be resumed alone.
 
   Args:
-    step: of ``runs * seeds`` at once, ``make_step(..., seeds=runs * max(seeds, 1))``.
+    step: of ``runs * seeds`` at once, ``make_step(..., seeds=runs * max(seeds, 1))``; or
+      segments, see ``train``.
     states: one for each run, as in ``train``.
     folders: one for each run.
     schedule: of all runs.
     seeds: seed numbers of each run, see ``train``.
     envs: see ``train``.
-    rest: see ``train``, of all runs at once.
     evaluate: see ``run.Evaluator``, ``[runs * seeds, episodes]`` of all runs' states.
     resume: resume from the newest checkpoints, which must be of the same step.
     consoles: one for each run. A run that diverges reports it there and ends; the others
@@ -150,7 +173,7 @@ def train_together(
       Run(state, folder, schedule, seeds, resume, None, console, envs)
       for state, folder, console in zip(states, folders, consoles, strict=True)
     ]
-    ended = _run_loop(RunGroup(runs), step, rest, evaluate, after_chunk)
+    ended = _run_loop(RunGroup(runs), _segments(step, schedule), evaluate, after_chunk)
   return [ended._replace(state=run.state, step=run.step, finished=run.finished) for run in runs]
 
 
@@ -164,41 +187,49 @@ def _check(schedule: Schedule, numbers: list[int] | None) -> None:
     raise validate.ArgumentError("seeds", numbers, "must be distinct.")
 
 
+def _segments(step: TrainStep | Sequence[Segment], schedule: Schedule) -> Sequence[Segment]:
+  segments = [Segment(step)] if callable(step) else step
+  if segments[-1].until < schedule.total_steps:
+    total = "total_steps", schedule.total_steps
+    raise validate.ArgumentError("until", segments[-1].until, "is before {}.", total)
+  return segments
+
+
 def _run_loop(
   run: Run | RunGroup,
-  step: TrainStep,
-  rest: tuple[int, TrainStep] | None,
+  segments: Sequence[Segment],
   evaluate: Evaluator | None,
   after_chunk: Callable[[], None] | None,
 ) -> Outcome:
   try:
     with Interrupt() as interrupt:
-      return _loop(run, step, rest, evaluate, after_chunk, interrupt)
+      return _loop(run, segments, evaluate, after_chunk, interrupt)
   finally:
     run.close()
 
 
 def _loop(
   run: Run | RunGroup,
-  step: TrainStep,
-  rest: tuple[int, TrainStep] | None,
+  segments: Sequence[Segment],
   evaluate: Evaluator | None,
   after_chunk: Callable[[], None] | None,
   interrupt: Interrupt,
 ) -> Outcome:
   compile_seconds = 0.0
-  compiled: dict[bool, TrainStep] = {}
+  compiled: dict[int, TrainStep] = {}
   watchdog = Watchdog(run.note)
   while not run.finished and not interrupt:
-    last = rest is not None and run.schedule.total_steps - run.step == rest[0]
-    if last not in compiled:
-      compiled[last], seconds = compile_ahead(rest[1] if rest and last else step, run.state)
-      run.compiled("the last training step" if last else "the training step", seconds)
+    current = next(i for i, segment in enumerate(segments) if run.step < segment.until)
+    segment, before = segments[current], run.state
+    if current not in compiled:
+      compiled[current], seconds = compile_ahead(segment.step, before)
+      run.compiled(segment.name, seconds)
       compile_seconds += seconds
+      before = before if segment.change is None else segment.change(before)
     start = time.perf_counter()
     try:
       with watchdog.watch():
-        state, metrics = compiled[last](run.state)
+        state, metrics = compiled[current](before)
         metrics = jax.device_get(metrics)
     except Exception as error:
       run.check_environment(error)

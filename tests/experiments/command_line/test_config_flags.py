@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from math import inf
 
 import pytest
 
@@ -232,6 +233,11 @@ def test_several_seeds_take_one_step_at_a_time_where_episodes_may_end_early():
   assert job.build(settings_of_run(env="hopper", eval_steps=60, **small)).chunk == 1
 
 
+def ends(task, start=0):
+  """Returns the steps at which each compiled call ends."""
+  return [segment.until for segment in task.segments(start)]
+
+
 def test_evaluations_inside_a_compiled_call_are_refused():
   config = {"steps": "1100", "update_every": "250"}
 
@@ -245,17 +251,15 @@ def test_evaluations_inside_a_compiled_call_are_refused():
   message = r"--eval_steps=100 must be a multiple of 250, the steps of one compiled call"
   with pytest.raises(cli.UsageError, match=message):
     job.check_evaluations(build(eval_steps=100))
-  left, _ = build().rest()
-  assert left == 100 and job.build(settings_of_run()).rest() is None
-  assert job.build(settings_of_run()).rest(201) is None, "the run counts episodes"
+  assert ends(build()) == [1000, 1100]
+  assert ends(job.build(settings_of_run())) == ends(job.build(settings_of_run()), 201) == [inf]
 
 
 def test_an_extended_run_takes_its_steps_exactly():
   """Its calls start at the end of the first part, not at a multiple of their length."""
   config = {"steps": "2000", "update_every": "250"}
   task = job.build(settings_of_run(algo="mbpo", config_overrides=config))
-  left, _ = task.rest(1100)
-  assert task.rest() is None and left == 150 and task.rest(1000) is None
+  assert ends(task) == ends(task, 1000) == [2000] and ends(task, 1100) == [1850, 2000]
 
 
 def test_dotted_flags_are_split_from_the_others():
