@@ -22,4 +22,6 @@ PAPER["hopper"] |= {
   "policy.log_std": -0.5,
 }
 
-PRESETS = {"cpu": PAPER, "paper": PAPER}
+CPU = {**PAPER, "hopper": {**PAPER["hopper"], **pal.SMALLER}}
+
+PRESETS = {"cpu": CPU, "paper": PAPER}
