@@ -152,7 +152,7 @@ def _budget(config: Config) -> Budget:
   """Returns the budget; checks the counts."""
   names = ("steps", "init_steps", "update_every")
   counts = {name: getattr(config, name) for name in names}
-  positive(**counts, capacity=config.capacity)
+  positive(**counts, capacity=config.capacity, action_repeat=config.action_repeat)
   if config.capacity < config.world_model.batch_size:
     batch = "world_model.batch_size", config.world_model.batch_size
     raise ArgumentError("capacity", config.capacity, "is smaller than a batch, {}.", batch)
