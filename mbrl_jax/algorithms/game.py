@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts.action_repeat import OpenAction, close_actions, no_open_actions
-from mbrl_jax.algorithms.parts.difference_model import DifferenceModelConfig, ModelState
+from mbrl_jax.algorithms.parts.difference_nets import DifferenceModelConfig, ModelState
 from mbrl_jax.algorithms.parts.episode_buffer import (
   EpisodeBuffer,
   add_transitions,

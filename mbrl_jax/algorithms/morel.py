@@ -22,7 +22,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.parts.difference_model import (
+from mbrl_jax.algorithms.parts.difference_nets import (
   DifferenceModelConfig,
   ModelParams,
   ModelState,

@@ -20,7 +20,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.parts.difference_model import DifferenceModel, ModelParams
+from mbrl_jax.algorithms.parts.difference_model import DifferenceModel
+from mbrl_jax.algorithms.parts.difference_nets import ModelParams
 from mbrl_jax.algorithms.parts.gaussian_actor import GaussianActor, PolicyParams
 from mbrl_jax.learners.policy_gradient import Trajectories
 from mbrl_jax.ops.noise import normal

@@ -8,12 +8,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.parts.difference_model import (
-  DifferenceModel,
+from mbrl_jax.algorithms.parts.difference_model import DifferenceModel, make_difference_model
+from mbrl_jax.algorithms.parts.difference_nets import (
   DifferenceModelConfig,
   ModelParams,
   ModelState,
-  make_difference_model,
 )
 from mbrl_jax.algorithms.parts.episode_buffer import EpisodeBuffer, Rows, start_states
 from mbrl_jax.algorithms.parts.gaussian_actor import (
