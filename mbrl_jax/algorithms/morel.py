@@ -115,8 +115,7 @@ class Prepared(NamedTuple):
 
   Attributes:
     farthest: largest disagreement of the members in the dataset.
-    model_loss: mean squared error of the last epoch of the fit, in units of the normalised
-      targets.
+    model_loss: of the last epoch of the fit, see ``difference_model``.
     cloning_error: mean squared error of the last epoch of behaviour cloning.
   """
 

@@ -53,11 +53,11 @@ class DifferenceModel(NamedTuple):
       its key.
     init: ``(key) -> ModelState``.
     fit: ``(ModelState, Rows, new [], key, active []) -> (ModelState, metrics)``; unless
-      ``active`` the state is unchanged. Metrics are the mean
-      squared errors in units of the normalised targets of the newest ``new`` rows
-      (``recent`` at most), ``new_data_loss_before`` and ``new_data_loss_after`` the fit, and of
-      all rows in the last epoch, ``model_loss``; ``fit_epochs``, ``fit_steps``; if it is
-      learned, ``reward_error``, the mean squared error of the reward.
+      ``active`` the state is unchanged. Metrics are the mean squared errors in units of the
+      normalised targets of the newest ``new`` rows (``recent`` at most),
+      ``new_data_loss_before`` and ``new_data_loss_after`` the fit, and of all rows in the last
+      epoch, ``model_loss``, to which each member adds ``weight_decay |W|^2``; ``fit_epochs``,
+      ``fit_steps``; if it is learned, ``reward_error``, the mean squared error of the reward.
     predict: ``(ModelParams, obs [O], action [A]) -> [E, D]``, normalised targets.
   """
 
