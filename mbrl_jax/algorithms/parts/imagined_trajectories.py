@@ -105,13 +105,13 @@ def imagine(
     sampled = mean + jnp.exp(policy.policy.log_std) * noise
     action = execute(sampled)
     next_obs, reward, terminated = over_members(rows_of, obs, action)
+    finite = jnp.isfinite(next_obs).all(-1) & jnp.isfinite(reward)
     next_obs = jnp.clip(next_obs, -limit, limit)
     if halt is not None:
       halted = (distance(obs, action) > halt.threshold) & ~terminated
       reward = reward + jnp.where(halted, halt.reward, 0.0)
       terminated = terminated | halted
-    valid = alive & jnp.isfinite(next_obs).all(-1) & jnp.isfinite(reward)
-    return next_obs, _Step(seen, sampled, reward, see(next_obs), terminated, valid)
+    return next_obs, _Step(seen, sampled, reward, see(next_obs), terminated, alive & finite)
 
   def body(loop: _Loop) -> _Loop:
     next_obs, now = step(loop.t, loop.obs, loop.seen, loop.alive)
