@@ -129,6 +129,7 @@ def make_game(spec: EnvSpec, config: Config) -> Algorithm:
       function is unknown.
   """
   budget = _budget(config)
+  _check_capacity(spec, config, envs=1)
   repeat = config.action_repeat
   improver = make_improver(spec, config, recent=config.update_every, action_repeat=repeat)
   parts = _Parts(spec, config, improver)
@@ -159,8 +160,25 @@ def _budget(config: Config) -> Budget:
   return Budget(counts, "steps", steps=config.steps, chunk=config.update_every)
 
 
+def _check_capacity(spec: EnvSpec, config: Config, envs: int) -> None:
+  """Checks that the buffer holds the running episodes: it drops those that do not fit.
+
+  Raises:
+    ValueError: it does not.
+  """
+  actions = envs * -(-spec.episode_length // config.action_repeat)
+  if config.capacity < actions:
+    text = f"is less than the {actions} actions of an episode of each environment: set {{}}."
+    raise ArgumentError("capacity", config.capacity, text, ("capacity", actions))
+
+
 def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
-  """Makes the initial TrainState, without rollout."""
+  """Makes the initial TrainState, without rollout.
+
+  Raises:
+    ValueError: see ``_check_capacity``.
+  """
+  _check_capacity(parts.spec, parts.config, envs)
   init_key, key = jax.random.split(key)
   policy, world_model = parts.improver.init(init_key)
   none = jnp.zeros((), jnp.int32)
@@ -189,8 +207,8 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   """Fits the model and improves the policy in it, once the initial steps have been taken."""
   learn = state.learn
   fit_key, policy_key, key = jax.random.split(state.key, 3)
-  begun = (state.steps >= parts.config.init_steps) & (learn.real.items.size > 0)
   rows, new = whole_episodes(learn.real), learn.real.stored - learn.fitted
+  begun = (state.steps >= parts.config.init_steps) & (rows.size > 0)
   world_model, report = parts.improver.model.fit(learn.world_model, rows, new, fit_key, begun)
   policy, metrics = improve_policy(
     parts.improver,
