@@ -237,7 +237,8 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
     improver, learn.policy, learn.world_model.params, learn.real, rows, policy_key, halt=halt
   )
   learn = learn._replace(policy=policy)
-  return state._replace(learn=learn, key=key), {**metrics, **learn.prepared._asdict()}
+  report = {**metrics, **learn.prepared._asdict(), "ran": jnp.ones(())}
+  return state._replace(learn=learn, key=key), report
 
 
 def _prepare(parts: _Parts, learn: Learn, rows: Rows, key: Key) -> Learn:
