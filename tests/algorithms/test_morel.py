@@ -143,6 +143,7 @@ def test_the_policy_starts_as_a_clone_of_the_data(data):
   np.testing.assert_allclose(policy_of(untrained[0][0]).log_std, policy_of(state).log_std)
 
 
+@pytest.mark.slow
 def test_a_restored_run_continues_bit_for_bit(morel, tmp_path):
   algorithm, history, step = morel
   Checkpoints(tmp_path).save(10, history[1][0], {})
