@@ -66,10 +66,10 @@ class Config(ImprovementConfig):
   """PAL; counts of steps are environment steps, of all environments together.
 
   Attributes:
-    steps: of the run.
-    init_steps: collected before the first fit.
-    update_every: collected between two fits.
-    action_repeat: for which an action is held; the model predicts over as many.
+    steps: environment steps of the run, of all environments together.
+    init_steps: environment steps before the first fit.
+    update_every: environment steps between two fits.
+    action_repeat: environment steps for which an action is held; a step of the model is as long.
     capacity: transitions (actions) that the model is fitted to; the oldest episodes are
       dropped as a whole.
   """
@@ -144,7 +144,7 @@ def make_game(spec: EnvSpec, config: Config) -> Algorithm:
     deploy=improver.actor.deploy,
     plans=False,
     diagnostics=Diagnostics(
-      improver.model.dynamics, lambda state: state.learn.world_model.params
+      improver.model.dynamics, lambda state: state.learn.world_model.params, repeat
     ),
   )
 

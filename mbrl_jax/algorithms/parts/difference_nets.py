@@ -19,11 +19,11 @@ class DifferenceModelConfig:
   """The world model and its fit.
 
   Attributes:
-    members: nets.
+    members: nets of the ensemble.
     hidden: widths of the hidden layers.
     activation: swish, relu or tanh.
-    learning_rate: Adam's.
-    weight_decay: of all layers.
+    learning_rate: Adam's learning rate.
+    weight_decay: L2 coefficient of the weights of all layers.
     batch_size: rows per net and gradient step.
     epochs: passes over the data in each fit.
     max_steps: gradient steps after which a fit ends with the epoch.

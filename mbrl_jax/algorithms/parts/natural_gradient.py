@@ -19,8 +19,8 @@ class NPGConfig:
 
   Attributes:
     step_size: delta, about twice the KL divergence of a step.
-    discount: of the returns.
-    gae_lambda: lambda of the advantages.
+    discount: discount of the returns.
+    gae_lambda: lambda of the generalised advantages.
     damping: added to the diagonal of the Fisher matrix.
     cg_iterations: maximum number of conjugate gradient iterations.
     value_target: regression target of the baseline, monte_carlo or lambda_return.
@@ -40,8 +40,8 @@ class TRPOConfig:
 
   Attributes:
     max_kl: delta, the largest KL divergence of a step.
-    discount: of the returns.
-    gae_lambda: lambda of the advantages.
+    discount: discount of the returns.
+    gae_lambda: lambda of the generalised advantages.
     damping: added to the diagonal of the Fisher matrix.
     cg_iterations: maximum number of conjugate gradient iterations.
     shrink: factor of the step between trials of the line search.

@@ -41,9 +41,9 @@ class ImprovementConfig:
     policy_steps: natural gradient steps after each fit.
     paths: start states of a step's imagined episodes; each member rolls out all.
     horizon: actions of an imagined episode; 0: those of an episode of the task.
-    buffer_share: of the start states, that are any states of the buffer; the others are
-      initial states.
-    obs_limit: to whose magnitude imagined observations are clipped.
+    buffer_share: share of start states drawn from all states of the buffer; the others are
+      initial states of episodes.
+    obs_limit: imagined observations are clipped to this magnitude.
     world_model, policy, baseline, npg: see their classes.
   """
 
