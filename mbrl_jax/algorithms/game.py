@@ -69,7 +69,7 @@ class Config(ImprovementConfig):
     steps: environment steps of the run, of all environments together.
     init_steps: environment steps before the first fit.
     update_every: environment steps between two fits.
-    action_repeat: environment steps for which an action is held; a step of the model is as long.
+    action_repeat: environment steps for which an action is held; those of a model's step.
     capacity: transitions (actions) that the model is fitted to; the oldest episodes are
       dropped as a whole.
   """
@@ -144,7 +144,9 @@ def make_game(spec: EnvSpec, config: Config) -> Algorithm:
     deploy=improver.actor.deploy,
     plans=False,
     diagnostics=Diagnostics(
-      improver.model.dynamics, lambda state: state.learn.world_model.params, repeat
+      improver.model.dynamics,
+      lambda state: state.learn.world_model.params,
+      action_repeat=repeat,
     ),
   )
 

@@ -91,19 +91,19 @@ class Diagnostics(NamedTuple):
   Attributes:
     dynamics: learned dynamics over observations; ``None``: no model.
     params: ``(TrainState) -> params`` of the dynamics.
-    action_repeat: control steps of a step of the dynamics, for which an action is held.
     q: ``(TrainState, obs [O], action [A]) -> []``, the discounted return predicted by the
       critic; ``None``: no critic.
     discount: discount of that return.
     planned: ``(carry) -> PlanState`` after an action; ``None``: no planner.
+    action_repeat: control steps of a step of the dynamics, for which an action is held.
   """
 
   dynamics: Dynamics | None = None
   params: Callable[[TrainState], Params] | None = None
-  action_repeat: int = 1
   q: Callable[[TrainState, Array, Array], Array] | None = None
   discount: float = 1.0
   planned: Callable[[Any], PlanState] | None = None
+  action_repeat: int = 1
 
 
 class Preload(NamedTuple):
