@@ -86,6 +86,7 @@ def test_a_restored_run_continues_bit_for_bit(pal, tmp_path):
   equal(metrics["update"], history[-1][1])
 
 
+@pytest.mark.slow
 def test_a_step_is_traced_once():
   chex.clear_trace_counter()
   algorithm = make_algorithm("pal", ENV.spec, CONFIGS["pal"])

@@ -75,10 +75,10 @@ def small(algo, **more):
 @pytest.mark.parametrize(
   "algo",
   [
-    *("sac", "demo_layer", "pal"),
+    *("sac", "demo_layer"),
     *(
       pytest.param(name, marks=pytest.mark.slow)
-      for name in ("mbpo", "mopac", "demorl", "loop", "morel")
+      for name in ("mbpo", "mopac", "demorl", "loop", "morel", "pal")
     ),
   ],
 )
