@@ -117,11 +117,15 @@ class Job(NamedTuple):
     """Returns the initial training state.
 
     Raises:
-      UsageError: the dataset cannot be loaded or does not fit.
+      UsageError: the algorithm refuses the number of environments; the dataset cannot be
+        loaded or does not fit.
     """
     start = jax.jit(lambda key: init_state(self.algorithm, self.env, key, self.envs))
     fill, preload = lambda state, data: state, self.algorithm.preload
-    leaves = jax.tree.leaves(jax.eval_shape(start, jax.random.key(0)))
+    try:
+      leaves = jax.tree.leaves(jax.eval_shape(start, jax.random.key(0)))
+    except ValueError as error:
+      raise flag_error(error, "--config.") from error
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     check_fits(size * (self.width or 1), "the training state")
     data = None

@@ -93,30 +93,32 @@ def _model(
   console: Console,
 ) -> list[Path]:
   """Measures and draws the error and the calibration of the model."""
-  horizon = min(options.horizon, int(measurements.lengths(episodes).max()))
+  repeat = diagnostics.action_repeat
+  horizon = max(min(options.horizon, int(measurements.lengths(episodes).max())) // repeat, 1)
   key = stream_key("diagnosis of the model", options.seed)
   params = diagnostics.params(state)
   predicted, truth = measurements.predict(
-    diagnostics.dynamics, params, episodes, horizon, options.starts, key
+    diagnostics.dynamics, params, episodes, horizon, options.starts, key, repeat
   )
   scale = np.asarray(episodes.obs).reshape(-1, truth.shape[-1]).std(0)
   errors = measurements.model_errors(predicted, truth, scale)
   covered = measurements.coverage(predicted[:, 0], truth[:, 0])
   console.print(
-    f"model error in standard deviations: {errors.median[0]:.3g} after one step, "
-    f"{errors.median[-1]:.3g} after {horizon} (medians over {errors.starts} starts)",
+    f"model error in standard deviations: {errors.median[0]:.3g} after "
+    f"{'one step' if repeat == 1 else f'{repeat} steps'}, "
+    f"{errors.median[-1]:.3g} after {horizon * repeat} (medians over {errors.starts} starts)",
     markup=False,
   )
   middle = covered[len(covered) // 2]
   console.print(f"coverage of the central 50 % interval: {middle:.0%}", markup=False)
-  return _write_model(out, errors, covered)
+  return _write_model(out, errors, covered, repeat)
 
 
 def _write_model(
-  out: Path, errors: measurements.ModelErrors, covered: np.ndarray
+  out: Path, errors: measurements.ModelErrors, covered: np.ndarray, repeat: int
 ) -> list[Path]:
-  """Writes and draws the model's errors ``[H]`` and the coverage of its intervals ``[L]``."""
-  steps = np.arange(1, len(errors.median) + 1)
+  """Writes and draws the errors ``[H]``, ``repeat`` steps apart, and the coverage ``[L]``."""
+  steps = repeat * np.arange(1, len(errors.median) + 1)
   rows = zip(steps, errors.median, errors.upper, strict=True)
   tables = [
     _write(out / "diagnosis_model_error.csv", ("steps", "median", "upper"), rows),

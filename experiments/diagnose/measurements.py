@@ -87,6 +87,7 @@ def predict(
   horizon: int,
   starts: int,
   key: Key,
+  repeat: int = 1,
 ) -> tuple[np.ndarray, np.ndarray]:
   """Predicts observations of episodes from steps drawn at random.
 
@@ -94,9 +95,10 @@ def predict(
     dynamics: learned, over observations.
     params: of the dynamics.
     episodes: observed transitions.
-    horizon: ``H``, control steps to predict.
-    starts: maximum number of steps to start from, each at least ``H`` steps before the end.
+    horizon: ``H``, steps of the dynamics to predict.
+    starts: maximum number of steps to start from, each at least ``H`` before the end.
     key: typed key.
+    repeat: control steps of a step of the dynamics; an action is held for as many.
 
   Returns:
     Predictions ``[S, H, P, O]`` and observations ``[S, H, O]``.
@@ -104,20 +106,21 @@ def predict(
   Raises:
     ValueError: no episode has ``H`` steps.
   """
-  open_steps = np.arange(episodes.reward.shape[1]) + horizon <= lengths(episodes)[:, None]
-  rows = np.argwhere(open_steps)
+  step = np.arange(episodes.reward.shape[1])
+  open_steps = step + horizon * repeat <= lengths(episodes)[:, None]
+  rows = np.argwhere(open_steps & (step % repeat == 0))
   if not len(rows):
     raise ValueError(
-      f"horizon={horizon} is longer than every episode: the longest has "
+      f"horizon={horizon * repeat} is longer than every episode: the longest has "
       f"{lengths(episodes).max()} steps."
     )
   draw_key, key = jax.random.split(key)
   order = np.asarray(jax.random.permutation(draw_key, len(rows)))[:starts]
   episode, first = rows[order].T
-  steps = first[:, None] + np.arange(horizon)
+  steps = first[:, None] + repeat * np.arange(horizon)
   obs = np.asarray(episodes.obs)[episode, first]
   plans = np.asarray(episodes.action)[episode[:, None], steps]
-  truth = np.asarray(episodes.next_obs)[episode[:, None], steps]
+  truth = np.asarray(episodes.next_obs)[episode[:, None], steps + repeat - 1]
   particles = -(-PARTICLES // dynamics.slices) * dynamics.slices
   roll = make_predict(dynamics, particles=particles)
   keys = jax.random.split(key, len(order))

@@ -30,7 +30,7 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts.action_repeat import OpenAction, close_actions, no_open_actions
-from mbrl_jax.algorithms.parts.difference_model import DifferenceModelConfig, ModelState
+from mbrl_jax.algorithms.parts.difference_nets import DifferenceModelConfig, ModelState
 from mbrl_jax.algorithms.parts.episode_buffer import (
   EpisodeBuffer,
   add_transitions,
@@ -68,10 +68,10 @@ class Config(ImprovementConfig):
   """PAL; counts of steps are environment steps, of all environments together.
 
   Attributes:
-    steps: of the run.
-    init_steps: collected before the first fit.
-    update_every: collected between two fits.
-    action_repeat: for which an action is held; the model predicts over as many.
+    steps: environment steps of the run, of all environments together.
+    init_steps: environment steps before the first fit.
+    update_every: environment steps between two fits.
+    action_repeat: environment steps for which an action is held; those of a model's step.
     capacity: transitions (actions) that the model is fitted to; the oldest episodes are
       dropped as a whole.
   """
@@ -131,6 +131,7 @@ def make_game(spec: EnvSpec, config: Config) -> Algorithm:
       function is unknown.
   """
   budget = _budget(config)
+  _check_capacity(spec, config, envs=1)
   repeat = config.action_repeat
   improver = make_improver(spec, config, recent=config.update_every, action_repeat=repeat)
   parts = _Parts(spec, config, improver)
@@ -145,7 +146,9 @@ def make_game(spec: EnvSpec, config: Config) -> Algorithm:
     deploy=improver.actor.deploy,
     plans=False,
     diagnostics=Diagnostics(
-      improver.model.dynamics, lambda state: state.learn.world_model.params
+      improver.model.dynamics,
+      lambda state: state.learn.world_model.params,
+      action_repeat=repeat,
     ),
     warm_start=policy_warm_start(_params, put_policy),
   )
@@ -160,15 +163,32 @@ def _budget(config: Config) -> Budget:
   """Returns the budget; checks the counts."""
   names = ("steps", "init_steps", "update_every")
   counts = {name: getattr(config, name) for name in names}
-  positive(**counts, capacity=config.capacity)
+  positive(**counts, capacity=config.capacity, action_repeat=config.action_repeat)
   if config.capacity < config.world_model.batch_size:
     batch = "world_model.batch_size", config.world_model.batch_size
     raise ArgumentError("capacity", config.capacity, "is smaller than a batch, {}.", batch)
   return Budget(counts, "steps", steps=config.steps, chunk=config.update_every)
 
 
+def _check_capacity(spec: EnvSpec, config: Config, envs: int) -> None:
+  """Checks that the buffer holds the running episodes: it drops those that do not fit.
+
+  Raises:
+    ValueError: it does not.
+  """
+  actions = envs * -(-spec.episode_length // config.action_repeat)
+  if config.capacity < actions:
+    text = f"is less than the {actions} actions of an episode of each environment: set {{}}."
+    raise ArgumentError("capacity", config.capacity, text, ("capacity", actions))
+
+
 def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
-  """Makes the initial TrainState, without rollout."""
+  """Makes the initial TrainState, without rollout.
+
+  Raises:
+    ValueError: see ``_check_capacity``.
+  """
+  _check_capacity(parts.spec, parts.config, envs)
   init_key, key = jax.random.split(key)
   policy, world_model = parts.improver.init(init_key)
   none = jnp.zeros((), jnp.int32)
@@ -197,8 +217,8 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   """Fits the model and improves the policy in it, once the initial steps have been taken."""
   learn = state.learn
   fit_key, policy_key, key = jax.random.split(state.key, 3)
-  begun = (state.steps >= parts.config.init_steps) & (learn.real.items.size > 0)
   rows, new = whole_episodes(learn.real), learn.real.stored - learn.fitted
+  begun = (state.steps >= parts.config.init_steps) & (rows.size > 0)
   world_model, report = parts.improver.model.fit(learn.world_model, rows, new, fit_key, begun)
   policy, metrics = improve_policy(
     parts.improver,

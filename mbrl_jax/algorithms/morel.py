@@ -22,7 +22,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.parts.difference_model import (
+from mbrl_jax.algorithms.parts.difference_nets import (
   DifferenceModelConfig,
   ModelParams,
   ModelState,
@@ -117,8 +117,7 @@ class Prepared(NamedTuple):
 
   Attributes:
     farthest: largest disagreement of the members in the dataset.
-    model_loss: mean squared error of the last epoch of the fit, in units of the normalised
-      targets.
+    model_loss: of the last epoch of the fit, see ``difference_model``.
     cloning_error: mean squared error of the last epoch of behaviour cloning.
   """
 
@@ -246,7 +245,8 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
     improver, learn.policy, learn.world_model.params, learn.real, rows, policy_key, halt=halt
   )
   learn = learn._replace(policy=policy)
-  return state._replace(learn=learn, key=key), {**metrics, **learn.prepared._asdict()}
+  report = {**metrics, **learn.prepared._asdict(), "ran": jnp.ones(())}
+  return state._replace(learn=learn, key=key), report
 
 
 def _prepare(parts: _Parts, learn: Learn, rows: Rows, key: Key) -> Learn:

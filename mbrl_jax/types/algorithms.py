@@ -95,6 +95,7 @@ class Diagnostics(NamedTuple):
       critic; ``None``: no critic.
     discount: discount of that return.
     planned: ``(carry) -> PlanState`` after an action; ``None``: no planner.
+    action_repeat: control steps of a step of the dynamics, for which an action is held.
   """
 
   dynamics: Dynamics | None = None
@@ -102,6 +103,7 @@ class Diagnostics(NamedTuple):
   q: Callable[[TrainState, Array, Array], Array] | None = None
   discount: float = 1.0
   planned: Callable[[Any], PlanState] | None = None
+  action_repeat: int = 1
 
 
 class Preload(NamedTuple):

@@ -17,6 +17,17 @@ SIZES = {
   "agent.updates_per_step",
 }
 """Floats that determine array sizes or loop lengths."""
+CONSTANTS = {"pal": {"world_model.weight_decay"}, "morel": {"world_model.weight_decay"}}
+"""Like the weight decay of all ensembles."""
+GAME = {
+  "world_model.weight_decay": 1e-4,
+  "world_model.batch_size": 8,
+  "policy.hidden": (8,),
+  "baseline.hidden": (8,),
+  "capacity": 20,
+  "paths": 4,
+  "policy_steps": 2,
+}
 SMALL = {
   "update_every": 5,
   "rollout_batch_size": 10,
@@ -43,10 +54,10 @@ def program(algo, config):
   return make_step(algorithm, ENV, steps=5).lower(state).as_text()
 
 
-def changed(config):
-  """Changes every float that is not a size; also returns their names."""
-  fields = config_flags.fields(config)
-  names = [name for name, field in fields.items() if field.type is float and name not in SIZES]
+def changed(config, constants=()):
+  """Changes every float that is not a size or constant; also returns their names."""
+  fields, others = config_flags.fields(config), {*SIZES, *constants}
+  names = [name for name, field in fields.items() if field.type is float and name not in others]
   values = {name: 0.9 * fields[name].default or 0.1 for name in names}
   return config_flags.override(config, values), names
 
@@ -66,14 +77,16 @@ def small(algo, **more):
   [
     *("sac", "demo_layer"),
     *(
-      pytest.param(name, marks=pytest.mark.slow) for name in ("mbpo", "mopac", "demorl", "loop")
+      pytest.param(name, marks=pytest.mark.slow)
+      for name in ("mbpo", "mopac", "demorl", "loop", "morel", "pal")
     ),
   ],
 )
 def test_config_floats_are_no_constants_of_the_program(algo):
-  config = small(algo)
-  other, names = changed(config)
-  assert "agent.discount" in names or "step_size" in names
+  more = {"morel": {**GAME, "dataset": "there.npz"}, "pal": GAME}.get(algo, {})
+  config = small(algo, **more)
+  other, names = changed(config, CONSTANTS.get(algo, ()))
+  assert {"agent.discount", "step_size", "npg.discount"} & set(names)
   assert program(algo, config) == program(algo, other)
 
 

@@ -73,6 +73,13 @@ RUNS = {
   + _flags(f"{STEPS} model_buffer_size=1000 {WORLD_MODEL} {AGENT} {LOOKAHEAD}"),
   "demo_layer": f"--algo=demo_layer {PENDULUM} "
   + _flags(f"{STEPS} directions=1 top=1 {WORLD_MODEL} {LOOKAHEAD} lookahead.horizon=4"),
+  "pal": f"--algo=pal {PENDULUM} "
+  + _flags(
+    f"{STEPS} capacity=150 paths=6 horizon=10 policy_steps=2 buffer_share=0.5 action_repeat=2 "
+    "policy.hidden=(16,) baseline.hidden=(16,) world_model.hidden=(16,16) "
+    "world_model.members=3 world_model.batch_size=32 world_model.epochs=3 "
+    "world_model.learn_reward=true world_model.reward_hidden=(16,)"
+  ),
 }
 """Flags of ``experiments.train``, by run."""
 NAMES = [f"{name}_{seeds}" for name in RUNS for seeds in (1, 2)]

@@ -16,6 +16,7 @@ from experiments.plan.control import make_control
 from mbrl_jax.algorithms import (
   demo_layer,
   demorl,
+  game,
   init_state,
   loop,
   make_algorithm,
@@ -23,13 +24,17 @@ from mbrl_jax.algorithms import (
   make_step,
   mbpo,
   mopac,
+  morel,
   pets,
   sac,
 )
 from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig
+from mbrl_jax.algorithms.parts.difference_nets import DifferenceModelConfig
 from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig
+from mbrl_jax.algorithms.parts.gaussian_actor import PolicyConfig
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
 from mbrl_jax.algorithms.parts.planner_config import PlannerConfig
+from mbrl_jax.algorithms.parts.value_baseline import BaselineConfig
 from mbrl_jax.algorithms.parts.world_model import WorldModelConfig
 from mbrl_jax.envs import env_dynamics, make_env
 from mbrl_jax.ops.key_stream import stream_key
@@ -63,6 +68,14 @@ PETS = pets.Config(
   ),
 )
 TWO = {"rollout_schedule": (0, 1, 2, 2), "samples": 3}
+GAME = {
+  "policy_steps": 2, "paths": 3, "horizon": 3, "buffer_share": 0.5, "capacity": 12,
+  "world_model": DifferenceModelConfig(
+    members=2, hidden=(4,), batch_size=8, epochs=2, learn_reward=True, reward_hidden=(4,)
+  ),
+  "policy": PolicyConfig(hidden=(4,)),
+  "baseline": BaselineConfig(hidden=(4,), batch_size=8),
+}  # fmt: skip
 CONFIGS = {
   "sac": sac.Config(**COMMON, agent=AGENT),
   "pets": PETS,
@@ -72,6 +85,9 @@ CONFIGS = {
   "demorl": demorl.Config(**AHEAD, agent=AGENT, model_buffer_size=50),
   "loop": loop.Config(**AHEAD, agent=AGENT),
   "demo_layer": demo_layer.Config(**AHEAD, directions=1, top=1),
+  "pal": game.Config(**COMMON, **GAME, action_repeat=2),
+  "mal": game.MALConfig(**COMMON, **{**GAME, "baseline": BaselineConfig("linear")}),
+  "morel": morel.Config(dataset="there.npz", steps=12, update_every=4, **GAME),
 }
 QUICK = ("sac", "pets")
 

@@ -3,6 +3,7 @@
 JAX_ENABLE_X64=1 python x64_probe.py all
 """
 
+import dataclasses
 import json
 import sys
 
@@ -64,7 +65,9 @@ class Wide:
 
 def algorithm_of(name, env):
   """Returns the shapes of state, metrics, parameters and evaluation of an algorithm."""
-  algorithm = make_algorithm(name, env.spec, default_config(name))
+  needed = {"dataset": "there.npz"} if name == "morel" else {}
+  config = dataclasses.replace(default_config(name), **needed)
+  algorithm = make_algorithm(name, env.spec, config)
   state = jax.eval_shape(lambda key: init_state(algorithm, env, key), KEY)
   after, metrics = jax.eval_shape(make_step(algorithm, env, steps=2), state)
   params = jax.eval_shape(algorithm.params, state)

@@ -23,76 +23,26 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from mbrl_jax.algorithms.parts.action_repeat import repeated_reward, repeated_termination
+from mbrl_jax.algorithms.parts.difference_nets import (
+  DifferenceModelConfig,
+  DifferenceNets,
+  ModelParams,
+  ModelState,
+  init_model,
+  model_inputs,
+  predict_targets,
+)
 from mbrl_jax.algorithms.parts.episode_buffer import Rows
-from mbrl_jax.models import fit, init_optimizer, make_ensemble, make_optimizer
-from mbrl_jax.models.ensemble import Ensemble
+from mbrl_jax.models import fit, make_ensemble, make_optimizer
 from mbrl_jax.ops.missing import require_known
 from mbrl_jax.ops.validate import between, positive, prefixed
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Metrics, Params, Transition
-
-
-@dataclass(frozen=True)
-class DifferenceModelConfig:
-  """The world model and its fit.
-
-  Attributes:
-    members: nets.
-    hidden: widths of the hidden layers.
-    activation: swish, relu or tanh.
-    learning_rate: Adam's.
-    weight_decay: of all layers.
-    batch_size: rows per net and gradient step.
-    epochs: passes over the data in each fit.
-    max_steps: gradient steps after which a fit ends with the epoch.
-    learn_reward: learn the reward; otherwise it is the task's function.
-    reward_hidden: widths of the hidden layers of the reward's nets.
-    precision: of the matrix products, float32 or bfloat16.
-  """
-
-  members: int = 4
-  hidden: tuple[int, ...] = (512, 512)
-  activation: str = "relu"
-  learning_rate: float = 1e-3
-  weight_decay: float = 0.0
-  batch_size: int = 200
-  epochs: int = 25
-  max_steps: int = 10_000
-  learn_reward: bool = False
-  reward_hidden: tuple[int, ...] = (100, 100)
-  precision: str = "float32"
-
-
-class ModelParams(NamedTuple):
-  """Parameters of the members.
-
-  Attributes:
-    change: of the nets that predict the target.
-    reward: of the nets that predict the reward; ``()``: the reward is known.
-  """
-
-  change: Any
-  reward: Any
-
-
-class ModelState(NamedTuple):
-  """State of the model.
-
-  Attributes:
-    params: of all members.
-    opt_state, reward_opt_state: the optimisers'.
-  """
-
-  params: ModelParams
-  opt_state: optax.OptState
-  reward_opt_state: Any
 
 
 class DifferenceModel(NamedTuple):
@@ -103,11 +53,11 @@ class DifferenceModel(NamedTuple):
       its key.
     init: ``(key) -> ModelState``.
     fit: ``(ModelState, Rows, new [], key, active []) -> (ModelState, metrics)``; unless
-      ``active`` the state is unchanged. Metrics are the mean
-      squared errors in units of the normalised targets of the newest ``new`` rows
-      (``recent`` at most), ``new_data_loss_before`` and ``new_data_loss_after`` the fit, and of
-      all rows in the last epoch, ``model_loss``; ``fit_epochs``, ``fit_steps``; if it is
-      learned, ``reward_error``, the mean squared error of the reward.
+      ``active`` the state is unchanged. Metrics are the mean squared errors in units of the
+      normalised targets of the newest ``new`` rows (``recent`` at most),
+      ``new_data_loss_before`` and ``new_data_loss_after`` the fit, and of all rows in the last
+      epoch, ``model_loss``, to which each member adds ``weight_decay |W|^2``; ``fit_epochs``,
+      ``fit_steps``; if it is learned, ``reward_error``, the mean squared error of the reward.
     predict: ``(ModelParams, obs [O], action [A]) -> [E, D]``, normalised targets.
   """
 
@@ -115,17 +65,6 @@ class DifferenceModel(NamedTuple):
   init: Callable[[Key], ModelState]
   fit: Callable[[ModelState, Rows, Array, Key, Array], tuple[ModelState, Metrics]]
   predict: Callable[[ModelParams, Array, Array], Array]
-
-
-class _Nets(NamedTuple):
-  """Static parts of the model."""
-
-  spec: EnvSpec
-  config: DifferenceModelConfig
-  recent: int
-  change: Ensemble
-  reward: Ensemble
-  optimizer: optax.GradientTransformation
 
 
 @prefixed("world_model")
@@ -161,7 +100,7 @@ def make_difference_model(
     "scaling": "mad",
     "precision": config.precision,
   }
-  nets = _Nets(
+  nets = DifferenceNets(
     spec,
     config,
     recent,
@@ -182,9 +121,9 @@ def make_difference_model(
   dynamics = Dynamics(step, slices=config.members, params_axes=axes, noise=no_noise)
   return DifferenceModel(
     dynamics,
-    init=lambda key: _init(nets, key),
+    init=lambda key: init_model(nets, key),
     fit=lambda *args: _fit(nets, *args),
-    predict=lambda params, obs, action: _predict(nets, params, obs, action),
+    predict=lambda params, obs, action: predict_targets(nets, params, obs, action),
   )
 
 
@@ -193,14 +132,8 @@ def _never(obs: Array, action: Array, next_obs: Array) -> Array:
   return jnp.zeros((), bool)
 
 
-def _inputs(spec: EnvSpec, obs: Array, action: Array) -> Array:
-  """Returns the inputs of the nets, actions clipped to the bounds."""
-  bounded = jnp.clip(action, jnp.asarray(spec.action_low), jnp.asarray(spec.action_high))
-  return jnp.concatenate([spec.encode(obs), bounded])
-
-
 def _step(
-  nets: _Nets,
+  nets: DifferenceNets,
   reward: Any,
   terminated: Any,
   params: ModelParams,
@@ -209,7 +142,7 @@ def _step(
   _: Any,
 ) -> tuple[Array, Array, Array]:
   """Steps one member; see ``Dynamics.step``."""
-  inputs = _inputs(nets.spec, obs, action)
+  inputs = model_inputs(nets.spec, obs, action)
   y = nets.change.apply(params.change, inputs)[0]
   next_obs = nets.spec.decode(obs, y)
   if nets.config.learn_reward:
@@ -224,40 +157,13 @@ def _one(params: Any) -> Any:
   return params._replace(network=jax.tree.map(lambda x: x[0], params.network))
 
 
-def _predict(nets: _Nets, params: ModelParams, obs: Array, action: Array) -> Array:
-  """Returns the members' predictions ``[E, D]`` in units of the normalised targets."""
-  inputs = _inputs(nets.spec, obs, action)
-  apply = jax.vmap(
-    lambda member: nets.change.apply(member, inputs)[0], (nets.change.params_axes,)
-  )
-  scale = params.change.targets.scale
-  return apply(params.change) / jnp.where(scale > 0, scale, 1.0)
-
-
-def _init(nets: _Nets, key: Key) -> ModelState:
-  """Makes the initial state."""
-  spec, config = nets.spec, nets.config
-  change_key, reward_key = jax.random.split(key)
-  obs, action = jnp.zeros(spec.obs_dim), jnp.zeros(spec.action_dim)
-  inputs, target = _inputs(spec, obs, action), spec.target(obs, obs)
-  change = nets.change.init(change_key, inputs, target)
-  opt_state = init_optimizer(nets.change, nets.optimizer, change)
-  if not config.learn_reward:
-    return ModelState(ModelParams(change, ()), opt_state, ())
-  both, one = jnp.concatenate([inputs, target]), jnp.zeros(1)
-  keys = jax.random.split(reward_key, config.members)
-  reward = jax.vmap(lambda key: nets.reward.init(key, both, one))(keys)
-  states = jax.vmap(lambda params: init_optimizer(nets.reward, nets.optimizer, params))(reward)
-  return ModelState(ModelParams(change, reward), opt_state, states)
-
-
 def _fit(
-  nets: _Nets, state: ModelState, rows: Rows, new: Array, key: Key, active: Array
+  nets: DifferenceNets, state: ModelState, rows: Rows, new: Array, key: Key, active: Array
 ) -> tuple[ModelState, Metrics]:
   """Fits the members to the rows."""
   config, data = nets.config, rows.data
   change_key, reward_key = jax.random.split(key)
-  inputs = jax.vmap(functools.partial(_inputs, nets.spec))(data.obs, data.action)
+  inputs = jax.vmap(functools.partial(model_inputs, nets.spec))(data.obs, data.action)
   targets = jax.vmap(nets.spec.target)(data.obs, data.next_obs)
   settings = {
     "optimizer": nets.optimizer,
@@ -296,7 +202,7 @@ def _epochs(config: DifferenceModelConfig, size: Array) -> Array:
 
 
 def _loss(
-  nets: _Nets, params: Any, scale: Array, inputs: Array, targets: Array, mask: Array
+  nets: DifferenceNets, params: Any, scale: Array, inputs: Array, targets: Array, mask: Array
 ) -> Array:
   """Returns the mean squared error of the masked rows, relative to ``scale [D]``."""
   apply = jax.vmap(nets.change.apply, (nets.change.params_axes, None))
@@ -307,7 +213,7 @@ def _loss(
 
 
 def _fit_reward(
-  nets: _Nets,
+  nets: DifferenceNets,
   state: ModelState,
   inputs: Array,
   data: Transition,

@@ -37,7 +37,8 @@ class PolicyConfig:
     hidden: widths of the hidden layers.
     log_std: initial log standard deviation of the actions, in units in which the bounds are -1
       and 1.
-    min_log_std, max_log_std: bounds within which it is learned.
+    min_log_std: lower bound of the log standard deviation.
+    max_log_std: upper bound of the log standard deviation.
   """
 
   hidden: tuple[int, ...] = (64, 64)

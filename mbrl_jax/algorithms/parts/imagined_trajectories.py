@@ -20,7 +20,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.parts.difference_model import DifferenceModel, ModelParams
+from mbrl_jax.algorithms.parts.difference_model import DifferenceModel
+from mbrl_jax.algorithms.parts.difference_nets import ModelParams
 from mbrl_jax.algorithms.parts.gaussian_actor import GaussianActor, PolicyParams
 from mbrl_jax.learners.policy_gradient import Trajectories
 from mbrl_jax.ops.noise import normal
@@ -104,13 +105,13 @@ def imagine(
     sampled = mean + jnp.exp(policy.policy.log_std) * noise
     action = execute(sampled)
     next_obs, reward, terminated = over_members(rows_of, obs, action)
+    finite = jnp.isfinite(next_obs).all(-1) & jnp.isfinite(reward)
     next_obs = jnp.clip(next_obs, -limit, limit)
     if halt is not None:
       halted = (distance(obs, action) > halt.threshold) & ~terminated
       reward = reward + jnp.where(halted, halt.reward, 0.0)
       terminated = terminated | halted
-    valid = alive & jnp.isfinite(next_obs).all(-1) & jnp.isfinite(reward)
-    return next_obs, _Step(seen, sampled, reward, see(next_obs), terminated, valid)
+    return next_obs, _Step(seen, sampled, reward, see(next_obs), terminated, alive & finite)
 
   def body(loop: _Loop) -> _Loop:
     next_obs, now = step(loop.t, loop.obs, loop.seen, loop.alive)

@@ -19,8 +19,8 @@ class NPGConfig:
 
   Attributes:
     step_size: delta, about twice the KL divergence of a step.
-    discount: of the returns.
-    gae_lambda: lambda of the advantages.
+    discount: discount of the returns.
+    gae_lambda: lambda of the generalised advantages.
     damping: added to the diagonal of the Fisher matrix.
     cg_iterations: maximum number of conjugate gradient iterations.
     fisher_samples: estimate the Fisher matrix from at most so many samples; 0: from all.
@@ -42,8 +42,8 @@ class TRPOConfig:
 
   Attributes:
     max_kl: delta, the largest KL divergence of a step.
-    discount: of the returns.
-    gae_lambda: lambda of the advantages.
+    discount: discount of the returns.
+    gae_lambda: lambda of the generalised advantages.
     damping: added to the diagonal of the Fisher matrix.
     cg_iterations: maximum number of conjugate gradient iterations.
     fisher_samples: estimate the Fisher matrix from at most so many samples; 0: from all.

@@ -8,12 +8,11 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from mbrl_jax.algorithms.parts.difference_model import (
-  DifferenceModel,
+from mbrl_jax.algorithms.parts.difference_model import DifferenceModel, make_difference_model
+from mbrl_jax.algorithms.parts.difference_nets import (
   DifferenceModelConfig,
   ModelParams,
   ModelState,
-  make_difference_model,
 )
 from mbrl_jax.algorithms.parts.episode_buffer import EpisodeBuffer, Rows, start_states
 from mbrl_jax.algorithms.parts.gaussian_actor import (
@@ -43,9 +42,9 @@ class ImprovementConfig:
     policy_steps: natural gradient steps after each fit.
     paths: start states of a step's imagined episodes; each member rolls out all.
     horizon: actions of an imagined episode; 0: those of an episode of the task.
-    buffer_share: of the start states, that are any states of the buffer; the others are
-      initial states.
-    obs_limit: to whose magnitude imagined observations are clipped.
+    buffer_share: share of start states drawn from all states of the buffer; the others are
+      initial states of episodes.
+    obs_limit: imagined observations are clipped to this magnitude.
     world_model, policy, baseline, npg: see their classes.
   """
 

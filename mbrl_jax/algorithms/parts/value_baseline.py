@@ -17,8 +17,8 @@ class BaselineConfig:
   Attributes:
     kind: network, or linear in features of the observation and the time.
     hidden: widths of the network's hidden layers.
-    learning_rate: of the network, Adam's.
-    weight_decay: of the network.
+    learning_rate: Adam's learning rate, for the network.
+    weight_decay: L2 coefficient of the network's weights and biases.
     batch_size: rows per gradient step of the network.
     epochs: passes over the trajectories in each fit of the network.
     ridge: penalty of the linear baseline.

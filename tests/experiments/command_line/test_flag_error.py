@@ -19,6 +19,10 @@ ALL_MAY_BE = {
   "as_released",
   "dataset",
   "epsilon",
+  "log_std",
+  "min_log_std",
+  "max_log_std",
+  "halt_reward",
 }
 """Last parts of fields that accept every value of their type, or are checked later."""
 OTHER_PLANNERS = {
@@ -62,6 +66,8 @@ CASES = [
 def test_the_error_of_every_field_names_its_flag(algo, name, value):
   group, _, last = name.rpartition(".")
   fields = {name: value}
+  if algo == "morel":
+    fields["dataset"] = "there.npz"
   if group == "planner" and last in OTHER_PLANNERS:
     fields["planner.name"] = OTHER_PLANNERS[last]
   if name == "model.inducing_points":
@@ -127,6 +133,23 @@ def test_the_error_of_every_field_names_its_flag(algo, name, value):
       {"dataset": "there.npz", "real_ratio": "0.5"},
       "--config.dataset='there.npz' needs --config.real_ratio=1, not --config.real_ratio=0.5: "
       "offline training does not plan, so there are no planned transitions.",
+    ),
+    ("morel", {}, "--config.dataset='' is missing: MOReL learns from recorded transitions, "),
+    (
+      "pal",
+      {"capacity": "99"},
+      "--config.capacity=99 is smaller than a batch, --config.world_model.batch_size=200.",
+    ),
+    (
+      "mal",
+      {"policy.log_std": "2"},
+      "--config.policy.log_std=2.0 must be between --config.policy.min_log_std=-2.5 and "
+      "--config.policy.max_log_std=1.0.",
+    ),
+    (
+      "pal",
+      {"obs_scale": "(1, 2)"},
+      "--config.obs_scale=(1.0, 2.0) has 2 factors for an encoded observation of 3 numbers.",
     ),
     ("mopac", {"rollout_schedule": "(0, 3)"}, "--config.rollout_schedule=(0.0, 3.0) must have"),
     ("sac", {"agent.batch": "3"}, "--config.agent.batch is not known. Did you mean"),

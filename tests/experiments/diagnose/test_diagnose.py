@@ -94,6 +94,25 @@ def test_predictions_never_run_past_the_end_of_an_episode():
     measurements.predict(walk(), None, seen, 7, 10, jax.random.key(0))
 
 
+def test_a_model_that_holds_actions_is_compared_where_they_begin():
+  """In episodes of 7 steps whose actions last 3 steps; only the last is cut."""
+  action = np.repeat(np.random.default_rng(0).normal(size=(4, 3, 2)), 3, 1)[:, :7]
+  path = np.concatenate([np.zeros((4, 1, 2)), np.cumsum(action, 1)], 1)
+  ends = np.broadcast_to(np.arange(7) == 6, (4, 7))
+  rows = path[:, :-1], np.float32(action), action[..., 0], path[:, 1:], ends & ~ends, ends
+  seen = Transition(*rows)
+  step = lambda params, obs, action, key: (obs + 3 * action, obs[0], jnp.zeros((), bool))
+  predict = lambda horizon: measurements.predict(
+    Dynamics(step), None, seen, horizon, 99, jax.random.key(0), 3
+  )
+  for horizon, starts in ((1, 4 * 2), (2, 4)):
+    predicted, truth = predict(horizon)
+    assert truth.shape == (starts, horizon, 2)
+    np.testing.assert_allclose(predicted - truth[:, :, None], 0, atol=1e-5)
+  with pytest.raises(ValueError, match=r"horizon=9 is longer than every episode: .* 7 steps"):
+    predict(3)
+
+
 @pytest.mark.parametrize("ends", [None, 2])
 def test_a_critic_is_compared_with_discounted_rewards(ends):
   seen = episodes(2, 4, ends=ends)
