@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 HOPPER = {
-  "steps": 108_000,
+  "steps": 106_000,
   "action_repeat": 2,
   "init_steps": 8000,
   "update_every": 2000,
@@ -76,6 +76,6 @@ CPU = {
   **PAPER,
   "hopper": {**HOPPER, **SMALLER, "steps": 72_000, "update_every": 1000, "paths": 100},
 }
-"""Fits and policy steps of hopper are cheap enough to take more of them per environment step."""
+"""Fits and policy steps of hopper are cheap enough for more of them per environment step."""
 
 PRESETS = {"cpu": CPU, "paper": PAPER}
