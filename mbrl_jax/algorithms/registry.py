@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mbrl_jax.algorithms import demo_layer, demorl, loop, mbpo, mopac, pets, sac
+from mbrl_jax.algorithms import demo_layer, demorl, loop, mbpo, mopac, npg, pets, sac, trpo
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Algorithm, EnvSpec
 
@@ -17,8 +17,10 @@ _ALGORITHMS: dict[str, tuple[type, Callable[[EnvSpec, Any], Algorithm]]] = {
   "loop": (loop.Config, loop.make_loop),
   "mbpo": (mbpo.Config, mbpo.make_mbpo),
   "mopac": (mopac.Config, mopac.make_mopac),
+  "npg": (npg.Config, npg.make_npg_algorithm),
   "pets": (pets.Config, pets.make_pets),
   "sac": (sac.Config, sac.make_sac_algorithm),
+  "trpo": (trpo.Config, trpo.make_trpo_algorithm),
 }
 
 
@@ -27,7 +29,7 @@ def list_algorithms() -> list[str]:
 
   Example:
     >>> list_algorithms()
-    ['demo_layer', 'demorl', 'loop', 'mbpo', 'mopac', 'pets', 'sac']
+    ['demo_layer', 'demorl', 'loop', 'mbpo', 'mopac', 'npg', 'pets', 'sac', 'trpo']
   """
   return sorted(_ALGORITHMS)
 

@@ -19,6 +19,9 @@ SIZES = {
 """Floats that determine array sizes or loop lengths."""
 SMALL = {
   "update_every": 5,
+  "batch": 5,
+  "policy.hidden": (8,),
+  "baseline.hidden": (8,),
   "rollout_batch_size": 10,
   "agent.hidden": (8,),
   "agent.batch_size": 8,
@@ -64,7 +67,7 @@ def small(algo, **more):
 @pytest.mark.parametrize(
   "algo",
   [
-    *("sac", "demo_layer"),
+    *("sac", "demo_layer", "npg", "trpo"),
     *(
       pytest.param(name, marks=pytest.mark.slow) for name in ("mbpo", "mopac", "demorl", "loop")
     ),
@@ -73,7 +76,7 @@ def small(algo, **more):
 def test_config_floats_are_no_constants_of_the_program(algo):
   config = small(algo)
   other, names = changed(config)
-  assert "agent.discount" in names or "step_size" in names
+  assert {"agent.discount", "step_size", f"{algo}.discount"} & {*names}
   assert program(algo, config) == program(algo, other)
 
 

@@ -44,6 +44,7 @@ MODEL_BASED = (
   f"{STEPS} rollout_batch_size=20 epoch_length=100 {WORLD_MODEL} {AGENT} "
   "agent.updates_per_step=2"
 )
+ON_POLICY = "steps=300 batch=50 policy.hidden=(16,16) policy.log_std=0.0"
 PENDULUM = "--env=pendulum --env.episode_length=40 --eval_steps=100 --eval_episodes=2"
 PETS = (
   "--env=cartpole --env.episode_length=30 --eval_every=1 --config.trials=2 "
@@ -73,6 +74,8 @@ RUNS = {
   + _flags(f"{STEPS} model_buffer_size=1000 {WORLD_MODEL} {AGENT} {LOOKAHEAD}"),
   "demo_layer": f"--algo=demo_layer {PENDULUM} "
   + _flags(f"{STEPS} directions=1 top=1 {WORLD_MODEL} {LOOKAHEAD} lookahead.horizon=4"),
+  "npg": f"--algo=npg {PENDULUM} " + _flags(f"{ON_POLICY} baseline.hidden=(16,16)"),
+  "trpo": f"--algo=trpo {PENDULUM} " + _flags(f"{ON_POLICY} baseline.kind=linear"),
 }
 """Flags of ``experiments.train``, by run."""
 NAMES = [f"{name}_{seeds}" for name in RUNS for seeds in (1, 2)]

@@ -23,13 +23,17 @@ from mbrl_jax.algorithms import (
   make_step,
   mbpo,
   mopac,
+  npg,
   pets,
   sac,
+  trpo,
 )
 from mbrl_jax.algorithms.parts.actor_critic import ActorCriticConfig
 from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig
+from mbrl_jax.algorithms.parts.gaussian_actor import PolicyConfig
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
 from mbrl_jax.algorithms.parts.planner_config import PlannerConfig
+from mbrl_jax.algorithms.parts.value_baseline import BaselineConfig
 from mbrl_jax.algorithms.parts.world_model import WorldModelConfig
 from mbrl_jax.envs import env_dynamics, make_env
 from mbrl_jax.ops.key_stream import stream_key
@@ -62,6 +66,12 @@ PETS = pets.Config(
     horizon=2, iterations=2, particles=4, settings={"samples": 6, "elites": 2}
   ),
 )
+ON_POLICY = {
+  "steps": 12,
+  "batch": 4,
+  "policy": PolicyConfig(hidden=(4,)),
+  "baseline": BaselineConfig(hidden=(4,), batch_size=3, epochs=2),
+}
 TWO = {"rollout_schedule": (0, 1, 2, 2), "samples": 3}
 CONFIGS = {
   "sac": sac.Config(**COMMON, agent=AGENT),
@@ -72,8 +82,10 @@ CONFIGS = {
   "demorl": demorl.Config(**AHEAD, agent=AGENT, model_buffer_size=50),
   "loop": loop.Config(**AHEAD, agent=AGENT),
   "demo_layer": demo_layer.Config(**AHEAD, directions=1, top=1),
+  "npg": npg.Config(**ON_POLICY),
+  "trpo": trpo.Config(**{**ON_POLICY, "baseline": BaselineConfig(kind="linear")}),
 }
-QUICK = ("sac", "pets")
+QUICK = ("sac", "pets", "npg")
 
 
 def test_recorder_detects_reuse():
