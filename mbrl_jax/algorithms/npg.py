@@ -7,7 +7,7 @@ Sources: Kakade 2001, "A natural policy gradient"; Rajeswaran et al. 2017, "Towa
 generalization and simplicity in continuous control", and the released ``mjrl``.
 
 Deviations from mjrl, besides those of ``learners.npg`` and ``parts.on_policy``:
-  * Batches of 2,000 steps instead of 10,000 and running scales of observations and returns.
+  * Batches of 1,024 steps instead of 10,000 and running scales of observations and returns.
   * Where batches cut episodes, the baseline learns lambda-returns, which bootstrap.
 """
 

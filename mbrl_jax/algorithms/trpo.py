@@ -7,7 +7,7 @@ Sources: Schulman et al. 2015, "Trust region policy optimization", and 2016, "Hi
 continuous control using generalized advantage estimation".
 
 Deviations, besides those of ``learners.trpo`` and ``parts.on_policy``:
-  * Batches of 2,000 steps instead of 50,000, and running scales of observations and returns.
+  * Batches of 1,024 steps instead of 50,000, and running scales of observations and returns.
 """
 
 from __future__ import annotations

@@ -81,10 +81,10 @@ class OnPolicyConfig:
   """
 
   steps: int = 1_000_000
-  batch: int = 2048
+  batch: int = 1024
   scale_observations: bool = True
   policy: PolicyConfig = field(default_factory=PolicyConfig)
-  baseline: BaselineConfig = field(default_factory=BaselineConfig)
+  baseline: BaselineConfig = field(default_factory=lambda: BaselineConfig(epochs=5))
 
 
 class EpisodeReturns(NamedTuple):
