@@ -30,9 +30,7 @@ class Config(OnPolicyConfig):
   """
 
   npg: NPGConfig = field(
-    default_factory=lambda: NPGConfig(
-      step_size=0.02, discount=0.99, gae_lambda=0.95, value_target="lambda_return"
-    )
+    default_factory=lambda: NPGConfig(step_size=0.02, value_target="lambda_return")
   )
 
 

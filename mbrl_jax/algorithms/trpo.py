@@ -28,7 +28,7 @@ class Config(OnPolicyConfig):
     trpo: see its class.
   """
 
-  trpo: TRPOConfig = field(default_factory=lambda: TRPOConfig(gae_lambda=0.95))
+  trpo: TRPOConfig = field(default_factory=lambda: TRPOConfig(discount=0.995))
 
 
 @in_single_precision

@@ -9,13 +9,15 @@ all steps so far, and clipped (``parts.gaussian_actor``).
 Rewards are divided by the root mean square of all discounted returns so far, those of the
 batch included, before anything is learned from them. Advantages are standardised anyway; the
 baseline's targets are then of size 1, whatever the task, which Adam at its usual rate can
-follow.
+follow. Small batches need an accurate baseline: five passes of a small batch, not one.
 
 Deviations:
   * A batch is a number of steps, not of episodes, as in mjrl and rllab. The end of a batch
     cuts running episodes: they are bootstrapped from ``next_obs``, and continue in the next
     batch. If ``batch`` is a multiple of environments times episode length, and no episode ends
     early, all episodes are whole.
+    With several environments whose episodes have one length, smaller batches each see another
+    part of the episodes.
   * Returns are scaled by their root mean square; others divide by a running deviation
     (Stable-Baselines3's ``VecNormalize``, Tianshou), mjrl by nothing.
 """
