@@ -19,6 +19,7 @@ ALL_MAY_BE = {
   "as_released",
   "dataset",
   "epsilon",
+  *("log_std", "min_log_std", "max_log_std"),  # checked against each other
 }
 """Last parts of fields that accept every value of their type, or are checked later."""
 OTHER_PLANNERS = {
