@@ -29,9 +29,7 @@ class Config(OnPolicyConfig):
     npg: see its class.
   """
 
-  npg: NPGConfig = field(
-    default_factory=lambda: NPGConfig(step_size=0.02, value_target="lambda_return")
-  )
+  npg: NPGConfig = field(default_factory=lambda: NPGConfig(value_target="lambda_return"))
 
 
 @in_single_precision
@@ -45,4 +43,5 @@ def make_npg_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
     spec,
     config,
     lambda policy, baseline: npg_learner(policy, baseline, config.npg, config.policy),
+    config.npg.value_target,
   )

@@ -42,4 +42,5 @@ def make_trpo_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
     spec,
     config,
     lambda policy, baseline: trpo_learner(policy, baseline, config.trpo, config.policy),
+    config.trpo.value_target,
   )

@@ -107,6 +107,30 @@ def test_a_non_finite_step_is_refused_and_counted_and_the_next_batch_is_used():
   chex.assert_tree_all_finite(metrics["update"])
 
 
+@pytest.mark.parametrize("target", ["monte_carlo", "lambda_return"])
+def test_the_baseline_knows_the_time_only_if_its_target_ends_with_the_episode(target):
+  config = configured(
+    npg=npg.NPGConfig(value_target=target), baseline=BaselineConfig(kind="linear")
+  )
+  algorithm, state = begin(Walk(), config)
+  rng, old = np.random.default_rng(0), state.learn.batch
+  batch = old._replace(
+    transition=old.transition._replace(reward=jnp.float32(rng.normal(size=old.time.shape))),
+    time=jnp.tile(jnp.arange(old.time.shape[1], dtype=jnp.int32), (ENVS, 1)),
+    filled=jnp.int32(old.time.shape[1]),
+  )
+  update = jax.jit(
+    lambda batch: (
+      algorithm.update(state._replace(learn=state.learn._replace(batch=batch)))[
+        0
+      ].learn.learner.baseline.weights
+    )
+  )
+  weights = update(batch)
+  later = update(batch._replace(time=batch.time + 50))
+  assert (np.abs(weights - later).max() > 1e-4) == (target == "monte_carlo")
+
+
 @pytest.mark.parametrize("algo", ["npg", TRPO])
 def test_a_run_resumes_bit_for_bit_and_is_traced_once(algo, tmp_path):
   env, _, start, step = made(algo)

@@ -11,6 +11,10 @@ batch included, before anything is learned from them. Advantages are standardise
 baseline's targets are then of size 1, whatever the task, which Adam at its usual rate can
 follow. Small batches need an accurate baseline: five passes of a small batch, not one.
 
+Lambda-returns bootstrap at a time limit, so their values do not depend on the time since the
+episode began, and the baseline is not given it. A batch may hold a short part of the episodes
+only, and beyond it a baseline of the time extrapolates: Swimmer then unlearns what it learned.
+
 Deviations:
   * A batch is a number of steps, not of episodes, as in mjrl and rllab. The end of a batch
     cuts running episodes: they are bootstrapped from ``next_obs``, and continue in the next
@@ -131,10 +135,11 @@ class _Parts(NamedTuple):
   actor: GaussianActor
   learner: PolicyGradient
   hyperparams: Any
+  timed: bool
 
 
 def make_on_policy(
-  spec: EnvSpec, config: OnPolicyConfig, make_learner: MakeLearner
+  spec: EnvSpec, config: OnPolicyConfig, make_learner: MakeLearner, value_target: str
 ) -> Algorithm:
   """Makes an algorithm that learns from batches of the current policy.
 
@@ -142,6 +147,7 @@ def make_on_policy(
     spec: the task.
     config: batches, policy and baseline.
     make_learner: see ``MakeLearner``.
+    value_target: of the learner. The baseline is given the time for ``"monte_carlo"`` only.
 
   Raises:
     ValueError: counts or sizes that are not positive, see also the parts.
@@ -152,7 +158,8 @@ def make_on_policy(
   learner, hyperparams = make_learner(
     actor.policy, make_baseline(actor.obs_dim, config.baseline)
   )
-  parts = _Parts(spec, config, actor, learner, hyperparams)
+  timed = value_target == "monte_carlo"
+  parts = _Parts(spec, config, actor, learner, hyperparams, timed)
   return Algorithm(
     init=lambda key, envs=1: _init(parts, key, envs),
     params=_params,
@@ -208,6 +215,8 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   returns = _add_returns(learn, batch)
   scaling = normalizer_of(learn.observations)
   data = trajectories(parts.actor, scaling, batch, root_mean_square(returns)[0])
+  if not parts.timed:
+    data = data._replace(time=jnp.zeros_like(data.time))
   learner, metrics = parts.learner.update(learn.learner, data, update_key)
   observations = learn.observations
   if parts.config.scale_observations:
