@@ -29,7 +29,9 @@ class Config(OnPolicyConfig):
     npg: see its class.
   """
 
-  npg: NPGConfig = field(default_factory=lambda: NPGConfig(value_target="lambda_return"))
+  npg: NPGConfig = field(
+    default_factory=lambda: NPGConfig(gae_lambda=0.95, value_target="lambda_return")
+  )
 
 
 @in_single_precision

@@ -28,7 +28,7 @@ class Config(OnPolicyConfig):
     trpo: see its class.
   """
 
-  trpo: TRPOConfig = field(default_factory=lambda: TRPOConfig(discount=0.995))
+  trpo: TRPOConfig = field(default_factory=lambda: TRPOConfig(discount=0.995, gae_lambda=0.95))
 
 
 @in_single_precision

@@ -40,7 +40,7 @@ def test_policy_gradients_learn_to_run(algo):
   state = init_state(algorithm, env, jax.random.key(100), envs)
   for _ in range(300):
     state, metrics = step(state)
-  assert metrics["update"]["batch_return"] > 1500
+  assert metrics["update"]["batch_return"] > 1000
   returns = make_evaluation(algorithm, env, episodes=5)(
     algorithm.params(state), jax.random.key(0)
   )
