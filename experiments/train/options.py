@@ -79,7 +79,8 @@ def _define_schedule() -> None:
     "eval_steps",
     None,
     "Environment steps between evaluations, instead of --eval_every; a multiple of "
-    "--config.update_every. Default: a twentieth of the run, for runs that count steps.",
+    "--config.update_every or --config.batch. Default: a twentieth of the run, for runs that "
+    "count steps.",
     0,
   )
   flags.DEFINE_integer(

@@ -7,7 +7,19 @@ from typing import Any
 
 import numpy as np
 
-from mbrl_jax.algorithms import demo_layer, demorl, game, loop, mbpo, mopac, morel, pets, sac
+from mbrl_jax.algorithms import (
+  demo_layer,
+  demorl,
+  game,
+  loop,
+  mbpo,
+  mopac,
+  morel,
+  npg,
+  pets,
+  sac,
+  trpo,
+)
 from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Algorithm, EnvSpec
 
@@ -19,9 +31,11 @@ _ALGORITHMS: dict[str, tuple[type, Callable[[EnvSpec, Any], Algorithm]]] = {
   "mbpo": (mbpo.Config, mbpo.make_mbpo),
   "mopac": (mopac.Config, mopac.make_mopac),
   "morel": (morel.Config, morel.make_morel),
+  "npg": (npg.Config, npg.make_npg_algorithm),
   "pal": (game.Config, game.make_game),
   "pets": (pets.Config, pets.make_pets),
   "sac": (sac.Config, sac.make_sac_algorithm),
+  "trpo": (trpo.Config, trpo.make_trpo_algorithm),
 }
 
 
@@ -30,7 +44,8 @@ def list_algorithms() -> list[str]:
 
   Example:
     >>> list_algorithms()
-    ['demo_layer', 'demorl', 'loop', 'mal', 'mbpo', 'mopac', 'morel', 'pal', 'pets', 'sac']
+    ['demo_layer', 'demorl', 'loop', 'mal', 'mbpo', 'mopac', 'morel', 'npg', 'pal', 'pets', \
+'sac', 'trpo']
   """
   return sorted(_ALGORITHMS)
 

@@ -30,6 +30,9 @@ GAME = {
 }
 SMALL = {
   "update_every": 5,
+  "batch": 5,
+  "policy.hidden": (8,),
+  "baseline.hidden": (8,),
   "rollout_batch_size": 10,
   "agent.hidden": (8,),
   "agent.batch_size": 8,
@@ -75,7 +78,7 @@ def small(algo, **more):
 @pytest.mark.parametrize(
   "algo",
   [
-    *("sac", "demo_layer"),
+    *("sac", "demo_layer", "npg", "trpo"),
     *(
       pytest.param(name, marks=pytest.mark.slow)
       for name in ("mbpo", "mopac", "demorl", "loop", "morel", "pal")
@@ -86,7 +89,7 @@ def test_config_floats_are_no_constants_of_the_program(algo):
   more = {"morel": {**GAME, "dataset": "there.npz"}, "pal": GAME}.get(algo, {})
   config = small(algo, **more)
   other, names = changed(config, CONSTANTS.get(algo, ()))
-  assert {"agent.discount", "step_size", "npg.discount"} & set(names)
+  assert {"agent.discount", "step_size", "npg.discount", "trpo.discount"} & {*names}
   assert program(algo, config) == program(algo, other)
 
 

@@ -44,6 +44,7 @@ MODEL_BASED = (
   f"{STEPS} rollout_batch_size=20 epoch_length=100 {WORLD_MODEL} {AGENT} "
   "agent.updates_per_step=2"
 )
+ON_POLICY = "steps=300 batch=50 policy.hidden=(16,16) policy.log_std=0.0"
 PENDULUM = "--env=pendulum --env.episode_length=40 --eval_steps=100 --eval_episodes=2"
 PETS = (
   "--env=cartpole --env.episode_length=30 --eval_every=1 --config.trials=2 "
@@ -80,6 +81,8 @@ RUNS = {
     "world_model.members=3 world_model.batch_size=32 world_model.epochs=3 "
     "world_model.learn_reward=true world_model.reward_hidden=(16,)"
   ),
+  "npg": f"--algo=npg {PENDULUM} " + _flags(f"{ON_POLICY} baseline.hidden=(16,16)"),
+  "trpo": f"--algo=trpo {PENDULUM} " + _flags(f"{ON_POLICY} baseline.kind=linear"),
 }
 """Flags of ``experiments.train``, by run."""
 NAMES = [f"{name}_{seeds}" for name in RUNS for seeds in (1, 2)]

@@ -32,7 +32,7 @@ def check(names):
 def test_x64_changes_no_width_and_no_number():
   """Except for states of users' environments, which keep their own width."""
   answer = check("few")
-  assert len(answer["wide"]) == 2 + 2 + 1
+  assert len(answer["wide"]) == 2 + 2 * 2 + 1
   expected, _ = x64_probe.plain_numbers()
   assert len(expected) > 90 and answer["numbers"] == json.loads(json.dumps(expected))
 

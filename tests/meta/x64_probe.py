@@ -28,7 +28,7 @@ from mbrl_jax.types import EnvState, Transition
 
 KEY = jax.random.key(0)
 FEW = ("pendulum", "dclaw_turn")
-QUICK = ("sac",)
+QUICK = ("sac", "npg")
 
 
 def wide(tree):

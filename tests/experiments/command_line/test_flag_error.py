@@ -19,10 +19,8 @@ ALL_MAY_BE = {
   "as_released",
   "dataset",
   "epsilon",
-  "log_std",
-  "min_log_std",
-  "max_log_std",
   "halt_reward",
+  *("log_std", "min_log_std", "max_log_std"),  # checked against each other
 }
 """Last parts of fields that accept every value of their type, or are checked later."""
 OTHER_PLANNERS = {
