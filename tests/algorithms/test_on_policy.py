@@ -222,3 +222,17 @@ def test_environments_must_divide_the_batch():
   message = r"envs=5 does not divide batch=12.*such as batch=15"
   with pytest.raises(ValueError, match=message):
     begin(Walk(), envs=5)
+
+
+@pytest.mark.parametrize("algo", ["npg", TRPO])
+def test_a_warm_start_takes_policy_and_scaling_of_another_run(algo):
+  """The scaling counts as that of many steps: a batch hardly moves it."""
+  _, source, other, step = made()
+  for _ in range(3):
+    other, _ = step(other)
+  _, algorithm, state, step = made(algo)
+  warm = algorithm.warm_start(state, source.params(other))
+  chex.assert_trees_all_close(algorithm.params(warm), source.params(other), rtol=1e-6)
+  after, _ = step(warm)
+  mean = lambda state: algorithm.params(state).scaling.mean
+  assert 0 < np.abs(mean(after) - mean(warm)).max() < 1e-2

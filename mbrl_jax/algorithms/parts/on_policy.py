@@ -42,6 +42,7 @@ from mbrl_jax.algorithms.parts.gaussian_actor import (
   make_gaussian_actor,
   reset_acting,
 )
+from mbrl_jax.algorithms.parts.policy_warm_start import policy_warm_start
 from mbrl_jax.algorithms.parts.trajectory_batch import (
   Batch,
   add_column,
@@ -50,7 +51,8 @@ from mbrl_jax.algorithms.parts.trajectory_batch import (
 )
 from mbrl_jax.algorithms.parts.value_baseline import BaselineConfig, make_baseline
 from mbrl_jax.learners import Baseline, PolicyGradient, PolicyGradientState
-from mbrl_jax.networks.gaussian_policy import GaussianPolicy
+from mbrl_jax.networks.gaussian_policy import GaussianPolicy, GaussianPolicyParams
+from mbrl_jax.ops.normalize import Normalizer
 from mbrl_jax.ops.returns import discounted_returns
 from mbrl_jax.ops.running_statistics import (
   RunningStatistics,
@@ -71,6 +73,8 @@ from mbrl_jax.types import (
   Transition,
 )
 
+WARM_ROWS = 100_000.0
+"""Steps for which the scaling of another run's policy counts: batches change it little."""
 MakeLearner = Callable[[GaussianPolicy, Baseline], tuple[PolicyGradient, Any]]
 """Returns the learner of a policy and a baseline, and its hyper-parameters."""
 
@@ -170,6 +174,7 @@ def make_on_policy(
     budget=Budget(counts, "steps", steps=config.steps, chunk=config.batch),
     deploy=actor.deploy,
     plans=False,
+    warm_start=policy_warm_start(_params, _put_policy),
   )
 
 
@@ -177,6 +182,12 @@ def _params(state: TrainState) -> PolicyParams:
   """Returns the parameters for acting."""
   scaling = normalizer_of(state.learn.observations)
   return PolicyParams(state.learn.learner.params, scaling, jnp.zeros((), bool))
+
+
+def _put_policy(learn: Learn, policy: GaussianPolicyParams, scaling: Normalizer) -> Learn:
+  """Replaces the policy and the scaling of its observations."""
+  seen = RunningStatistics(jnp.float32(WARM_ROWS), scaling.mean, jnp.square(scaling.scale))
+  return learn._replace(learner=learn.learner._replace(params=policy), observations=seen)
 
 
 def _init(parts: _Parts, key: Key, envs: int) -> TrainState:
