@@ -45,7 +45,7 @@ from mbrl_jax.ops.trust_region import (
   line_search,
   trpo_step_size,
 )
-from mbrl_jax.ops.validate import positive
+from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.types import Array
 
 
@@ -106,11 +106,8 @@ def make_trpo(
     >>> metrics["refused"].item(), (metrics["kl"] <= 0.01).item()
     (0, True)
   """
-  positive(
-    fisher_samples=fisher_samples,
-    cg_iterations=cg_iterations,
-    line_search_trials=line_search_trials,
-  )
+  positive(cg_iterations=cg_iterations, line_search_trials=line_search_trials)
+  between(0, float("inf"), fisher_samples=fisher_samples)
 
   def step(
     params: GaussianPolicyParams, hyperparams: TRPOHyperparams, samples: Samples
