@@ -33,12 +33,12 @@ import jax.numpy as jnp
 import optax
 
 from mbrl_jax.learners.baseline import Baseline
+from mbrl_jax.learners.fisher import fisher_product
 from mbrl_jax.learners.policy_gradient import (
   PolicyGradient,
   PolicyStep,
   Samples,
   clamp_to,
-  fisher_product,
   make_policy_gradient,
   mean_kl,
 )

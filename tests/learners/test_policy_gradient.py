@@ -16,7 +16,7 @@ from mbrl_jax.learners import (
   make_trpo,
   network_baseline,
 )
-from mbrl_jax.learners.policy_gradient import Samples, fisher_product, make_policy_gradient
+from mbrl_jax.learners.policy_gradient import make_policy_gradient
 from mbrl_jax.networks.gaussian_policy import make_gaussian_policy
 
 LEARNERS = {"npg": (make_npg, NPGHyperparams), "trpo": (make_trpo, TRPOHyperparams)}
@@ -49,25 +49,6 @@ def test_with_a_non_finite_step_policy_and_baseline_stay(name, baseline, value):
       then, metrics = update(after, batch, jax.random.key(1))
       chex.assert_trees_all_equal(then._replace(refused=want.refused), want)
       assert metrics["refused"] == want.refused == 0 and then.refused == 1
-
-
-@pytest.mark.parametrize("limit", [5, 1000])
-def test_curvature_of_a_part_is_that_of_samples_spread_over_all(limit):
-  _, state = begun("npg")
-  batch = trajectories(state)
-  samples = Samples(batch.obs, batch.action, batch.reward, batch.valid)
-  rows = np.asarray(batch.obs)[np.asarray(batch.valid)]
-  assert 5 < len(rows) < batch.valid.size < 1000
-  if limit < len(rows):
-    rows = rows[np.arange(limit) * len(rows) // limit]
-  part = Samples(
-    rows[None], rows[None], jnp.zeros((1, len(rows))), jnp.ones((1, len(rows)), bool)
-  )
-  vector = jax.tree.map(jnp.ones_like, state.params)
-  of = lambda samples, limit: fisher_product(POLICY, state.params, samples, 0.1, limit)(vector)
-  chex.assert_trees_all_close(of(samples, limit), of(part, 0), rtol=1e-5)
-  fewer = of(samples, batch.valid.size - 1)  # more than the valid ones
-  chex.assert_trees_all_close(fewer, of(samples, 0), rtol=1e-5)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import time
 from collections.abc import Callable
@@ -15,6 +16,34 @@ TASK, ROWS, PATHS, ACTIONS = "hopper", 10_000, 50, 1000
 """Rows of the buffer, start states of imagined episodes, actions collected in an iteration."""
 
 
+def random_rows(spec: Any, start: np.ndarray) -> dict[str, np.ndarray]:
+  """Returns the fields of ``ROWS`` transitions near ``start [O]``."""
+  rng = np.random.default_rng(0)
+  obs = np.float32(start + 0.1 * rng.normal(size=(ROWS, spec.obs_dim)))
+  no = np.zeros(ROWS, bool)
+  return {
+    "obs": obs,
+    "action": np.float32(rng.uniform(-1, 1, (ROWS, spec.action_dim))),
+    "reward": np.zeros(ROWS, np.float32),
+    "next_obs": np.float32(obs + 0.01 * rng.normal(size=obs.shape)),
+    "terminated": no,
+    "truncated": no,
+  }
+
+
+def work_of(improver: Any, inputs: int, outputs: int) -> dict[str, dict[str, float]]:
+  """Returns the number of items and operations of a fit and of an imagination."""
+  model = improver.config.world_model
+  sizes = (inputs, *model.hidden, outputs)
+  flops = 2 * sum(a * b for a, b in itertools.pairwise(sizes))
+  imagined = model.members * PATHS * improver.horizon
+  fitted = model.members * ROWS * model.epochs
+  return {
+    "imagine": {"count": imagined, "flops": imagined * flops},
+    "fit": {"count": fitted, "flops": 3 * fitted * flops},
+  }
+
+
 class Jobs:
   """Collects, fits, imagines and takes a policy step; keeps the programs between requests."""
 
@@ -25,93 +54,54 @@ class Jobs:
 
     from experiments.configs.pal import PRESETS
     from mbrl_jax import make_env
-    from mbrl_jax.algorithms.parts.difference_model import DifferenceModelConfig
+    from mbrl_jax.algorithms.parts.difference_nets import DifferenceModelConfig
     from mbrl_jax.algorithms.parts.episode_buffer import Rows
-    from mbrl_jax.algorithms.parts.imagined_trajectories import imagine
-    from mbrl_jax.algorithms.parts.policy_improvement import (
-      ImprovementConfig,
-      acting_params,
-      make_improver,
-    )
+    from mbrl_jax.algorithms.parts.policy_improvement import ImprovementConfig, make_improver
     from mbrl_jax.envs.task import never
-    from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
     from mbrl_jax.types import Transition
 
-    preset = PRESETS["paper"][TASK]
-    repeat, env = preset["action_repeat"], make_env(TASK)
+    preset, env, key = PRESETS["paper"][TASK], make_env(TASK), jax.random.key(0)
     spec = env.spec._replace(terminated=never)  # episodes of full length
-    model_config = DifferenceModelConfig(precision=precision)
     config = ImprovementConfig(
-      obs_scale=preset["obs_scale"], paths=PATHS, world_model=model_config
+      obs_scale=preset["obs_scale"],
+      paths=PATHS,
+      world_model=DifferenceModelConfig(precision=precision),
     )
-    improver = make_improver(spec, config, recent=ACTIONS, action_repeat=repeat)
-    key = jax.random.key(0)
+    improver = make_improver(
+      spec, config, recent=ACTIONS, action_repeat=preset["action_repeat"]
+    )
     policy, model = improver.init(key)
-
-    def collect(policy: Any, state: Any, key: Any) -> Any:
-      params = acting_params(policy)
-
-      def step(loop: Any, key: Any) -> Any:
-        state, carry = loop
-        action, carry, _ = improver.actor.act(params, carry, state.obs, key)
-        state, transition = env.step(state, action, key)
-        return (state, carry), transition
-
-      keys = jax.random.split(key, ACTIONS * repeat)
-      return jax.lax.scan(step, (state, improver.actor.carry()), keys)[1]
-
     start = jax.jit(env.reset)(key)
-    rng = np.random.default_rng(0)
-    obs = np.float32(start.obs + 0.1 * rng.normal(size=(ROWS, spec.obs_dim)))
-    action = np.float32(rng.uniform(-1, 1, (ROWS, spec.action_dim)))
-    after = np.float32(obs + 0.01 * rng.normal(size=obs.shape))
-    zeros, no = np.zeros(ROWS, np.float32), np.zeros(ROWS, bool)
-    rows = Rows(Transition(obs, action, zeros, after, no, no), np.int32(ROWS))
+    rows = Rows(Transition(**random_rows(spec, np.asarray(start.obs))), np.int32(ROWS))
     rows = jax.tree.map(jnp.asarray, rows)
-
-    def fit(model: Any, key: Any) -> Any:
-      return improver.model.fit(model, rows, jnp.int32(ACTIONS), key, jnp.ones((), bool))
-
-    def rollout(model: Any, policy: Any, key: Any) -> Any:
-      return imagine(
-        improver.actor,
-        improver.model,
-        model.params,
-        acting_params(policy),
-        rows.data.obs[:PATHS],
-        improver.horizon,
-        key,
-        limit=config.obs_limit,
-      )
-
-    options, total = compiler_options(), 0.0
-    programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
-
-    def add(name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-      nonlocal total
-      jitted = jax.jit(function, compiler_options=options)
-      program, seconds = compile_ahead(jitted, *arguments)
-      programs[name], total = (program, arguments), total + seconds
-      return jax.block_until_ready(program(*arguments))
-
-    add("collect", collect, policy, start, key)
-    model, _ = add("fit", fit, model, key)
-    trajectories = add("imagine", rollout, model, policy, key)
-    add("policy step", improver.learner.update, policy.learner, trajectories, key)
-    self.programs = programs
+    self.programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
+    self.compile_seconds = 0.0
+    self._add("collect", functools.partial(_collect, improver, env), policy, start, key)
+    count, yes = jnp.int32(ACTIONS), jnp.ones((), bool)
+    fit = lambda model, key: improver.model.fit(model, rows, count, key, yes)
+    model, _ = self._add("fit", fit, model, key)
+    starts = rows.data.obs[:PATHS]
+    rollout = functools.partial(_imagine, improver, starts)
+    trajectories = self._add("imagine", rollout, model, policy, key)
+    self._add("policy step", improver.learner.update, policy.learner, trajectories, key)
     (targets,) = jax.eval_shape(spec.target, start.obs, start.obs).shape
-    sizes = (improver.actor.obs_dim + spec.action_dim, *model_config.hidden, targets)
-    flops = 2 * sum(a * b for a, b in itertools.pairwise(sizes))
-    imagined = model_config.members * PATHS * improver.horizon
-    fitted = model_config.members * ROWS * model_config.epochs
     return {
-      "compile_seconds": total,
+      "compile_seconds": self.compile_seconds,
       "times": {"imagine": config.policy_steps, "policy step": config.policy_steps},
-      "work": {
-        "imagine": {"count": imagined, "flops": imagined * flops},
-        "fit": {"count": fitted, "flops": 3 * fitted * flops},
-      },
+      "work": work_of(improver, improver.actor.obs_dim + spec.action_dim, targets),
     }
+
+  def _add(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
+    """Compiles a part and runs it once."""
+    import jax
+
+    from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
+
+    jitted = jax.jit(function, compiler_options=compiler_options())
+    program, seconds = compile_ahead(jitted, *arguments)
+    self.programs[name] = program, arguments
+    self.compile_seconds += seconds
+    return jax.block_until_ready(program(*arguments))
 
   def turn(self, part: str) -> dict:
     """Runs a part once."""
@@ -123,6 +113,41 @@ class Jobs:
     seconds = time.perf_counter() - start
     leaves = [x for x in jax.tree.leaves(result) if np.issubdtype(x.dtype, np.floating)]
     return {"seconds": seconds, "finite": all(bool(np.isfinite(x).all()) for x in leaves)}
+
+
+def _collect(improver: Any, env: Any, policy: Any, state: Any, key: Any) -> Any:
+  """Steps one environment with the policy."""
+  import jax
+
+  from mbrl_jax.algorithms.parts.policy_improvement import acting_params
+
+  params = acting_params(policy)
+
+  def step(loop: Any, key: Any) -> Any:
+    state, carry = loop
+    action, carry, _ = improver.actor.act(params, carry, state.obs, key)
+    state, transition = env.step(state, action, key)
+    return (state, carry), transition
+
+  keys = jax.random.split(key, ACTIONS * improver.actor.action_repeat)
+  return jax.lax.scan(step, (state, improver.actor.carry()), keys)[1]
+
+
+def _imagine(improver: Any, starts: Any, model: Any, policy: Any, key: Any) -> Any:
+  """Imagines the trajectories of a policy step."""
+  from mbrl_jax.algorithms.parts.imagined_trajectories import imagine
+  from mbrl_jax.algorithms.parts.policy_improvement import acting_params
+
+  return imagine(
+    improver.actor,
+    improver.model,
+    model.params,
+    acting_params(policy),
+    starts,
+    improver.horizon,
+    key,
+    limit=improver.config.obs_limit,
+  )
 
 
 if __name__ == "__main__":
