@@ -161,7 +161,11 @@ def compare(name: str, found: dict[str, list[list[str]]]) -> list[str]:
 
 def main(arguments: list[str]) -> int:
   """Records or compares runs; returns the exit status."""
-  names = [word for word in arguments if not word.startswith("-")] or NAMES
+  unknown = sorted({*arguments} - {"--compare", *NAMES})
+  if unknown:
+    print(f"unknown: {', '.join(unknown)}; valid: --compare, {', '.join(NAMES)}")
+    return 2
+  names = [word for word in arguments if word != "--compare"] or NAMES
   status = 0
   for name in names:
     with tempfile.TemporaryDirectory() as temporary:
