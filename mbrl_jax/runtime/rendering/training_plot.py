@@ -190,5 +190,6 @@ def _draw(axes: Axes, panel: Panel, lines: Mapping[str, list[Curve]]) -> None:
   if any("success" in column for column in lines):
     axes.set_ylim(-0.03, 1.03)
   axes.set(title=panel.title, xlabel="environment steps")
+  axes.locator_params(axis="x", nbins=6)  # five-digit labels do not overlap
   if len(axes.get_legend_handles_labels()[1]) > 1:
     axes.legend(frameon=False, fontsize="small")
