@@ -70,7 +70,7 @@ PAPER: dict[str, dict[str, Any]] = {
 }
 
 SMALLER = {"world_model.hidden": (256, 256), "npg.fisher_samples": 20_000}
-"""A quarter of the arithmetic of a fit, a fifth of that of a policy step."""
+"""A quarter of the arithmetic of a fit; Fisher products over a part of the imagined states."""
 
 CPU = {
   **PAPER,
