@@ -158,7 +158,7 @@ def package(tmp_path_factory):
   (folder / "mbrl_jax/algorithms/blind.py").write_text(ALGORITHM.lstrip())
   edit(
     "mbrl_jax/algorithms/registry.py",
-    ("import demo_layer", "import blind, demo_layer"),
+    ("import (\n", "import (\n  blind,\n"),
     ('  "demo_layer":', '  "blind": (blind.Config, blind.make_blind),\n  "demo_layer":'),
   )
   return folder
