@@ -23,23 +23,23 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig, make_model
+from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig
+from mbrl_jax.algorithms.parts.model_planner import make_model_planner
 from mbrl_jax.algorithms.parts.plan_or_follow import (
   PlanCarry,
   deployed_carry,
   initial_carry,
   plan_or_follow,
 )
-from mbrl_jax.algorithms.parts.planner_config import PlannerConfig, make_mpc
+from mbrl_jax.algorithms.parts.planner_config import PlannerConfig
 from mbrl_jax.algorithms.parts.replay import blank_transition
 from mbrl_jax.algorithms.parts.warm_up import decrement, uniform_action, warm_up_actions
 from mbrl_jax.algorithms.single_precision import in_single_precision
 from mbrl_jax.buffers import ring
-from mbrl_jax.models import as_dynamics, fit, init_optimizer, make_optimizer
+from mbrl_jax.models import fit, init_optimizer, make_optimizer
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.fit import FitResult
-from mbrl_jax.models.propagate import check_propagation
-from mbrl_jax.ops.validate import between, positive, prefixed
+from mbrl_jax.ops.validate import between, positive
 from mbrl_jax.planners import make_predict
 from mbrl_jax.types import (
   Algorithm,
@@ -139,20 +139,7 @@ def make_pets(spec: EnvSpec, config: Config) -> Algorithm:
   trials = {"trials": config.trials, "init_trials": config.init_trials}
   positive(**trials, **{f"fit.{name}": value for name, value in vars(config.fit).items()})
   between(0, float("inf"), capacity=config.capacity)
-  model = make_model(config.model)
-  with prefixed("model"):
-    check_propagation(model.kind, config.model.propagation)
-  dynamics = as_dynamics(
-    model,
-    reward=spec.reward,
-    terminated=spec.terminated,
-    encode=spec.encode,
-    decode=spec.decode,
-    propagation=config.model.propagation,
-    outputs=spec.obs_dim,
-  )
-  particles = 1 if config.model.propagation == "E" else config.planner.particles
-  planner = make_mpc(spec, dynamics, particles, config.planner)
+  model, dynamics, planner, particles = make_model_planner(spec, config.model, config.planner)
   is_gp = model.kind == "GP"
   rate = config.fit.gp_learning_rate if is_gp else config.fit.learning_rate
   optimizer = make_optimizer(rate)
