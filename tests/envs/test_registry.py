@@ -11,6 +11,15 @@ import pytest
 from mbrl_jax.envs import ActionNoise, Task, list_envs, make_env
 from mbrl_jax.types import EnvState, Transition
 
+POSITION = [0]
+ADD_UP = {
+  **dict.fromkeys(("ant", "halfcheetah", "hopper", "humanoid", "walker2d"), POSITION),
+  "halfcheetah_pets": POSITION,
+  "leg2r": [7],  # the number of steps
+  "stochlite": [8],  # the position
+}
+"""Entries of observations that models do not get and that change by what they do get."""
+
 
 class Made(NamedTuple):
   """A task with compiled functions, shared by all tests."""
@@ -113,6 +122,16 @@ def test_transitions_agree_with_reward_termination_and_decode_of_the_spec(made):
   np.testing.assert_allclose(t.reward, reward, rtol=1e-5, atol=1e-5)
   assert t.terminated == terminated and target.shape == t.obs.shape
   np.testing.assert_allclose(decoded, t.next_obs, rtol=1e-5, atol=1e-5)
+
+
+def test_what_models_do_not_see_is_predicted_as_a_change_only_where_it_adds_up(made):
+  """A change of an unseen velocity is its next value minus something that no model knows."""
+  spec = made.env.spec
+  obs = jax.random.uniform(jax.random.key(0), (spec.obs_dim,), minval=0.1, maxval=0.9)
+  seen = jnp.abs(jax.jit(jax.jacobian(spec.encode))(obs)).sum(0) > 0
+  changes = jnp.diagonal(jax.jit(jax.jacobian(spec.target))(obs, obs + 0.1)) != 0
+  found = np.flatnonzero(changes & ~seen).tolist()
+  assert found == ADD_UP.get(spec.name, []), "use absolute_targets"
 
 
 def test_actions_are_clipped_for_the_physics_only(made):

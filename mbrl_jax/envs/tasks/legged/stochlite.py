@@ -39,7 +39,8 @@ which used 0.096 m. A swing is a sine in place of a spline. The stance feet are 
 gait, not of contacts. The height is that above the ground at x; the original assumes a slope of
 9 degrees also where it is flat. Ramps of 1.5 m begin 0.5 m ahead, the robot starts on level
 ground; rough ground is invented: twelve blocks up to 0.03 m high. Joint angles at the reset
-have noise of up to 0.02 rad. ``encode`` returns the original's observation.
+have noise of up to 0.02 rad. ``encode`` returns the original's observation;
+learned models predict changes, but velocity along x and y and power themselves.
 """
 
 from __future__ import annotations
@@ -59,6 +60,7 @@ from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics import gait
 from mbrl_jax.envs.robotics.leg import foot_position_3d, joint_angles_3d
 from mbrl_jax.envs.robotics.terrain import add_blocks, add_ramp, on_ramp, ramp_height
+from mbrl_jax.envs.robotics.unseen import absolute_targets
 from mbrl_jax.envs.task import Memory, Task, make_task
 from mbrl_jax.ops import quaternion, validate
 from mbrl_jax.ops.angle import arctan2
@@ -134,6 +136,7 @@ def make_stochlite(
   incline = {"upslope": 1, "downslope": -1}.get(terrain, 0) * math.radians(slope)
   add_terrain = functools.partial(_add_terrain, incline=incline, rough=terrain == "rough")
   height = functools.partial(desired_height, incline=incline)
+  target, decode = absolute_targets(slice(9, 12))  # velocity and power
   return make_task(
     "stochlite",
     load_asset("stochlite", add_terrain),
@@ -151,6 +154,8 @@ def make_stochlite(
     action_low=-np.ones(15),
     action_high=np.ones(15),
     encode=published_observation,
+    target=target,
+    decode=decode,
   )
 
 

@@ -16,7 +16,8 @@ index quantity                                                      unit
 
 Policies and learned models get ``encode(obs)``, ROBEL's observation ``[21]``: joint angles,
 cosine and sine of the valve's angle, last action, error of the valve within half a turn. It
-omits the velocities, which the reward charges.
+omits the velocities, which the reward charges. Learned models predict changes, but the
+velocities themselves.
 
 Action ``[9]`` within 1: targets of the joints' servos in the order of the angles, within 0.48,
 pi/3 and pi/2 rad for top, middle and bottom joints, with a speed limit of 2 pi/3 rad/s.
@@ -62,6 +63,7 @@ from mbrl_jax.envs.asset import load_asset
 from mbrl_jax.envs.physics.base import PhysicsState
 from mbrl_jax.envs.robotics.goal import mocap_pose, yaw_quaternion
 from mbrl_jax.envs.robotics.servo import servo_command
+from mbrl_jax.envs.robotics.unseen import absolute_targets
 from mbrl_jax.envs.task import Memory, Task, make_task
 from mbrl_jax.envs.tasks.robel.random_dynamics import Ranges, with_random_dynamics
 from mbrl_jax.ops import validate
@@ -164,6 +166,7 @@ def _make(
   def begin(key: Key, state: PhysicsState) -> Goal:
     return Goal(jnp.zeros(9), *draw(key, state.qpos[9]))
 
+  target, decode = absolute_targets(slice(9, 18))  # velocities
   return make_task(
     name,
     load_asset("dclaw"),
@@ -180,6 +183,8 @@ def _make(
     command=servo_command(-REACH, REACH, speed=SPEED, dt=DT),
     marks=marks,
     encode=robel_observation,
+    target=target,
+    decode=decode,
   )
 
 
