@@ -49,7 +49,9 @@ def define() -> None:
     "Devices that share the seeds equally; on a CPU, cores count as devices.",
     1,
   )
-  flags.DEFINE_string("preset", "cpu", "cpu (small, for two cores) or paper (as published).")
+  flags.DEFINE_string(
+    "preset", "cpu", "cpu (small, for two cores), paper (as published), or another of --algo's."
+  )
   flags.DEFINE_string(
     "physics", "auto", "Simulator: mjx, mujoco (C engine) or auto (depends on the device)."
   )

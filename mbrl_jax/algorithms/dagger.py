@@ -185,7 +185,7 @@ def make_dagger_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
     idle=lambda state: ~state.learn.cloned,
     preload=Preload(config.dataset, lambda state, rows: _preload(parts, state, rows)),
     warm_start=lambda state, params: _warm_start(expert, state, params),
-    source="imitates the planner of another run, such as one of pets",
+    requires="imitates the planner of another run, such as one of pets",
   )
 
 

@@ -151,8 +151,8 @@ class Algorithm(NamedTuple):
       nothing can be taken. Usually it is the policy of an algorithm that acts by the same kind
       of parameters, see ``algorithms.parts.policy_warm_start``; ``dagger`` takes the model of
       a planner, and imitates it.
-    source: why a run cannot begin without ``warm_start``, as the predicate of a sentence about
-      the algorithm; ``""``: it can.
+    requires: why a run cannot begin without ``warm_start``, as the predicate of a sentence
+      about the algorithm; ``""``: it can.
   """
 
   init: Callable[..., TrainState]
@@ -169,4 +169,4 @@ class Algorithm(NamedTuple):
   idle: Callable[[TrainState], Array] | None = None
   preload: Preload | None = None
   warm_start: Callable[[TrainState, Params], TrainState] | None = None
-  source: str = ""
+  requires: str = ""

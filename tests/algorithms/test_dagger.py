@@ -16,11 +16,12 @@ from mbrl_jax.algorithms import (
   trpo,
 )
 from mbrl_jax.algorithms.dagger import Config
-from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig
+from mbrl_jax.algorithms.parts.dynamics_config import ModelConfig
 from mbrl_jax.algorithms.parts.gaussian_actor import PolicyConfig
 from mbrl_jax.algorithms.parts.model_planner import make_model_planner
 from mbrl_jax.algorithms.parts.planner_config import PlannerConfig
 from mbrl_jax.envs import make_env
+from mbrl_jax.networks.gaussian_policy import make_gaussian_policy
 from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints
 from mbrl_jax.types import Transition
@@ -41,6 +42,7 @@ CONFIG = Config(
   planner=PLANNER,
   policy=PolicyConfig(hidden=(8,), log_std=-0.7),
 )
+POLICY = make_gaussian_policy(3, 1, hidden=(8,))
 ROWS = 30
 
 
@@ -52,18 +54,16 @@ def recorded(count=ROWS):
   return Transition(obs, 0.8 * obs[:, :1], jnp.zeros(count), obs, flag, flag)
 
 
-def fitted_expert(seed=0):
-  """Returns what a short run of PETS acts by."""
-  config = pets.Config(trials=1, model=MODEL, fit=FitConfig(epochs=20), planner=PLANNER)
+def expert_of(seed=0):
+  """Returns what PETS acts by: its net need not be fitted to have opinions."""
+  config = pets.Config(model=MODEL, planner=PLANNER)
   algorithm = make_algorithm("pets", ENV.spec, config)
-  state = init_state(algorithm, ENV, jax.random.key(seed))
-  state, _ = make_step(algorithm, ENV, steps=20)(state)
-  return algorithm.params(state)
+  return algorithm.params(jax.jit(algorithm.init)(jax.random.key(seed)))
 
 
 @pytest.fixture(scope="module")
 def expert():
-  return fitted_expert()
+  return expert_of()
 
 
 def begin(algorithm, expert, seed=1, envs=1):
@@ -147,11 +147,8 @@ def test_labels_are_the_planners_actions_in_the_visited_states(trained, expert):
 
 def test_actions_are_the_mean_with_noise_and_without_it_in_an_evaluation(trained):
   algorithm, states, history, _ = trained
-  params = algorithm.params(states[1])
-  rows = history[1]["transition"]
-  mean = lambda obs: (
-    2 * np.clip(MEAN(params.policy, jnp.asarray(obs)), -1, 1)
-  )  # of the policy that acted in the second call
+  params, rows = algorithm.params(states[1]), history[1]["transition"]
+  mean = lambda obs: 2 * np.clip(POLICY.mean(params.policy, jnp.asarray(obs)), -1, 1)
   noise = (rows.action - mean(rows.obs)) / 2
   assert 0.0005 < np.abs(noise).mean() < 0.02
   evaluated = make_evaluation(algorithm, ENV, episodes=2)(params, jax.random.key(0))
@@ -159,12 +156,6 @@ def test_actions_are_the_mean_with_noise_and_without_it_in_an_evaluation(trained
   np.testing.assert_allclose(first.action, mean(first.obs), atol=1e-6)
   np.testing.assert_allclose(params.policy.log_std, [-0.7])
   np.testing.assert_array_equal(params.scaling.scale, [1, 1, 1])
-
-
-def MEAN(params, obs):
-  from mbrl_jax.networks.gaussian_policy import make_gaussian_policy
-
-  return make_gaussian_policy(3, 1, hidden=(8,)).mean(params, obs)
 
 
 def test_trpo_goes_on_from_the_policy_with_its_deviation(trained):
@@ -187,6 +178,7 @@ def test_trpo_goes_on_from_the_policy_with_its_deviation(trained):
     np.testing.assert_array_equal(*actions)
 
 
+@pytest.mark.slow
 def test_several_environments_collect_the_same_number_of_labels(expert):
   _, states, history, _ = train(expert, 2, envs=4)
   assert int(history[1]["update"]["rows"]) == 32 and int(states[-1].steps) == 8
@@ -199,7 +191,7 @@ def test_several_environments_collect_the_same_number_of_labels(expert):
 def test_a_restored_run_continues_bit_for_bit(trained, tmp_path):
   algorithm, states, _, step = trained
   Checkpoints(tmp_path).save(8, states[2], {})
-  template = begin(algorithm, fitted_expert(5), seed=9)
+  template = begin(algorithm, expert_of(5), seed=9)
   state = Checkpoints(tmp_path).restore(template).state
   for _ in range(2):
     state, _ = step(state)
@@ -236,7 +228,7 @@ def test_a_dataset_that_does_not_fit_is_refused():
 
 def test_another_expert_is_refused(trained, expert):
   algorithm, states, _, _ = trained
-  with pytest.raises(ArgumentError, match=r"as pets does \(ActParams\), not PolicyParams"):
+  with pytest.raises(ArgumentError, match="params must act by a planner over a learned"):
     algorithm.warm_start(states[0], algorithm.params(states[0]))
   wide = make_algorithm(
     "pets", ENV.spec, pets.Config(model=dataclasses.replace(MODEL, hidden=(9,)))

@@ -82,8 +82,7 @@ def make_planner_expert(
 def _take(own: ExpertParams, params: Params) -> ExpertParams:
   """Returns ``own`` with the model of another run; see ``PlannerExpert``."""
   if not isinstance(params, ActParams):
-    kind = type(params).__name__
-    text = f"must act by a planner over a learned model, as pets does (ActParams), not {kind}."
+    text = "must act by a planner over a learned model and nothing else, as pets does."
     raise ArgumentError("params", NO_VALUE, text)
   check_same_shapes({"model": own.model}, {"model": params.model})
   return own._replace(model=jax.tree.map(jnp.asarray, params.model))

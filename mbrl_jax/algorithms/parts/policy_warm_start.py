@@ -45,10 +45,9 @@ def policy_warm_start(
 
   def warm_start(state: TrainState, params: Params) -> TrainState:
     if not isinstance(params, PolicyParams):
-      kind = type(params).__name__
       text = (
-        "must act by a Gaussian policy, as npg, trpo, pal, mal, morel and dagger do "
-        f"(PolicyParams), not {kind}; dagger imitates a planner by such a policy."
+        "must act by the Gaussian policy of npg, trpo, pal, mal, morel or dagger; dagger "
+        "makes one that imitates a planner."
       )
       raise ArgumentError("params", NO_VALUE, text)
     check_same_shapes(params_of(state), params)
