@@ -83,8 +83,8 @@ def test_steps_are_shortened_by_the_line_search_or_refused():
 def test_a_forced_step_is_the_shortest_one_tried():
   """Whatever its divergence; a step with numbers that are not finite is never taken."""
   wild = trajectories(begun()[1], n=2, length=6)
-  trpo, state = begun(hyperparams=TRPOHyperparams(max_kl=20.0, shrink=0.5, accept_fraction=9.0),
-                      line_search_trials=3)  # fmt: skip
+  floats = TRPOHyperparams(max_kl=20.0, shrink=0.5, accept_fraction=9.0, damping=0.1)
+  trpo, state = begun(hyperparams=floats, line_search_trials=3)
   update = jax.jit(trpo.update)
   full = make_trpo(POLICY, BASELINES["linear"], line_search_trials=1).update
   whole, _ = full(state, wild, jax.random.key(1), True)
