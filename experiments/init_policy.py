@@ -5,6 +5,14 @@ builds its algorithm; only its policy is taken. A run with one seed gives its po
 seeds of the new run, one with as many seeds gives each its own. ``config.json`` of the new run
 stores the reference; a run that has a checkpoint no longer needs the other one.
 
+What fits is decided by the algorithm of the new run (``Algorithm.warm_start``). Most take the
+Gaussian policy of a run of npg, trpo, pal, mal, morel or dagger. DAgger takes the planner of a
+run of pets, imitates it by a Gaussian policy, and cannot begin without it:
+
+  python -m experiments.collect --run=runs/pets --out=data.npz
+  python -m experiments.train --algo=dagger --init_policy=runs/pets --config.dataset=data.npz
+  python -m experiments.train --algo=trpo --init_policy=runs/dagger
+
 MOReL clones the behaviour in its dataset first, from that policy; --config.cloning_epochs=0
 keeps the policy as it is.
 """
@@ -17,6 +25,7 @@ from typing import Any, NamedTuple
 import jax
 
 from experiments import job
+from experiments.command_line import config_flags
 from experiments.command_line.cli import UsageError
 from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.runtime.devices.mesh import shard_seeds
@@ -25,6 +34,8 @@ from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError, open_
 from mbrl_jax.types import Algorithm, TrainState
 
 _STEP = re.compile(r"(.+):(\d+|best)")
+_SHARED = "policy.hidden", "model."
+_FITTING = "model.weight_decay"  # of no effect on a fitted model
 
 
 class Source(NamedTuple):
@@ -56,10 +67,12 @@ def find(task: job.Job) -> Source | None:
   """Finds the run whose policy a new run takes, ``None`` without ``init_policy``.
 
   Raises:
-    UsageError: there is no such run or checkpoint, or its policy does not fit.
+    UsageError: there is no such run or checkpoint, its policy does not fit, or the algorithm
+      cannot begin without one.
   """
   reference = task.settings.get("init_policy")
   if not reference:
+    _check_optional(task)
     return None
   found = _STEP.fullmatch(reference)
   path, step = (found[1], found[2]) if found else (reference, None)
@@ -79,23 +92,31 @@ def find(task: job.Job) -> Source | None:
   return source
 
 
+def _check_optional(task: job.Job) -> None:
+  """Refuses a run without ``init_policy`` if its algorithm needs another run."""
+  algo, env, needs = task.settings["algo"], task.settings["env"], task.algorithm.requires
+  if needs:
+    command = f"python -m experiments.train --algo={algo} --env={env} --init_policy=RUN"
+    raise UsageError(f"--init_policy is missing: {algo} {needs}. Give its folder: {command}")
+
+
 def _refused(task: job.Job, why: Any) -> UsageError:
   return UsageError(f"--init_policy={task.settings['init_policy']}: {why}")
 
 
 def _check(task: job.Job, source: Source) -> None:
   """Refuses a policy that does not fit; traces only."""
-  for each, which in ((source.task, "that"), (task, "this")):
-    if each.algorithm.warm_start is None:
-      name = each.settings["algo"]
-      raise _refused(task, f"{name}, the algorithm of {which} run, has no Gaussian policy.")
+  warm_start = task.algorithm.warm_start
+  if warm_start is None:
+    name = task.settings["algo"]
+    raise _refused(task, f"{name}, the algorithm of this run, takes no policy of another run.")
   for what, there, here in _sizes(source.task, task):
     if there != here:
       raise _refused(task, f"{what} {there} in that run and {here} in this one.")
   states = [_shapes(each.algorithm) for each in (task, source.task)]
   try:
     params = jax.eval_shape(source.task.algorithm.params, states[1])
-    jax.eval_shape(task.algorithm.warm_start, states[0], params)
+    jax.eval_shape(warm_start, states[0], params)
   except ArgumentError as error:
     flag = f"--init_policy={task.settings['init_policy']}"
     raise UsageError(str(error.renamed(lambda name: flag))) from error
@@ -108,17 +129,15 @@ def _shapes(algorithm: Algorithm) -> Any:
 def _sizes(source: job.Job, task: job.Job) -> list[tuple[str, Any, Any]]:
   """Returns sizes that must be equal: name, value there, value here."""
   seeds = source.settings["seeds"], task.settings["seeds"]
-  named = [
-    ("the number of observed values is", lambda each: each.env.spec.obs_dim),
-    ("the number of actions is", lambda each: each.env.spec.action_dim),
-    ("--config.policy.hidden is", _hidden),
+  found = [
+    ("the number of observed values is", source.env.spec.obs_dim, task.env.spec.obs_dim),
+    ("the number of actions is", source.env.spec.action_dim, task.env.spec.action_dim),
   ]
-  found = [(what, size(source), size(task)) for what, size in named]
+  there, here = (config_flags.fields(each.config) for each in (source, task))
+  for name in there:
+    if name in here and name.startswith(_SHARED) and name != _FITTING:
+      found.append((f"--config.{name} is", there[name].default, here[name].default))
   return found if seeds[0] == 1 else [*found, ("the number of seeds is", *seeds)]
-
-
-def _hidden(task: job.Job) -> Any:
-  return getattr(getattr(task.config, "policy", None), "hidden", None)
 
 
 def _warm(task: job.Job, state: TrainState, source: Source) -> TrainState:

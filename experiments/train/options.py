@@ -31,7 +31,8 @@ def define() -> None:
     "init_policy",
     "",
     "Run whose policy the new run starts with: RUN (newest checkpoint), RUN:STEP or RUN:best, "
-    "such as runs/npg:best. Both algorithms must have a Gaussian policy of the same sizes.",
+    "such as runs/npg:best. Both algorithms must have a Gaussian policy of the same sizes; "
+    "--algo=dagger imitates the planner of a run of pets instead.",
   )
   flags.DEFINE_string("logdir", None, "Run folder. Default: runs/ALGO_ENV_SEED.")
   flags.DEFINE_integer("seed", 0, "Seed; equal seeds give equal runs on one machine.", 0)
@@ -49,7 +50,9 @@ def define() -> None:
     "Devices that share the seeds equally; on a CPU, cores count as devices.",
     1,
   )
-  flags.DEFINE_string("preset", "cpu", "cpu (small, for two cores) or paper (as published).")
+  flags.DEFINE_string(
+    "preset", "cpu", "cpu (small, for two cores), paper (as published), or another of --algo's."
+  )
   flags.DEFINE_string(
     "physics", "auto", "Simulator: mjx, mujoco (C engine) or auto (depends on the device)."
   )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from mbrl_jax.algorithms import (
+  dagger,
   demo_layer,
   demorl,
   game,
@@ -24,6 +25,7 @@ from mbrl_jax.ops.validate import choice
 from mbrl_jax.types import Algorithm, EnvSpec
 
 _ALGORITHMS: dict[str, tuple[type, Callable[[EnvSpec, Any], Algorithm]]] = {
+  "dagger": (dagger.Config, dagger.make_dagger_algorithm),
   "demo_layer": (demo_layer.Config, demo_layer.make_demo_layer),
   "demorl": (demorl.Config, demorl.make_demorl),
   "loop": (loop.Config, loop.make_loop),
@@ -44,8 +46,8 @@ def list_algorithms() -> list[str]:
 
   Example:
     >>> list_algorithms()
-    ['demo_layer', 'demorl', 'loop', 'mal', 'mbpo', 'mopac', 'morel', 'npg', 'pal', 'pets', \
-'sac', 'trpo']
+    ['dagger', 'demo_layer', 'demorl', 'loop', 'mal', 'mbpo', 'mopac', 'morel', 'npg', 'pal', \
+'pets', 'sac', 'trpo']
   """
   return sorted(_ALGORITHMS)
 

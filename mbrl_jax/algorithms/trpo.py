@@ -43,4 +43,5 @@ def make_trpo_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
     config,
     lambda policy, baseline: trpo_learner(policy, baseline, config.trpo, config.policy),
     config.trpo.value_target,
+    config.trpo.accept_first,
   )

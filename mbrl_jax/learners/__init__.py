@@ -2,6 +2,7 @@
 
 from mbrl_jax.learners.ars import ARS, ARSState, LinearPolicy, make_ars
 from mbrl_jax.learners.baseline import Baseline, linear_baseline, network_baseline
+from mbrl_jax.learners.dagger import DAgger, DAggerState, make_dagger
 from mbrl_jax.learners.npg import NPGHyperparams, make_npg
 from mbrl_jax.learners.policy_gradient import (
   PolicyGradient,
@@ -17,6 +18,8 @@ __all__ = [
   "SAC",
   "ARSState",
   "Baseline",
+  "DAgger",
+  "DAggerState",
   "LinearPolicy",
   "NPGHyperparams",
   "PolicyGradient",
@@ -27,6 +30,7 @@ __all__ = [
   "Trajectories",
   "linear_baseline",
   "make_ars",
+  "make_dagger",
   "make_npg",
   "make_sac",
   "make_trpo",

@@ -2,6 +2,7 @@
 
 Minimises the mean squared error between the policy's mean and the actions by Adam, in shuffled
 mini-batches including the last, partial one. The log standard deviation stays as it is.
+``clone_behaviour`` fits once; ``continue_cloning`` keeps Adam's moments from fit to fit.
 
 Sources: Nagabandi et al. 2017, "Neural Network Dynamics for Model-Based Deep Reinforcement
 Learning with Model-Free Fine-Tuning"; Kidambi et al. 2020, "MOReL", the released code.
@@ -62,6 +63,52 @@ def clone_behaviour(
     >>> (error < first / 2).item()
     True
   """
+  params, _, error = continue_cloning(
+    policy,
+    params,
+    start_cloning(params),
+    obs,
+    action,
+    size,
+    key,
+    epochs=epochs,
+    batch_size=batch_size,
+    learning_rate=learning_rate,
+  )
+  return params, error
+
+
+def start_cloning(params: GaussianPolicyParams) -> optax.OptState:
+  """Returns the moments of Adam before the first fit."""
+  return optax.scale_by_adam().init(params.net)
+
+
+def continue_cloning(
+  policy: GaussianPolicy,
+  params: GaussianPolicyParams,
+  moments: optax.OptState,
+  obs: Array,
+  action: Array,
+  size: Array | int,
+  key: Key,
+  *,
+  epochs: Array | int = 5,
+  batch_size: int = 256,
+  learning_rate: Array | float = 1e-3,
+) -> tuple[GaussianPolicyParams, optax.OptState, Array]:
+  """Fits the mean with the moments of an earlier fit.
+
+  Args:
+    policy, params, obs, action, size, key: see ``clone_behaviour``.
+    moments: from ``start_cloning`` or from the last fit.
+    epochs, batch_size, learning_rate: see ``clone_behaviour``.
+
+  Returns:
+    The parameters, Adam's moments, and the mean squared error ``[]`` of the last epoch.
+
+  Raises:
+    ValueError: a batch size that is not positive.
+  """
   positive(batch_size=batch_size)
   adam, cap = optax.scale_by_adam(), len(obs)
   batches = (jnp.asarray(size, jnp.int32) + batch_size - 1) // batch_size
@@ -87,6 +134,6 @@ def clone_behaviour(
     net, state, _ = loop
     return jax.lax.fori_loop(0, batches, batch, (net, state, jnp.zeros(())))
 
-  start = params.net, adam.init(params.net), jnp.zeros(())
-  net, _, error = jax.lax.fori_loop(0, epochs, epoch, start)
-  return params._replace(net=net), error
+  start = params.net, moments, jnp.zeros(())
+  net, moments, error = jax.lax.fori_loop(0, epochs, epoch, start)
+  return params._replace(net=net), moments, error

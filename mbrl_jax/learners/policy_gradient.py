@@ -104,8 +104,9 @@ class PolicyGradient(NamedTuple):
 
   Attributes:
     init: ``(key, hyperparams) -> PolicyGradientState``.
-    update: ``(state, trajectories, key) -> (state, metrics)``, one policy step and one fit of
-      the baseline.
+    update: ``(state, trajectories, key, force=False) -> (state, metrics)``, one policy step and
+      one fit of the baseline; ``force``, ``[]`` bool: take the proposed step even if the rule
+      refuses it.
     act: ``(params, obs [O], key, greedy [] bool) -> action [A]``, a sample of the policy or,
       if greedy, its mean.
 
@@ -116,9 +117,7 @@ class PolicyGradient(NamedTuple):
   """
 
   init: Callable[[Key, Any], PolicyGradientState]
-  update: Callable[
-    [PolicyGradientState, Trajectories, Key], tuple[PolicyGradientState, Metrics]
-  ]
+  update: Callable[..., tuple[PolicyGradientState, Metrics]]
   act: Callable[[GaussianPolicyParams, Array, Key, Array | bool], Array]
 
 
@@ -127,7 +126,7 @@ class PolicyStep(NamedTuple):
 
   Attributes:
     params: after the step.
-    accepted: ``[]`` bool.
+    accepted: ``[]`` bool, by the rule itself.
     kl, alpha, surrogate_before, surrogate_after, gradient_norm: ``[]``.
     metrics: further metrics.
   """
@@ -181,7 +180,10 @@ def make_policy_gradient(
     )
 
   def update(
-    state: PolicyGradientState, trajectories: Trajectories, key: Key
+    state: PolicyGradientState,
+    trajectories: Trajectories,
+    key: Key,
+    force: Array | bool = False,
   ) -> tuple[PolicyGradientState, Metrics]:
     batch, nonfinite = _drop_invalid(trajectories)
     advantages, returns = _targets(baseline, state, batch, value_target)
@@ -189,7 +191,7 @@ def make_policy_gradient(
     samples = Samples(batch.obs, batch.action, standardized, batch.valid)
     step = policy_step(state.params, state.hyperparams, samples)
     usable = (nonfinite == 0) & batch.valid.any()
-    accepted = usable & step.accepted & all_finite(step[:-1])
+    accepted = usable & (step.accepted | force) & all_finite(step[:-1])
     rows = (batch.obs, batch.time, returns, batch.valid)
     obs, time, target, valid = (x.reshape(-1, *x.shape[2:]) for x in rows)
     fitted, fit_metrics = baseline.fit(state.baseline, obs, time, target, valid, key)

@@ -9,15 +9,16 @@ For standardised advantages ``A`` of samples ``(s, a)`` of the policy ``pi_old``
 
 with the smallest ``k = 0, 1, ...`` for which ``L`` improves and the mean KL divergence
 ``KL(pi_old || pi)`` is at most ``delta``. ``F`` is the Hessian of the latter plus ``damping``.
-If there is no such ``k``, the step is refused and counted.
+If there is no such ``k``, the step is refused and counted, unless ``update`` is told to force
+it: then the shortest one is taken, whatever its divergence.
 
 Source: Schulman et al. 2015, "Trust region policy optimization"; defaults as MBMF (Nagabandi et
 al. 2017) sets them for the released ``rllab``.
 
 Deviations from rllab:
   * Fisher products are exact; rllab takes finite differences of gradients.
-  * A step outside the trust region is never taken; MBMF's copy of rllab takes that of its
-    first iteration.
+  * A step that the line search refuses is not taken, unless forced; MBMF's copy of rllab takes
+    that of its first iteration.
   * See ``policy_gradient`` for the advantages.
 """
 
@@ -137,7 +138,7 @@ def make_trpo(
       project=clamp_to(hyperparams),
     )
     return PolicyStep(
-      params=found.params,
+      params=found.tried,
       accepted=found.accepted,
       kl=found.kl,
       alpha=alpha * hyperparams.shrink**found.backtracks,

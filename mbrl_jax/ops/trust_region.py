@@ -122,6 +122,7 @@ class LineSearch(NamedTuple):
     backtracks: ``[]`` int32, how many times the step was shortened.
     objective: ``[]`` at the last trial.
     kl: ``[]`` of the last trial.
+    tried: the parameters of the last trial.
   """
 
   params: Params
@@ -129,6 +130,7 @@ class LineSearch(NamedTuple):
   backtracks: Array
   objective: Array
   kl: Array
+  tried: Params
 
 
 def line_search(
@@ -176,9 +178,8 @@ def line_search(
     moved = project(jax.tree.map(lambda x, dx: x + length * dx, params, step))
     value, distance = objective(moved), kl(moved)
     accepted = (value - before > min_improvement * length) & (distance <= max_kl)
-    return LineSearch(
-      moved, accepted & all_finite((moved, value, distance)), k, value, distance
-    )
+    accepted &= all_finite((moved, value, distance))
+    return LineSearch(params, accepted, k, value, distance, moved)
 
   first = trial(jnp.zeros((), jnp.int32))
   last = jax.lax.while_loop(
@@ -186,7 +187,7 @@ def line_search(
     lambda found: trial(found.backtracks + 1),
     first,
   )
-  return last._replace(params=select(last.accepted, last.params, params))
+  return last._replace(params=select(last.accepted, last.tried, params))
 
 
 def all_finite(tree: Params) -> Array:

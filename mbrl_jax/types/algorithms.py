@@ -146,10 +146,13 @@ class Algorithm(NamedTuple):
     idle: ``(TrainState) -> [] bool``, whether the environments pause until the next
       ``update``; ``None``: never.
     preload: see ``Preload``; ``None``: no offline data.
-    warm_start: ``(TrainState, params) -> TrainState``, the initial state with the policy of
-      another run, given that run's ``params``; ``ValueError`` if it does not fit. ``None``: the
-      policy cannot be replaced. Algorithms that define it act by the same kind of parameters,
-      see ``algorithms.parts.policy_warm_start``.
+    warm_start: ``(TrainState, params) -> TrainState``, the initial state with what is taken of
+      another run, given that run's ``params``; ``ValueError`` if they do not fit. ``None``:
+      nothing can be taken. Usually it is the policy of an algorithm that acts by the same kind
+      of parameters, see ``algorithms.parts.policy_warm_start``; ``dagger`` takes the model of
+      a planner, and imitates it.
+    requires: why a run cannot begin without ``warm_start``, as the predicate of a sentence
+      about the algorithm; ``""``: it can.
   """
 
   init: Callable[..., TrainState]
@@ -166,3 +169,4 @@ class Algorithm(NamedTuple):
   idle: Callable[[TrainState], Array] | None = None
   preload: Preload | None = None
   warm_start: Callable[[TrainState, Params], TrainState] | None = None
+  requires: str = ""

@@ -78,7 +78,7 @@ def small(algo, **more):
 @pytest.mark.parametrize(
   "algo",
   [
-    *("sac", "demo_layer", "npg", "trpo"),
+    *("sac", "demo_layer", "npg", "trpo", "dagger"),
     *(
       pytest.param(name, marks=pytest.mark.slow)
       for name in ("mbpo", "mopac", "demorl", "loop", "morel", "pal")
@@ -86,10 +86,16 @@ def small(algo, **more):
   ],
 )
 def test_config_floats_are_no_constants_of_the_program(algo):
-  more = {"morel": {**GAME, "dataset": "there.npz"}, "pal": GAME}.get(algo, {})
+  more = {
+    "morel": {**GAME, "dataset": "there.npz"},
+    "pal": GAME,
+    "dagger": {"dataset": "there.npz", "planner.name": "mppi", "policy.log_std": -0.5},
+  }.get(algo, {})
   config = small(algo, **more)
   other, names = changed(config, CONSTANTS.get(algo, ()))
-  assert {"agent.discount", "step_size", "npg.discount", "trpo.discount"} & {*names}
+  assert {"agent.discount", "step_size", "npg.discount", "trpo.discount", "action_noise"} & {
+    *names
+  }
   assert program(algo, config) == program(algo, other)
 
 

@@ -11,6 +11,7 @@ from random_walk import ENVS, Walk, begin, configured, made
 
 from mbrl_jax.algorithms import make_algorithm, make_evaluation, make_step, npg
 from mbrl_jax.algorithms.parts.gaussian_actor import PolicyConfig
+from mbrl_jax.algorithms.parts.natural_gradient import TRPOConfig
 from mbrl_jax.algorithms.parts.value_baseline import BaselineConfig
 from mbrl_jax.envs import make_env
 from mbrl_jax.learners import policy_gradient
@@ -240,3 +241,23 @@ def test_a_warm_start_takes_policy_and_scaling_of_another_run(algo):
   after, _ = step(warm)
   mean = lambda state: algorithm.params(state).scaling.mean
   assert 0 < np.abs(mean(after) - mean(warm)).max() < 1e-2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("accept_first", [False, True])
+def test_trpo_can_be_told_to_accept_its_first_step_only(accept_first):
+  """No length of a step improves by nine times the linear prediction."""
+  env = Walk()
+  config = configured("trpo", trpo=TRPOConfig(accept_first=accept_first))
+  algorithm, state = begin(env, config, algo="trpo")
+  learner = state.learn.learner
+  floats = learner.hyperparams._replace(accept_fraction=jnp.float32(9.0))
+  learn = state.learn._replace(learner=learner._replace(hyperparams=floats))
+  step, state = make_step(algorithm, env, steps=12, envs=ENVS), state._replace(learn=learn)
+  for refused in (not accept_first, True, True):
+    before = algorithm.params(state).policy
+    state, metrics = step(state)
+    assert metrics["update"]["refused"] == refused
+    same = jax.tree.map(lambda a, b: (a == b).all(), before, algorithm.params(state).policy)
+    assert all(jax.tree.leaves(same)) == refused
+  assert step._cache_size() == 1

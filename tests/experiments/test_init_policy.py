@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 from typing import Any, NamedTuple
 
@@ -91,7 +90,10 @@ def saved(folder, **changed):
   created, states = run_folder.create(folder, task.settings), {}
   for step, score in ((10, 2.0), (20, 1.0)):
     state = task.init()
-    learn = jax.tree.map(functools.partial(jnp.add, score), state.learn)
+    learn = jax.tree.map(
+      lambda x, score=score: x + score if jnp.issubdtype(x.dtype, jnp.floating) else x,
+      state.learn,
+    )
     states[step] = state._replace(learn=learn)
     Checkpoints(created.checkpoints).save(step, states[step], score=score)
   return folder, states
@@ -149,16 +151,73 @@ def test_what_does_not_fit_is_refused_in_one_sentence(tmp_path):
     (build(f"{source}:15"), r"has no checkpoint of step 15; there are \[10, 20\]"),
     (build(source, env="pendulum"), r"number of observed values is 2 in that run and 3 in"),
     (build(source, **wide), r"--config\.policy\.hidden is \(4,\) in that run and \(8,\) in"),
-    (build(source, algo="sac"), r"sac, the algorithm of this run, has no Gaussian policy"),
+    (build(source, algo="sac"), r"sac, the algorithm of this run, takes no policy of another"),
   ]
   Checkpoints(sac / "checkpoints").save(1, {"w": jnp.ones(1)})
-  refused.append((build(sac), r"sac, the algorithm of that run, has no Gaussian policy"))
+  refused.append(
+    (build(sac), r"must act by the Gaussian policy of npg, .* or dagger; dagger makes")
+  )
   for task, message in refused:
     with pytest.raises(UsageError, match=message) as error:
       init_policy.find(task)
     text = str(error.value)
-    assert text.startswith(f"--init_policy={task.settings['init_policy']}: ")
+    assert text.startswith(f"--init_policy={task.settings['init_policy']}")
     assert "\n" not in text and text.count(". ") == 0, text
+
+
+PLANNED = {"model.hidden": "(8,)", "planner.samples": "20", "planner.horizon": "2"}
+DETERMINISTIC = {
+  "model.kind": "D", "model.members": "1", "model.propagation": "E", "planner.particles": "1",
+  "planner.name": "random_shooting", "planner.iterations": "1", "model.activation": "relu",
+  "model.weight_decay": "(0.0,)", "trials": "1",
+}  # fmt: skip
+
+
+def dagger(reference, **changed):
+  config = {**PLANNED, "dataset": "none.npz", "policy.hidden": "(4,)", **changed}
+  return build(reference, "dagger", config_overrides=config)
+
+
+@pytest.fixture(scope="module")
+def planned(tmp_path_factory):
+  """A run of PETS whose planner DAgger can imitate."""
+  config = {**PLANNED, **DETERMINISTIC}
+  return saved(tmp_path_factory.mktemp("runs") / "pets", algo="pets", config_overrides=config)
+
+
+def test_dagger_takes_the_planner_of_another_run_and_needs_one(planned):
+  source, states = planned
+  task = dagger(f"{source}:10")
+  found = init_policy.find(task)
+  state = init_policy._warm(task, jax.jit(task.algorithm.init)(jax.random.key(1)), found)
+  assert_equal(state.learn.expert.model, states[10].learn.params)
+  with pytest.raises(UsageError) as error:
+    init_policy.find(dagger(""))
+  assert str(error.value) == (
+    "--init_policy is missing: dagger imitates the planner of another run, such as one of "
+    "pets. Give its folder: python -m experiments.train --algo=dagger --env=linear_quadratic "
+    "--init_policy=RUN"
+  )
+
+
+def test_what_dagger_cannot_imitate_is_refused(planned, tmp_path):
+  source, _ = planned
+  policy, _ = saved(tmp_path / "policy")
+  refused = [
+    (dagger(policy), r"must act by a planner over a learned model"),
+    (
+      dagger(source, **{"model.hidden": "(9,)"}),
+      r"model\.hidden is \(8,\) in that run and \(9,",
+    ),
+    (dagger(source, **{"model.activation": "swish"}), r"model\.activation is relu in that run"),
+    (
+      build(source),
+      r"must act by the Gaussian policy .* dagger makes one that imitates a planner",
+    ),
+  ]
+  for task, message in refused:
+    with pytest.raises(UsageError, match=message):
+      init_policy.find(task)
 
 
 def test_another_encoding_of_observations_of_equal_size_is_refused(tmp_path):

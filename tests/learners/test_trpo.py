@@ -80,6 +80,30 @@ def test_steps_are_shortened_by_the_line_search_or_refused():
       assert metrics["backtracks"] > 0 and metrics["kl"] <= 20.0
 
 
+def test_a_forced_step_is_the_shortest_one_tried():
+  """Whatever its divergence; a step with numbers that are not finite is never taken."""
+  wild = trajectories(begun()[1], n=2, length=6)
+  floats = TRPOHyperparams(max_kl=20.0, shrink=0.5, accept_fraction=9.0, damping=0.1)
+  trpo, state = begun(hyperparams=floats, line_search_trials=3)
+  update = jax.jit(trpo.update)
+  full = make_trpo(POLICY, BASELINES["linear"], line_search_trials=1).update
+  whole, _ = full(state, wild, jax.random.key(1), True)
+  forced, metrics = update(state, wild, jax.random.key(1), True)
+  assert metrics["refused"] == forced.refused == 0 and metrics["backtracks"] == 2
+  moved = lambda new: jax.tree.map(lambda a, b: a - b, new.params.net, state.params.net)
+  quarter = jax.tree.map(lambda x: 0.25 * x, moved(whole))
+  chex.assert_trees_all_close(moved(forced), quarter, atol=1e-3)
+  kl = POLICY.kl(state.params, forced.params, wild.obs[wild.valid]).mean()
+  np.testing.assert_allclose(metrics["kl"], kl, rtol=1e-3)
+  kept, metrics = update(state, wild, jax.random.key(1), False)
+  assert metrics["refused"] == 1 and metrics["kl"] == 0
+  chex.assert_trees_all_equal(kept.params, state.params)
+  broken = wild._replace(reward=jnp.full_like(wild.reward, jnp.nan))
+  kept, metrics = update(state, broken, jax.random.key(1), True)
+  assert metrics["refused"] == 1
+  chex.assert_trees_all_equal(kept.params, state.params)
+
+
 def test_a_step_must_exceed_the_required_fraction_of_the_expected_improvement():
   """The improvement is close to, but never above, twice the linear one."""
   for fraction, refused in ((0.1, 0), (2.0, 1)):

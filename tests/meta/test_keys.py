@@ -14,6 +14,7 @@ from key_recorder import Recorder
 
 from experiments.plan.control import make_control
 from mbrl_jax.algorithms import (
+  dagger,
   demo_layer,
   demorl,
   game,
@@ -95,6 +96,17 @@ CONFIGS = {
   "demo_layer": demo_layer.Config(**AHEAD, directions=1, top=1),
   "pal": game.Config(**COMMON, **GAME, action_repeat=2),
   "mal": game.MALConfig(**COMMON, **{**GAME, "baseline": BaselineConfig("linear")}),
+  "dagger": dagger.Config(
+    dataset="there.npz",
+    steps=12,
+    update_every=4,
+    epochs=2,
+    batch_size=8,
+    label_batch_size=3,
+    model=ModelConfig("D", "E", 1, (4,), weight_decay=(0.0,)),
+    planner=PlannerConfig("random_shooting", 1, 2, 1, settings={"samples": 6}),
+    policy=PolicyConfig(hidden=(4,)),
+  ),
   "morel": morel.Config(dataset="there.npz", steps=12, update_every=4, **GAME),
   "npg": npg.Config(**ON_POLICY),
   "trpo": trpo.Config(**{**ON_POLICY, "baseline": BaselineConfig(kind="linear")}),

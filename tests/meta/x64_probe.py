@@ -65,7 +65,7 @@ class Wide:
 
 def algorithm_of(name, env):
   """Returns the shapes of state, metrics, parameters and evaluation of an algorithm."""
-  needed = {"dataset": "there.npz"} if name == "morel" else {}
+  needed = {"dataset": "there.npz"} if name in ("dagger", "morel") else {}
   config = dataclasses.replace(default_config(name), **needed)
   algorithm = make_algorithm(name, env.spec, config)
   state = jax.eval_shape(lambda key: init_state(algorithm, env, key), KEY)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from mbrl_jax.models import make_ensemble, make_gp
 from mbrl_jax.models.ensemble import Ensemble
-from mbrl_jax.ops.validate import choice, prefixed
+from mbrl_jax.ops.validate import choice, positive, prefixed
 
 KINDS = ("D", "P", "DE", "PE", "GP")
 
@@ -62,6 +62,7 @@ def make_model(config: ModelConfig) -> Ensemble:
     ValueError: an unknown kind, or sizes that do not fit it.
   """
   choice("kind", config.kind, KINDS)
+  positive(members=config.members)  # unused by a single net
   if config.kind == "GP":
     return make_gp(config.inducing_points)
   decay = tuple(config.weight_decay)

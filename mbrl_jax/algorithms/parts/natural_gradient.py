@@ -50,6 +50,8 @@ class TRPOConfig:
     shrink: factor of the step between trials of the line search.
     line_search_trials: maximum number of step lengths tried.
     accept_fraction: required fraction of the expected improvement.
+    accept_first: the first step of a run is taken at its shortest length if the line search
+      refuses all lengths, as in MBMF's copy of rllab; later ones never.
     value_target: regression target of the baseline, monte_carlo or lambda_return.
   """
 
@@ -62,6 +64,7 @@ class TRPOConfig:
   shrink: float = 0.8
   line_search_trials: int = 15
   accept_fraction: float = 0.0
+  accept_first: bool = False
   value_target: str = "lambda_return"
 
 

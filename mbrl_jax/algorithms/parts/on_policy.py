@@ -140,10 +140,15 @@ class _Parts(NamedTuple):
   learner: PolicyGradient
   hyperparams: Any
   timed: bool
+  force_first: bool
 
 
 def make_on_policy(
-  spec: EnvSpec, config: OnPolicyConfig, make_learner: MakeLearner, value_target: str
+  spec: EnvSpec,
+  config: OnPolicyConfig,
+  make_learner: MakeLearner,
+  value_target: str,
+  force_first: bool = False,
 ) -> Algorithm:
   """Makes an algorithm that learns from batches of the current policy.
 
@@ -152,6 +157,7 @@ def make_on_policy(
     config: batches, policy and baseline.
     make_learner: see ``MakeLearner``.
     value_target: of the learner. The baseline is given the time for ``"monte_carlo"`` only.
+    force_first: take the first step of the run even if the learner's rule refuses it.
 
   Raises:
     ValueError: counts or sizes that are not positive, see also the parts.
@@ -163,7 +169,7 @@ def make_on_policy(
     actor.policy, make_baseline(actor.obs_dim, config.baseline)
   )
   timed = value_target == "monte_carlo"
-  parts = _Parts(spec, config, actor, learner, hyperparams, timed)
+  parts = _Parts(spec, config, actor, learner, hyperparams, timed, force_first)
   return Algorithm(
     init=lambda key, envs=1: _init(parts, key, envs),
     params=_params,
@@ -228,7 +234,9 @@ def _update(parts: _Parts, state: TrainState) -> tuple[TrainState, Metrics]:
   data = trajectories(parts.actor, scaling, batch, root_mean_square(returns)[0])
   if not parts.timed:
     data = data._replace(time=jnp.zeros_like(data.time))
-  learner, metrics = parts.learner.update(learn.learner, data, update_key)
+  first = learn.returns.rows == 0
+  force = first if parts.force_first else False
+  learner, metrics = parts.learner.update(learn.learner, data, update_key, force)
   observations = learn.observations
   if parts.config.scale_observations:
     seen = jax.vmap(jax.vmap(parts.spec.encode))(batch.transition.obs)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from mbrl_jax.ops.validate import choice, prefixed
+from mbrl_jax.ops.validate import choice, positive, prefixed
 from mbrl_jax.planners import SEARCHES, make_evaluate, make_planner
 from mbrl_jax.planners.search_arguments import Setting, check, complete, settings_of
 from mbrl_jax.types import Dynamics, EnvSpec, Planner, Search
@@ -69,6 +69,7 @@ def make_mpc(
   """
   options = config.options()
   check(config.name, options, config.settings)
+  positive(particles=config.particles)  # unused without a propagation of particles
   return make_planner(
     _factory(config.name)(**{name: option.default for name, option in options.items()}),
     make_evaluate(dynamics, particles=particles),

@@ -45,18 +45,28 @@ def policy_warm_start(
 
   def warm_start(state: TrainState, params: Params) -> TrainState:
     if not isinstance(params, PolicyParams):
-      kind = type(params).__name__
-      raise ArgumentError("params", NO_VALUE, f"must be PolicyParams, not {kind}.")
-    own = params_of(state)
-    _check_same(own, params)
+      text = (
+        "must act by the Gaussian policy of npg, trpo, pal, mal, morel or dagger; dagger "
+        "makes one that imitates a planner."
+      )
+      raise ArgumentError("params", NO_VALUE, text)
+    check_same_shapes(params_of(state), params)
     policy, scaling = jax.tree.map(jnp.asarray, (params.policy, params.scaling))
     return state._replace(learn=put(state.learn, policy, scaling))
 
   return warm_start
 
 
-def _check_same(own: PolicyParams, other: PolicyParams) -> None:
-  """Refuses arrays of another structure or shape."""
+def check_same_shapes(own: Params, other: Params) -> None:
+  """Refuses the parameters of another run if their structure or shapes differ.
+
+  Args:
+    own: parameters of this run.
+    other: those that would replace them.
+
+  Raises:
+    ValueError: names the first array that differs, with both shapes.
+  """
   here, there = (_shapes(tree) for tree in (own, other))
   for path in [*here, *(path for path in there if path not in here)]:
     if here.get(path) != there.get(path):

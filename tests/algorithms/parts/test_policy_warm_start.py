@@ -69,7 +69,7 @@ def test_another_kind_or_size_of_policy_is_refused():
   (_, deep) = actor_and_state(2, hidden=(8, 8))
   with pytest.raises(ArgumentError, match=r"policy\.net\.layer_\d\.\w+ is .* there and"):
     warm_start(state, params_of(deep))
-  with pytest.raises(ArgumentError, match="must be PolicyParams, not dict"):
+  with pytest.raises(ArgumentError, match="params must act by the Gaussian policy of npg"):
     warm_start(state, {"policy": 1})
 
 

@@ -107,6 +107,23 @@ def test_every_preset_builds_every_task(preset, env):
   assert job.build(json.loads(json.dumps(settings))).algorithm.act
 
 
+@pytest.mark.parametrize("env", ["swimmer", "halfcheetah_mbmf", "hopper_mbmf", "ant_mbmf"])
+@pytest.mark.parametrize("algo", ["dagger", "trpo"])
+def test_presets_of_mbmf_divide_into_whole_episodes(algo, env):
+  """And DAgger's policy is one from which TRPO goes on."""
+  length = 333 if env == "swimmer" else 1000
+  for preset in config_flags.presets(algo):
+    config = config_flags.override(
+      default_config(algo), config_flags.preset_values(algo, preset, env)
+    )
+    chunk = config.update_every if algo == "dagger" else config.batch
+    assert config.steps % chunk == chunk % length == 0
+    assert config.policy.hidden == (64, 64)
+    assert -13.8 <= config.policy.log_std <= 10 and (
+      algo == "dagger" or not config.scale_observations
+    )
+
+
 @pytest.mark.parametrize("algo", list_algorithms())
 def test_every_field_has_a_help_text(algo):
   unexplained = [n for n, f in config_flags.fields(default_config(algo)).items() if not f.help]

@@ -19,6 +19,7 @@ ALL_MAY_BE = {
   "as_released",
   "dataset",
   "epsilon",
+  "accept_first",
   "halt_reward",
   *("log_std", "min_log_std", "max_log_std"),  # checked against each other
 }
@@ -64,7 +65,7 @@ CASES = [
 def test_the_error_of_every_field_names_its_flag(algo, name, value):
   group, _, last = name.rpartition(".")
   fields = {name: value}
-  if algo == "morel":
+  if algo in ("dagger", "morel"):
     fields["dataset"] = "there.npz"
   if group == "planner" and last in OTHER_PLANNERS:
     fields["planner.name"] = OTHER_PLANNERS[last]
@@ -133,6 +134,11 @@ def test_the_error_of_every_field_names_its_flag(algo, name, value):
       "offline training does not plan, so there are no planned transitions.",
     ),
     ("morel", {}, "--config.dataset='' is missing: MOReL learns from recorded transitions, "),
+    (
+      "dagger",
+      {},
+      "--config.dataset='' is missing: DAgger starts from episodes of the planner",
+    ),
     (
       "pal",
       {"capacity": "99"},
