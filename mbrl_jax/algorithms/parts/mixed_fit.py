@@ -54,20 +54,20 @@ class Mixture(NamedTuple):
 
   Attributes:
     first: row with which the rows of the pass begin.
-    count: rows of the pass.
+    rows: number of rows of the pass.
     share: rows of the pass in a batch.
     drawn: further rows in a batch, drawn from the new ones.
   """
 
   first: Array
-  count: Array
+  rows: Array
   share: Array
   drawn: Array
 
   @property
   def batches(self) -> Array:
     """Gradient steps of an epoch, ``[]``."""
-    return self.count // jnp.maximum(self.share, 1)
+    return self.rows // jnp.maximum(self.share, 1)
 
 
 def mix(old: Array, new: Array, batch_size: int, fraction_new: Array | float) -> Mixture:
@@ -76,11 +76,11 @@ def mix(old: Array, new: Array, batch_size: int, fraction_new: Array | float) ->
   most = jnp.floor(batch_size * jnp.asarray(fraction_new, jnp.float32) * np.float32(1 + 2**-22))
   drawn = jnp.minimum(new, most.astype(jnp.int32))
   from_old = (drawn < batch_size) & (old > 0)
-  count = jnp.where(from_old, old, new)
+  rows = jnp.where(from_old, old, new)
   return Mixture(
     first=jnp.where(from_old, 0, old),
-    count=count,
-    share=jnp.minimum(jnp.where(from_old, batch_size - drawn, batch_size), count),
+    rows=rows,
+    share=jnp.minimum(jnp.where(from_old, batch_size - drawn, batch_size), rows),
     drawn=jnp.where(from_old, drawn, 0),
   )
 
@@ -163,14 +163,14 @@ def mixed_fit(
     none, zero = jnp.zeros(()), jnp.zeros((), jnp.int32)
     state = state._replace(
       key=key,
-      rows=shuffle(shuffle_key, state.rows, mixture.count),
+      rows=shuffle(shuffle_key, state.rows, mixture.rows),
       loss=none,
       mse=jnp.zeros_like(state.mse),
       finite=zero,
     )
     return jax.lax.fori_loop(0, mixture.batches, batch, state)._replace(epoch=state.epoch + 1)
 
-  epochs = jnp.where(mixture.count > 0, epochs, 0)
+  epochs = jnp.where(mixture.rows > 0, epochs, 0)
   state = start(ensemble, params, opt_state, order, key, holdout=False)
   state = jax.lax.fori_loop(0, epochs, epoch, state)
   return FitResult(params._replace(**state.weights), state.opt_state, fit_metrics(state))
