@@ -1,38 +1,17 @@
 """MBMF: when it fits, what to, how it acts; data sets, refusals, learning."""
 
 import dataclasses
-import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
+from mbmf_cases import CONFIG, ENV, MODEL, recorded
 
 from mbrl_jax.algorithms import init_state, make_algorithm, make_evaluation, make_step
 from mbrl_jax.algorithms.mbmf import Config, MixedFitConfig, ModelConfig, PlannerConfig
-from mbrl_jax.algorithms.parts.aggregated_fit import _noise_scale, fit_rows
-from mbrl_jax.algorithms.parts.dynamics_config import make_model
-from mbrl_jax.algorithms.parts.noisy_planner import act_with_noise
-from mbrl_jax.algorithms.parts.plan_or_follow import PlanCarry
-from mbrl_jax.algorithms.parts.split_buffer import SplitRows, sort_rows
+from mbrl_jax.algorithms.parts.split_buffer import sort_rows
 from mbrl_jax.envs import make_env
-from mbrl_jax.models import make_optimizer
 from mbrl_jax.runtime.storage.checkpoint import Checkpoints
-from mbrl_jax.types import Planner, PlanOutput
-
-LENGTH = 10
-ENV = make_env("pendulum", episode_length=LENGTH)
-MODEL = ModelConfig("D", "E", 1, (16,), "relu", (0.0,), normalize_targets=True)
-CONFIG = Config(
-  steps=76,
-  init_steps=36,
-  update_every=20,
-  validation_every=3,
-  action_noise=0.1,
-  model=MODEL,
-  fit=MixedFitConfig(epochs=4, batch_size=8, learning_rate=1e-2),
-  planner=PlannerConfig("random_shooting", 1, horizon=4, particles=1, settings={"samples": 20}),
-)
 
 
 def run(config=CONFIG, calls=6, steps=20, envs=1, seeds=None, data=None):
@@ -58,18 +37,6 @@ def run(config=CONFIG, calls=6, steps=20, envs=1, seeds=None, data=None):
 @pytest.fixture(scope="module")
 def trained():
   return run()
-
-
-def recorded(episodes, seed=0):
-  """Returns transitions of the pendulum under uniform actions."""
-  rng, rows, step = np.random.default_rng(seed), [], jax.jit(ENV.step)
-  for episode in range(episodes):
-    state = ENV.reset(jax.random.key(episode))
-    for _ in range(LENGTH):
-      action = jnp.float32(rng.uniform(-2, 2, 1))
-      state, row = step(state, action, jax.random.key(0))
-      rows.append(row._replace(truncated=jnp.zeros((), bool)))
-  return jax.tree.map(lambda *x: np.stack(x), *rows)
 
 
 def test_fits_follow_the_random_actions_and_each_iteration(trained):
@@ -99,92 +66,6 @@ def test_validation_episodes_are_kept_apart(trained):
   np.testing.assert_array_equal(held, expected)
   train = rows.data.obs[: rows.old + rows.new]
   assert len(train) == 56 and not (train[:, None] == held).all(-1).any()
-
-
-@functools.partial(jax.jit, static_argnames="released")
-def compiled_fit(rows, noise, released):
-  algorithm = make_algorithm("mbmf", ENV.spec, CONFIG)
-  learn = algorithm.init(jax.random.key(0)).learn
-  return fit_rows(
-    ENV.spec, make_model(MODEL), learn.params, learn.opt_state, rows, jax.random.key(1),
-    optimizer=make_optimizer(1e-2), settings=CONFIG.fit, noise=noise, fraction_new=0.5,
-    released=released,
-  )  # fmt: skip
-
-
-def fit(rows, released=False, noise=0.0):
-  return compiled_fit(rows, noise, released)
-
-
-def some_rows():
-  """Returns 12 old, 8 new, 10 validation and 5 invalid rows; old and new ones differ."""
-  data = jax.tree.map(lambda x: x[:35], recorded(4))
-  group = np.int32([0] * 12 + [1] * 8 + [5] * 10 + [2**31 - 1] * 5)
-  return SplitRows(data, group, *map(jnp.int32, (12, 8, 10)))
-
-
-def test_no_validation_row_is_trained_on():
-  """A model fitted with NaN in all of them is the same, bit for bit."""
-  rows = some_rows()
-  spoilt = jax.tree.map(np.copy, rows)
-  for x in (spoilt.data.obs, spoilt.data.action, spoilt.data.next_obs):
-    x[20:] = np.nan
-  first, second = fit(rows, noise=0.01), fit(spoilt, noise=0.01)
-  jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
-  assert first.metrics["error_5"] > 0 and first.metrics["nonfinite_steps"] == 0
-
-
-def test_the_normaliser_is_that_of_all_or_of_the_random_data():
-  rows = some_rows()
-  inputs = np.concatenate([jax.vmap(ENV.spec.encode)(rows.data.obs), rows.data.action], 1)
-  for released, used in ((False, inputs[:20]), (True, inputs[:12])):
-    params = fit(rows, released).params
-    np.testing.assert_allclose(params.inputs.mean, used.mean(0), atol=1e-5)
-    np.testing.assert_allclose(params.inputs.scale, used.std(0), rtol=1e-4)
-
-
-def test_noise_is_proportional_to_the_mean():
-  x = jnp.array([[1.0, -2.0], [3.0, -2.0], [100.0, 100.0]])
-  np.testing.assert_allclose(_noise_scale(x, jnp.int32(2), False), [2.0, 2.0])
-  np.testing.assert_allclose(_noise_scale(x, jnp.int32(2), True), [2.0, 0.0])
-  rows = some_rows()
-  calm, noisy = (fit(rows, noise=noise).params for noise in (0.0, 0.5))
-  jax.tree.map(np.testing.assert_array_equal, calm.inputs, noisy.inputs)
-  different = jax.tree.map(lambda a, b: (a != b).any(), calm.network, noisy.network)
-  assert all(jax.tree.leaves(different))
-
-
-def test_noise_is_added_to_planned_actions_and_only_to_these(trained):
-  """On 400 keys the difference to the planner's action has the given deviation."""
-  algorithm, states, _ = trained
-  params, spec = algorithm.params(states[-1]), ENV.spec
-  planner = constant_planner()
-  carry = PlanCarry((), jnp.int32(0))
-  keys = jax.random.split(jax.random.key(0), 400)
-
-  def actions(noise, random, keys):
-    own = params._replace(action_noise=noise)
-    act = lambda key: act_with_noise(
-      spec, planner, own, carry._replace(random=jnp.int32(random)), jnp.zeros(3), key
-    )
-    return jax.vmap(act)(keys)[0]
-
-  planned = actions(jnp.float32(0.1), 0, keys)
-  assert abs(planned.mean() - 0.5) < 0.05 and abs(planned.std() - 0.2) < 0.03  # bounds +-2
-  assert (actions(jnp.float32(0.0), 0, keys) == 0.5).all()
-  wild = actions(jnp.float32(50.0), 0, keys)
-  assert wild.min() == -2 and wild.max() == 2
-  uniform = [actions(jnp.float32(noise), 1, keys) for noise in (0.0, 50.0)]
-  np.testing.assert_array_equal(*uniform)
-  assert abs(uniform[0].std() - 4 / np.sqrt(12)) < 0.1
-
-
-def constant_planner():
-  """Returns a planner that always takes 0.5."""
-  metrics = {"nonfinite": jnp.zeros((), jnp.int32)}
-  output = PlanOutput(jnp.full(1, 0.5), jnp.zeros((1, 1)), jnp.zeros(()), metrics)
-  plan = lambda params, obs, state, key: (output, state)
-  return Planner(init=lambda: (), plan=plan, sample=None)
 
 
 def test_deployed_it_plans_without_noise(trained):
