@@ -7,10 +7,10 @@ stores the reference; a run that has a checkpoint no longer needs the other one.
 
 What fits is decided by the algorithm of the new run (``Algorithm.warm_start``). Most take the
 Gaussian policy of a run of npg, trpo, pal, mal, morel or dagger. DAgger takes the planner of a
-run of pets, imitates it by a Gaussian policy, and cannot begin without it:
+run of mbmf or pets, imitates it by a Gaussian policy, and cannot begin without it:
 
-  python -m experiments.collect --run=runs/pets --out=data.npz
-  python -m experiments.train --algo=dagger --init_policy=runs/pets --config.dataset=data.npz
+  python -m experiments.collect --run=runs/mbmf --out=data.npz
+  python -m experiments.train --algo=dagger --init_policy=runs/mbmf --config.dataset=data.npz
   python -m experiments.train --algo=trpo --init_policy=runs/dagger
 
 MOReL clones the behaviour in its dataset first, from that policy; --config.cloning_epochs=0

@@ -46,7 +46,7 @@ PAPER: dict[str, dict[str, Any]] = {
   },
   "ant_mbmf": {
     **rounds(5, 5),
-    **planner(15_000, 5),
+    **planner(3000, 5),
     "epochs": 200,
     "action_noise": 0.0,
     "policy.log_std": math.log(0.5),

@@ -32,7 +32,7 @@ def define() -> None:
     "",
     "Run whose policy the new run starts with: RUN (newest checkpoint), RUN:STEP or RUN:best, "
     "such as runs/npg:best. Both algorithms must have a Gaussian policy of the same sizes; "
-    "--algo=dagger imitates the planner of a run of pets instead.",
+    "--algo=dagger imitates the planner of a run of mbmf or pets instead.",
   )
   flags.DEFINE_string("logdir", None, "Run folder. Default: runs/ALGO_ENV_SEED.")
   flags.DEFINE_integer("seed", 0, "Seed; equal seeds give equal runs on one machine.", 0)

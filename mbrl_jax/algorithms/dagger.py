@@ -98,7 +98,9 @@ class Config:
   action_noise: float = 0.005
   label_batch_size: int = 8
   model: ModelConfig = field(
-    default_factory=lambda: ModelConfig("D", "E", 1, (500,), "relu", weight_decay=(0.0,))
+    default_factory=lambda: ModelConfig(
+      "D", "E", 1, (500,), "relu", weight_decay=(0.0,), normalize_targets=True
+    )
   )
   planner: PlannerConfig = field(
     default_factory=lambda: PlannerConfig("random_shooting", 1, 20, 1, 1, {"samples": 1000})
@@ -185,7 +187,7 @@ def make_dagger_algorithm(spec: EnvSpec, config: Config) -> Algorithm:
     idle=lambda state: ~state.learn.cloned,
     preload=Preload(config.dataset, lambda state, rows: _preload(parts, state, rows)),
     warm_start=lambda state, params: _warm_start(expert, state, params),
-    requires="imitates the planner of another run, such as one of pets",
+    requires="imitates the planner of another run, of mbmf or pets",
   )
 
 

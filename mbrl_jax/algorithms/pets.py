@@ -24,7 +24,7 @@ import jax.numpy as jnp
 import optax
 
 from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig
-from mbrl_jax.algorithms.parts.model_planner import make_model_planner
+from mbrl_jax.algorithms.parts.model_planner import ActParams, make_model_planner
 from mbrl_jax.algorithms.parts.plan_or_follow import (
   PlanCarry,
   deployed_carry,
@@ -77,20 +77,6 @@ class Config:
   model: ModelConfig = field(default_factory=ModelConfig)
   fit: FitConfig = field(default_factory=FitConfig)
   planner: PlannerConfig = field(default_factory=PlannerConfig)
-
-
-class ActParams(NamedTuple):
-  """Parameters for acting.
-
-  Attributes:
-    model: parameters of the model.
-    fresh: initial planner state of an episode.
-    ready: the model is fitted, ``[]`` bool; until then actions are uniform.
-  """
-
-  model: Params
-  fresh: PlanState
-  ready: Array
 
 
 class Learn(NamedTuple):

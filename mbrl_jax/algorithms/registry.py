@@ -13,6 +13,7 @@ from mbrl_jax.algorithms import (
   demorl,
   game,
   loop,
+  mbmf,
   mbpo,
   mopac,
   morel,
@@ -30,6 +31,7 @@ _ALGORITHMS: dict[str, tuple[type, Callable[[EnvSpec, Any], Algorithm]]] = {
   "demorl": (demorl.Config, demorl.make_demorl),
   "loop": (loop.Config, loop.make_loop),
   "mal": (game.MALConfig, game.make_game),
+  "mbmf": (mbmf.Config, mbmf.make_mbmf),
   "mbpo": (mbpo.Config, mbpo.make_mbpo),
   "mopac": (mopac.Config, mopac.make_mopac),
   "morel": (morel.Config, morel.make_morel),
@@ -46,8 +48,8 @@ def list_algorithms() -> list[str]:
 
   Example:
     >>> list_algorithms()
-    ['dagger', 'demo_layer', 'demorl', 'loop', 'mal', 'mbpo', 'mopac', 'morel', 'npg', 'pal', \
-'pets', 'sac', 'trpo']
+    ['dagger', 'demo_layer', 'demorl', 'loop', 'mal', 'mbmf', 'mbpo', 'mopac', 'morel', 'npg', \
+'pal', 'pets', 'sac', 'trpo']
   """
   return sorted(_ALGORITHMS)
 

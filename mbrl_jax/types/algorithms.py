@@ -70,7 +70,7 @@ class Budget(NamedTuple):
     episodes: episodes of the run; 0: the run is counted in steps. Episodes that end in the
       last step, each in another environment, all count, so there may be up to N - 1 more.
     chunk: environment steps between two calls of ``update``; 0: any number, because
-      ``update`` only acts after the end of an episode.
+      ``update`` only acts when due, and ``Algorithm.idle`` lets the environments wait for it.
   """
 
   counts: Mapping[str, int]

@@ -60,6 +60,11 @@ def _flags(values: str) -> str:
 
 RUNS = {
   "pets": f"--algo=pets {PETS}",
+  "mbmf": f"--algo=mbmf {PENDULUM} "
+  + _flags(
+    "steps=300 init_steps=160 update_every=80 validation_every=3 model.hidden=(16,) "
+    "fit.epochs=5 fit.batch_size=32 planner.samples=20 planner.horizon=5"
+  ),
   "sac": "--algo=sac --env=inverted_pendulum --eval_steps=100 --eval_episodes=2 "
   + _flags(f"{STEPS} {AGENT}"),
   "mbpo": f"--algo=mbpo {PENDULUM} "

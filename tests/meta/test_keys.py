@@ -23,6 +23,7 @@ from mbrl_jax.algorithms import (
   make_algorithm,
   make_evaluation,
   make_step,
+  mbmf,
   mbpo,
   mopac,
   morel,
@@ -36,6 +37,7 @@ from mbrl_jax.algorithms.parts.difference_nets import DifferenceModelConfig
 from mbrl_jax.algorithms.parts.dynamics_config import FitConfig, ModelConfig
 from mbrl_jax.algorithms.parts.gaussian_actor import PolicyConfig
 from mbrl_jax.algorithms.parts.lookahead import LookaheadConfig
+from mbrl_jax.algorithms.parts.mixed_fit import MixedFitConfig
 from mbrl_jax.algorithms.parts.planner_config import PlannerConfig
 from mbrl_jax.algorithms.parts.value_baseline import BaselineConfig
 from mbrl_jax.algorithms.parts.world_model import WorldModelConfig
@@ -70,6 +72,13 @@ PETS = pets.Config(
     horizon=2, iterations=2, particles=4, settings={"samples": 6, "elites": 2}
   ),
 )
+MBMF = mbmf.Config(
+  **COMMON,
+  validation_every=2,
+  model=PETS.model,
+  fit=MixedFitConfig(epochs=2, batch_size=4),
+  planner=PlannerConfig("random_shooting", 1, horizon=2, particles=4, settings={"samples": 6}),
+)
 ON_POLICY = {
   "steps": 12,
   "batch": 4,
@@ -88,6 +97,7 @@ GAME = {
 CONFIGS = {
   "sac": sac.Config(**COMMON, agent=AGENT),
   "pets": PETS,
+  "mbmf": MBMF,
   "mbpo": mbpo.Config(**IMAGINED, rollout_schedule=(0, 1, 1, 2)),
   "mopac": mopac.Config(**IMAGINED, **TWO),
   "mopac as released": mopac.Config(**IMAGINED, **TWO, as_released=True),

@@ -23,6 +23,7 @@ class ModelConfig:
     activation: swish, relu or tanh.
     weight_decay: one coefficient for each layer including the last, or one for all.
     precision: of the matrix products, float32 or bfloat16.
+    normalize_targets: train networks on normalised targets, see make_ensemble.
     inducing_points: inducing points of the GP.
   """
 
@@ -33,6 +34,7 @@ class ModelConfig:
   activation: str = "swish"
   weight_decay: tuple[float, ...] = (1e-4, 2.5e-4, 2.5e-4, 5e-4)
   precision: str = "float32"
+  normalize_targets: bool = False
   inducing_points: int = 200
 
 
@@ -72,5 +74,6 @@ def make_model(config: ModelConfig) -> Ensemble:
     tuple(config.hidden),
     activation=config.activation,
     weight_decay=decay[0] if len(decay) == 1 else decay,
+    normalize_targets=config.normalize_targets,
     precision=config.precision,
   )

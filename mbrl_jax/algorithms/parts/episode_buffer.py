@@ -128,13 +128,8 @@ def start_states(
 
 
 def fill_episodes(buffer: EpisodeBuffer, transitions: Transition) -> EpisodeBuffer:
-  """Stores a recorded data set ``[n, ...]``.
-
-  An episode begins where the observation is not the one after the transition before.
-  """
-  before: Any = jax.tree.map(lambda x: jnp.roll(x, 1, 0), transitions)
-  first = (transitions.obs != before.next_obs).any(-1) | before.terminated | before.truncated
-  first = first.at[0].set(True)
+  """Stores a recorded data set ``[n, ...]``; for its episodes see ``episode_starts``."""
+  first = episode_starts(transitions)
   count = jnp.arange(len(first), dtype=jnp.int32)
   start = buffer.stored + jax.lax.cummax(jnp.where(first, count, 0))
   return buffer._replace(
@@ -142,3 +137,13 @@ def fill_episodes(buffer: EpisodeBuffer, transitions: Transition) -> EpisodeBuff
     initial=ring.add_many(buffer.initial, transitions.obs, first),
     stored=buffer.stored + len(first),
   )
+
+
+def episode_starts(transitions: Transition) -> Array:
+  """Marks the first transitions of the episodes of a recorded data set, ``[n]`` bool.
+
+  An episode begins where the observation is not the one after the transition before.
+  """
+  before: Any = jax.tree.map(lambda x: jnp.roll(x, 1, 0), transitions)
+  first = (transitions.obs != before.next_obs).any(-1) | before.terminated | before.truncated
+  return first.at[0].set(True)

@@ -10,7 +10,23 @@ from mbrl_jax.models import as_dynamics
 from mbrl_jax.models.ensemble import Ensemble
 from mbrl_jax.models.propagate import check_propagation
 from mbrl_jax.ops.validate import prefixed
-from mbrl_jax.types import Dynamics, EnvSpec, Planner
+from mbrl_jax.types import Array, Dynamics, EnvSpec, Params, Planner, PlanState
+
+
+class ActParams(NamedTuple):
+  """Parameters for acting.
+
+  Attributes:
+    model: parameters of the model.
+    fresh: initial planner state of an episode.
+    ready: the model is fitted, ``[]`` bool; until then actions are uniform.
+    action_noise: see ``noisy_planner``, ``[]``; None: none.
+  """
+
+  model: Params
+  fresh: PlanState
+  ready: Array
+  action_noise: Array | None = None
 
 
 class ModelPlanner(NamedTuple):

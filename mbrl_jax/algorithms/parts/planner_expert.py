@@ -10,11 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.algorithms.parts.dynamics_config import ModelConfig
-from mbrl_jax.algorithms.parts.model_planner import make_model_planner
+from mbrl_jax.algorithms.parts.model_planner import ActParams, make_model_planner
 from mbrl_jax.algorithms.parts.planner_config import PlannerConfig
 from mbrl_jax.algorithms.parts.policy_warm_start import check_same_shapes
 from mbrl_jax.algorithms.parts.replay import blank_transition
-from mbrl_jax.algorithms.pets import ActParams
 from mbrl_jax.networks.actor import from_bounds
 from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
 from mbrl_jax.types import Array, Dynamics, EnvSpec, Key, Params, PlanState
@@ -82,7 +81,7 @@ def make_planner_expert(
 def _take(own: ExpertParams, params: Params) -> ExpertParams:
   """Returns ``own`` with the model of another run; see ``PlannerExpert``."""
   if not isinstance(params, ActParams):
-    text = "must act by a planner over a learned model and nothing else, as pets does."
+    text = "must act by a planner over a learned model and nothing else, as mbmf and pets do."
     raise ArgumentError("params", NO_VALUE, text)
   check_same_shapes({"model": own.model}, {"model": params.model})
   return own._replace(model=jax.tree.map(jnp.asarray, params.model))

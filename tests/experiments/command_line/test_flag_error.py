@@ -71,6 +71,9 @@ def test_the_error_of_every_field_names_its_flag(algo, name, value):
     fields["planner.name"] = OTHER_PLANNERS[last]
   if name == "model.inducing_points":
     fields |= {"model.kind": "GP", "model.propagation": "E"}
+  if name in ("model.members", "planner.particles"):  # unused by one net
+    ensemble = {"model.kind": "DE", "model.propagation": "TSinf", "model.members": "2"}
+    fields = {**ensemble, **fields}
   with pytest.raises(FlagError) as caught:
     job.build(settings(algo, **fields))
   assert caught.value.refused.argument == f"--config.{name}"

@@ -19,14 +19,15 @@ Action ``[3]`` within 1: motors of the joints in the order of the angles, times 
 control step is 0.02 s, an episode 1000 of them. The episode terminates unless the height
 exceeds 0.7 m, the pitch is within 0.3 rad, all values are finite and all of ``obs[2:11]``
 within 100. Reward: ``vx' + 1 - 0.005 |a|^2``, with ``vx = obs[14]``; the last step also pays
-the 1. Option ``reset``, see ``rllab``.
+the 1. Option ``reset``, see ``rllab``; with ``end_on_fall=False`` episodes never terminate.
 
 Source: see ``rllab``.
 
 Deviations: MuJoCo 4 in place of 1.31. The observation holds the unclipped velocities of the
 joints, because termination depends on them; ``encode`` clips them to 10, as rllab's
 observation, for policies and learned models. MBMF continues the episodes of its first, random
-data after a fall; here they end.
+data, 200 steps long, after a fall; here that is an option, ``end_on_fall=False``, because data
+may as well be collected in the task that is planned for.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mbrl_jax.envs.physics.base import PhysicsState
-from mbrl_jax.envs.task import Task
+from mbrl_jax.envs.task import Task, never
 from mbrl_jax.envs.tasks.mbmf import rllab
 from mbrl_jax.types import Array
 
@@ -43,15 +44,23 @@ DT = 0.02  # s
 HOME = np.array([0, 1.25, 0, 0, 0, 0], np.float32)  # x, z, pitch, thigh, leg, foot
 
 
-def make_hopper_mbmf(physics: str = "auto", *, reset: str = "data") -> Task:
-  """Builds the task; ``reset`` selects the initial states, see ``rllab``."""
+def make_hopper_mbmf(
+  physics: str = "auto", *, reset: str = "data", end_on_fall: bool = True
+) -> Task:
+  """Builds the task.
+
+  Args:
+    physics: ``"auto"``, ``"mjx"`` or ``"mujoco"``.
+    reset: selects the initial states, see ``rllab``.
+    end_on_fall: whether a fall, or a value beyond its limit, terminates the episode.
+  """
   return rllab.make_rllab(
     "hopper_mbmf",
     rllab.load_rllab("hopper", "torso", DT),
     physics,
     dt=DT,
     reward=reward,
-    terminated=terminated,
+    terminated=terminated if end_on_fall else never,
     initial=rllab.make_initial(reset, HOME, 6),
     observe=observe,
     encode=rllab_observation,

@@ -130,6 +130,13 @@ def test_hopper_terminates(index, value, ended):
   assert bool(hopper_mbmf.terminated(None, None, jnp.asarray(obs))) is ended
 
 
+def test_random_data_of_the_hopper_may_go_on_after_a_fall():
+  env = make_env("hopper_mbmf", physics="mujoco", end_on_fall=False)
+  fallen = jnp.zeros(env.spec.obs_dim)
+  assert not env.spec.terminated(fallen, jnp.zeros(3), fallen) and env.spec.full_length
+  assert not make_env("hopper_mbmf", physics="mujoco").spec.full_length
+
+
 @pytest.mark.parametrize(
   ("index", "value", "ended"),
   [(31, 0.31, False), (31, 0.29, True), (31, 1.1, True), (2, 0.1, False), (20, np.inf, True)],
