@@ -41,7 +41,8 @@ def rollouts(metrics: Path) -> list[Rollout]:
   """Reads the rollouts of a run with one seed and one environment, without random ones.
 
   A row reports the latest fit when its rollout ended. At the last step of a rollout that may
-  be the next one already, so a rollout takes the fit of the row before, if that has one.
+  be the next one already, so a rollout takes the fit of the row before, if that has one. (Only
+  the very first rollout can be counted to the second fit, if it is alone before it.)
 
   Args:
     metrics: the run's ``metrics.csv``.

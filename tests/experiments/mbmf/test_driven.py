@@ -29,7 +29,7 @@ def observations(places, segments, follow=ANT):
   return found
 
 
-def drive_run(folder, path="u_turn", rows=2):
+def drive_run(folder, path="u_turn", rows=3):
   """Writes a model stage whose rollouts drive along u_turn's first two corners, then stop.
 
   Each drifts 0.1 m further from the path than the one before.
@@ -37,7 +37,8 @@ def drive_run(folder, path="u_turn", rows=2):
   run_folder(folder, env="ant_follow", env_overrides={"path": path})
   model_table(folder, [(30, [1.0] * (rows - 1)), (60, [2.0])])
   along = np.array([[0, 0], [1, 0], [2, 0], [3, 0], [4, 0]], float)
-  each = [observations(along + [0, 0.1 * i], [0, 0, 1, 1, 1]) for i in range(rows)]
+  drift = np.array([0, 0.1])
+  each = [observations(along + i * drift, [0, 0, 1, 1, 1]) for i in range(rows)]
   zeros = np.zeros((rows, 4, 1), np.float32)
   np.savez(
     folder / "logs.npz",
@@ -75,13 +76,12 @@ def test_a_body_that_goes_back_keeps_its_progress():
 def test_an_environment_starts_on_its_path(name):
   """At a real task the columns are the right ones: place 0, no progress, no distance."""
   follow = AGENTS[name].follow
-  for path, route in follow.paths.items():
-    env = make_env(follow.task, "mujoco", path=path)
-    obs = np.asarray(env.reset(jax.random.key(0)).obs)[None]
-    places, progress, distance = driven.measure(follow, route.points, obs)
-    np.testing.assert_allclose(places, 0, atol=1e-6)
-    assert progress == pytest.approx(0, abs=1e-6) and distance == pytest.approx(0, abs=1e-6)
-    break  # the columns are the same for all paths
+  env = make_env(follow.task, "mujoco")
+  assert env.spec.obs_dim == follow.size + 3
+  obs = np.asarray(env.reset(jax.random.key(0)).obs)[None]
+  places, progress, distance = driven.measure(follow, follow.paths["straight"].points, obs)
+  np.testing.assert_allclose(places, 0, atol=1e-6)
+  assert progress == pytest.approx(0, abs=1e-6) and distance == pytest.approx(0, abs=1e-6)
 
 
 def test_rollouts_of_a_run_are_measured_for_each_fit(tmp_path):
