@@ -18,8 +18,9 @@ Stages of each seed, in the folder seed0/, seed1/, ... of --out:
 
 With --path the agent follows a path, and only random and model run. Each stage is an ordinary
 command, printed before it starts, that also runs by hand. --set=STAGE:NAME=VALUE adds the flag
---NAME=VALUE to a stage's command, or replaces it; it may be repeated. A stage needs those that
-it builds on, in the same call or done before.
+--NAME=VALUE to a stage's command, or replaces it; it may be repeated. config.model.* and
+config.planner.* of the stage model apply to imitation, too. A stage needs those that it builds
+on, in the same call or done before.
 
 The same command skips what is done and resumes the interrupted stage. Ctrl-C lets the running
 stage save, then ends; a second Ctrl-C kills it. Only one pipeline can use an --out.

@@ -45,7 +45,7 @@ class Agent(NamedTuple):
     episodes, length: number and control steps of the random rollouts.
     steps: environment steps of TRPO, from the imitated policy and from scratch.
     batch: steps of a batch of TRPO from the imitated policy.
-    std: its initial standard deviation.
+    std: standard deviation with which it starts.
     env: further words of the random rollouts' command.
     follow: how it follows paths, ``None``: not at all.
   """

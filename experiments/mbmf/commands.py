@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -9,6 +10,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from experiments.mbmf.agents import ENVS, KEPT_EPISODES, KEPT_RETURN, Agent
+
+SHARED = ("config.model.", "config.planner.")
+"""Overrides of the model stage that also apply to the imitation of its planner."""
 
 Overrides = Mapping[str, Mapping[str, str]]
 """Flags of stages: ``{"model": {"config.steps": "2000"}}``."""
@@ -87,8 +91,16 @@ def _rollouts(request: Request) -> list[str]:
 
 
 def _imitation(request: Request) -> list[str]:
+  """Its model and planner are those of the model stage; TRPO starts with its deviation."""
+  shared = [
+    f"--{name}={text}"
+    for name, text in request.overrides.get("model", {}).items()
+    if name.startswith(SHARED)
+  ]
   return [
     *_train(request, "dagger", "mpc", "imitation"),
+    *shared,
+    f"--config.policy.log_std={math.log(request.agent.std):.4g}",
     f"--init_policy={request.folder / 'model'}",
     f"--config.dataset={request.folder / 'rollouts.npz'}",
   ]
@@ -103,7 +115,8 @@ def _hybrid(request: Request) -> list[str]:
 
 
 def _model_free(request: Request) -> list[str]:
-  return _trpo(request, "model_free")
+  """A standard deviation of 1, as published."""
+  return [*_trpo(request, "model_free"), "--config.policy.log_std=0"]
 
 
 def _trpo(request: Request, folder: str) -> list[str]:

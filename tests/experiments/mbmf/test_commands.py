@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import standins
 
@@ -58,6 +59,16 @@ def test_flags_of_a_stage_are_replaced_or_added(tmp_path):
   assert "--episodes=25" in commands.words("random", request)
   text = commands.shown(words)
   assert text.startswith("python -m experiments.collect --run=") and "'" not in text
+
+
+def test_the_imitated_planner_is_that_of_the_model_stage(tmp_path):
+  model = {"config.planner.samples": "7", "config.steps": "9", "config.model.hidden": "(8,)"}
+  own = {"config.planner.horizon": "3"}
+  request = standins.request(tmp_path, "cheetah", model=model, imitation=own)
+  _, flags = flags_of("imitation", request)
+  assert flags["config.planner.samples"] == "7" and flags["config.model.hidden"] == "(8,)"
+  assert flags["config.planner.horizon"] == "3" and "config.steps" not in flags
+  assert float(flags["config.policy.log_std"]) == pytest.approx(np.log(0.5), abs=1e-3)
 
 
 @pytest.mark.parametrize("agent", [name for name, each in AGENTS.items() if each.follow])
