@@ -95,6 +95,7 @@ def draw(path: Path, seeds: Sequence[Sequence[Row]], title: str) -> Path:
     for (column, name), colour in zip(columns.items(), plots.COLOURS, strict=False):
       plots.draw_curves(axes, _curves(seeds, column), name, colour, "o-")
     axes.set(xlabel="aggregation", ylabel=label)
+    axes.locator_params(axis="x", integer=True)
     if axes.lines:
       axes.set_yscale("log")
       axes.legend(frameon=False, fontsize="small")
