@@ -3,7 +3,11 @@
 Source: Nagabandi et al., "Neural Network Dynamics for Model-Based Deep Reinforcement Learning
 with Model-Free Fine-Tuning" (2017), published settings.
 
-Deviations: ``steps`` is shorter than the published 1e7 (swimmer) to 1.25e8.
+Deviations:
+  * The random rollouts include those that the model holds out for validation; there are 20 more
+    for that in the original.
+  * ``steps`` is shorter than the published 1e7 (swimmer) to 1.25e8. Batches of the swimmer are
+    whole episodes, 49,950 steps.
 """
 
 from __future__ import annotations
@@ -43,9 +47,8 @@ class Agent(NamedTuple):
   Attributes:
     task: name of the task.
     episodes, length: number and control steps of the random rollouts.
+    model_steps: environment steps of the planner, with aggregation.
     steps: environment steps of TRPO, from the imitated policy and from scratch.
-    batch: steps of a batch of TRPO from the imitated policy.
-    std: standard deviation with which it starts.
     env: further words of the random rollouts' command.
     follow: how it follows paths, ``None``: not at all.
   """
@@ -53,30 +56,31 @@ class Agent(NamedTuple):
   task: str
   episodes: int
   length: int
+  model_steps: int
   steps: int
-  batch: int
-  std: float
   env: tuple[str, ...] = ()
   follow: Follow | None = None
 
 
 AGENTS: Mapping[str, Agent] = {
   "swimmer": Agent(
-    "swimmer", 25, 333, 2_000_000, 50_000, 1.0,
+    "swimmer", 27, 333, 6 * 3330, 40 * 49_950,
     follow=Follow("swimmer_follow", paths.SWIMMER, 200, 500, 16, (0, 1), 3.0),
   ),
   "cheetah": Agent(
-    "halfcheetah_mbmf", 10, 1000, 30_000_000, 50_000, 0.5,
+    "halfcheetah_mbmf", 11, 1000, 7 * 10_000, 30_000_000,
     follow=Follow("halfcheetah_follow", paths.HALFCHEETAH, 200, 1000, 24, (0, 2), 1.0),
   ),
   "hopper": Agent(
-    "hopper_mbmf", 20, 200, 10_000_000, 25_000, 1.0, ("--env.end_on_fall=False",)
+    "hopper_mbmf", 22, 200, 5 * 550, 10_000_000, ("--env.end_on_fall=False",)
   ),
   "ant": Agent(
-    "ant_mbmf", 700, 1000, 10_000_000, 50_000, 0.5,
+    "ant_mbmf", 700, 1000, 2000, 10_000_000,
     follow=Follow("ant_follow", paths.ANT, 700, 1000, 35, (0, 1), 0.5),
   ),
 }  # fmt: skip
+FOLLOW_STEPS = 1000
+"""Environment steps of the planner along a path: one episode."""
 ENVS = 50
 """Environments in which TRPO takes its steps."""
 KEPT_EPISODES = 60

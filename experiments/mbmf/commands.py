@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from experiments.mbmf.agents import ENVS, KEPT_EPISODES, KEPT_RETURN, Agent
+from experiments.mbmf.agents import (
+  ENVS,
+  FOLLOW_STEPS,
+  KEPT_EPISODES,
+  KEPT_RETURN,
+  Agent,
+)
 
 SHARED = ("config.model.", "config.planner.")
 """Overrides of the model stage that also apply to the imitation of its planner."""
@@ -70,9 +75,11 @@ def _random(request: Request) -> list[str]:
 def _model(request: Request) -> list[str]:
   """Its own rollouts are the evaluation: others would plan as many steps again."""
   data = request.folder / "random.npz"
+  steps = request.agent.model_steps if request.path is None else FOLLOW_STEPS
   return [
     *_train(request, "mbmf", "mpc", "model"),
     f"--config.dataset={data}",
+    f"--config.steps={steps}",
     "--eval_every=0",
   ]
 
@@ -91,7 +98,7 @@ def _rollouts(request: Request) -> list[str]:
 
 
 def _imitation(request: Request) -> list[str]:
-  """Its model and planner are those of the model stage; TRPO starts with its deviation."""
+  """Its model and planner are those of the model stage."""
   shared = [
     f"--{name}={text}"
     for name, text in request.overrides.get("model", {}).items()
@@ -100,7 +107,6 @@ def _imitation(request: Request) -> list[str]:
   return [
     *_train(request, "dagger", "mpc", "imitation"),
     *shared,
-    f"--config.policy.log_std={math.log(request.agent.std):.4g}",
     f"--init_policy={request.folder / 'model'}",
     f"--config.dataset={request.folder / 'rollouts.npz'}",
   ]
@@ -108,20 +114,18 @@ def _imitation(request: Request) -> list[str]:
 
 def _hybrid(request: Request) -> list[str]:
   return [
-    *_trpo(request, "hybrid"),
-    f"--config.batch={request.agent.batch}",
+    *_trpo(request, "hybrid", "hybrid"),
     f"--init_policy={request.folder / 'imitation'}",
   ]
 
 
 def _model_free(request: Request) -> list[str]:
-  """A standard deviation of 1, as published."""
-  return [*_trpo(request, "model_free"), "--config.policy.log_std=0"]
+  return _trpo(request, "model_free", "paper")
 
 
-def _trpo(request: Request, folder: str) -> list[str]:
+def _trpo(request: Request, folder: str, preset: str) -> list[str]:
   return [
-    *_train(request, "trpo", "data", folder),
+    *_train(request, "trpo", "data", folder, preset),
     f"--envs={ENVS}",
     f"--config.steps={request.agent.steps}",
     "--norollouts",
@@ -129,12 +133,14 @@ def _trpo(request: Request, folder: str) -> list[str]:
   ]
 
 
-def _train(request: Request, algo: str, reset: str, folder: str) -> list[str]:
+def _train(
+  request: Request, algo: str, reset: str, folder: str, preset: str = "paper"
+) -> list[str]:
   return [
     "train",
     f"--algo={algo}",
     *_task(request, reset),
-    "--preset=paper",
+    f"--preset={preset}",
     f"--seed={request.seed}",
     f"--logdir={request.folder / folder}",
   ]
