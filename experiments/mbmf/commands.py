@@ -106,6 +106,7 @@ def _imitation(request: Request) -> list[str]:
   ]
   return [
     *_train(request, "dagger", "mpc", "imitation"),
+    "--config.model.normalize_targets=True",  # as mbmf's default
     *shared,
     f"--init_policy={request.folder / 'model'}",
     f"--config.dataset={request.folder / 'rollouts.npz'}",

@@ -73,10 +73,11 @@ def steps_before(folder: Path) -> int:
   """Returns the environment steps that a seed's imitated policy has cost."""
   fits = aggregations.fits(folder / "model" / "metrics.csv")
   points = fits[-1][aggregations.ROWS] if fits else 0
-  path, imitation = folder / "rollouts.npz", folder / "imitation" / "metrics.csv"
+  path, imitation = folder / "rollouts.npz", RunFolder(folder / "imitation")
   kept = len(files.read_npz(path)["reward"]) if path.exists() else 0
-  rows = read_table(imitation) if imitation.exists() else []
-  return int(points) + kept + (int(rows[-1]["step"]) if rows else 0)
+  # Rows of the table end with episodes, the stage in mid-episode.
+  steps = imitation.config()["config"]["steps"] if imitation.path.exists() else 0
+  return int(points) + kept + steps
 
 
 def draw(path: Path, curves: Sequence[Labelled], title: str) -> Path:

@@ -6,7 +6,7 @@ import csv
 
 import numpy as np
 import pytest
-from mbmf_files import drawn_figures, model_table, trpo_run
+from mbmf_files import drawn_figures, model_table, run_folder, trpo_run
 
 from experiments.mbmf import comparison
 from experiments.mbmf.comparison import HYBRID, MODEL_BASED, MODEL_FREE, Labelled
@@ -16,8 +16,7 @@ def seed_folder(folder, offset=0.0):
   """Writes all stages of a seed; returns its folder."""
   model_table(folder / "model", [(30, [1 + offset, 3 + offset]), (60, [5 + offset])], random=2)
   np.savez(folder / "rollouts.npz", reward=np.zeros(25))
-  (folder / "imitation").mkdir()
-  (folder / "imitation" / "metrics.csv").write_text("step,random,return\n10,0,1\n15,0,2\n")
+  run_folder(folder / "imitation", config={"steps": 15})
   trpo_run(folder / "hybrid", 100, [4 + offset, 8 + offset])
   trpo_run(folder / "model_free", 100, [0 + offset, 2, 4, 8, 9 + offset])
   return folder
