@@ -129,6 +129,7 @@ def comparison(
   figure, axes = make_figure(title, "environment steps", ylabel)
   for i, (label, group) in enumerate(groups.items()):
     style = ["-", "--", ":"][i // len(COLOURS) % 3]
+    style += "o" if all(len(steps) == 1 for steps, _ in group) else ""  # lines of no length
     count = f" ({len(group)} runs)" if len(group) > 1 else ""
     draw_curves(axes, group, label + count, COLOURS[i % len(COLOURS)], style)
   if log:

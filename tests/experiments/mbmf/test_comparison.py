@@ -58,6 +58,14 @@ def test_the_picture_has_means_over_seeds_on_a_logarithmic_axis(tmp_path, monkey
   assert rows[0] == {"curve": MODEL_BASED, "seed": "0", "step": "30", "return": "2"}
 
 
+def test_a_single_fit_is_visible(tmp_path, monkeypatch):
+  figures = drawn_figures(monkeypatch)
+  model_table(tmp_path / "model", [(30, [1, 3])])
+  comparison.draw(tmp_path / "c.png", comparison.read({0: tmp_path}), "")
+  (line,) = figures[0].axes[0].get_lines()
+  assert line.get_xydata().tolist() == [[30, 2]] and line.get_marker() == "o"
+
+
 def test_speed_up_is_the_ratio_of_steps_to_equal_returns():
   steps = np.arange(1.0, 11.0)
   curves = [
