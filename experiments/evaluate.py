@@ -31,11 +31,14 @@ def define() -> None:
   flags.DEFINE_integer("seed", 0, "Seed of the episodes.", 0)
 
 
-def define_choice() -> None:
+def define_choice(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags that select the run and the checkpoint for ``restore``."""
-  flags.DEFINE_string("run", None, "Folder of the run (required).")
-  flags.DEFINE_integer("step", None, "Step of the checkpoint to restore. Default: the newest.")
-  flags.DEFINE_bool("best", False, "Restore the checkpoint with the best return.")
+  here = {"flag_values": values}
+  flags.DEFINE_string("run", None, "Folder of the run (required).", **here)
+  flags.DEFINE_integer(
+    "step", None, "Step of the checkpoint to restore. Default: the newest.", **here
+  )
+  flags.DEFINE_bool("best", False, "Restore the checkpoint with the best return.", **here)
 
 
 def open_run(options: flags.FlagValues) -> run_folder.RunFolder:

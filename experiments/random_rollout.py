@@ -1,7 +1,8 @@
-"""Runs an episode of a task with random or zero actions."""
+"""Runs episodes of a task with random or zero actions."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -10,7 +11,7 @@ import numpy as np
 
 from mbrl_jax.ops.validate import choice, seeds
 from mbrl_jax.runtime.devices.compilation import compile_ahead
-from mbrl_jax.types import Env
+from mbrl_jax.types import Algorithm, Array, Budget, Env, EnvSpec, Key
 
 POLICIES = ("random", "zero")
 """``random``: uniform within the bounds at every step; ``zero``: zero within the bounds."""
@@ -42,19 +43,15 @@ def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> Ra
   Raises:
     ValueError: an unknown policy, or a seed out of range.
   """
-  choice("policy", policy, POLICIES)
+  choose = _choose(env.spec, policy)
   seeds(seed)
-  low, high = jnp.asarray(env.spec.action_low), jnp.asarray(env.spec.action_high)
   count = env.spec.episode_length if steps is None else steps
 
   @jax.jit
   def rollout(key):
     def body(state, key):
       act_key, env_key = jax.random.split(key)
-      action = jnp.clip(jnp.zeros_like(low), low, high)
-      if policy == "random":
-        action = jax.random.uniform(act_key, low.shape, minval=low, maxval=high)
-      state, transition = env.step(state, action, env_key)
+      state, transition = env.step(state, choose(act_key), env_key)
       return state, (env.pose(state), transition.reward, transition.terminated)
 
     keys = jax.random.split(key, count + 1)
@@ -64,6 +61,39 @@ def run(env: Env, policy: str, *, steps: int | None = None, seed: int = 0) -> Ra
   poses, rewards, terminated = jax.device_get(compiled(jax.random.key(seed)))
   end = int(np.argmax(terminated)) + 1 if terminated.any() else count
   return RandomRollout(poses[:end], rewards[:end], bool(terminated.any()))
+
+
+def acting(spec: EnvSpec, policy: str) -> Algorithm:
+  """Returns an algorithm without parameters that acts so, for evaluations.
+
+  Args:
+    spec: of the task.
+    policy: one of ``POLICIES``.
+
+  Raises:
+    ValueError: an unknown policy.
+  """
+  choose = _choose(spec, policy)
+  return Algorithm(
+    init=lambda key, envs=1: None,
+    params=lambda state: (),
+    act=lambda params, carry, obs, key: (choose(key), carry, {}),
+    reset=lambda params, carry: carry,
+    observe=lambda state, *seen: state,
+    update=lambda state: (state, {}),
+    budget=Budget({}, ""),
+    deploy=lambda params: (params, ()),
+    plans=False,
+  )
+
+
+def _choose(spec: EnvSpec, policy: str) -> Callable[[Key], Array]:
+  """Returns ``key -> action [A]``."""
+  choice("policy", policy, POLICIES)
+  low, high = jnp.asarray(spec.action_low), jnp.asarray(spec.action_high)
+  if policy == "random":
+    return lambda key: jax.random.uniform(key, low.shape, minval=low, maxval=high)
+  return lambda key: jnp.clip(jnp.zeros_like(low), low, high)
 
 
 def pose_after(env: Env, steps: int, seed: int = 0) -> np.ndarray:

@@ -5,7 +5,8 @@
 
 Runs new episodes without exploration and compares them with the learned parts:
 
-  model error   error of the particles' mean, k steps after a real state, under real actions
+  model error   error of the particles' mean, k steps after a real state, under real actions;
+                one such prediction against the truth, for each dimension (open_loop)
   calibration   share of real next states inside the intervals of the particles
   plans         return that the model predicts for a plan against the real return
   weights       effective sample size of the search, if it weights samples
@@ -30,7 +31,7 @@ from rich.console import Console
 
 from experiments import evaluate, job
 from experiments.command_line import cli, outputs
-from experiments.diagnose import measurements
+from experiments.diagnose import measurements, open_loop
 from mbrl_jax.ops.key_stream import stream_key
 from mbrl_jax.runtime.rendering import plots
 from mbrl_jax.types import Diagnostics, TrainState, Transition
@@ -111,7 +112,9 @@ def _model(
   )
   middle = covered[len(covered) // 2]
   console.print(f"coverage of the central 50 % interval: {middle:.0%}", markup=False)
-  return _write_model(out, errors, covered, repeat)
+  written = open_loop.write(out / "diagnosis_open_loop.csv", predicted[0], truth[0], repeat)
+  drawn = open_loop.draw(out / "plots" / "open_loop.png", predicted[0], truth[0], repeat)
+  return [*_write_model(out, errors, covered, repeat), written, drawn]
 
 
 def _write_model(

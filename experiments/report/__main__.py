@@ -4,8 +4,9 @@
   python -m experiments.report --runs runs/sweep runs/demo --out=report.html
   python -m experiments.report --runs=runs --group=algo --title='Ours on the pendulum'
 
---runs are searched recursively. The page embeds its pictures, and videos up to --video_mb, and
-needs no network. For each run it lists the settings that differ from the preset.
+--runs are searched recursively. The page embeds the plots of runs, pictures in the folders of
+--runs themselves, and videos up to --video_mb, and needs no network. For each run it lists the
+settings that differ from the preset.
 """
 
 from __future__ import annotations
@@ -48,7 +49,11 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
   out = Path(options.out) if options.out else Path(options.runs[0]) / "report.html"
   outputs.check_file(out, suffixes=(".html", ".htm"))
   written = page.write(
-    items, title=options.title, group=options.group, video_bytes=1e6 * options.video_mb
+    items,
+    title=options.title,
+    group=options.group,
+    video_bytes=1e6 * options.video_mb,
+    extras=content.extras(options.runs),
   )
   out.parent.mkdir(parents=True, exist_ok=True)
   files.write_text(out, written)

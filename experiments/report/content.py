@@ -71,6 +71,11 @@ def find(paths: Sequence[str]) -> list[Item]:
   return list({item.folder.path.resolve(): item for item in items}.values())
 
 
+def extras(paths: Sequence[str]) -> list[Path]:
+  """Lists the pictures in the searched folders themselves, such as those of a sweep."""
+  return [file for path in map(Path, paths) for file in sorted(path.glob("*.png"))]
+
+
 def pictures(items: Sequence[Item], group: list[str]) -> dict[str, bytes]:
   """Draws the curves of each task; returns PNG data by task, for tasks with evaluations."""
   by_task: dict[str, curves.Groups] = {}

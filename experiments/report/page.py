@@ -43,7 +43,12 @@ NUMBERS = ("seeds", "steps", "best", "last", "spread", "success", "time")
 
 
 def write(
-  items: Sequence[content.Item], *, title: str, group: list[str], video_bytes: float
+  items: Sequence[content.Item],
+  *,
+  title: str,
+  group: list[str],
+  video_bytes: float,
+  extras: Sequence[Path] = (),
 ) -> str:
   """Returns the HTML of the page.
 
@@ -52,6 +57,7 @@ def write(
     title: of the page.
     group: fields of the config that label the curves; empty: the names of the runs.
     video_bytes: maximum size of an embedded video.
+    extras: pictures that belong to no run.
   """
   today = datetime.date.today().isoformat()
   success = "; success is the rate in the last evaluation" if _has_success(items) else ""
@@ -61,6 +67,7 @@ def write(
     "evaluations, averaged over seeds; spread is the standard deviation over seeds"
     f"{success}.</p>",
     _table_of_runs(items),
+    *_extras(extras),
     *_curves(items, group),
     "<h2>Runs</h2>",
     *(_details(i, item, video_bytes) for i, item in enumerate(items)),
@@ -111,6 +118,13 @@ def _curves(items: Sequence[content.Item], group: list[str]) -> Iterable[str]:
   )
   for task, picture in drawn.items():
     yield _figure(_image(_data(picture, ".png"), f"curves on {task}"), task)
+
+
+def _extras(extras: Sequence[Path]) -> Iterable[str]:
+  if extras:
+    yield "<h2>Pictures</h2>"
+  for path in extras:
+    yield _figure(_image(_file(path), path.stem), path.stem)
 
 
 def _details(index: int, item: content.Item, video_bytes: float) -> str:

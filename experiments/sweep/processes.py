@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -21,14 +22,14 @@ def environment(jobs: int) -> dict[str, str]:
 class Process:
   """A running process, see ``schedule.Handle``."""
 
-  def __init__(self, command: Sequence[str], log: Path, variables: dict[str, str]):
-    """Starts the process; appends its output to ``log``."""
-    with open(log, "ab") as file:
+  def __init__(self, command: Sequence[str], log: Path | None, variables: dict[str, str]):
+    """Starts the process; appends its output to ``log``, ``None``: to this process' own."""
+    with open(log, "ab") if log else contextlib.nullcontext() as file:
       self._process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,  # ends with this process, see ENDS_WITH_STDIN
         stdout=file,
-        stderr=subprocess.STDOUT,
+        stderr=subprocess.STDOUT if log else None,
         env=variables,
         # Ctrl-C goes to the sweep only, which then stops its runs.
         start_new_session=True,

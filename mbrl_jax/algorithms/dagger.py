@@ -30,6 +30,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from mbrl_jax.algorithms import mbmf
 from mbrl_jax.algorithms.parts.dynamics_config import ModelConfig
 from mbrl_jax.algorithms.parts.gaussian_actor import (
   GaussianActor,
@@ -97,14 +98,8 @@ class Config:
   learning_rate: float = 1e-3
   action_noise: float = 0.005
   label_batch_size: int = 8
-  model: ModelConfig = field(
-    default_factory=lambda: ModelConfig(
-      "D", "E", 1, (500,), "relu", weight_decay=(0.0,), normalize_targets=True
-    )
-  )
-  planner: PlannerConfig = field(
-    default_factory=lambda: PlannerConfig("random_shooting", 1, 20, 1, 1, {"samples": 1000})
-  )
+  model: ModelConfig = field(default_factory=lambda: mbmf.Config().model)
+  planner: PlannerConfig = field(default_factory=lambda: mbmf.Config().planner)
   policy: PolicyConfig = field(default_factory=lambda: PolicyConfig(log_std=0.0))
 
 

@@ -109,7 +109,12 @@ def learning_curve(
 
 
 def comparison(
-  path: Path | str, groups: Curves, ylabel: str, title: str = "", log: bool = False
+  path: Path | str,
+  groups: Curves,
+  ylabel: str,
+  title: str = "",
+  log: bool = False,
+  log_steps: bool = False,
 ) -> Path:
   """Plots a mean curve with a band of one standard deviation for each group of runs.
 
@@ -119,14 +124,18 @@ def comparison(
     ylabel: label of the y axis.
     title: of the figure.
     log: use a logarithmic y axis.
+    log_steps: use a logarithmic x axis.
   """
   figure, axes = make_figure(title, "environment steps", ylabel)
   for i, (label, group) in enumerate(groups.items()):
     style = ["-", "--", ":"][i // len(COLOURS) % 3]
+    style += "o" if all(len(steps) == 1 for steps, _ in group) else ""  # lines of no length
     count = f" ({len(group)} runs)" if len(group) > 1 else ""
     draw_curves(axes, group, label + count, COLOURS[i % len(COLOURS)], style)
   if log:
     axes.set_yscale("log")
+  if log_steps:
+    axes.set_xscale("log")
   return save_figure(figure, axes, path)
 
 

@@ -14,8 +14,8 @@ import tempfile
 import traceback
 
 PROGRAMS = (
-  "benchmark", "check_env", "compare", "contact_sheet", "diagnose", "evaluate", "export",
-  "plan", "plot", "render", "report", "sweep", "train",
+  "benchmark", "check_env", "collect", "compare", "contact_sheet", "diagnose", "evaluate",
+  "export", "mbmf", "plan", "plot", "render", "report", "sweep", "train",
 )  # fmt: skip
 
 

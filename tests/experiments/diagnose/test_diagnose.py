@@ -168,7 +168,7 @@ def test_the_program_writes_tables_and_plots(tmp_path):
   with open(run / "diagnosis_model_error.csv", newline="") as file:
     rows = list(csv.DictReader(file))
   assert [row["steps"] for row in rows] == [str(k) for k in range(1, 8)]
-  for name in ("model_horizon", "calibration", "critic"):
+  for name in ("model_horizon", "calibration", "critic", "open_loop"):
     assert (run / "plots" / f"{name}.png").stat().st_size > 5000
 
 

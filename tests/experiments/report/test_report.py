@@ -147,6 +147,15 @@ def test_small_videos_are_embedded_and_large_ones_are_named(tmp_path):
   assert "videos/last_rollout.mp4 (0.0 MB) is not embedded" in page.text
 
 
+def test_pictures_in_the_searched_folder_come_first(tmp_path):
+  make_run(tmp_path / "a")
+  (tmp_path / "comparison.png").write_bytes(PIXEL)
+  page = Reader(written(tmp_path, f"--runs={tmp_path}"))
+  captions = [attrs.get("alt") for tag, attrs in page.elements if tag == "img"]
+  assert captions == ["comparison", "curves on pendulum", "learning_curve"]
+  assert "Pictures" in page.text
+
+
 def test_grouped_runs_without_evaluations_stay_in_the_table(tmp_path):
   make_run(tmp_path / "a")
   run = make_run(tmp_path / "b")
