@@ -23,7 +23,7 @@ their model once, to the random data, of which one episode in 40 is held out.
 The hopper's planned rollouts fall after about 50 steps. Its random ones go on after a fall in
 the original: collect them with ``--env.end_on_fall=false --env.episode_length=200`` and pass
 the file as ``dataset``, with ``steps`` of the planner only; the random actions of a run end
-with a fall. Episodes of the ant end early, too: its 700 rollouts take about half of those steps.
+with a fall. Episodes of the ant end early, too: its 700 rollouts take half of those steps.
 
 A plan costs ``samples x horizon`` predictions of the model, at each step 100,000 for the
 swimmer, 20,000 for the cheetah, 40,000 for the hopper, 15,000 for the ant (3000 samples, which
