@@ -23,6 +23,7 @@ from collections.abc import Mapping
 from fractions import Fraction
 from typing import Any, NamedTuple
 
+from experiments.command_line.added import ADDED
 from experiments.command_line.renamed import new_name
 from mbrl_jax.ops import docstrings, validate
 from mbrl_jax.ops.validate import NO_VALUE, ArgumentError
@@ -101,10 +102,13 @@ def to_dict(config: Any) -> dict[str, Any]:
 def from_dict(default: Any, values: dict[str, Any]) -> Any:
   """Builds a config from the result of ``to_dict``, which may have been stored as JSON.
 
+  Fields of ``ADDED`` may be missing.
+
   Raises:
     ArgumentError: a field is missing, unknown, or of the wrong type.
   """
-  stored = _flatten(values)
+  own = fields(default)
+  stored = {name: value for name, value in ADDED.items() if name in own} | _flatten(values)
   config = override(default, stored)
   for name, field in fields(config).items():
     if name not in stored:

@@ -194,7 +194,7 @@ def test_dagger_takes_the_planner_of_another_run_and_needs_one(planned):
   with pytest.raises(UsageError) as error:
     init_policy.find(dagger(""))
   assert str(error.value) == (
-    "--init_policy is missing: dagger imitates the planner of another run, such as one of "
+    "--init_policy is missing: dagger imitates the planner of another run, of mbmf or "
     "pets. Give its folder: python -m experiments.train --algo=dagger --env=linear_quadratic "
     "--init_policy=RUN"
   )

@@ -180,6 +180,12 @@ def test_a_stored_config_has_every_setting_and_builds_the_same_config():
     job.build(settings)
 
 
+def test_a_config_of_an_earlier_version_means_what_it_meant():
+  stored = flat(settings_of_run()["config"])
+  assert stored.pop("model.normalize_targets") is False
+  assert config_flags.from_dict(default_config("pets"), stored).model.normalize_targets is False
+
+
 def test_settings_of_a_resumed_run_accept_another_planner():
   stored = flat(settings_of_run()["config"])
   again = settings_of_run(stored=stored, config_overrides={"planner.name": "mppi"})
