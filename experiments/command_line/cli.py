@@ -214,8 +214,9 @@ def split(argv: list[str], dotted: Dotted) -> list[str]:
       rest.append(word)
       continue
     group, name, value = match.groups()
-    value = next(words, None) if value is None else value
-    if value is None:
+    given = value is not None
+    value = value if given else next(words, None)
+    if value is None or (not given and value.startswith("--")):
       _exit_usage(f"{word} needs a value, such as {word}=1.")
     dotted[group][name] = value
   return rest

@@ -35,7 +35,8 @@ def check_values(values: flags.FlagValues) -> None:
   """Checks every flag given on the command line.
 
   Raises:
-    ValueError: a value is empty, not finite or too large; names the first such flag.
+    ValueError: a value is empty, another flag, not finite or too large; names the first such
+      flag.
   """
   if "log_dir" in values and values["log_dir"].present:  # absl's own, without effect here
     near = " Did you mean --logdir?" if "logdir" in values else ""
@@ -53,6 +54,8 @@ def check_values(values: flags.FlagValues) -> None:
 def _check(name: str, value: Any, may_be_empty: bool) -> None:
   if value == "" and not may_be_empty:
     raise ValueError(f"--{name} is empty; give a value or omit the flag.")
+  if isinstance(value, str) and value.startswith("--"):
+    raise ValueError(f"--{name} needs a value: {value!r}, which follows it, was taken for one.")
   if isinstance(value, float) and not abs(value) < float("inf"):
     raise ArgumentError(f"--{name}", value, "must be a finite number.")
   if not isinstance(value, int):

@@ -43,6 +43,8 @@ WRONG = [
   ("train", ["--noresume=1"], "noresume"),
   ("train", ["--video=3"], "--video=3: expected true or false."),
   ("train", ["--logdir="], "--logdir is empty"),
+  ("train", ["--logdir", "--video=false"], "--logdir needs a value: '--video=false', which"),
+  ("train", ["--config.trials", "--seed=1"], "--config.trials needs a value, such as"),
   ("train", ["--seeds=1.5"], "--seeds=1.5: expected an integer."),
   ("train", ["--seeds=1000000"], "--seeds=1000000 is too large: the maximum is 10000, since"),
   (
