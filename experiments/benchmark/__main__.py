@@ -22,6 +22,7 @@ Measurements:
   collect steps per second of the training step without gradient steps, and of bare MuJoCo
   train   environment steps per second of soft actor-critic in 64 environments
   game    the parts of an iteration of PAL on hopper: time, imagined steps per second
+  mbmf    a replan of MBMF on swimmer, beside numpy; an iteration of its TRPO and its parts
   sac     gradient steps per second of soft actor-critic, for one seed and for eight in parallel
   sweep   the planning step over sizes, precisions and devices
 
@@ -60,6 +61,7 @@ from experiments.benchmark.measures import (
   envs,
   fit,
   game,
+  mbmf,
   memory,
   mjx,
   mppi,
@@ -89,6 +91,7 @@ MEASURES: dict[str, Callable[[Report, Request], None]] = {
   "collect": collect.measure,
   "train": train.measure,
   "game": game.measure,
+  "mbmf": mbmf.measure,
 }
 WHAT = (*MEASURES, "sweep")
 DEFAULT = ("peak", "plan", "fit", "memory", "env")
