@@ -5,6 +5,7 @@
   python -m experiments.benchmark --what=mppi --peer=pytorch_mppi --peer_python=PYTHON
   python -m experiments.benchmark --what=mjx --peer=hydrax --peer_python=PYTHON
   python -m experiments.benchmark --what=sac,train --peer=sb3 --peer_python=PYTHON   # or sbx
+  python -m experiments.benchmark --what=mbmf --dtypes=float32
   python -m experiments.benchmark --what=envs --envs=hopper,ant --engines=mujoco,mjx
   python -m experiments.benchmark --what=sweep --plans=500,1000,2000 --nets=5x200x4,5x500x3
   python -m experiments.benchmark --what=sweep --setting=halfcheetah --devices=1

@@ -75,25 +75,31 @@ def test_both_libraries_choose_the_same_of_the_same_candidates(seed, monkeypatch
   assert value == pytest.approx(max(returns), rel=1e-5) and np.ptp(returns) > 0.01
 
 
-class LocalWorker:
+class LocalWorker(contextlib.nullcontext):
   """Does the jobs of a worker in this process."""
 
   def __init__(self, module):
     self.jobs = importlib.import_module(module).Jobs()
 
-  def call(self, job, timeout=None, **arguments):
-    arguments = json.loads(json.dumps(arguments))
-    return json.loads(json.dumps(getattr(self.jobs, job)(**arguments)))
-
   def __enter__(self):
     return self
 
-  def __exit__(self, *_):
-    pass
+  def call(self, job, timeout=None, **arguments):
+    return json.loads(json.dumps(getattr(self.jobs, job)(**json.loads(json.dumps(arguments)))))
+
+
+class CannedWorker(LocalWorker):
+  """Answers as if an iteration of TRPO took 4 s."""
+
+  def __init__(self, module):
+    self.seconds = {"iteration": 4.0, "collect": 2.0, "policy step": 1.0, "baseline fit": 0.5}
+
+  def call(self, job, timeout=None, part="", **arguments):
+    return {"compile_seconds": 3.0, "seconds": self.seconds.get(part), "finite": True}
 
 
 class LocalCeiling(contextlib.nullcontext):
-  """A device of 1 TFLOP/s."""
+  """The ceiling of a device of 1 TFLOP/s."""
 
   source = "nowhere"
 
@@ -104,15 +110,9 @@ class LocalCeiling(contextlib.nullcontext):
     return 1e12
 
 
-@pytest.fixture(params=["local", pytest.param("processes", marks=pytest.mark.slow)])
-def workers(request, monkeypatch):
-  """Runs a test with workers in this process and, if slow, with those of the benchmark."""
-  if request.param == "local":
-    monkeypatch.setattr(mbmf, "Worker", LocalWorker)
-    monkeypatch.setattr(mbmf, "Ceiling", LocalCeiling)
-
-
-def test_planning_is_measured_beside_numpy(workers):
+def test_planning_is_measured_beside_numpy(monkeypatch):
+  monkeypatch.setattr(mbmf, "Worker", LocalWorker)
+  monkeypatch.setattr(mbmf, "Ceiling", LocalCeiling)
   report = Report()
   mbmf.measure_planning(report, Request(rounds=2, dtypes=("float32",)), TINY)
   rows = {row[1:3]: row[3] for row in report.rows}
@@ -120,20 +120,27 @@ def test_planning_is_measured_beside_numpy(workers):
   assert rows["mbrl_jax float32", "times numpy"] == pytest.approx(peer / own)
   taken = report.rounds["mbmf plan/mbrl_jax float32"]
   assert len(taken) == 2 and own == pytest.approx(1e3 * np.median(taken))
-  share = rows.get(("mbrl_jax float32", "share of the peak (nowhere)"))
-  if share is not None:
-    assert share == pytest.approx(
-      np.median([mbmf.plan_flops(**TINY) / t / 1e12 for t in taken])
-    )
+  share = np.median([mbmf.plan_flops(**TINY) / seconds / 1e12 for seconds in taken])
+  found = rows["mbrl_jax float32", "share of the peak (nowhere)"]
+  assert found == pytest.approx(share)
 
 
-def test_iteration_of_trpo_is_measured_with_its_parts(workers):
+def test_rate_and_shares_of_trpo_are_those_of_its_iteration(monkeypatch):
+  monkeypatch.setattr(mbmf, "Worker", CannedWorker)
   report = Report()
-  mbmf.measure_trpo(report, Request(rounds=1), 40, 4)
+  mbmf.measure_trpo(report, Request(rounds=2), 40, 4)
   rows = {row[2]: row[3] for row in report.rows}
-  assert rows["environment steps, with learning"] == pytest.approx(40 / rows["iteration"])
-  for part in mbmf.PARTS:
-    assert rows[f"{part}, share"] == pytest.approx(rows[part] / rows["iteration"])
+  assert rows["environment steps, with learning"] == 10.0 and rows["iteration"] == 4.0
+  assert [rows[f"{part}, share"] for part in mbmf.PARTS] == [0.5, 0.25, 0.125]
+  assert report.rounds["mbmf trpo/mbrl_jax x4, collect"] == [2.0, 2.0]
+
+
+@pytest.mark.slow
+def test_small_jobs_run_in_their_processes():
+  report, request = Report(), Request(rounds=1, dtypes=("float32", "bfloat16"))
+  mbmf.measure_planning(report, request, TINY)
+  mbmf.measure_trpo(report, request, 40, 4)
+  assert len(report.rounds) == 3 + 4 and min(row[3] for row in report.rows) > 0
 
 
 def test_parts_of_trpo_share_one_full_batch():
