@@ -5,6 +5,7 @@
   python -m experiments.benchmark --what=mppi --peer=pytorch_mppi --peer_python=PYTHON
   python -m experiments.benchmark --what=mjx --peer=hydrax --peer_python=PYTHON
   python -m experiments.benchmark --what=sac,train --peer=sb3 --peer_python=PYTHON   # or sbx
+  python -m experiments.benchmark --what=mbmf --dtypes=float32
   python -m experiments.benchmark --what=envs --envs=hopper,ant --engines=mujoco,mjx
   python -m experiments.benchmark --what=sweep --plans=500,1000,2000 --nets=5x200x4,5x500x3
   python -m experiments.benchmark --what=sweep --setting=halfcheetah --devices=1
@@ -22,6 +23,7 @@ Measurements:
   collect steps per second of the training step without gradient steps, and of bare MuJoCo
   train   environment steps per second of soft actor-critic in 64 environments
   game    the parts of an iteration of PAL on hopper: time, imagined steps per second
+  mbmf    a replan of MBMF on swimmer, beside numpy; an iteration of its TRPO and its parts
   sac     gradient steps per second of soft actor-critic, for one seed and for eight in parallel
   sweep   the planning step over sizes, precisions and devices
 
@@ -60,6 +62,7 @@ from experiments.benchmark.measures import (
   envs,
   fit,
   game,
+  mbmf,
   memory,
   mjx,
   mppi,
@@ -89,6 +92,7 @@ MEASURES: dict[str, Callable[[Report, Request], None]] = {
   "collect": collect.measure,
   "train": train.measure,
   "game": game.measure,
+  "mbmf": mbmf.measure,
 }
 WHAT = (*MEASURES, "sweep")
 DEFAULT = ("peak", "plan", "fit", "memory", "env")

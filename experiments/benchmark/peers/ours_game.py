@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import functools
 import itertools
-import time
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from experiments.benchmark.peers import protocol
+from experiments.benchmark.peers.ours_parts import PartJobs
 
 TASK, ROWS, PATHS, ACTIONS = "hopper", 10_000, 50, 1000
 """Rows of the buffer, start states of imagined episodes, actions collected in an iteration."""
@@ -44,8 +43,8 @@ def work_of(improver: Any, inputs: int, outputs: int) -> dict[str, dict[str, flo
   }
 
 
-class Jobs:
-  """Collects, fits, imagines and takes a policy step; keeps the programs between requests."""
+class Jobs(PartJobs):
+  """Collects, fits, imagines and takes a policy step."""
 
   def setup_game(self, precision: str = "float32") -> dict:
     """Compiles the parts; returns the work of each."""
@@ -74,45 +73,20 @@ class Jobs:
     start = jax.jit(env.reset)(key)
     rows = Rows(Transition(**random_rows(spec, np.asarray(start.obs))), np.int32(ROWS))
     rows = jax.tree.map(jnp.asarray, rows)
-    self.programs: dict[str, tuple[Callable[..., Any], tuple[Any, ...]]] = {}
-    self.compile_seconds = 0.0
-    self._add("collect", functools.partial(_collect, improver, env), policy, start, key)
+    self.add_part("collect", functools.partial(_collect, improver, env), policy, start, key)
     count, yes = jnp.int32(ACTIONS), jnp.ones((), bool)
     fit = lambda model, key: improver.model.fit(model, rows, count, key, yes)
-    model, _ = self._add("fit", fit, model, key)
+    model, _ = self.add_part("fit", fit, model, key)
     starts = rows.data.obs[:PATHS]
     rollout = functools.partial(_imagine, improver, starts)
-    trajectories = self._add("imagine", rollout, model, policy, key)
-    self._add("policy step", improver.learner.update, policy.learner, trajectories, key)
+    trajectories = self.add_part("imagine", rollout, model, policy, key)
+    self.add_part("policy step", improver.learner.update, policy.learner, trajectories, key)
     (targets,) = jax.eval_shape(spec.target, start.obs, start.obs).shape
     return {
       "compile_seconds": self.compile_seconds,
       "times": {"imagine": config.policy_steps, "policy step": config.policy_steps},
       "work": work_of(improver, improver.actor.obs_dim + spec.action_dim, targets),
     }
-
-  def _add(self, name: str, function: Callable[..., Any], *arguments: Any) -> Any:
-    """Compiles a part and runs it once."""
-    import jax
-
-    from mbrl_jax.runtime.devices.compilation import compile_ahead, compiler_options
-
-    jitted = jax.jit(function, compiler_options=compiler_options())
-    program, seconds = compile_ahead(jitted, *arguments)
-    self.programs[name] = program, arguments
-    self.compile_seconds += seconds
-    return jax.block_until_ready(program(*arguments))
-
-  def turn(self, part: str) -> dict:
-    """Runs a part once."""
-    import jax
-
-    program, arguments = self.programs[part]
-    start = time.perf_counter()
-    result = jax.block_until_ready(program(*arguments))
-    seconds = time.perf_counter() - start
-    leaves = [x for x in jax.tree.leaves(result) if np.issubdtype(x.dtype, np.floating)]
-    return {"seconds": seconds, "finite": all(bool(np.isfinite(x).all()) for x in leaves)}
 
 
 def _collect(improver: Any, env: Any, policy: Any, state: Any, key: Any) -> Any:
