@@ -41,8 +41,10 @@ def rollouts(metrics: Path) -> list[Rollout]:
   """Reads the rollouts of a run with one seed and one environment, without random ones.
 
   A row reports the latest fit when its rollout ended. At the last step of a rollout that may
-  be the next one already, so a rollout takes the fit of the row before, if that has one. (Only
-  the very first rollout can be counted to the second fit, if it is alone before it.)
+  be the next one already, so a rollout takes the fit of the row before, if that has one.
+  Counted to the next fit are nevertheless the very first rollout, if it is alone before that
+  fit, and, where several rollouts end in the last compiled call before a fit (25 steps), all
+  but the first of these.
 
   Args:
     metrics: the run's ``metrics.csv``.
