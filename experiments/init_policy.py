@@ -57,7 +57,7 @@ def initial_state(task: job.Job, folder: RunFolder) -> TrainState:
   """Returns the state with which a run begins; on resuming, the template of its checkpoints.
 
   Raises:
-    UsageError: see ``find``; or the checkpoint is damaged.
+    UsageError: see ``find``; or the checkpoint is damaged, or its model is not fitted yet.
   """
   state = task.init()
   source = None if Checkpoints(folder.checkpoints).steps() else find(task)

@@ -49,7 +49,7 @@ What the authors' programs write to run_<n>/, and where it is here, in seed<n>/ 
   saved_forwardsim/*, forwardsim_* data   forward.png and .csv of --out
   savedRollouts, savedRollouts_avg<r>     rollouts.npz
   savedRollouts_startingStates            rollouts.npz: the first obs of each episode
-  datapoints_IMIT, performance_IMIT       imitation/metrics.csv
+  datapoints_IMIT, performance_IMIT       imitation/evaluations.csv, without noise; metrics.csv
   mbmf/policy_mlp, policy_tf_values       imitation/checkpoints/
   TRPO's progress.csv and snapshots       hybrid/, model_free/: metrics.csv, checkpoints/
   plotting/plot_mbmf.py                   comparison.png of --out
