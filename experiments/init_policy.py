@@ -23,6 +23,7 @@ import re
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 
 from experiments import job
 from experiments.command_line import config_flags
@@ -56,7 +57,7 @@ def initial_state(task: job.Job, folder: RunFolder) -> TrainState:
   """Returns the state with which a run begins; on resuming, the template of its checkpoints.
 
   Raises:
-    UsageError: see ``find``; or the checkpoint is damaged.
+    UsageError: see ``find``; or the checkpoint is damaged, or its model is not fitted yet.
   """
   state = task.init()
   source = None if Checkpoints(folder.checkpoints).steps() else find(task)
@@ -152,6 +153,8 @@ def _warm(task: job.Job, state: TrainState, source: Source) -> TrainState:
   several = other.width is not None
   params_of = jax.vmap(other.algorithm.params) if several else other.algorithm.params
   params = jax.device_get(jax.jit(params_of)(restored.state))
+  if not np.all(getattr(params, "ready", True)):
+    raise _refused(task, f"its model is not fitted yet at step {source.step}: train it longer.")
   if task.width is None:
     return jax.jit(warm_start)(state, params)
   state = jax.jit(jax.vmap(warm_start, (0, 0 if several else None)))(state, params)

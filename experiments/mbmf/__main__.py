@@ -49,7 +49,7 @@ What the authors' programs write to run_<n>/, and where it is here, in seed<n>/ 
   saved_forwardsim/*, forwardsim_* data   forward.png and .csv of --out
   savedRollouts, savedRollouts_avg<r>     rollouts.npz
   savedRollouts_startingStates            rollouts.npz: the first obs of each episode
-  datapoints_IMIT, performance_IMIT       imitation/metrics.csv
+  datapoints_IMIT, performance_IMIT       imitation/evaluations.csv, without noise; metrics.csv
   mbmf/policy_mlp, policy_tf_values       imitation/checkpoints/
   TRPO's progress.csv and snapshots       hybrid/, model_free/: metrics.csv, checkpoints/
   plotting/plot_mbmf.py                   comparison.png of --out
@@ -68,7 +68,7 @@ import rich.console
 from absl import flags
 
 from experiments.command_line import cli, outputs
-from experiments.mbmf import pipeline, results
+from experiments.mbmf import check, pipeline, results
 from experiments.mbmf.agents import AGENTS, Agent
 from experiments.mbmf.commands import Overrides, Request
 from experiments.mbmf.stages import FOLLOWING, STAGES, SeedStages, missing
@@ -113,6 +113,8 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
     SeedStages(Request(agent, options.path, seed, out / f"seed{seed}", overrides))
     for seed in range(options.seed, options.seed + options.seeds)
   ]
+  for stage in chosen:
+    check.check(stage, made[0].request)  # those of other seeds differ in paths only
   for one in made:
     _check_needs(one, chosen, options, out)
   out.mkdir(parents=True, exist_ok=True)
@@ -131,6 +133,9 @@ def main(options: flags.FlagValues, dotted: cli.Dotted) -> int:
 def _status(end: pipeline.End, interrupt: Interrupt, console: rich.console.Console) -> int:
   """Says where the pipeline ended early; returns the exit status."""
   if end.stage is None:
+    if interrupt:
+      console.print("stopped before the pictures; the same command draws them", markup=False)
+      return 128 + interrupt.signal
     return 0
   where = f"in stage {end.stage} of seed {end.seed}"
   if interrupt:

@@ -20,6 +20,9 @@ ERRORS = {"model/error_1": "1 step"} | {
 }
 """Columns of the losses after a fit and of validation errors, with their labels."""
 
+Fit = tuple[float, float]
+"""What tells fits apart: training points and loss."""
+
 
 class Rollout(NamedTuple):
   """A rollout of the planner.
@@ -41,8 +44,10 @@ def rollouts(metrics: Path) -> list[Rollout]:
   """Reads the rollouts of a run with one seed and one environment, without random ones.
 
   A row reports the latest fit when its rollout ended. At the last step of a rollout that may
-  be the next one already, so a rollout takes the fit of the row before, if that has one. (Only
-  the very first rollout can be counted to the second fit, if it is alone before it.)
+  be the next one already, so a rollout takes the fit of the row before, if that has one.
+  Counted to the next fit are nevertheless the very first rollout, if it is alone before that
+  fit, and, where several rollouts end in the last compiled call before a fit (25 steps), all
+  but the first of these.
 
   Args:
     metrics: the run's ``metrics.csv``.
@@ -52,15 +57,15 @@ def rollouts(metrics: Path) -> list[Rollout]:
   """
   rows = read_table(metrics, ("return", "random")) if metrics.exists() else []
   found: list[Rollout] = []
-  numbers: dict[int, int] = {}
-  before: float | None = None
+  numbers: dict[Fit, int] = {}
+  before: Fit | None = None
   for row in rows:
-    points = row.get(ROWS) if before is None else before
-    before = row.get(ROWS, before)
-    if row["random"] or points is None:
+    fit = _fit_of(row) if before is None else before
+    before = _fit_of(row) or before
+    if row["random"] or fit is None:
       continue
-    fit = numbers.setdefault(int(points), len(numbers))
-    found.append(Rollout(int(row["step"]), row["return"], fit, int(points)))
+    number = numbers.setdefault(fit, len(numbers))
+    found.append(Rollout(int(row["step"]), row["return"], number, int(fit[0])))
   return found
 
 
@@ -75,9 +80,14 @@ def returns(metrics: Path) -> tuple[np.ndarray, np.ndarray]:
 def fits(metrics: Path) -> list[Row]:
   """Returns a row of each fit: its training points, losses and validation errors."""
   rows = read_table(metrics) if metrics.exists() else []
-  own = {row[ROWS]: row for row in rows if ROWS in row}
+  own = {fit: row for row in rows if (fit := _fit_of(row))}
   kept = (ROWS, *LOSSES, *ERRORS)
-  return [{name: own[n][name] for name in kept if name in own[n]} for n in sorted(own)]
+  return [{name: row[name] for name in kept if name in row} for row in own.values()]
+
+
+def _fit_of(row: Row) -> Fit | None:
+  """Returns the fit that a row reports; held-out rollouts alone add no training points."""
+  return (row[ROWS], row.get("model/loss_old", 0.0)) if ROWS in row else None
 
 
 def draw(path: Path, seeds: Sequence[Sequence[Row]], title: str) -> Path:

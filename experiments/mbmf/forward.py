@@ -36,7 +36,8 @@ class Forward(NamedTuple):
 def simulate(path: Path) -> Forward | None:
   """Predicts the first steps of the last stored rollout from its actions.
 
-  The newest model was fitted before that rollout, so it has not seen it.
+  The newest model was fitted before that rollout ended; it has not seen it, unless fits are
+  more frequent than rollouts.
 
   Args:
     path: the run folder, of one seed.

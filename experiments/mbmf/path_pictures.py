@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from experiments.mbmf.driven import Drive
 from mbrl_jax.runtime.rendering.figures import COLOURS, make_panels, save_figure
@@ -24,7 +25,7 @@ def draw_fits(path: Path, drives: Sequence[Drive], title: str) -> Path:
     title: of the figure.
   """
   numbers = sorted({each.fit for each in drives})
-  figure, panels = make_panels(len(numbers), title)
+  figure, panels = _make_panels(len(numbers), title)
   for axes, fit in zip(panels, numbers, strict=True):
     _panel(axes, [each for each in drives if each.fit == fit], f"aggregation {fit}")
   return save_figure(figure, panels[0], path)
@@ -33,7 +34,7 @@ def draw_fits(path: Path, drives: Sequence[Drive], title: str) -> Path:
 def draw_sheet(path: Path, drives: Sequence[Drive]) -> Path:
   """Draws a panel for each agent and path with all its rollouts, at least one."""
   names = list(dict.fromkeys((each.agent, each.path) for each in drives))
-  figure, panels = make_panels(len(names), "")
+  figure, panels = _make_panels(len(names), "")
   for axes, (agent, name) in zip(panels, names, strict=True):
     own = [each for each in drives if (each.agent, each.path) == (agent, name)]
     _panel(axes, own, f"{agent}, {name}")
@@ -57,6 +58,13 @@ def _panel(axes: Axes, drives: Sequence[Drive], title: str) -> None:
   axes.set_title(f"{title}\n{note}", fontsize="small")
   axes.set(xlabel="m", ylabel="m")
   _limit(axes, drives)
+
+
+def _make_panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
+  """Makes panels of equal scale in x and y, whose labels a plain layout would cut off."""
+  figure, panels = make_panels(count, title)
+  figure.set_layout_engine("compressed")
+  return figure, panels
 
 
 def _limit(axes: Axes, drives: Sequence[Drive]) -> None:

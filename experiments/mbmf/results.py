@@ -76,7 +76,8 @@ def _losses(
     return []
   columns = ("seed", "aggregation", aggregations.ROWS, *aggregations.LOSSES)
   rows = [
-    {"seed": seed, "aggregation": i, **{name: f"{value:.6g}" for name, value in row.items()}}
+    # 0 stands for no data of the planner, or no rollout that is long enough.
+    {"seed": seed, "aggregation": i, **{k: f"{x:.6g}" for k, x in row.items() if x}}
     for seed, own in found.items()
     for i, row in enumerate(own)
   ]

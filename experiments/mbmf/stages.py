@@ -91,7 +91,7 @@ class SeedStages:
     A run that was made with other flags is not: resuming it extends or refuses it.
 
     Raises:
-      RunFolderError: a file was made with other flags.
+      RunFolderError: a file was made with other flags, or a run from which others were made.
       UsageError: a run made by hand is not of this version.
     """
     stage, output, entry = STAGES[name], self.output(name), self._record.get(name, {})
@@ -99,14 +99,17 @@ class SeedStages:
       return False
     command = commands.shown(commands.words(name, self.request))
     same = entry.get("command", command) == command
-    if stage.is_run:
-      return same and (bool(entry.get("done")) or is_complete(output))
-    if not same:
-      raise RunFolderError(
-        f"{output} was made by another command, {entry['command']}: delete it and what was "
-        f"made from it, or choose another --out. Requested: {command}"
+    later = [each for each in made_from(name) if self.output(each).exists()]
+    if not same and (later or not stage.is_run):
+      lost = (
+        "what was made from it" if not later else ", ".join(STAGES[x].output for x in later)
       )
-    return True
+      what = lost if stage.is_run else f"it and {lost}"
+      raise RunFolderError(
+        f"{output} was made by another command, {entry['command']}: delete {what}, or choose "
+        f"another --out. Requested: {command}"
+      )
+    return same and (not stage.is_run or bool(entry.get("done")) or is_complete(output))
 
   def finish(self, name: str, seconds: float) -> bool:
     """Records a stage whose command has ended; returns whether it is done."""
@@ -125,6 +128,15 @@ class SeedStages:
     """Returns how long a done stage took, ``None`` if that is unknown."""
     entry = self._record.get(name, {})
     return entry.get("seconds") if entry.get("done") else None
+
+
+def made_from(name: str) -> list[str]:
+  """Returns the stages that build on one, directly or through others, in order."""
+  found: list[str] = []
+  for stage in STAGES.values():
+    if {name, *found} & {*stage.needs}:
+      found.append(stage.name)
+  return found
 
 
 def missing(seed: SeedStages, chosen: Sequence[str]) -> list[str]:

@@ -16,16 +16,18 @@ STORED = (
 """Flags that ``config.json`` stores; a resumed run reads them from there."""
 
 
-def define() -> None:
+def define(values: flags.FlagValues = flags.FLAGS) -> None:
   """Defines the flags."""
-  flags.DEFINE_string("algo", "pets", f"Algorithm: {', '.join(list_algorithms())}.")
-  flags.DEFINE_string("env", "cartpole", f"Task: {env_reference.known()}.")
+  here = {"flag_values": values}
+  flags.DEFINE_string("algo", "pets", f"Algorithm: {', '.join(list_algorithms())}.", **here)
+  flags.DEFINE_string("env", "cartpole", f"Task: {env_reference.known()}.", **here)
   flags.DEFINE_string(
     "env_schedule",
     "",
     "Changes of the task in mid-training, STEP:NAME=VALUE,STEP:NAME=VALUE: the arguments "
     "--env.NAME from that environment step on, such as 20000:forearm=0.2,40000:forearm=0.321. "
     "A multiple of --config.update_every, where the config has that field.",
+    **here,
   )
   flags.DEFINE_string(
     "init_policy",
@@ -33,50 +35,78 @@ def define() -> None:
     "Run whose policy the new run starts with: RUN (newest checkpoint), RUN:STEP or RUN:best, "
     "such as runs/npg:best. Both algorithms must have a Gaussian policy of the same sizes; "
     "--algo=dagger imitates the planner of a run of mbmf or pets instead.",
+    **here,
   )
-  flags.DEFINE_string("logdir", None, "Run folder. Default: runs/ALGO_ENV_SEED.")
-  flags.DEFINE_integer("seed", 0, "Seed; equal seeds give equal runs on one machine.", 0)
-  flags.DEFINE_integer("seeds", 1, "Number of seeds to train at once, starting at --seed.", 1)
+  flags.DEFINE_string("logdir", None, "Run folder. Default: runs/ALGO_ENV_SEED.", **here)
+  _define_sizes(values)
+  flags.DEFINE_string(
+    "preset",
+    "cpu",
+    "cpu (small, for two cores), paper (as published), or another of --algo's.",
+    **here,
+  )
+  flags.DEFINE_string(
+    "physics",
+    "auto",
+    "Simulator: mjx, mujoco (C engine) or auto (depends on the device).",
+    **here,
+  )
+  flags.DEFINE_bool(
+    "resume", False, "Continue the run in --logdir exactly where it stopped.", **here
+  )
+  flags.DEFINE_integer(
+    "step", None, "With --resume: continue from this checkpoint and discard later ones.", **here
+  )
+  _define_schedule(values)
+  flags.DEFINE_bool("rollouts", True, "Write all rollouts to logs.npz and logs.mat.", **here)
+  flags.DEFINE_bool("video", True, "Write a video of the last rollout.", **here)
+  flags.DEFINE_string(
+    "wandb",
+    None,
+    "Weights & Biases project that also receives the metrics (extra 'wandb').",
+    **here,
+  )
+  flags.DEFINE_string(
+    "compilation_cache", None, "Folder of the cache of compiled programs.", **here
+  )
+
+
+def _define_sizes(values: flags.FlagValues) -> None:
+  """Defines the flags of seeds, environments and devices."""
+  here = {"flag_values": values}
+  flags.DEFINE_integer(
+    "seed", 0, "Seed; equal seeds give equal runs on one machine.", 0, **here
+  )
+  flags.DEFINE_integer(
+    "seeds", 1, "Number of seeds to train at once, starting at --seed.", 1, **here
+  )
   flags.DEFINE_integer(
     "envs",
     1,
     "Environments that each learner steps at once. Steps and trials are counted over all of "
     "them, so this number must divide the config's numbers of steps or trials.",
     1,
+    **here,
   )
   flags.DEFINE_integer(
     "devices",
     1,
     "Devices that share the seeds equally; on a CPU, cores count as devices.",
     1,
+    **here,
   )
-  flags.DEFINE_string(
-    "preset", "cpu", "cpu (small, for two cores), paper (as published), or another of --algo's."
-  )
-  flags.DEFINE_string(
-    "physics", "auto", "Simulator: mjx, mujoco (C engine) or auto (depends on the device)."
-  )
-  flags.DEFINE_bool("resume", False, "Continue the run in --logdir exactly where it stopped.")
-  flags.DEFINE_integer(
-    "step", None, "With --resume: continue from this checkpoint and discard later ones."
-  )
-  _define_schedule()
-  flags.DEFINE_bool("rollouts", True, "Write all rollouts to logs.npz and logs.mat.")
-  flags.DEFINE_bool("video", True, "Write a video of the last rollout.")
-  flags.DEFINE_string(
-    "wandb", None, "Weights & Biases project that also receives the metrics (extra 'wandb')."
-  )
-  flags.DEFINE_string("compilation_cache", None, "Folder of the cache of compiled programs.")
 
 
-def _define_schedule() -> None:
+def _define_schedule(values: flags.FlagValues) -> None:
   """Defines the flags of evaluations and checkpoints."""
+  here = {"flag_values": values}
   flags.DEFINE_integer(
     "eval_every",
     None,
     "Trials between evaluations in separate episodes; 0: the training episodes are the "
     "evaluation, as in the original PETS. Default: 5 for runs that count trials.",
     0,
+    **here,
   )
   flags.DEFINE_integer(
     "eval_steps",
@@ -85,12 +115,14 @@ def _define_schedule() -> None:
     "--config.update_every or --config.batch. Default: a twentieth of the run, for runs that "
     "count steps.",
     0,
+    **here,
   )
   flags.DEFINE_integer(
     "eval_episodes",
     None,
     "Episodes per evaluation. Default: 10 for runs that count steps, otherwise 1.",
     1,
+    **here,
   )
   flags.DEFINE_integer(
     "checkpoint_every",
@@ -98,8 +130,11 @@ def _define_schedule() -> None:
     "Episodes between checkpoints. Default: 1; for runs that count steps, a twentieth of the "
     "run.",
     1,
+    **here,
   )
-  flags.DEFINE_integer("keep", 2, "Newest checkpoints to keep, in addition to the best.", 1)
+  flags.DEFINE_integer(
+    "keep", 2, "Newest checkpoints to keep, in addition to the best.", 1, **here
+  )
 
 
 def more_help(argv: list[str]) -> str:

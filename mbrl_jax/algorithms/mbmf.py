@@ -206,6 +206,9 @@ def _budget(config: Config) -> Budget:
   between(0.0, float("inf"), action_noise=config.action_noise, data_noise=config.data_noise)
   between(0.0, 1.0, fraction_new=config.fraction_new)
   choice("semantics", config.semantics, SEMANTICS)
+  if counts.get("init_steps", 0) >= config.steps:
+    text = "must be less than {}: the model is fitted after them."
+    raise ArgumentError("init_steps", config.init_steps, text, ("steps", config.steps))
   if config.validation_every == 1:
     text = "keeps every episode for validation: nothing is left to train on."
     raise ArgumentError("validation_every", 1, text)

@@ -148,6 +148,7 @@ def test_a_longer_run_goes_on_with_the_fit_that_the_shorter_one_left_out(trained
   [
     ({"steps": 0}, "steps=0 must be positive"),
     ({"init_steps": 0}, "init_steps=0 must be positive"),
+    ({"init_steps": 76}, "init_steps=76 must be less than steps=76"),
     ({"validation_every": 1}, "validation_every=1 keeps every episode for validation"),
     ({"fraction_new": 1.5}, "fraction_new=1.5 must lie between 0.0 and 1.0"),
     ({"action_noise": -0.1}, "action_noise=-0.1 must be at least 0"),

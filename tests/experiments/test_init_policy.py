@@ -84,8 +84,11 @@ def build(reference="", algo="still", env="linear_quadratic", **changed):
   return job.build(json.loads(json.dumps(run_settings.make_settings(**made))))
 
 
-def saved(folder, **changed):
-  """Stores checkpoints 10 and 20 of a run, 10 is the best; returns folder and their states."""
+def saved(folder, fitted=False, **changed):
+  """Stores checkpoints 10 and 20 of a run, 10 is the best; returns folder and their states.
+
+  If ``fitted``, the model of PETS counts as fitted.
+  """
   task = build(**changed)
   created, states = run_folder.create(folder, task.settings), {}
   for step, score in ((10, 2.0), (20, 1.0)):
@@ -94,6 +97,8 @@ def saved(folder, **changed):
       lambda x, score=score: x + score if jnp.issubdtype(x.dtype, jnp.floating) else x,
       state.learn,
     )
+    if fitted:
+      learn = learn._replace(fitted=jnp.ones((), bool))
     states[step] = state._replace(learn=learn)
     Checkpoints(created.checkpoints).save(step, states[step], score=score)
   return folder, states
@@ -169,7 +174,7 @@ PLANNED = {"model.hidden": "(8,)", "planner.samples": "20", "planner.horizon": "
 DETERMINISTIC = {
   "model.kind": "D", "model.members": "1", "model.propagation": "E", "planner.particles": "1",
   "planner.name": "random_shooting", "planner.iterations": "1", "model.activation": "relu",
-  "model.weight_decay": "(0.0,)", "trials": "1",
+  "model.weight_decay": "(0.0,)", "model.normalize_targets": "true", "trials": "1",
 }  # fmt: skip
 
 
@@ -182,7 +187,8 @@ def dagger(reference, **changed):
 def planned(tmp_path_factory):
   """A run of PETS whose planner DAgger can imitate."""
   config = {**PLANNED, **DETERMINISTIC}
-  return saved(tmp_path_factory.mktemp("runs") / "pets", algo="pets", config_overrides=config)
+  folder = tmp_path_factory.mktemp("runs") / "pets"
+  return saved(folder, fitted=True, algo="pets", config_overrides=config)
 
 
 def test_dagger_takes_the_planner_of_another_run_and_needs_one(planned):
@@ -194,10 +200,20 @@ def test_dagger_takes_the_planner_of_another_run_and_needs_one(planned):
   with pytest.raises(UsageError) as error:
     init_policy.find(dagger(""))
   assert str(error.value) == (
-    "--init_policy is missing: dagger imitates the planner of another run, of mbmf or "
-    "pets. Give its folder: python -m experiments.train --algo=dagger --env=linear_quadratic "
+    "--init_policy is missing: dagger imitates the planner of another run, of mbmf or pets. "
+    "Give its folder: python -m experiments.train --algo=dagger --env=linear_quadratic "
     "--init_policy=RUN"
   )
+
+
+def test_a_planner_whose_model_is_not_fitted_is_refused(tmp_path):
+  config = {**PLANNED, **DETERMINISTIC}
+  source, _ = saved(tmp_path / "pets", algo="pets", config_overrides=config)
+  task = dagger(f"{source}:10")
+  found = init_policy.find(task)
+  state = jax.jit(task.algorithm.init)(jax.random.key(1))
+  with pytest.raises(UsageError, match=r"pets:10: its model is not fitted yet at step 10"):
+    init_policy._warm(task, state, found)
 
 
 def test_what_dagger_cannot_imitate_is_refused(planned, tmp_path):

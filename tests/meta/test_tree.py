@@ -51,6 +51,18 @@ def test_long_functions_are_found():
   assert long_functions(source, 2) == ["f"] and long_functions(source, 3) == []
 
 
+def test_no_marker_of_a_merge_is_left():
+  marker = re.compile(r"^(<{7}|>{7}) ", re.M)
+  texts = [path for path in tracked_files() if path.suffix in (".py", ".md", ".toml", ".txt")]
+  assert [path for path in texts if marker.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_no_two_files_of_tests_have_one_name():
+  """pytest imports them as top-level modules: it collects nothing if two have one name."""
+  names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+  assert sorted(names) == sorted(set(names))
+
+
 def modules_of(pattern):
   """Lists the modules that a pattern such as ``ops/{angle,norm}`` or ``envs/*`` names."""
   head, braces, tail = pattern.partition("{")

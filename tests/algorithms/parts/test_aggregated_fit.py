@@ -5,13 +5,17 @@ import functools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from mbmf_cases import CONFIG, ENV, MODEL, recorded
 
 from mbrl_jax.algorithms import make_algorithm
+from mbrl_jax.algorithms.parts import aggregated_fit
 from mbrl_jax.algorithms.parts.aggregated_fit import _noise_scale, fit_rows
 from mbrl_jax.algorithms.parts.dynamics_config import make_model
 from mbrl_jax.algorithms.parts.split_buffer import SplitRows
 from mbrl_jax.models import make_optimizer
+from mbrl_jax.models.fit import FitResult
+from mbrl_jax.types import Transition
 
 
 @functools.partial(jax.jit, static_argnames="released")
@@ -65,3 +69,54 @@ def test_noise_is_proportional_to_the_mean():
   jax.tree.map(np.testing.assert_array_equal, calm.inputs, noisy.inputs)
   different = jax.tree.map(lambda a, b: (a != b).any(), calm.network, noisy.network)
   assert all(jax.tree.leaves(different))
+
+
+def normalised_change(params, obs, action):
+  """Returns the net's normalised changes ``[n, O]`` in float64 numpy."""
+  net = jax.tree.map(lambda leaf: np.float64(np.squeeze(leaf, 0)), params.network)
+  x = (np.concatenate([obs, action], 1) - params.inputs.mean) / params.inputs.scale
+  x = np.maximum(x @ net["layer_0"]["kernel"] + net["layer_0"]["bias"], 0)
+  return x @ net["layer_1"]["kernel"] + net["layer_1"]["bias"]
+
+
+def test_losses_and_validation_errors_are_those_of_numpy():
+  """The only validation episode has five rows, and so one window of five steps."""
+  data = jax.tree.map(lambda x: x[:25], recorded(3))
+  group = np.int32([0] * 12 + [1] * 8 + [5] * 5)
+  result = fit(SplitRows(data, group, *map(jnp.int32, (12, 8, 5))))
+  params, metrics = result.params, result.metrics
+  targets = np.float64(jax.vmap(ENV.spec.target)(data.obs, data.next_obs))
+  mean, scale = targets[:20].mean(0), targets[:20].std(0)
+  square = (normalised_change(params, data.obs, data.action) - (targets - mean) / scale) ** 2
+  np.testing.assert_allclose(metrics["loss_old"], square[:12].mean(), rtol=1e-3)
+  np.testing.assert_allclose(metrics["loss_new"], square[12:20].mean(), rtol=1e-3)
+  obs = np.float64(data.obs[20:21])
+  for action in data.action[20:]:
+    obs = obs + mean + scale * normalised_change(params, obs, action[None])
+  error = np.mean(((obs - data.next_obs[24]) / params.inputs.scale[:3]) ** 2)
+  np.testing.assert_allclose(metrics["error_5"], error, rtol=1e-2)
+  assert metrics["error_10"] == 0 and metrics["rows"] == 20
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_training_sees_noise_on_observations_and_targets_only(released, monkeypatch):
+  """Its deviation is a share of each dimension's mean over the rows of the normaliser."""
+
+  def seen(model, params, opt_state, inputs, targets, *rest, **options):
+    return FitResult(params, opt_state, {"inputs": inputs, "targets": targets})
+
+  monkeypatch.setattr(aggregated_fit, "mixed_fit", seen)
+  rng, count, old = np.random.default_rng(0), 3000, 1000
+  obs, action = (np.float32(rng.normal(size=(count, n))) for n in (3, 1))
+  obs += np.float32([2.0, -3.0, 1.0]) * (1 + (np.arange(count) < old))[:, None]
+  next_obs, none = obs + np.float32([0.5, -0.25, 1.0]), np.zeros(count, bool)
+  data = Transition(obs, action, np.zeros(count, np.float32), next_obs, none, none)
+  rows = SplitRows(data, np.zeros(count, np.int32), *map(jnp.int32, (old, count - old, 0)))
+  metrics = jax.jit(compiled_fit.__wrapped__, static_argnums=2)(rows, 0.01, released).metrics
+  np.testing.assert_array_equal(metrics["inputs"][:, 3:], action)
+  for noisy, clean in ((metrics["inputs"][:, :3], obs), (metrics["targets"], next_obs - obs)):
+    mean = clean[: old if released else count].mean(0)
+    scale = np.maximum(mean, 0) if released else np.abs(mean)
+    np.testing.assert_allclose((noisy - clean).std(0), 0.01 * scale, rtol=0.08, atol=1e-6)
+  noise = [metrics["inputs"][:, 0] - obs[:, 0], metrics["targets"][:, 0] - 0.5]
+  assert abs(np.corrcoef(noise)[0, 1]) < 0.1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from experiments.mbmf import commands, stages
+from experiments.mbmf import check, commands, stages
 from experiments.mbmf.agents import AGENTS
 from experiments.mbmf.commands import Request
 
@@ -17,7 +17,7 @@ def request(folder, agent="swimmer", path=None, seed=0, **overrides):
 
 
 def replace(monkeypatch, failing=()):
-  """Replaces commands and the check of runs; stages in ``failing`` end with status 3."""
+  """Replaces commands and checks of flags and runs; those of ``failing`` end with status 3."""
 
   def words(stage, request):
     output = request.folder / stages.STAGES[stage].output
@@ -26,6 +26,7 @@ def replace(monkeypatch, failing=()):
     return [sys.executable, str(PROBE), str(output), status, *flags]
 
   monkeypatch.setattr(commands, "words", words)
+  monkeypatch.setattr(check, "check", lambda stage, request: None)
   monkeypatch.setattr(stages, "is_complete", lambda path: (path / "complete").exists())
 
 

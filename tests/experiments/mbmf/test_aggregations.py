@@ -32,6 +32,16 @@ def test_each_fit_is_one_row(tmp_path):
   assert set(rows[0]) == {"model/rows", *aggregations.LOSSES, *aggregations.ERRORS}
 
 
+def test_fits_with_equally_many_points_are_told_apart(tmp_path):
+  """A rollout that is held out adds none."""
+  model_table(tmp_path, [(30, [1.0, 2.0]), (30, [4.0, 5.0]), (60, [7.0])])
+  found = aggregations.rollouts(tmp_path / "metrics.csv")
+  assert [each.fit for each in found] == [0, 0, 1, 1, 2]
+  rows = aggregations.fits(tmp_path / "metrics.csv")
+  assert [row["model/rows"] for row in rows] == [30, 30, 60]
+  assert [row["model/loss_old"] for row in rows] == [1, 1 / 2, 1 / 3]
+
+
 def test_a_stage_that_has_not_begun_has_neither(tmp_path):
   assert aggregations.rollouts(tmp_path / "metrics.csv") == []
   assert aggregations.fits(tmp_path / "metrics.csv") == []

@@ -11,6 +11,9 @@ from mbmf_files import drawn_figures, model_table, run_folder, trpo_run
 from experiments.mbmf import comparison
 from experiments.mbmf.comparison import HYBRID, MODEL_BASED, MODEL_FREE, Labelled
 
+ROUNDED = (-646.0, 6e-07)
+"""Returns from which a share of 1 rounds to more than the higher one."""
+
 
 def seed_folder(folder, offset=0.0):
   """Writes all stages of a seed; returns its folder."""
@@ -79,6 +82,13 @@ def test_speed_up_is_the_ratio_of_steps_to_equal_returns():
   assert [row["return"] for row in rows] == pytest.approx([32.5, 55, 77.5, 91, 100])
   assert [row["hybrid_steps"] for row in rows] == [200, 300, 400, 500, 500]
   assert comparison.formatted(rows)[-1]["speed_up"] == "2.00"
+
+
+def test_the_best_return_counts_as_reached_whatever_the_rounding():
+  steps, (low, high) = np.arange(1.0, 3.0), ROUNDED
+  assert low + 1.0 * (high - low) > high + 1e-9 * abs(high)
+  curves = [Labelled(label, 0, steps, np.array(ROUNDED)) for label in (HYBRID, MODEL_FREE)]
+  assert [row["speed_up"] for row in comparison.speed_up(curves)] == [1.0] * 5
 
 
 def test_the_mean_of_curves_is_taken_where_all_have_values():

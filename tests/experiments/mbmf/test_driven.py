@@ -118,6 +118,7 @@ def test_the_picture_has_the_path_and_each_trajectory(tmp_path, monkeypatch):
   assert "40% of the path, 0.20 m (0.40 body lengths) off" in second.get_title()
   (left, right), (low, high) = first.get_xlim(), first.get_ylim()
   assert left < 0 and right > 4 and low < 0 and high > 1, "the path nearby is not visible"
+  assert first.xaxis.label.get_window_extent().y0 >= 0, "the label is cut off"
 
 
 def call_sheet(*arguments):

@@ -36,6 +36,7 @@ TINY = [
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_the_pipeline_makes_all_stages_and_pictures(tmp_path):
   text = program("mbmf", *TINY, f"--out={tmp_path}")
   assert "stage 6 of 6" in text
@@ -54,6 +55,7 @@ def test_the_pipeline_makes_all_stages_and_pictures(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_stopped_stage_is_resumed(tmp_path):
   words = [*TINY, "--stages=model_free", "--set=model_free:config.steps=12000"]
   words += ["--set=model_free:checkpoint_every=2", f"--out={tmp_path}"]

@@ -142,6 +142,17 @@ def test_flags_of_a_stage_reach_its_command_and_other_files_are_refused(quick, t
   assert "random.npz was made by another command" in message and "delete it" in message
 
 
+def test_a_run_from_which_others_were_made_is_not_extended(quick, tmp_path):
+  """The rollouts would be those of the old model, and count as done."""
+  words = ["--agent=ant", f"--out={tmp_path}"]
+  called(*words)
+  message = called(*words, "--set=model:config.steps=40", status=2)
+  assert "model was made by another command" in message
+  assert "delete rollouts.npz, imitation, hybrid, or choose another --out" in message
+  called(*words, "--set=hybrid:config.steps=40")  # nothing builds on it
+  assert standins.calls(tmp_path / "seed0") == [*ALL, "hybrid --config.steps=40 --resume"]
+
+
 def test_files_made_by_hand_count_and_a_damaged_record_is_refused(quick, tmp_path):
   folder = tmp_path / "seed0"
   folder.mkdir()
@@ -170,3 +181,10 @@ def test_an_interrupt_stops_the_running_stage_and_starts_no_other(quick, tmp_pat
   end = pipeline.run([SeedStages(request)], ["random", "model"], console, interrupt)
   assert (end.stage, end.seed, end.status) == ("random", 0, -signal.SIGTERM)
   assert mbmf._status(end, interrupt, console) == 130
+
+
+def test_an_interrupt_during_the_last_stage_says_that_the_pictures_are_missing(capfd):
+  interrupt = Interrupt()
+  interrupt.signal = signal.SIGTERM
+  assert mbmf._status(pipeline.End(), interrupt, cli.console()) == 143
+  assert "stopped before the pictures; the same command draws them" in capfd.readouterr().out
