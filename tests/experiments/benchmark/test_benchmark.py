@@ -109,9 +109,10 @@ def test_every_worker_trains_on_the_same_transitions():
 
 
 def test_peak_memory_includes_a_new_array():
-  before = protocol.memory_mib()["peak"]
-  block = np.ones(64 * 2**20 // 8)
-  assert protocol.memory_mib()["peak"] >= before + 48 and block.sum() > 0
+  before = protocol.memory_mib()
+  more = int(before["peak"] - before["now"]) + 64  # tests before this one may have used more
+  block = np.ones(more * 2**20 // 8)
+  assert protocol.memory_mib()["peak"] >= before["peak"] + 48 and block.sum() > 0
   assert protocol.free_mib() > 0
 
 
