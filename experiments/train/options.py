@@ -37,7 +37,7 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     "--algo=dagger imitates the planner of a run of mbmf or pets instead.",
     **here,
   )
-  flags.DEFINE_string("logdir", None, "Run folder. Default: runs/ALGO_ENV_SEED.", **here)
+  flags.DEFINE_string("logdir", None, "Run folder. Default: runs/ALGO_ENV_seedN.", **here)
   _define_sizes(values)
   flags.DEFINE_string(
     "preset",
@@ -58,6 +58,12 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
     "step", None, "With --resume: continue from this checkpoint and discard later ones.", **here
   )
   _define_schedule(values)
+  _define_outputs(values)
+
+
+def _define_outputs(values: flags.FlagValues) -> None:
+  """Defines the flags of what a run writes."""
+  here = {"flag_values": values}
   flags.DEFINE_bool("rollouts", True, "Write all rollouts to logs.npz and logs.mat.", **here)
   flags.DEFINE_bool("video", True, "Write a video of the last rollout.", **here)
   flags.DEFINE_string(

@@ -38,6 +38,7 @@ from mbrl_jax.algorithms.parts.gaussian_actor import (
   PolicyParams,
   make_gaussian_actor,
 )
+from mbrl_jax.algorithms.parts.offline import check_capacity
 from mbrl_jax.algorithms.parts.planner_config import PlannerConfig
 from mbrl_jax.algorithms.parts.planner_expert import (
   ExpertParams,
@@ -275,9 +276,7 @@ def _preload(parts: _Parts, state: TrainState, transitions: Transition) -> Train
     ValueError: more rows than the capacity, or none besides those held out.
   """
   config, count = parts.config, len(transitions.reward)
-  if count > config.capacity:
-    text = f"is less than the {count} transitions of the dataset: set {{}}."
-    raise ArgumentError("capacity", config.capacity, text, ("capacity", count))
+  check_capacity(config.capacity, count)
   if count <= config.holdout:
     text = f"leaves none of the {count} transitions of the dataset to learn from."
     raise ArgumentError("holdout", config.holdout, text)

@@ -37,6 +37,7 @@ from mbrl_jax.algorithms.parts.episode_buffer import (
 from mbrl_jax.algorithms.parts.gaussian_actor import PolicyConfig, PolicyParams, reset_acting
 from mbrl_jax.algorithms.parts.imagined_trajectories import Halt, disagreement
 from mbrl_jax.algorithms.parts.natural_gradient import NPGConfig
+from mbrl_jax.algorithms.parts.offline import check_capacity
 from mbrl_jax.algorithms.parts.policy_improvement import (
   ImprovementConfig,
   Improver,
@@ -225,9 +226,7 @@ def _preload(state: TrainState, transitions: Transition) -> TrainState:
     ValueError: more transitions than the capacity.
   """
   capacity, count = state.learn.real.items.capacity, len(transitions.reward)
-  if count > capacity:
-    text = f"is less than the {count} transitions of the dataset: set {{}}."
-    raise ArgumentError("capacity", capacity, text, ("capacity", count))
+  check_capacity(capacity, count)
   real = fill_episodes(state.learn.real, transitions)
   return state._replace(learn=state.learn._replace(real=real))
 

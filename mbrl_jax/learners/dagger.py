@@ -148,12 +148,7 @@ def make_dagger(
     distance = jnp.linalg.norm(policy.mean(state.params, seen) - action, axis=-1)
     data = ring.add_many(state.data, Labelled(seen, action), new)
     params, moments, error = continue_cloning(
-      policy,
-      state.params,
-      state.moments,
-      data.data.obs,
-      data.data.action,
-      data.size,
+      *(policy, state.params, state.moments, data.data.obs, data.data.action, data.size),
       fit_key,
       epochs=epochs,
       batch_size=batch_size,

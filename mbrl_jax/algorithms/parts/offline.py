@@ -1,4 +1,4 @@
-"""Offline runs: the replay buffer holds a dataset, and nothing is added to it."""
+"""Recorded datasets: the room that they need, and runs that learn from nothing else."""
 
 from __future__ import annotations
 
@@ -29,15 +29,24 @@ def check_dataset(dataset: str, real_ratio: float) -> None:
     )
 
 
+def check_capacity(capacity: int, count: int) -> None:
+  """Checks that a buffer of ``capacity`` transitions holds a dataset of ``count``.
+
+  Raises:
+    ValueError: it does not; names the capacity that it needs.
+  """
+  if count > capacity:
+    text = f"is less than the {count} transitions of the dataset: set {{}}."
+    raise ArgumentError("capacity", capacity, text, ("capacity", count))
+
+
 def preload(state: TrainState, transitions: Transition) -> TrainState:
   """Fills the replay buffer ``learn.real`` of a new run with transitions ``[n, ...]``.
 
   Raises:
-    ValueError: more transitions than its capacity.
+    ValueError: see ``check_capacity``.
   """
   real, count = state.learn.real, len(transitions.reward)
-  if count > real.capacity:
-    text = f"is less than the {count} transitions of the dataset: set {{}}."
-    raise ArgumentError("capacity", real.capacity, text, ("capacity", count))
+  check_capacity(real.capacity, count)
   real = ring.add_many(real, transitions, jnp.ones(count, bool))
   return state._replace(learn=state.learn._replace(real=real))

@@ -21,9 +21,9 @@ import jax
 import jax.numpy as jnp
 
 from mbrl_jax.algorithms.parts.episode_buffer import episode_starts
+from mbrl_jax.algorithms.parts.offline import check_capacity
 from mbrl_jax.algorithms.parts.replay import blank_transition
 from mbrl_jax.buffers import ring
-from mbrl_jax.ops.validate import ArgumentError
 from mbrl_jax.types import Array, EnvSpec, Transition
 
 OLD, NEW, VALIDATION = 0, 1, 2
@@ -112,9 +112,8 @@ def load_split(
   items, count = buffer.items, len(transitions.reward)
   if grow:
     items = ring.grow(items, items.capacity + count)
-  elif count > items.capacity:
-    text = f"is less than the {count} transitions of the dataset: set {{}}."
-    raise ArgumentError("capacity", items.capacity, text, ("capacity", count))
+  else:
+    check_capacity(items.capacity, count)
   number = jnp.cumsum(episode_starts(transitions), dtype=jnp.int32) - 1
   group = _groups(number, number, jnp.int32(OLD), validation_every)
   items = ring.add_many(items, Item(transitions, group), jnp.ones(count, bool))
