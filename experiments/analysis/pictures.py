@@ -88,6 +88,7 @@ def film_last(
   length = logs["lengths"][-1]
   poses, rewards = logs["poses"][-1, :length], logs["rewards"][-1, :length]
   title = f"{env.spec.name}, step {int(logs['steps'][-1])}"
+  console.print(f"rendering the last rollout, {length} steps ...", markup=False)
   try:
     return [film(folder.videos / "last_rollout.mp4", env, poses, rewards, title)]
   except (OSError, RuntimeError, ValueError) as error:

@@ -17,6 +17,8 @@ from mbrl_jax.types import Dynamics, Key, Params
 COLUMNS = ("step", "dimension", "true", "predicted", "low", "high")
 LEVELS = (0.1, 0.9)
 """Quantiles of the particles that bound the band."""
+NARROWEST = 1e-4
+"""Least height of a panel, in units of the observation."""
 
 
 def predict(
@@ -59,6 +61,10 @@ def draw(
     axes.plot(steps, mean[:, i], "--", color=COLOURS[0], label="predicted, open loop")
     axes.fill_between(steps, low[:, i], high[:, i], color=COLOURS[0], alpha=0.2, linewidth=0)
     axes.set(xlabel="control steps ahead", ylabel=f"observation {i}")
+    bottom, top = axes.get_ylim()
+    if top - bottom < NARROWEST:  # rounding is no difference
+      middle = (bottom + top) / 2
+      axes.set_ylim(middle - NARROWEST / 2, middle + NARROWEST / 2)
   return save_figure(figure, panels[0], path)
 
 

@@ -105,7 +105,8 @@ def draw(path: Path, seeds: Sequence[Sequence[Row]], title: str) -> Path:
     for (column, name), colour in zip(columns.items(), plots.COLOURS, strict=False):
       plots.draw_curves(axes, _curves(seeds, column), name, colour, "o-")
     axes.set(xlabel="aggregation", ylabel=label)
-    axes.locator_params(axis="x", integer=True)
+    axes.locator_params(axis="x", integer=True, min_n_ticks=1)
+    axes.set_xlim(-0.5, max(map(len, seeds), default=1) - 0.5)  # a single fit has no width
     if axes.lines:
       axes.set_yscale("log")
       axes.legend(frameon=False, fontsize="small")

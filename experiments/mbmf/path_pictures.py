@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from experiments.mbmf.driven import Drive
-from mbrl_jax.runtime.rendering.figures import COLOURS, make_panels, save_figure
+from mbrl_jax.runtime.rendering import figures
 
 MARGIN = 1.0
 """Metres around the trajectories: a straight path is longer than any of them."""
@@ -28,7 +28,7 @@ def draw_fits(path: Path, drives: Sequence[Drive], title: str) -> Path:
   figure, panels = _make_panels(len(numbers), title)
   for axes, fit in zip(panels, numbers, strict=True):
     _panel(axes, [each for each in drives if each.fit == fit], f"aggregation {fit}")
-  return save_figure(figure, panels[0], path)
+  return _save(figure, panels[0], path)
 
 
 def draw_sheet(path: Path, drives: Sequence[Drive]) -> Path:
@@ -38,7 +38,7 @@ def draw_sheet(path: Path, drives: Sequence[Drive]) -> Path:
   for axes, (agent, name) in zip(panels, names, strict=True):
     own = [each for each in drives if (each.agent, each.path) == (agent, name)]
     _panel(axes, own, f"{agent}, {name}")
-  return save_figure(figure, panels[0], path)
+  return _save(figure, panels[0], path)
 
 
 def _panel(axes: Axes, drives: Sequence[Drive], title: str) -> None:
@@ -49,7 +49,7 @@ def _panel(axes: Axes, drives: Sequence[Drive], title: str) -> None:
     index = seeds.index(drive.seed)
     first = drive is next(each for each in drives if each.seed == drive.seed)
     label = f"seed {drive.seed}" if first else None
-    colour = COLOURS[index % len(COLOURS)]
+    colour = figures.COLOURS[index % len(figures.COLOURS)]
     axes.plot(*drive.places.T, color=colour, linewidth=1, label=label)
   progress = np.mean([each.progress for each in drives])
   distance = np.mean([each.distance for each in drives])
@@ -62,9 +62,17 @@ def _panel(axes: Axes, drives: Sequence[Drive], title: str) -> None:
 
 def _make_panels(count: int, title: str) -> tuple[Figure, list[Axes]]:
   """Makes panels of equal scale in x and y, whose labels a plain layout would cut off."""
-  figure, panels = make_panels(count, title)
+  figure, panels = figures.make_panels(count, title)
   figure.set_layout_engine("compressed")
   return figure, panels
+
+
+def _save(figure: Figure, axes: Axes, path: Path) -> Path:
+  """Writes the figure with a legend below it, where it covers no trajectory."""
+  handles, labels = axes.get_legend_handles_labels()
+  below = {"loc": "outside lower center", "ncols": 4}
+  figure.legend(handles, labels, frameon=False, fontsize="small", **below)
+  return figures.write_figure(figure, path)
 
 
 def _limit(axes: Axes, drives: Sequence[Drive]) -> None:

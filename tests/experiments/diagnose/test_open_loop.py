@@ -49,3 +49,12 @@ def test_the_picture_and_the_table_have_truth_and_prediction(tmp_path, monkeypat
   assert rows[3] == {
     "step": "4", "dimension": "1", "true": "3", "predicted": "0.5", "low": "0.1", "high": "0.9",
   }  # fmt: skip
+
+
+def test_rounding_does_not_look_like_a_difference(tmp_path, monkeypatch):
+  drawn, real = [], figures.write_figure
+  write = lambda figure, path: drawn.append(figure) or real(figure, path)
+  monkeypatch.setattr(figures, "write_figure", write)
+  open_loop.draw(tmp_path / "a.png", np.full((3, 1, 1), 0.03), np.full((3, 1), 0.03 + 1e-8))
+  low, high = drawn[0].axes[0].get_ylim()
+  assert high - low >= 0.9 * open_loop.NARROWEST

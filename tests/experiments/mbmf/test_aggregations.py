@@ -61,3 +61,12 @@ def test_the_picture_has_losses_and_errors_of_each_fit(tmp_path, monkeypatch):
   labels = [line.get_label() for line in errors.get_lines()]
   assert labels == ["1 step", "5 steps", "10 steps", "50 steps", "100 steps"]
   assert losses.get_yscale() == errors.get_yscale() == "log"
+
+
+def test_a_single_fit_is_marked_by_its_number(tmp_path, monkeypatch):
+  figures = drawn_figures(monkeypatch)
+  model_table(tmp_path, BLOCKS)
+  aggregations.draw(tmp_path / "a.png", [aggregations.fits(tmp_path / "metrics.csv")[:1]], "")
+  axes = figures[0].axes[0]
+  (left, right), ticks = axes.get_xlim(), axes.get_xticks()
+  assert [tick for tick in ticks if left < tick < right] == [0]

@@ -119,6 +119,7 @@ def test_the_picture_has_the_path_and_each_trajectory(tmp_path, monkeypatch):
   (left, right), (low, high) = first.get_xlim(), first.get_ylim()
   assert left < 0 and right > 4 and low < 0 and high > 1, "the path nearby is not visible"
   assert first.xaxis.label.get_window_extent().y0 >= 0, "the label is cut off"
+  assert first.get_legend() is None and figures[0].legends, "the legend covers trajectories"
 
 
 def call_sheet(*arguments):
