@@ -1,5 +1,5 @@
 # make demo   train PETS on the cart-pole swing-up; again: resume an interrupted run
-# make test   the default tests; make slow and make learning run the longer ones
+# make test   the default tests; make slow, make optimised and make learning run the longer ones
 # make smoke  a few minutes of tests: planners, learners, resuming, short runs
 # make lint   ruff check, ruff format --check and mypy
 #
@@ -32,15 +32,16 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 
 BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c $(CONSTRAINTS)
-# Compiling takes most of the default tests' time: XLA does it quickly there, elsewhere as for users.
+# Compiling takes most of the tests' time: XLA does it quickly but for those marked optimised and
+# whole learning runs, which compile as users do.
 QUICK := JAX_DISABLE_MOST_OPTIMIZATIONS=1 $(QUICK_XLA)
 PYTEST := $(BIN)/python -m pytest -q -n $(JOBS) --maxprocesses=8 --dist=loadfile $(FLAGS)
-DEFAULT := -m "not slow and not learning"
+DEFAULT := -m "not slow and not optimised and not learning"
 # Where another jax would show: numbers, planners, learners, resuming; then whole short runs.
 SMOKE := tests/ops tests/planners tests/learners tests/runtime/training/test_loop.py tests/runtime/training/test_resume.py
-SMOKE_RUNS := tests/golden/test_golden.py tests/experiments/test_programs.py -k "pets_1 or sac_1 or resumed"
+SMOKE_RUNS := tests/golden/test_golden.py -k "pets_1 or sac_1"
 
-.PHONY: demo test slow learning smoke lint install install-ci clean
+.PHONY: demo test slow optimised learning smoke lint install install-ci clean
 
 # Resumes an existing run; a finished run is not trained again.
 demo: $(VENV)/installed
@@ -52,7 +53,10 @@ test: $(VENV)/installed-test
 	$(QUICK) $(PYTEST) $(DEFAULT)
 
 slow: $(VENV)/installed-test
-	$(PYTEST) -m "slow and not learning"
+	$(QUICK) $(PYTEST) -m "slow and not optimised and not learning"
+
+optimised: $(VENV)/installed-test
+	$(PYTEST) -m "optimised and not learning"
 
 learning: $(VENV)/installed-test
 	$(PYTEST) -m learning --timeout=3600

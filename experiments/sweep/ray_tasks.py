@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from experiments.sweep.processes import environment
 
 STOPPED = 143
 """Exit status of a task cancelled before its start: that of a process ended by SIGTERM."""
+PATIENCE = 5.0
+"""Seconds after which a task that still runs is asked to stop again."""
 MISSING = "--backend=ray needs Ray, which is not installed: .venv/bin/pip install ray"
 
 
@@ -37,6 +40,7 @@ class RayRun:
     """Stores the reference to a submitted task."""
     self._ray, self._reference = ray, reference
     self._status: int | None = None
+    self._stop_again: float | None = None
 
   def poll(self) -> int | None:
     """Returns the exit status, ``None`` while the task runs or waits."""
@@ -45,10 +49,14 @@ class RayRun:
         self._status = int(self._ray.get(self._reference))
       except self._ray.exceptions.RayError:
         self._status = STOPPED
+    if self._status is None and self._stop_again and time.monotonic() > self._stop_again:
+      self.stop()
     return self._status
 
   def stop(self) -> None:
     """Requests that the process saves and ends."""
+    # On a busy machine a request was lost now and then.
+    self._stop_again = time.monotonic() + PATIENCE
     self._ray.cancel(self._reference, force=False)
 
   def kill(self) -> None:
@@ -119,11 +127,15 @@ def _make_work() -> Any:
         cwd=folder,
         start_new_session=True,
       )
-    try:
-      while process.poll() is None:
+    status, stopped = None, False
+    while status is None:
+      try:
         time.sleep(0.2)
-    except KeyboardInterrupt:  # raised by ``ray.cancel``
-      process.terminate()
-    return process.wait()
+        status = process.poll()
+      except KeyboardInterrupt:  # raised by ``ray.cancel``, perhaps more than once
+        if not stopped:
+          process.terminate()
+        stopped = True
+    return status
 
   return work

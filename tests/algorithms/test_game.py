@@ -75,6 +75,7 @@ def test_the_model_is_fitted_to_whole_episodes_as_they_were_executed(pal):
   assert int(report["fit_steps"]) == 2 * -(-50 // 16)
 
 
+@pytest.mark.slow
 def test_a_restored_run_continues_bit_for_bit(pal, tmp_path):
   algorithm, history, step = pal
   Checkpoints(tmp_path).save(40, history[1][0], {})

@@ -47,6 +47,10 @@ SMALL = {
   "planner.samples": 20,
   "planner.elites": 4,
 }
+SLOW = (
+  *("demo_layer", "mbmf", "trpo", "dagger", "mbpo"),
+  *("mopac", "demorl", "loop", "morel", "pal"),
+)
 ENV = make_env("pendulum", episode_length=10)
 
 
@@ -77,13 +81,7 @@ def small(algo, **more):
 
 @pytest.mark.parametrize(
   "algo",
-  [
-    *("sac", "demo_layer", "mbmf", "npg", "trpo", "dagger"),
-    *(
-      pytest.param(name, marks=pytest.mark.slow)
-      for name in ("mbpo", "mopac", "demorl", "loop", "morel", "pal")
-    ),
-  ],
+  ["sac", "npg", *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW)],
 )
 def test_config_floats_are_no_constants_of_the_program(algo):
   more = {

@@ -67,7 +67,7 @@ def test_random_trials_come_first_and_each_trial_ends_with_a_fit(trained):
   assert step._cache_size() == 1
 
 
-@pytest.mark.slow  # bit-exact in optimised programs only
+@pytest.mark.optimised
 def test_transitions_are_consistent_and_stored_in_order(trained):
   state, history, _ = trained
   buffer, env = state.learn.buffer, pendulum()

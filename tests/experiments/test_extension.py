@@ -33,7 +33,7 @@ def done(folder, *words):
   assert ended.returncode == 0, ended.stdout[-1000:] + ended.stderr[-3000:]
 
 
-@pytest.mark.slow
+@pytest.mark.optimised
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize(
   ("flags", "length", "short", "long"), [(PETS, "trials", 2, 4), (MBPO, "steps", 160, 400)]

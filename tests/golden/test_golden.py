@@ -18,7 +18,7 @@ def columns(rows):
   return dict(zip(head, zip(*body, strict=True), strict=True))
 
 
-@pytest.mark.slow
+@pytest.mark.optimised
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("name", [name for name in golden_runs.NAMES if name.endswith("_1")])
 def test_a_run_reproduces_its_recorded_numbers(tmp_path, name):

@@ -135,6 +135,7 @@ def test_update_traces_once_and_vmaps_over_hyperparams(name):
   update(one, batch, jax.random.key(2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, baseline", [("npg", "network"), ("trpo", "linear")])
 def test_x64_changes_no_width_and_no_number(name, baseline):
   learner, state = begun(name, baseline)

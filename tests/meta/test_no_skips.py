@@ -1,4 +1,4 @@
-"""CI skips nothing: ``--no-skips`` makes failures of skips, but for want of an accelerator."""
+"""CI skips nothing but for want of an accelerator or of time: ``--no-skips``, ``--minutes``."""
 
 import pathlib
 import re
@@ -83,3 +83,10 @@ def test_skips_fail_but_for_want_of_an_accelerator(run):
   said = " ".join(done.stdout.split())
   assert "test_program was skipped (Skipped: no Xvfb on this machine), and --no-skips" in said
   assert "test_module.py was skipped (" in said
+
+
+def test_what_would_start_too_late_is_skipped_and_listed(run):
+  done = run("--no-skips", "--minutes=0", "-n1", "-ra", "--ignore=tests/test_module.py")
+  assert done.returncode == 0
+  assert counts(done.stdout) == {"skipped": 6}
+  assert "no time left" in done.stdout

@@ -84,7 +84,10 @@ GP = PETS.__class__(**{**vars(PETS), "model": ModelConfig("GP", "DS", inducing_p
 LEARNING = {**CONFIGS, "pets with GP": GP}
 
 
-@pytest.mark.parametrize("name", LEARNING)
+@pytest.mark.parametrize(
+  "name",
+  [n if n in ("sac", "npg") else pytest.param(n, marks=pytest.mark.slow) for n in LEARNING],
+)
 def test_products_of_an_algorithm_have_full_precision(name):
   env = make_env("pendulum", episode_length=6)
   kind = name.removesuffix(" as released").removesuffix(" with GP")

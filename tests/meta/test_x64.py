@@ -29,6 +29,7 @@ def check(names):
   return answer
 
 
+@pytest.mark.slow
 def test_x64_changes_no_width_and_no_number():
   """Except for states of users' environments, which keep their own width."""
   answer = check("few")

@@ -60,12 +60,12 @@ def assert_close(a, b):
 @pytest.mark.parametrize(
   ("kind", "batch_size", "bootstrap", "holdout"),
   [
-    ("D", 50, True, 0.2),
     ("P", 32, False, 0.0),
-    ("DE", 32, False, 0.2),
-    ("DE", None, False, 0.0),
     ("PE", 50, True, 0.2),
-    ("PE", 32, True, 0.0),
+    pytest.param("D", 50, True, 0.2, marks=pytest.mark.slow),
+    pytest.param("DE", 32, False, 0.2, marks=pytest.mark.slow),
+    pytest.param("DE", None, False, 0.0, marks=pytest.mark.slow),
+    pytest.param("PE", 32, True, 0.0, marks=pytest.mark.slow),
   ],
 )
 def test_nets_ignore_padding_up_to_rounding(kind, batch_size, bootstrap, holdout):
@@ -80,24 +80,25 @@ def test_gp_ignores_padding_up_to_rounding(inducing_points):
   assert_padding_has_no_influence(gp, (SIZE, 1000), compare=assert_close, batch_size=None)
 
 
-@pytest.mark.slow
+@pytest.mark.optimised
 @pytest.mark.parametrize("kind", NETS)
-@pytest.mark.parametrize("batch_size", [32, 50])
-@pytest.mark.parametrize("bootstrap", [False, True])
-@pytest.mark.parametrize("holdout", [0.0, 0.2])
+@pytest.mark.parametrize(
+  ("batch_size", "bootstrap", "holdout"),
+  [(32, True, 0.2), (32, False, 0.0), (50, True, 0.0), (50, False, 0.2)],
+)
 def test_nets_ignore_padding_bitwise(kind, batch_size, bootstrap, holdout):
   options = {"batch_size": batch_size, "bootstrap": bootstrap, "holdout": holdout}
   assert_padding_has_no_influence(NETS[kind], (300, 1000), **options)
 
 
-@pytest.mark.slow
+@pytest.mark.optimised
 @pytest.mark.parametrize("kind", NETS)
 def test_full_batch_nets_ignore_padding_bitwise(kind):
   caps = (SIZE, 300, 1000)
   assert_padding_has_no_influence(NETS[kind], caps, batch_size=None)
 
 
-@pytest.mark.slow
+@pytest.mark.optimised
 @pytest.mark.parametrize("size", [SIZE, blocks.BLOCK + 30])
 @pytest.mark.parametrize("inducing_points", [20, 200])
 def test_gp_ignores_padding_bitwise(size, inducing_points):

@@ -79,6 +79,7 @@ def slow_answers():
   return probe(SLOW)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", [*EVALUATE, *PLAN])
 def test_sharded_equals_unsharded_and_operations_are_distributed(name, answers):
   check(answers[name], *(EVALUATE | PLAN)[name])

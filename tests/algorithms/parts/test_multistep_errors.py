@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from mbrl_jax.algorithms.parts import multistep_errors
 from mbrl_jax.types import Transition
@@ -56,6 +57,7 @@ def reference(data, episode, first, count, steps):
   return np.asarray(found)
 
 
+@pytest.mark.slow
 def test_an_error_is_that_of_a_loop_over_the_only_window_there_is():
   for steps in multistep_errors.HORIZONS:
     data, episode, *size = recorded([steps])

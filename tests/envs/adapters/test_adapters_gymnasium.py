@@ -58,7 +58,7 @@ def test_the_state_stays_the_same_after_the_end():
   assert (t.reward[1:] == 0).all() and (t.next_obs[1:] == t.next_obs[0]).all()
 
 
-@pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
+@pytest.mark.optimised
 def test_a_batch_uses_one_environment_per_row():
   kind = Walk.fresh()
   env = from_gymnasium(kind)

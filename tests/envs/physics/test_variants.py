@@ -111,7 +111,7 @@ def test_each_reset_draws_a_model_and_keeps_it():
   assert len(traces) == 1
 
 
-@pytest.mark.slow  # holds to the bit where XLA optimises, not in QUICK programs
+@pytest.mark.optimised
 def test_a_randomised_task_equals_the_task_on_each_model():
   settings = {"count": 3, "seed": 5, "masses": (0.5, 2.0), "gains": (0.5, 2.0)}
   env, plain = make_env("hopper", randomise=settings), make_env("hopper")

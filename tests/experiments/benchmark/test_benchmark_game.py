@@ -29,7 +29,7 @@ def test_rows_have_the_sizes_of_the_task():
   assert np.abs(rows["obs"] - 1).mean() < 0.2 and np.abs(rows["action"]).max() <= 1
 
 
-@pytest.mark.slow
+@pytest.mark.optimised
 def test_shares_of_an_iteration_add_up(tmp_path):
   out = tmp_path / "game"
   program("benchmark", "--what=game", "--rounds=1", "--dtypes=float32", f"--out={out}")

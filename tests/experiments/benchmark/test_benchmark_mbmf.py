@@ -143,6 +143,7 @@ def test_small_jobs_run_in_their_processes():
   assert len(report.rounds) == 3 + 4 and min(row[3] for row in report.rows) > 0
 
 
+@pytest.mark.slow
 def test_parts_of_trpo_share_one_full_batch():
   jobs = ours_trpo.Jobs()
   jobs.setup_trpo(40, 4)

@@ -256,7 +256,7 @@ def test_plans_of_a_biased_model_do_not():
   assert found.ess is None
 
 
-@pytest.mark.slow  # needs bit-equal actions, which only optimised programs give
+@pytest.mark.optimised
 def test_no_more_plans_than_were_made_are_returned():
   assert len(planned(cem(8, 2), starts=1000).true) == 3 * 6
 

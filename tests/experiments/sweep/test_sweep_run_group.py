@@ -34,6 +34,7 @@ def grouped(folder, *words, most=8, jobs=1, **flags):
   ]
 
 
+@pytest.mark.slow
 def test_runs_that_differ_in_floats_share_a_program_and_sizes_do_not(tmp_path):
   words = ["--sweep.agent.learning_rate=1e-3,3e-3", "--sweep.agent.batch_size=8,16"]
   assert grouped(tmp_path, *words) == [

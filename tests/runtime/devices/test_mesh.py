@@ -46,6 +46,7 @@ def probe(tmp_path_factory):
   return json.loads(output.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name, devices", [("2 then 4", 4), ("4 then 1", 1)])
 def test_seeds_train_and_resume_the_same_on_any_number_of_devices(probe, name, devices):
   assert probe["devices"] == 4
@@ -53,11 +54,13 @@ def test_seeds_train_and_resume_the_same_on_any_number_of_devices(probe, name, d
   assert probe["used"][name] == devices
 
 
+@pytest.mark.slow
 def test_seeds_need_no_communication_between_devices(probe):
   assert probe["shards"] == [1]
   assert probe["collectives"] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "name, message",
   [
@@ -147,6 +150,7 @@ print(task.evaluation(2, state)[0](state, jax.random.key(0))["return"].shape)
 """
 
 
+@pytest.mark.slow
 def test_a_planner_is_evaluated_on_two_devices():
   """Its planner's state has arrays without elements, whose layout XLA chooses."""
   assert (

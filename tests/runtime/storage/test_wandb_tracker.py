@@ -116,6 +116,7 @@ def records(path):
     at += 7 + size
 
 
+@pytest.mark.slow
 def test_the_library_itself_keeps_offline_what_it_is_told(tmp_path):
   """It starts a process of its own, and writes all down when the program ends."""
   pytest.importorskip("wandb", reason="needs the extra 'wandb'")

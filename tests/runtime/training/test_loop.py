@@ -71,7 +71,7 @@ def test_2n_steps_equal_n_steps_restored_for_n_more(tmp_path, whole):
   assert len(read_table(whole / "metrics.csv")) >= 8
 
 
-@pytest.mark.parametrize("seeds", [None, [3, 4]])
+@pytest.mark.parametrize("seeds", [pytest.param(None, marks=pytest.mark.slow), [3, 4]])
 def test_eight_environments_resume_exactly(tmp_path, seeds):
   """All eight have an open episode at the interruption."""
   several = {"envs": 8, "steps": 16, "seeds": seeds, "when": {"eval_steps": 32}}
@@ -135,7 +135,9 @@ def test_resuming_an_older_checkpoint_drops_later_files(tmp_path, whole):
   assert_same_runs(whole, again)
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+  "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_the_run_resumes_exactly(tmp_path, whole, number):
   folder = tmp_path / "stopped"
   command = [sys.executable, PROGRAM, folder, "48", "slow"]

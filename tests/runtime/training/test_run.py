@@ -38,6 +38,7 @@ def test_a_run_ends_with_its_last_episode_and_the_update_after_it(tmp_path):
   assert_same_runs(tmp_path / "run", tmp_path / "parts")
 
 
+@pytest.mark.slow
 def test_finished_seeds_take_no_steps_until_the_others_finish(tmp_path):
   seeds = [3, 4, 5]
   done = run_episodes(tmp_path / "run", seeds=seeds, when={"eval_every": 2})

@@ -63,7 +63,7 @@ def train_group(path, states, seeds=None, resume=False, schedule=SCHEDULE):
   return outcomes, folders, [log.getvalue() for log in logs]
 
 
-@pytest.mark.slow  # exact only in programs that XLA optimises, not in QUICK ones
+@pytest.mark.optimised
 @pytest.mark.parametrize("seeds", [None, [0, 1]])
 def test_each_run_equals_a_separate_run(tmp_path, seeds):
   states = [state_of(seeds, offset) for offset in KEYS]
@@ -107,6 +107,7 @@ def test_a_run_of_a_group_can_be_resumed_alone(tmp_path):
   np.testing.assert_allclose(outcome.state.learn.w, whole[1].state.learn.w, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_group_resumes_exactly(tmp_path):
   states = [state_of([0, 1], offset) for offset in KEYS]
   train_group(tmp_path / "whole", states, [0, 1])
