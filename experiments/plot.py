@@ -18,9 +18,9 @@ evaluations.csv, such as return, success, eval/return, eval/success, model/kl or
 model/new_data_loss_after; success is averaged over the last 20 episodes.
 
 --band=iqm plots evaluations instead: the interquartile mean over the seeds of a group with its
-95 % stratified bootstrap interval, one panel per task and, for several tasks, one over all.
-The table then has the environment steps to reach --threshold. --table=TASK:LABEL=FILE adds
-curves of other programs and may be repeated.
+95 % stratified bootstrap interval, one panel per task and, for several tasks, one over all;
+--column=eval/success plots the success rate. The table then has the environment steps to reach
+--threshold. --table=TASK:LABEL=FILE adds curves of other programs and may be repeated.
 """
 
 from __future__ import annotations
@@ -71,8 +71,8 @@ def define(values: flags.FlagValues = flags.FLAGS) -> None:
   flags.DEFINE_multi_string(
     "table",
     [],
-    "TASK:LABEL=FILE, a CSV file of evaluations (columns step, seed, eval/return) to add with "
-    "--band=iqm",
+    "TASK:LABEL=FILE, a CSV file of evaluations (columns step, seed, eval/return or "
+    "eval/success) to add with --band=iqm",
     **here,
   )
   flags.DEFINE_string("title", "", "Title of the picture.", **here)
@@ -153,31 +153,36 @@ def _plot_evaluations(
   folders: list[run_folder.RunFolder], options: flags.FlagValues, console: rich.console.Console
 ) -> list[Path]:
   """Draws the interquartile mean of evaluations for each group and prints the table."""
-  if options["column"].present:
-    raise cli.UsageError("--column requires --band=std; --band=iqm plots evaluations.")
-  out = _check_out(options)
+  column = options.column if options["column"].present else "eval/return"
+  if column not in (known := [f"eval/{name}" for name in curves.EVALUATED]):
+    raise cli.UsageError(
+      f"--column={column}: --band=iqm plots evaluations, {' or '.join(known)}; --band=std "
+      "plots any column."
+    )
+  column, out = column.removeprefix("eval/"), _check_out(options)
   groups: curves.Groups = {}
   for folder in folders:
-    groups.setdefault(label(folder, options.group), []).extend(curves.read(folder))
+    groups.setdefault(label(folder, options.group), []).extend(curves.read(folder, column))
   for text in options.table:
-    name, found = _read_table(text)
+    name, found = _read_table(text, column)
     groups.setdefault(name, []).extend(found)
   for name, group in groups.items():
     if not group:
       raise cli.UsageError(f"{name} has no evaluations yet.")
   rows = curves.table(groups, options.threshold)
   console.print(curves.show(rows, options.threshold))
-  return [curves.draw(out, groups, options.title), curves.write(out.with_suffix(".csv"), rows)]
+  picture = curves.draw(out, groups, options.title, column)
+  return [picture, curves.write(out.with_suffix(".csv"), rows)]
 
 
-def _read_table(text: str) -> tuple[str, list[curves.Curve]]:
+def _read_table(text: str, column: str) -> tuple[str, list[curves.Curve]]:
   """Reads the label and the curves of an entry of ``--table``."""
   title, _, path = text.partition("=")
   task, _, name = title.partition(":")
   if not (task and name and path):
     raise cli.UsageError(f"--table={text!r} must have the form TASK:LABEL=FILE.")
   try:
-    return name, curves.read_csv(Path(path), task)
+    return name, curves.read_csv(Path(path), task, column)
   except (OSError, ValueError, run_folder.RunFolderError) as error:
     raise cli.UsageError(f"--table={text}: {error}") from error
 

@@ -27,7 +27,8 @@ from mbrl_jax.runtime.storage.run_folder import RunFolder, RunFolderError
 
 POINTS = 200
 """Maximum points of a drawn curve."""
-EVALUATED = "eval/return"
+EVALUATED = {"return": "return", "success": "success rate"}
+"""Columns of evaluations, without ``eval/``, and their labels."""
 ALL = "all tasks, scaled"
 COLUMNS = ("label", "task", "seeds", "step", "iqm", "low", "high")
 REACHED = ("steps_to_threshold", "median_steps")
@@ -86,18 +87,18 @@ def read(folder: RunFolder, column: str = "return") -> list[Curve]:
   return [Curve(task, *curve) for curve in found]
 
 
-def read_csv(path: Path, task: str) -> list[Curve]:
-  """Reads the curve of each seed from a table of evaluations.
+def read_csv(path: Path, task: str, column: str = "return") -> list[Curve]:
+  """Reads the curve of each seed from a table of evaluations, see ``read``.
 
   Raises:
     OSError: the file cannot be read.
     ValueError: a column is missing.
   """
-  rows = read_table(path)
-  missing = {"step", "seed", EVALUATED} - set(rows[0] if rows else ())
+  rows, name = read_table(path), f"eval/{column}"
+  missing = {"step", "seed", name} - set(rows[0] if rows else ())
   if missing:
     raise ValueError(f"has no column {', '.join(sorted(missing))}.")
-  return [Curve(task, *curve) for curve in plots.curves(rows, EVALUATED)]
+  return [Curve(task, *curve) for curve in plots.curves(rows, name)]
 
 
 def band(strata: Sequence[Sequence[Curve]]) -> Band | None:
@@ -143,7 +144,7 @@ def bands(groups: Groups) -> dict[str, dict[str, tuple[Band, int]]]:
   return found
 
 
-def draw(path: Path, groups: Groups, title: str = "") -> Path:
+def draw(path: Path, groups: Groups, title: str = "", column: str = "return") -> Path:
   """Draws one panel per task and, for several tasks, one over all of them."""
   found = bands(groups)
   columns = min(len(found), 3)
@@ -152,7 +153,7 @@ def draw(path: Path, groups: Groups, title: str = "") -> Path:
   figure.suptitle(title)
   panels = figure.subplots(rows, columns, squeeze=False).ravel()
   for axes, (task, labelled) in zip(panels, found.items(), strict=False):
-    _panel(axes, task, labelled, list(groups))
+    _panel(axes, task, labelled, list(groups), EVALUATED[column])
   for axes in panels[len(found) :]:
     axes.set_visible(False)
   handles = {}
@@ -230,7 +231,7 @@ def _scaled(groups: Groups, tasks: list[str]) -> Groups:
 
 
 def _panel(
-  axes: Axes, task: str, labelled: dict[str, tuple[Band, int]], labels: list[str]
+  axes: Axes, task: str, labelled: dict[str, tuple[Band, int]], labels: list[str], text: str
 ) -> None:
   """Draws the bands of one task; a label has the same colour in every panel."""
   for label, (found, _) in labelled.items():
@@ -240,7 +241,7 @@ def _panel(
     marker = "o" if len(found.steps) == 1 else None
     axes.plot(found.steps, found.middle, style, marker=marker, color=colour, label=label)
     axes.fill_between(found.steps, found.low, found.high, color=colour, alpha=0.2, linewidth=0)
-  axes.set(title=task, xlabel="environment steps", ylabel="return, interquartile mean")
+  axes.set(title=task, xlabel="environment steps", ylabel=f"{text}, interquartile mean")
   axes.grid(color="0.9")
   axes.set_axisbelow(True)
   axes.spines[["top", "right"]].set_visible(False)
@@ -252,7 +253,7 @@ def _last(curves: list[Curve]) -> dict[str, str]:
   if found is None:
     return dict.fromkeys(COLUMNS[3:], "-")
   ends = (found.middle[-1], found.low[-1], found.high[-1])
-  texts = [f"{value:.1f}" for value in ends]
+  texts = [f"{value:.1f}" if abs(value) >= 1 else f"{value:.2f}" for value in ends]
   return dict(zip(COLUMNS[3:], [f"{found.steps[-1]:.0f}", *texts], strict=True))
 
 

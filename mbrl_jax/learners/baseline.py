@@ -261,8 +261,9 @@ def _ridge_regression(features: Array, targets: Array, ridge: Array) -> Array:
   """
   scale = jnp.sqrt(einsum("bf,bf->f", features, features))
   scale = jnp.where(scale > 0, scale, 1.0)
-  # The penalty as further rows, so that nothing is squared.
+  # The penalty as further rows, so that nothing is squared; the targets as a further column, so
+  # that Q is never formed: R of [X y] is [[R, Q^T y], [0, ...]].
   rows = jnp.concatenate([features / scale, jnp.diag(jnp.sqrt(ridge) / scale)])
-  q, r = jnp.linalg.qr(rows)
-  projected = einsum("bf,b->f", q[: len(targets)], targets)
-  return jnp.linalg.lstsq(r, projected, rcond=_RCOND)[0] / scale
+  column = jnp.concatenate([targets, jnp.zeros(len(scale), targets.dtype)])
+  r = jnp.linalg.qr(jnp.concatenate([rows, column[:, None]], 1), mode="r")
+  return jnp.linalg.lstsq(r[:-1, :-1], r[:-1, -1], rcond=_RCOND)[0] / scale

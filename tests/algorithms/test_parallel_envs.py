@@ -121,7 +121,14 @@ def test_counters_count_environment_steps():
     assert int(state.rollout.episodes.sum()) == metrics["done"].sum() > 0
 
 
-@pytest.mark.parametrize(("envs", "steps"), [(1, 13), (4, 13), (8, 14)])
+@pytest.mark.parametrize(
+  ("envs", "steps"),
+  [
+    pytest.param(1, 13, marks=pytest.mark.slow),
+    (4, 13),
+    pytest.param(8, 14, marks=pytest.mark.slow),
+  ],
+)
 def test_sac_takes_the_same_number_of_random_and_gradient_steps(envs, steps):
   """One gradient step per 4 of 64 steps, from the last of the 16 random ones on."""
   env = make_env("pendulum")

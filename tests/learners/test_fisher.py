@@ -12,7 +12,7 @@ from mbrl_jax.learners.fisher import fisher_product
 from mbrl_jax.learners.policy_gradient import Samples
 
 
-@pytest.mark.parametrize("limit", [5, 1000])
+@pytest.mark.parametrize("limit", [5, pytest.param(1000, marks=pytest.mark.slow)])
 def test_curvature_of_a_part_is_that_of_samples_spread_over_all(limit):
   npg = make_npg(POLICY, BASELINES["linear"])
   state = npg.init(jax.random.key(0), NPGHyperparams())

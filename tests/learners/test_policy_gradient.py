@@ -32,7 +32,7 @@ def begun(name, baseline="linear", options=None, **hyperparams):
 
 @each_learner
 @pytest.mark.parametrize("baseline", BASELINES)
-@pytest.mark.parametrize("value", [jnp.nan, jnp.inf])
+@pytest.mark.parametrize("value", [jnp.nan, pytest.param(jnp.inf, marks=pytest.mark.slow)])
 def test_with_a_non_finite_step_policy_and_baseline_stay(name, baseline, value):
   learner, state = begun(name, baseline)
   update = jax.jit(learner.update)

@@ -73,7 +73,7 @@ def test_nets_ignore_padding_up_to_rounding(kind, batch_size, bootstrap, holdout
   assert_padding_has_no_influence(NETS[kind], (SIZE, 1000), compare=assert_close, **options)
 
 
-@pytest.mark.parametrize("inducing_points", [20, 200])
+@pytest.mark.parametrize("inducing_points", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_gp_ignores_padding_up_to_rounding(inducing_points):
   """Also with more inducing points than rows."""
   gp = make_gp(inducing_points)
@@ -106,6 +106,7 @@ def test_gp_ignores_padding_bitwise(size, inducing_points):
   assert_padding_has_no_influence(make_gp(inducing_points), caps, size, batch_size=None)
 
 
+@pytest.mark.slow
 def test_loss_in_blocks_equals_the_loss_of_all_rows_at_once():
   """Up to rounding, with its gradient, and whatever the padding."""
   size = 2 * blocks.BLOCK + 40

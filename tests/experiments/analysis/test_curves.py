@@ -186,9 +186,20 @@ def test_plot_draws_bands_and_writes_the_table(tmp_path, capsys):
   assert np.sum(np.ptp(pixels, axis=-1) > 30) > 500
 
 
+def test_bands_of_success_rates_are_drawn(tmp_path):
+  table, out = tmp_path / "a.csv", tmp_path / "curves.png"
+  table.write_text("step,seed,eval/return,eval/success\n" + "".join(
+    f"{step},{seed},-5,{step / 100 + seed / 10}\n" for seed in range(3) for step in (10, 20)
+  ))  # fmt: skip
+  plotted("--band=iqm", "--column=eval/success", f"--table=arm:a={table}", f"--out={out}")
+  with open(out.with_suffix(".csv"), newline="") as file:
+    (row,) = csv.DictReader(file)
+  assert (row["low"], row["iqm"], row["high"]) == ("0.20", "0.30", "0.40")
+
+
 def test_wrong_usage_of_bands_is_refused(tmp_path):
   run = make_run(tmp_path / "a", "sac", 2)
-  with pytest.raises(cli.UsageError, match="--column requires --band=std"):
+  with pytest.raises(cli.UsageError, match="eval/return or eval/success; --band=std"):
     plotted(f"--runs={run}", "--band=iqm", "--column=return")
   (run / "evaluations.csv").unlink()
   (run / "metrics.csv").write_text("step,random,return\n100,1,1\n")

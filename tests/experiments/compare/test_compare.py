@@ -133,8 +133,10 @@ def test_the_gain_of_a_step_size_is_a_paired_difference(tmp_path):
   [
     ("--envs=moon", "--envs='moon' is not known. Valid choices: 'pendulum', 'cartpole'"),
     ("--planners=cme", "--planners='cme' is not known. Did you mean 'cem'?"),
-    ("--samples=many", "--samples=many must be of type int"),
-    ("--config.a=1", "--config.a"),
+    pytest.param(
+      "--samples=many", "--samples=many must be of type int", marks=pytest.mark.slow
+    ),
+    pytest.param("--config.a=1", "--config.a", marks=pytest.mark.slow),
   ],
 )
 def test_wrong_flags_are_refused_with_one_sentence(flag, message):

@@ -29,7 +29,10 @@ def test_only_cpus_get_compiler_options():
 
 @pytest.mark.parametrize(
   ("platforms", "message"),
-  [("tpu", r"JAX_PLATFORMS=tpu: .*pip install 'mbrl_jax\[tpu\]'"), ("abacus", "or unset")],
+  [
+    ("tpu", r"JAX_PLATFORMS=tpu: .*pip install 'mbrl_jax\[tpu\]'"),
+    pytest.param("abacus", "or unset", marks=pytest.mark.slow),
+  ],
 )
 def test_an_unavailable_platform_is_an_error_that_names_the_package(platforms, message):
   command = [sys.executable, "-m", "experiments.train", "--algo=sac", "--env=pendulum"]

@@ -64,6 +64,7 @@ def test_steps_equal_recorded_steps_of_gymnasium(name, version):
   check_against(make_task(name, version), name, data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "version"), VERSIONED)
 def test_steps_equal_gymnasium(name, version):
   """Takes 200 random steps from each of 8 resets, with the same states and actions."""
