@@ -1,0 +1,1 @@
+"""Emulated Dynamixel X-series servos on a pseudo-terminal."""
