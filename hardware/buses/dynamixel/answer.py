@@ -100,7 +100,7 @@ class Health:
   Attributes:
     error: code of the last answer's error byte without ``ALERT``.
     alert: the last answer reported a hardware error.
-    silent: requests in a row that it did not answer.
+    silent: requests in a row that it did not answer, and group reads that left it out.
     answers, failures: numbers of all instructions that succeeded and that did not.
   """
 
@@ -111,11 +111,12 @@ class Health:
   failures: int = 0
 
   def note(self, answer: Answer) -> None:
-    """Updates with an answer; a servo that was not asked keeps its state."""
-    if answer.failure in (SILENT, DAMAGED, UNASKED):
-      self.failures += 1
-      self.silent = 0 if answer.failure == DAMAGED else self.silent + 1
-      return
-    self.error, self.alert, self.silent = answer.error, answer.alert, 0
+    """Updates with an answer; error and alert stay if there is none."""
     self.answers += answer.ok
     self.failures += not answer.ok
+    if answer.failure == SILENT:
+      self.silent += 1
+    elif answer.failure != UNASKED:
+      self.silent = 0
+    if answer.failure in ("", REFUSED):
+      self.error, self.alert = answer.error, answer.alert

@@ -133,7 +133,12 @@ class Bus:
     return self._ask(id, frames.CLEAR, frames.MULTI_TURN, 0)
 
   def sync_read(
-    self, ids: Sequence[int], span: Span | Item, *, fast: bool = False, seconds: float = 0.02
+    self,
+    ids: Sequence[int],
+    span: Span | Item,
+    *,
+    fast: bool = False,
+    seconds: float | None = None,
   ) -> dict[int, Answer]:
     """Reads the same bytes of several servos with one request; see ``GroupRead``.
 
@@ -142,7 +147,8 @@ class Bus:
       span: what to read, such as ``registers.STATE``.
       fast: ask for one packet of all servos (firmware 45 and above); what is missing in it is
         read in the ordinary way.
-      seconds: after which no more is asked.
+      seconds: after which nothing more is asked; by default five times what it takes to find
+        that a servo is silent.
 
     Returns:
       An answer for each of ``ids``, in their order.
@@ -151,13 +157,13 @@ class Bus:
     return read.fast_sync() if fast else read.sync()
 
   def fast_sync_read(
-    self, ids: Sequence[int], span: Span | Item, seconds: float = 0.02
+    self, ids: Sequence[int], span: Span | Item, seconds: float | None = None
   ) -> dict[int, Answer]:
     """Is ``sync_read`` with ``fast=True``."""
     return self.sync_read(ids, span, fast=True, seconds=seconds)
 
   def bulk_read(
-    self, spans: Mapping[int, Span | Item], seconds: float = 0.02
+    self, spans: Mapping[int, Span | Item], seconds: float | None = None
   ) -> dict[int, Answer]:
     """Reads other bytes of each servo with one request; see ``sync_read``."""
     each = {id: Span(span.address, span.length) for id, span in spans.items()}
@@ -207,6 +213,11 @@ class Bus:
     # Bytes of an earlier request that nobody answers may still be leaving.
     self._sent = max(self._sent, time.monotonic()) + self.port.wire_time(len(packet))
     return self._sent
+
+  @property
+  def group_seconds(self) -> float:
+    """Seconds after which a group read asks nothing more, unless told."""
+    return 5 * self._gap
 
   def quiet_until(self, since: float) -> float:
     """Returns when a line that is quiet since ``since`` will stay so."""

@@ -33,10 +33,10 @@ class GroupRead:
   An answer that came damaged is not asked for again: it costs its slot of this read.
   """
 
-  def __init__(self, bus: Bus, spans: dict[int, Span], seconds: float):
+  def __init__(self, bus: Bus, spans: dict[int, Span], seconds: float | None):
     """Prepares a read of ``spans``, by ID, that asks nothing more after ``seconds``."""
     self._bus, self._spans = bus, spans
-    self._deadline = time.monotonic() + seconds
+    self._deadline = time.monotonic() + (bus.group_seconds if seconds is None else seconds)
     self._answers: dict[int, Answer] = {}
 
   def sync(self) -> dict[int, Answer]:
@@ -71,9 +71,15 @@ class GroupRead:
 
   def _order(self) -> list[int]:
     """Returns the servos to ask, silent ones last."""
-    silent = {id: self._bus.health[id].silent for id in self._spans}
-    asked = [id for id, n in silent.items() if n < MISSES or n % SELDOM == 0]
-    return sorted(asked, key=lambda id: silent[id])
+    health = self._bus.health
+    asked = []
+    for id in self._spans:
+      silent = health[id].silent
+      if silent < MISSES or silent % SELDOM == 0:
+        asked.append(id)
+      else:
+        health[id].silent += 1
+    return sorted(asked, key=lambda id: health[id].silent)
 
   def _sync_request(self, ids: list[int]) -> float:
     span = self._spans[ids[0]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import os
 import select
 import termios
@@ -111,13 +112,16 @@ class Line:
 
   def _serve(self) -> None:
     """Serves until ``stop``, or until the fault ``unplugged``."""
+    advanced = -TICK
     while not self._stop.is_set():
       now = time.monotonic()
-      with self.lock:
-        self.network.advance(now)
-        if self.network.faults.strikes("unplugged", frames.BROADCAST):
-          break
       self._deliver(now)
+      if now - advanced >= TICK:
+        with self.lock:
+          self.network.advance(now)
+          if self.network.faults.strikes("unplugged", frames.BROADCAST):
+            break
+        advanced = now
       wait = max(min(self._next_event(), now + TICK) - time.monotonic(), 0.0)
       if select.select([self._master], [], [], wait)[0]:
         self._receive()
@@ -184,7 +188,5 @@ class Line:
         self._held += signal.data
     if self._held and (now >= self._held_since + self._latency or len(self._held) >= BLOCK):
       held, self._held = self._held, b""
-      try:
+      with contextlib.suppress(BlockingIOError):  # nobody reads: an adapter loses bytes, too
         os.write(self._master, held)
-      except BlockingIOError:
-        pass  # nobody reads: an adapter loses bytes, too

@@ -75,7 +75,9 @@ class Motion:
     distance = goal - self.position
     wanted = math.copysign(speed, distance)
     if acceleration:
-      braking = math.sqrt(2 * acceleration * abs(distance))
+      # The speed from which it can still stop at the goal if it keeps it for this step.
+      root = math.sqrt(seconds**2 + 2 * abs(distance) / acceleration)
+      braking = acceleration * (root - seconds)
       wanted = math.copysign(min(speed, braking), distance)
       most = acceleration * seconds
       wanted = self.velocity + max(-most, min(most, wanted - self.velocity))

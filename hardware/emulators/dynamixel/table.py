@@ -69,11 +69,10 @@ class ControlTable:
     return item.decode(self._memory[item.address : item.address + item.length])
 
   def set(self, name: str, value: int) -> None:
-    """Stores a value, also of a read-only item; what does not fit is cut to the item's bytes."""
+    """Stores a value, also of a read-only item, limited to what its bytes can hold."""
     item = ITEMS[name]
-    low, high = (-(1 << 8 * item.length - 1), (1 << 8 * item.length - 1) - 1)
-    if not item.signed:
-      low, high = 0, (1 << 8 * item.length) - 1
+    size = 1 << 8 * item.length
+    low, high = (-size // 2, size // 2 - 1) if item.signed else (0, size - 1)
     data = item.encode(min(max(int(value), low), high))
     self._memory[item.address : item.address + item.length] = data
 
