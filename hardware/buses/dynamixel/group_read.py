@@ -50,11 +50,7 @@ class GroupRead:
   def fast_sync(self) -> dict[int, Answer]:
     """Reads by FAST_SYNC_READ, then what is missing by SYNC_READ."""
     ids = self._order()
-    if ids:
-      spoken = self._fast(ids)
-      # Nobody at all: perhaps they do not know the instruction, so all are asked again.
-      ids = self._blocked(ids, spoken) if spoken else ids
-    return self._read(self._sync_request, ids)
+    return self._read(self._sync_request, self._fast(ids) if ids else [])
 
   def _read(
     self, request: Callable[[list[int]], float], ids: list[int] | None = None
@@ -131,30 +127,33 @@ class GroupRead:
     for id in ids:
       self._answers[id] = Answer(id, None, failure, time=now)
 
-  def _fast(self, ids: list[int]) -> set[int]:
-    """Asks for one packet of all and takes its valid parts; returns who has spoken."""
-    bus, span = self._bus, self._spans[ids[0]]
-    size = len(ids) * (span.length + 4)
-    head = frames.HEADER + bytes((frames.BROADCAST,)) + (size + 1).to_bytes(2, "little")
+  def _fast(self, ids: list[int]) -> list[int]:
+    """Asks for one packet of all and takes its valid parts; returns whom to ask again."""
+    span, size = self._spans[ids[0]], len(ids) * (self._spans[ids[0]].length + 4)
     params = frames.sync_read_params(span.address, span.length, ids)
-    sent = bus.request(frames.BROADCAST, frames.FAST_SYNC_READ, params)
-    raw, at, deadline = b"", -1, bus.quiet_until(sent)
-    while (at < 0 or len(raw) < at + 8 + size) and (data := bus.port.receive(deadline)):
-      raw += data
-      at = raw.find(head)
-      deadline = bus.quiet_until(max(time.monotonic(), sent))
-    now = time.monotonic()
-    parts = frames.split_fast_status(raw[at:], span.length) if at >= 0 else []
-    spoken: set[int] = set()
-    for expected, (id, error, data) in zip(ids, parts, strict=False):
-      if id != expected:
-        bus.counts.unexpected += 1
+    sent = self._bus.request(frames.BROADCAST, frames.FAST_SYNC_READ, params)
+    raw = self._fast_packet(size, sent)
+    now, taken = time.monotonic(), 0
+    for id, error, data in frames.split_fast_status(raw, span.length):
+      if taken == len(ids) or id != ids[taken]:
+        self._bus.counts.unexpected += 1
         break
       self._answers[id] = answered(id, error, data, now)
-      spoken.add(id)
-    if spoken != set(ids) and at >= 0 and len(raw) >= at + 8 + size:
-      bus.parser.crc_errors += 1  # complete, so the first that is missing was damaged
-      damaged = ids[len(spoken)]
-      self._fail({damaged}, DAMAGED)
-      spoken.add(damaged)
-    return spoken
+      taken += 1
+    if not taken and len(raw) < 8 + size:
+      return ids  # nobody: perhaps they do not know the instruction
+    if taken < len(ids):  # a packet of full length was damaged there, or ended there
+      damaged = len(raw) >= 8 + size
+      self._bus.parser.crc_errors += damaged
+      self._fail({ids[taken]}, DAMAGED if damaged else SILENT)
+    return ids[taken + 1 :]
+
+  def _fast_packet(self, size: int, sent: float) -> bytes:
+    """Returns what came of a packet with ``size`` bytes of answers, from its header on."""
+    head = frames.HEADER + bytes((frames.BROADCAST,)) + (size + 1).to_bytes(2, "little")
+    raw, at, deadline = b"", -1, self._bus.quiet_until(sent)
+    while (at < 0 or len(raw) < at + 8 + size) and (data := self._bus.port.receive(deadline)):
+      raw += data
+      at = raw.find(head)
+      deadline = self._bus.quiet_until(max(time.monotonic(), sent))
+    return raw[at:] if at >= 0 else b""

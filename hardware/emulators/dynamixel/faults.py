@@ -13,7 +13,7 @@ NAMES = {
   "drop": "an answer is lost on its way to the host; the servos behind still answer",
   "delay": "an answer comes later, by `seconds`",
   "bit_flip": "one bit of an answer changes",
-  "duplicate": "an answer comes twice",
+  "duplicate": "the host gets an answer twice",
   "stale": "a servo's previous answer comes instead of the new one",
   "truncated": "an answer ends early",
   "silent": "a servo neither hears nor answers, and those behind it in a group wait in vain",
@@ -36,13 +36,13 @@ class Reply:
     id: of the servo, or of its part of a fast answer.
     data: the bytes.
     delay: seconds after the end of what precedes it.
-    lost: never reaches the host, though it takes its time on the wire.
+    copies: how often the host gets it; it takes its time on the wire once in any case.
   """
 
   id: int
   data: bytes
   delay: float = 0.0
-  lost: bool = False
+  copies: int = 1
 
 
 @dataclass(slots=True)
@@ -138,7 +138,7 @@ class Faults:
     self._on["reboot"] = replace(fault, ids=ids - {id})
     return True
 
-  def alter(self, reply: Reply) -> list[Reply]:
+  def alter(self, reply: Reply) -> Reply:
     """Returns what becomes of an answer on its way."""
     key = reply.id, len(reply.data)
     previous, self._last[key] = self._last.get(key), reply.data
@@ -153,6 +153,6 @@ class Faults:
       reply = replace(reply, data=reply.data[: self._random.randrange(1, len(reply.data))])
     if self.strikes("delay", reply.id):
       reply = replace(reply, delay=reply.delay + self._on["delay"].seconds)
-    if self.strikes("drop", reply.id):
-      return [replace(reply, lost=True)]
-    return [reply, reply] if self.strikes("duplicate", reply.id) else [reply]
+    if self.strikes("duplicate", reply.id):
+      reply = replace(reply, copies=2)
+    return replace(reply, copies=0) if self.strikes("drop", reply.id) else reply

@@ -33,12 +33,11 @@ BYTE_TIMEOUT = 0.05
 
 @dataclass(slots=True)
 class _Signal:
-  """Bytes on the wire from ``start`` to ``end``, s."""
+  """Bytes on the wire from ``start`` to ``end``, s, and what of them reaches the host."""
 
   start: float
   end: float
   data: bytes
-  lost: bool
 
 
 class Line:
@@ -173,7 +172,7 @@ class Line:
     for reply in replies:
       start = at + reply.delay
       at = start + self._wire_time(len(reply.data), baud)
-      self._pending.append(_Signal(start, at, reply.data, reply.lost))
+      self._pending.append(_Signal(start, at, reply.data * reply.copies))
     self._pending = collections.deque(sorted(self._pending, key=lambda s: s.end))
 
   def _wire_time(self, size: int, baud: int) -> float:
@@ -183,9 +182,8 @@ class Line:
     """Passes on what has crossed the wire, at once or as an adapter does."""
     while self._pending and self._pending[0].end <= now:
       signal = self._pending.popleft()
-      if not signal.lost:
-        self._held_since = self._held_since if self._held else signal.end
-        self._held += signal.data
+      self._held_since = self._held_since if self._held else signal.end
+      self._held += signal.data
     if self._held and (now >= self._held_since + self._latency or len(self._held) >= BLOCK):
       held, self._held = self._held, b""
       with contextlib.suppress(BlockingIOError):  # nobody reads: an adapter loses bytes, too

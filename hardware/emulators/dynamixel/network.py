@@ -72,7 +72,7 @@ class Network:
       replies = [*self._replies(packet, hearing)]
     except struct.error:  # parameters of no possible length: nobody answers
       return []
-    return [altered for reply in replies for altered in self.faults.alter(reply)]
+    return [self.faults.alter(reply) for reply in replies]
 
   def _replies(self, packet: Packet, hearing: list[Servo]) -> Iterator[Reply]:
     if packet.instruction in GROUP_READS:

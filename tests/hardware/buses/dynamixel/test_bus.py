@@ -160,9 +160,7 @@ def test_required_servos_are_identified_or_named(r):
 
 def test_wrong_baud_rate_is_suspected_and_found():
   with rig(servos=[Servo(1, 57_600)], patience=0.02) as r:
-    with pytest.raises(
-      BusError, match=r"No servo answers .* at 1000000 baud .*baud rate right"
-    ):
+    with pytest.raises(BusError, match=r"No servo answers .* at 1000000 .*rate right"):
       require(r.bus, [1])
     r.port.close()
     assert scan(r.line.path, [1], [9_600, 57_600]) == {57_600: [1]}
@@ -170,7 +168,7 @@ def test_wrong_baud_rate_is_suspected_and_found():
 
 def test_unplugged_port_is_an_error(r):
   r.faults.on("unplugged")
-  with pytest.raises(PortError, match="has gone .* was it unplugged"):
+  with pytest.raises(PortError, match=r"has gone .* was it unplugged"):
     for _ in range(100):
       r.bus.sync_read(IDS, STATE)
   with pytest.raises(PortError):

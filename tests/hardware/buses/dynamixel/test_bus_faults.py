@@ -5,6 +5,7 @@ import time
 import pytest
 from dynamixel_rig import IDS, rig, wait_for
 
+from hardware.buses.dynamixel import frames
 from hardware.buses.dynamixel.registers import STATE, item
 
 OTHERS = [id for id in IDS if id != 21]
@@ -43,6 +44,22 @@ def test_flipped_bits_in_a_fast_answer(r):
   for _ in range(5):
     answers = r.bus.fast_sync_read(IDS, STATE)
     assert failures(answers) == {21: "crc"}
+
+
+def test_truncated_fast_answer_keeps_what_came_before(r):
+  r.faults.on("truncated", [21])
+  for _ in range(5):
+    assert [*failures(r.bus.fast_sync_read(IDS, STATE))] == [21]
+
+
+def test_firmware_without_fast_reads_is_read_in_the_ordinary_way(r, monkeypatch):
+  handle = r.network.handle
+
+  def old(packet, baud):
+    return [] if packet.instruction == frames.FAST_SYNC_READ else handle(packet, baud)
+
+  monkeypatch.setattr(r.network, "handle", old)
+  assert failures(r.bus.fast_sync_read(IDS, STATE)) == {}
 
 
 def test_truncated_answer_does_not_take_the_next_with_it(r):

@@ -1,5 +1,7 @@
 """Faults: by name, counted, the same for the same seed."""
 
+from dataclasses import replace
+
 import pytest
 
 from hardware.buses.dynamixel import frames
@@ -23,31 +25,31 @@ def test_unknown_names_are_refused_with_the_list():
 @pytest.mark.parametrize("name", OF_ANSWERS)
 def test_each_fault_of_answers_strikes_and_is_counted(name):
   faults = Faults()
-  assert faults.alter(REPLY) == [REPLY]
+  assert faults.alter(REPLY) == REPLY
   faults.on(name, [1], seconds=0.1)
   altered = faults.alter(LATER)
-  assert altered != [LATER] and faults.counts == {name: 1}
+  assert altered != LATER and faults.counts == {name: 1}
   other = Reply(2, frames.status(2))
-  assert faults.alter(other) == [other]
+  assert faults.alter(other) == other
   faults.off(name)
-  assert faults.alter(LATER) == [LATER]
+  assert faults.alter(LATER) == LATER
 
 
 def test_what_they_do():
   faults = Faults()
   faults.alter(REPLY)
   faults.on("stale")
-  assert faults.alter(LATER) == [REPLY]
+  assert faults.alter(LATER) == REPLY
   faults.off()
   faults.on("duplicate")
-  assert faults.alter(LATER) == [LATER, LATER]
+  assert faults.alter(LATER) == replace(LATER, copies=2)
   faults.off()
   faults.on("truncated")
-  (short,) = faults.alter(LATER)
+  short = faults.alter(LATER)
   assert LATER.data.startswith(short.data) and 0 < len(short.data) < len(LATER.data)
   faults.off()
   faults.on("bit_flip")
-  (flipped,) = faults.alter(LATER)
+  flipped = faults.alter(LATER)
   assert sum((a ^ b).bit_count() for a, b in zip(flipped.data, LATER.data, strict=True)) == 1
 
 
@@ -64,7 +66,7 @@ def test_same_seed_same_faults():
 def test_times_ends_a_fault():
   faults = Faults()
   faults.on("drop", times=2)
-  assert [r.lost for _ in range(4) for r in faults.alter(REPLY)] == [True, True, False, False]
+  assert [faults.alter(REPLY).copies for _ in range(4)] == [0, 0, 1, 1]
 
 
 def test_reboot_strikes_each_servo_once():
