@@ -110,9 +110,14 @@ def encode(id: int, instruction: int, params: bytes = b"") -> bytes:
     ArgumentError: no such ID, or too many parameters.
   """
   if id != BROADCAST:
-    between(0, LAST_ID, id=id)
+    _check_ids((id,))
   body = bytes((instruction,)) + params
   return _closed(id, body.replace(b"\xff\xff\xfd", b"\xff\xff\xfd\xfd"))
+
+
+def _check_ids(ids: Iterable[int]) -> None:
+  for id in ids:
+    between(0, LAST_ID, id=id)
 
 
 def _closed(id: int, body: bytes) -> bytes:
@@ -141,7 +146,13 @@ def write_params(address: int, data: bytes) -> bytes:
 
 
 def sync_read_params(address: int, length: int, ids: Iterable[int]) -> bytes:
-  """Returns the parameters of SYNC_READ and FAST_SYNC_READ."""
+  """Returns the parameters of SYNC_READ and FAST_SYNC_READ.
+
+  Raises:
+    ArgumentError: no such ID.
+  """
+  ids = [*ids]
+  _check_ids(ids)
   return struct.pack("<HH", address, length) + bytes(ids)
 
 
@@ -149,8 +160,9 @@ def sync_write_params(address: int, length: int, data: Mapping[int, bytes]) -> b
   """Returns the parameters of SYNC_WRITE.
 
   Raises:
-    ArgumentError: some data is not of ``length`` bytes.
+    ArgumentError: no such ID, or some data is not of ``length`` bytes.
   """
+  _check_ids(data)
   for id, each in data.items():
     if len(each) != length:
       raise ArgumentError("data", each, f"of id {id} must have {{}} bytes.", ("length", length))
@@ -159,12 +171,22 @@ def sync_write_params(address: int, length: int, data: Mapping[int, bytes]) -> b
 
 
 def bulk_read_params(spans: Mapping[int, tuple[int, int]]) -> bytes:
-  """Returns the parameters of BULK_READ from ``{id: (address, length)}``."""
+  """Returns the parameters of BULK_READ from ``{id: (address, length)}``.
+
+  Raises:
+    ArgumentError: no such ID.
+  """
+  _check_ids(spans)
   return b"".join(struct.pack("<BHH", id, *span) for id, span in spans.items())
 
 
 def bulk_write_params(writes: Mapping[int, tuple[int, bytes]]) -> bytes:
-  """Returns the parameters of BULK_WRITE from ``{id: (address, data)}``."""
+  """Returns the parameters of BULK_WRITE from ``{id: (address, data)}``.
+
+  Raises:
+    ArgumentError: no such ID.
+  """
+  _check_ids(writes)
   parts = (struct.pack("<BHH", id, at, len(data)) + data for id, (at, data) in writes.items())
   return b"".join(parts)
 
@@ -195,17 +217,23 @@ def split_fast_status(packet: bytes, length: int) -> list[tuple[int, int, bytes]
     length: bytes that each device was asked for.
 
   Returns:
-    ``(id, error, data)`` of the devices before the first whose CRC is wrong or missing.
+    ``(id, error, data)`` of all devices if the last CRC, which covers the packet, is right;
+    otherwise of those before the first whose own CRC is wrong or missing.
   """
+  size = int.from_bytes(packet[5:7], "little") + 7
+  whole = len(packet) >= size and crc16(packet[: size - 2]) == _word(packet, size - 2)
   found: list[tuple[int, int, bytes]] = []
   crc, at = crc16(packet[:8]), 8
-  while len(packet) >= at + length + 4:
-    part = packet[at : at + length + 2]
+  while min(len(packet), size) >= at + length + 4:
+    part, end = packet[at : at + length + 2], at + length + 4
     crc = crc16(part, crc)
-    closing = packet[at + length + 2 : at + length + 4]
-    if struct.pack("<H", crc) != closing:
+    if not whole and crc != _word(packet, end - 2):
       break
-    crc = crc16(closing, crc)
+    crc = crc16(packet[end - 2 : end], crc)
     found.append((part[1], part[0], part[2:]))
-    at += length + 4
+    at = end
   return found
+
+
+def _word(packet: bytes, at: int) -> int:
+  return int.from_bytes(packet[at : at + 2], "little")

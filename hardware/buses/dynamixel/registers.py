@@ -114,18 +114,19 @@ class Item:
     return int.from_bytes(data, "little", signed=self.signed)
 
 
-def _both(limit: int) -> dict[str, int]:
-  return {"low": -limit, "high": limit}
+def _measured(
+  name: str, address: int, length: int, scale: float = 1.0, signed: bool = False
+) -> Item:
+  """Returns an item that only the device writes."""
+  return Item(name, address, length, None, scale=scale, read_only=True, signed=signed)
 
 
-_R = {"read_only": True, "default": None}
-_SIGNED = {"signed": True}
 _TURNS = 1_048_575
 _GAIN = 16_383
 _ITEMS = [
-  Item("model_number", 0, 2, **_R),
-  Item("model_information", 2, 4, **_R),
-  Item("firmware_version", 6, 1, **_R),
+  _measured("model_number", 0, 2),
+  _measured("model_information", 2, 4),
+  _measured("firmware_version", 6, 1),
   Item("id", 7, 1, 1, high=252),
   Item("baud_rate", 8, 1, 1, high=7),
   Item("return_delay_time", 9, 1, 250, high=254, scale=2e-6),
@@ -133,7 +134,7 @@ _ITEMS = [
   Item("operating_mode", 11, 1, POSITION, high=16),
   Item("secondary_id", 12, 1, 255, high=255),
   Item("protocol_type", 13, 1, 2, low=1, high=2),
-  Item("homing_offset", 20, 4, low=-1_044_479, high=1_044_479, scale=RAD, **_SIGNED),
+  Item("homing_offset", 20, 4, low=-1_044_479, high=1_044_479, scale=RAD, signed=True),
   Item("moving_threshold", 24, 4, 10, high=1023, scale=RAD_PER_S),
   Item("temperature_limit", 31, 1, 80, high=100),
   Item("max_voltage_limit", 32, 2, 160, low=95, high=160, scale=VOLT),
@@ -148,8 +149,8 @@ _ITEMS = [
   Item("torque_enable", 64, 1, high=1),
   Item("led", 65, 1, high=1),
   Item("status_return_level", 68, 1, 2, high=2),
-  Item("registered_instruction", 69, 1, **_R),
-  Item("hardware_error_status", 70, 1, **_R),
+  _measured("registered_instruction", 69, 1),
+  _measured("hardware_error_status", 70, 1),
   Item("velocity_i_gain", 76, 2, 1920, high=_GAIN),
   Item("velocity_p_gain", 78, 2, 100, high=_GAIN),
   Item("position_d_gain", 80, 2, high=_GAIN),
@@ -157,25 +158,25 @@ _ITEMS = [
   Item("position_p_gain", 84, 2, 800, high=_GAIN),
   Item("feedforward_2nd_gain", 88, 2, high=_GAIN),
   Item("feedforward_1st_gain", 90, 2, high=_GAIN),
-  Item("bus_watchdog", 98, 1, high=127, scale=0.020, **_SIGNED),
-  Item("goal_pwm", 100, 2, 885, **_both(885), scale=PWM, **_SIGNED),
-  Item("goal_current", 102, 2, 1193, **_both(1193), scale=AMPERE, **_SIGNED),
-  Item("goal_velocity", 104, 4, 0, **_both(1023), scale=RAD_PER_S, **_SIGNED),
+  Item("bus_watchdog", 98, 1, high=127, scale=0.020, signed=True),
+  Item("goal_pwm", 100, 2, 885, low=-885, high=885, scale=PWM, signed=True),
+  Item("goal_current", 102, 2, 1193, low=-1193, high=1193, scale=AMPERE, signed=True),
+  Item("goal_velocity", 104, 4, 0, low=-1023, high=1023, scale=RAD_PER_S, signed=True),
   Item("profile_acceleration", 108, 4, high=32_767, scale=RAD_PER_S2),
   Item("profile_velocity", 112, 4, high=32_767, scale=RAD_PER_S),
-  Item("goal_position", 116, 4, None, **_both(_TURNS), scale=RAD, **_SIGNED),
-  Item("realtime_tick", 120, 2, **_R, scale=1e-3),
-  Item("moving", 122, 1, **_R),
-  Item("moving_status", 123, 1, **_R),
-  Item("present_pwm", 124, 2, **_R, scale=PWM, **_SIGNED),
-  Item("present_current", 126, 2, **_R, scale=AMPERE, **_SIGNED),
-  Item("present_velocity", 128, 4, **_R, scale=RAD_PER_S, **_SIGNED),
-  Item("present_position", 132, 4, **_R, scale=RAD, **_SIGNED),
-  Item("velocity_trajectory", 136, 4, **_R, scale=RAD_PER_S, **_SIGNED),
-  Item("position_trajectory", 140, 4, **_R, scale=RAD, **_SIGNED),
-  Item("present_input_voltage", 144, 2, **_R, scale=VOLT),
-  Item("present_temperature", 146, 1, **_R),
-  Item("backup_ready", 147, 1, **_R),
+  Item("goal_position", 116, 4, None, low=-_TURNS, high=_TURNS, scale=RAD, signed=True),
+  _measured("realtime_tick", 120, 2, scale=1e-3),
+  _measured("moving", 122, 1),
+  _measured("moving_status", 123, 1),
+  _measured("present_pwm", 124, 2, scale=PWM, signed=True),
+  _measured("present_current", 126, 2, scale=AMPERE, signed=True),
+  _measured("present_velocity", 128, 4, scale=RAD_PER_S, signed=True),
+  _measured("present_position", 132, 4, scale=RAD, signed=True),
+  _measured("velocity_trajectory", 136, 4, scale=RAD_PER_S, signed=True),
+  _measured("position_trajectory", 140, 4, scale=RAD, signed=True),
+  _measured("present_input_voltage", 144, 2, scale=VOLT),
+  _measured("present_temperature", 146, 1),
+  _measured("backup_ready", 147, 1),
 ]
 
 

@@ -66,7 +66,7 @@ class ControlTable:
 
   def __getitem__(self, name: str) -> int:
     item = ITEMS[name]
-    return item.decode(self._memory[item.address : item.address + item.length])
+    return item.decode(bytes(self._memory[item.address : item.address + item.length]))
 
   def set(self, name: str, value: int) -> None:
     """Stores a value, also of a read-only item, limited to what its bytes can hold."""

@@ -115,6 +115,8 @@ def test_stuffing_by_hand():
 def test_bad_arguments_are_refused():
   with pytest.raises(ArgumentError, match="id=253"):
     frames.encode(253, frames.PING)
+  with pytest.raises(ArgumentError, match="id=254"):
+    frames.sync_read_params(132, 4, [1, 254])
   with pytest.raises(ArgumentError, match="split it"):
     frames.encode(1, frames.WRITE, bytes(1024))
   with pytest.raises(ArgumentError, match="id 2 must have length=4 bytes"):
@@ -130,6 +132,15 @@ def test_fast_status_has_a_crc_per_device():
   assert frames.split_fast_status(raw, 4) == parts
   (packet,) = Parser().feed(raw)
   assert packet.params == raw[8:-2]  # not unstuffed
+
+
+def test_last_crc_vouches_for_the_whole_fast_status():
+  """How devices count the CRCs in between is checked only if the packet is not whole."""
+  raw = bytearray(frames.fast_status([(3, 0, bytes(4)), (1, 0, b"\1\2\3\4")]))
+  raw[14:16] = b"\x12\x34"
+  assert frames.split_fast_status(bytes(raw), 4) == []
+  raw[-2:] = bitwise_crc(raw[:-2]).to_bytes(2, "little")
+  assert frames.split_fast_status(bytes(raw), 4) == [(3, 0, bytes(4)), (1, 0, b"\1\2\3\4")]
 
 
 def test_fast_status_that_ends_early_gives_what_came():
