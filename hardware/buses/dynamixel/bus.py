@@ -145,8 +145,8 @@ class Bus:
     Args:
       ids: of the servos; the order on the bus is the bus's own affair.
       span: what to read, such as ``registers.STATE``.
-      fast: ask for one packet of all servos (firmware 45 and above); what is missing in it is
-        read in the ordinary way.
+      fast: ask for one packet of all servos, which old firmware does not know; what is missing
+        in it is read in the ordinary way.
       seconds: after which nothing more is asked; by default five times what it takes to find
         that a servo is silent.
 

@@ -150,7 +150,8 @@ class GroupRead:
 
   def _fast_packet(self, size: int, sent: float) -> bytes:
     """Returns what came of a packet with ``size`` bytes of answers, from its header on."""
-    head = frames.HEADER + bytes((frames.BROADCAST,)) + (size + 1).to_bytes(2, "little")
+    length = (size + 1).to_bytes(2, "little")
+    head = frames.HEADER + bytes((frames.BROADCAST, *length, frames.STATUS))
     raw, at, deadline = b"", -1, self._bus.quiet_until(sent)
     while (at < 0 or len(raw) < at + 8 + size) and (data := self._bus.port.receive(deadline)):
       raw += data

@@ -110,7 +110,13 @@ class Line:
     return SPEEDS.get(termios.tcgetattr(self._master)[5], FASTEST)
 
   def _serve(self) -> None:
-    """Serves until ``stop``, or until the fault ``unplugged``."""
+    """Serves until ``stop``, ``unplugged`` or an error; then the host's port is gone."""
+    try:
+      self._loop()
+    finally:
+      self._close()
+
+  def _loop(self) -> None:
     advanced = -TICK
     while not self._stop.is_set():
       now = time.monotonic()
@@ -124,7 +130,6 @@ class Line:
       wait = max(min(self._next_event(), now + TICK) - time.monotonic(), 0.0)
       if select.select([self._master], [], [], wait)[0]:
         self._receive()
-    self._close()
 
   def _close(self) -> None:
     for fd in (self._master, self._slave):
