@@ -45,7 +45,8 @@ class Bus:
   ``patience`` beyond the time that bytes and return delay take. Nothing is ever repeated from
   an earlier cycle. Protocol 2.0 has no sequence number: bytes that wait when a request is sent
   are dropped, but an answer so late that it arrives after the next request to the same servo
-  for as many bytes cannot be told from the right one. Choose ``patience`` accordingly.
+  for as many bytes cannot be told from the right one. Choose ``patience`` accordingly. A bus
+  is for one thread.
 
   Attributes:
     health: what is remembered of each servo, by ID: last error, hardware alert, silences.

@@ -28,7 +28,8 @@ class GroupRead:
   * Those behind the first that is missing are asked again at once, without it.
   * A servo that was silent goes to the end of the next requests, where nobody waits for it.
   * After ``MISSES`` silences it is asked in one of ``SELDOM`` reads: waiting for it must not
-    cost the others their rate. In between its answer is ``unasked``.
+    cost the others their rate. In between its answer is ``unasked``. If all are that silent,
+    all are asked.
 
   An answer that came damaged is not asked for again: it costs its slot of this read.
   """
@@ -67,15 +68,12 @@ class GroupRead:
 
   def _order(self) -> list[int]:
     """Returns the servos to ask, silent ones last."""
-    health = self._bus.health
-    asked = []
-    for id in self._spans:
-      silent = health[id].silent
-      if silent < MISSES or silent % SELDOM == 0:
-        asked.append(id)
-      else:
-        health[id].silent += 1
-    return sorted(asked, key=lambda id: health[id].silent)
+    silent = {id: self._bus.health[id].silent for id in self._spans}
+    asked = [id for id, n in silent.items() if n < MISSES or n % SELDOM == 0]
+    asked = asked or [*silent]  # there is nobody to be held up
+    for id in silent.keys() - asked:
+      self._bus.health[id].silent += 1
+    return sorted(asked, key=lambda id: silent[id])
 
   def _sync_request(self, ids: list[int]) -> float:
     span = self._spans[ids[0]]

@@ -61,6 +61,8 @@ class Network:
 
   def handle(self, packet: Packet, baud: int) -> list[Reply]:
     """Carries out an instruction that the host has sent at ``baud``; returns the answers."""
+    if packet.instruction == frames.STATUS:
+      return []  # servos hear each other's answers all the time
     for servo in self.servos:
       if self.faults.spend_reboot(servo.id, [s.id for s in self.servos]):
         servo.reboot()
@@ -107,11 +109,11 @@ class Network:
       yield Reply(id, frames.status(id, error, data), delay)
 
   def _is_silent(self, servo: Servo, packet: Packet) -> bool:
-    """Reports whether a fault silences a servo; counts it where it matters."""
+    """Reports whether a fault silences a servo; counts it if the packet concerns the servo."""
     asked = _asked(packet)
     if asked is None or servo.id in asked:
       return self.faults.strikes("silent", servo.id)
-    return False
+    return self.faults.lasts("silent", servo.id)
 
   def _apply_conditions(self) -> None:
     """Sets temperatures and voltages of servos as the faults want them."""

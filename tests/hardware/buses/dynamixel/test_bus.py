@@ -135,6 +135,10 @@ def test_all_silent_ends_in_time(r):
   answers = r.bus.sync_read(IDS, STATE, seconds=0.15)
   assert time.monotonic() - start < 2.0
   assert {a.failure for a in answers.values()} == {"silent", "unasked"}
+  for id in IDS:
+    r.bus.health[id].silent = 7
+  r.faults.off()
+  assert ok(r.bus.sync_read(IDS, STATE)) == IDS  # a bus that is back is used at once
 
 
 def test_alert_is_kept_and_data_is_valid(r):

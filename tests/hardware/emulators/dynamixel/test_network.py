@@ -93,6 +93,22 @@ def test_any_instruction_feeds_the_watchdog():
   assert servo.table["bus_watchdog"] == -1
 
 
+def test_servo_that_is_cut_off_stops_by_its_watchdog():
+  net = network()
+  for servo in net.servos:
+    servo.table.set("torque_enable", 1)
+    servo.table.set("bus_watchdog", 5)
+  net.faults.on("silent", [1])
+  for i in range(1, 20):
+    net.handle(sync_read([2, 3]), BAUD)
+    net.advance(i * 0.02)
+  assert {s.id: s.table["bus_watchdog"] for s in net.servos} == {3: 5, 1: -1, 2: 5}
+
+
+def test_answers_on_the_bus_are_no_instructions():
+  assert network().handle(frames.Packet(1, frames.STATUS, b"\0"), BAUD) == []
+
+
 def test_conditions_come_and_go():
   net = network()
   net.faults.on("over_temperature", [1])
