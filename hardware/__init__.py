@@ -1,0 +1,1 @@
+"""The host side of the bridge to robots: buses, emulated devices."""

@@ -1,0 +1,1 @@
+"""Emulated devices that answer byte for byte; nothing here is evidence about a real device."""
