@@ -62,8 +62,12 @@ setup(
     # Everything optional that runs without an accelerator, for a CI that skips nothing.
     "ci": [
       *TEST,
+      "dynamixel-sdk",  # the makers' clients, as references of hardware/'s tests
+      "moteus",
       "mujoco-mjx[warp]",
       "playground",
+      "pyserial",
+      "python-can",
       "ray",
       "stable_baselines3",
       "torch",
@@ -78,7 +82,7 @@ setup(
     "export": ["flatbuffers"],
     "gymnasium": ["gymnasium[mujoco]>=1.0"],
     "playground": ["playground"],
-    "hardware": ["dynamixel-sdk", "moteus"],
+    "hardware": ["pyserial", "python-can"],
     "ray": ["ray"],
     "wandb": ["wandb"],
   },
