@@ -1,0 +1,1 @@
+"""Bridge between planners and robots."""
