@@ -1,9 +1,9 @@
 """Text lines of mjbots' fdcanusb adapter, and of moteus controllers on a UART.
 
-The host sends ``can send 8001 01000A BF`` and gets ``OK``, or ``ERR`` and a reason; a frame from
-the bus is ``rcv 100 2404000a E B F``. Numbers are hexadecimal, flags are ``B`` (bit rate switch),
-``F`` (CAN-FD), ``E`` (29-bit identifier) and their lower-case opposites. A line may end in
-`` *XX``, a CRC-8 (polynomial 0x97) of everything before the asterisk; on a UART it always does.
+The host sends ``can send 8001 01000A BF`` and gets ``OK``, or ``ERR`` and a reason; a frame
+from the bus is ``rcv 100 2404000a E B F``. Numbers are hexadecimal; flags are ``B`` (bit rate
+switch), ``F`` (CAN-FD), ``E`` (29-bit identifier) and their lower-case opposites. A line may
+end in `` *XX``, a CRC-8 (polynomial 0x97) of all before the asterisk; on a UART it always does.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """One exchange with the controllers of a bus, independent of the adapter.
 
-A transport sends frames and collects the replies until all have come or the deadline has passed.
-A controller that does not answer costs its own slot and nothing else.
+A transport sends frames and collects replies until all have come or the deadline has passed. A
+controller that does not answer costs its own slot and nothing else.
 
 moteus frames carry no sequence number. A reply that comes after its deadline is thrown away
 before the next cycle sends; one that comes later still cannot be told from the next reply.
