@@ -57,14 +57,14 @@ def test_queries_and_stops_are_those_of_moteus_own_client():
   assert commands.query_frame(7).data == client.make_query().data
   assert commands.stop_frame(7).data == client.make_stop().data == bytes.fromhex("010000")
   assert commands.stop_frame(7, commands.STATE).data == client.make_stop(query=True).data
-  assert commands.set_output_frame(7, 0.25).data == client.make_set_output_exact(
-    position=0.25
-  ).data
+  assert (
+    commands.set_output_frame(7, 0.25).data == client.make_set_output_exact(position=0.25).data
+  )
 
 
 @pytest.mark.parametrize("timeout", [math.nan, math.inf, 0.0, -0.1, 1.5])
 def test_the_watchdog_cannot_be_switched_off(timeout):
-  with pytest.raises(ArgumentError, match="timeout=.* must lie above 0 and be at most 1"):
+  with pytest.raises(ArgumentError, match=r"timeout=.* must lie above 0 and be at most 1"):
     PositionCommand(0.4, timeout)
 
 
