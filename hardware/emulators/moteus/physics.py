@@ -52,7 +52,7 @@ class Inertia:
     positive(joints=joints, inertia=inertia, friction=friction)
     self.positions = np.zeros(joints)
     self.velocities = np.zeros(joints)
-    self._rate, self._friction = friction / inertia, friction
+    self._rate, self._inertia = friction / inertia, inertia
 
   def advance(self, seconds: float, torques: Sequence[float]) -> None:
     """See ``Physics.advance``.
@@ -63,8 +63,10 @@ class Inertia:
     between(0, math.inf, seconds=seconds)
     if len(torques) != len(self.positions):
       raise ArgumentError("torques", len(torques), f"must be {len(self.positions)} numbers.")
-    final = np.asarray(torques, float) / (2 * math.pi * self._friction)
+    acceleration = np.asarray(torques, float) / (2 * math.pi * self._inertia)
     decay = math.exp(-self._rate * seconds)
-    excess = self.velocities - final
-    self.positions = self.positions + final * seconds + excess * (1 - decay) / self._rate
-    self.velocities = final + excess * decay
+    mean = -math.expm1(-self._rate * seconds) / self._rate  # integral of the decay
+    self.positions = (
+      self.positions + self.velocities * mean + acceleration * (seconds - mean) / self._rate
+    )
+    self.velocities = self.velocities * decay + acceleration * mean
