@@ -23,7 +23,7 @@ class FdcanusbPort(Carrier):
   """A carrier on a serial port; see ``Carrier``.
 
   It answers with checksums once a line had one, as a controller on a UART does. ``bit_flip``
-  flips a bit of the line; ``unplugged`` closes the port for good.
+  flips a bit of the last value; ``unplugged`` closes the port for good.
 
   Attributes:
     path: of the port, for a client to open.
@@ -66,8 +66,7 @@ class FdcanusbPort(Carrier):
   def _transmit(self, frame: Frame) -> None:
     line = receive_line(frame, self._checksum)
     if self.bench.faults.take("bit_flip", frame.source):
-      # The last digit of the identifier or the first of the data: still a valid digit.
-      at = line.index(b" ", 4) + 2
+      at = line.index(b" ", 4) + 2 * len(frame.data)  # the last digit in front of the padding
       line = line[:at] + bytes([line[at] ^ 1]) + line[at + 1 :]
     self._write(line)
 
