@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from hardware.buses.moteus.frames import Frame
@@ -40,7 +41,8 @@ class CanBus(Carrier):
 
   def _transmit(self, frame: Frame) -> None:
     if not self.bench.faults.take("bit_flip", frame.source):
-      self._bus.send(to_message(self._can, frame), timeout=0.1)
+      with contextlib.suppress(self._can.CanError, OSError):  # nobody can hear it
+        self._bus.send(to_message(self._can, frame), timeout=0.1)
 
   def _close(self) -> None:
     self._bus.shutdown()

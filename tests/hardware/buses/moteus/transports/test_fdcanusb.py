@@ -27,7 +27,7 @@ def link(request):
 
 
 def test_a_cycle_commands_and_asks(link):
-  torque = commands.torque_command(0.1, 0.4, 0.5)
+  torque = commands.torque_command(0.1, 0.4, 1.0)
   frames = [commands.position_frame(i, torque, commands.STATE) for i in IDS]
   assert sorted(link.cycle(frames, soon())) == list(IDS)
   replies = link.cycle(queries(*IDS), soon())
