@@ -6,10 +6,10 @@ import contextlib
 from typing import Any
 
 from hardware.buses.moteus.frames import Frame
-from hardware.buses.moteus.transports.optional_package import optional_package
 from hardware.buses.moteus.transports.python_can import from_message, to_message
 from hardware.emulators.moteus.bench import Bench
 from hardware.emulators.moteus.carrier import Carrier
+from mbrl_jax.ops.extra import import_extra
 
 
 class CanBus(Carrier):
@@ -32,7 +32,7 @@ class CanBus(Carrier):
       ImportError: python-can is not installed.
     """
     super().__init__(bench)
-    self._can = optional_package("can", "python-can")
+    self._can = import_extra("can", "hardware")
     self._bus = self._can.Bus(interface=interface, channel=channel, fd=True, **options)
 
   def _receive(self, timeout: float) -> list[Frame]:

@@ -13,8 +13,8 @@ from hardware.buses.moteus.fdcanusb_lines import (
   split_checksum,
 )
 from hardware.buses.moteus.frames import Frame, FrameError
-from hardware.buses.moteus.transports.optional_package import optional_package
 from hardware.buses.moteus.transports.transport import Exchange, TransportError, remaining
+from mbrl_jax.ops.extra import import_extra
 
 BAUD = 921600
 """Of moteus' UART; the USB adapter ignores it."""
@@ -36,10 +36,10 @@ class Fdcanusb:
       TransportError: the port cannot be opened.
     """
     self.counters: Counter[str] = Counter()
-    self._errors = optional_package("serial", "pyserial").SerialException
+    serial = import_extra("serial", "hardware")
+    self._errors = serial.SerialException
     self._name, self._checksum, self._lines = port, checksum, LineBuffer()
     try:
-      serial = optional_package("serial", "pyserial")
       self._port = serial.Serial(port, BAUD, timeout=0, exclusive=True)
     except (self._errors, OSError) as error:
       raise TransportError(

@@ -7,13 +7,13 @@ replace the package. The board waits for replies by itself, for a fraction of a 
 from __future__ import annotations
 
 import asyncio
+import importlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hardware.buses.moteus.commands import Reply
 from hardware.buses.moteus.frames import Frame, pad
-from hardware.buses.moteus.transports.optional_package import optional_package
 from hardware.buses.moteus.transports.transport import Exchange, TransportError, remaining
 
 
@@ -29,10 +29,15 @@ class Pi3hat:
     Raises:
       ImportError: moteus_pi3hat is not installed.
     """
-    install = "on a Raspberry Pi, pip install moteus moteus-pi3hat"
-    router = optional_package("moteus_pi3hat", "moteus-pi3hat", install)
     self.counters: Counter[str] = Counter()
-    self._moteus = optional_package("moteus", "moteus", install)
+    try:
+      router = importlib.import_module("moteus_pi3hat")
+      self._moteus = importlib.import_module("moteus")
+    except ImportError as error:
+      raise ImportError(
+        f"A pi3hat needs its driver ({error}): on the Raspberry Pi that it is mounted on, run "
+        "pip install moteus moteus-pi3hat"
+      ) from error
     buses = {bus: list(ids) for bus, ids in controllers.items()}
     self._loop = asyncio.new_event_loop()
     self._router = self._loop.run_until_complete(_make(router.Pi3HatRouter, buses))

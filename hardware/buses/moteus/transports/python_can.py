@@ -16,8 +16,8 @@ from typing import Any
 
 from hardware.buses.moteus.commands import Reply
 from hardware.buses.moteus.frames import Frame, pad
-from hardware.buses.moteus.transports.optional_package import optional_package
 from hardware.buses.moteus.transports.transport import Exchange, TransportError, remaining
+from mbrl_jax.ops.extra import import_extra
 
 
 class PythonCan:
@@ -37,7 +37,7 @@ class PythonCan:
       TransportError: there is no such bus.
     """
     self.counters: Counter[str] = Counter()
-    self._can = optional_package("can", "python-can")
+    self._can = import_extra("can", "hardware")
     self._name = f"{interface}:{channel}"
     try:
       self._bus = self._can.Bus(interface=interface, channel=channel, fd=True, **options)

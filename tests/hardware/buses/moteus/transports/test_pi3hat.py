@@ -14,7 +14,7 @@ from hardware.emulators.moteus.controller import Controller
 
 def test_without_the_package_it_says_what_to_install(monkeypatch):
   monkeypatch.setitem(sys.modules, "moteus_pi3hat", None)
-  with pytest.raises(ImportError, match="Raspberry Pi, pip install moteus moteus-pi3hat"):
+  with pytest.raises(ImportError, match="pip install moteus moteus-pi3hat"):
     Pi3hat({1: [11]})
 
 

@@ -84,5 +84,5 @@ def test_no_such_interface():
 
 def test_without_python_can_it_says_what_to_install(monkeypatch):
   monkeypatch.setitem(sys.modules, "can", None)
-  with pytest.raises(ImportError, match=r"python-can: pip install 'mbrl_jax\[hardware\]'"):
+  with pytest.raises(ImportError, match=r'pip install "mbrl_jax\[hardware\]"'):
     PythonCan("virtual", "x")
