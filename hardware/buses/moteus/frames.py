@@ -47,6 +47,15 @@ class Kind(enum.IntEnum):
   READ_ERROR = 0x31
 
 
+_STARTS = {
+  kind | resolution << 2 | count: (kind, resolution, count)
+  for kind in (Kind.WRITE, Kind.READ, Kind.REPLY)
+  for resolution in Resolution
+  for count in range(4)
+}
+"""Kind, resolution and count in the first byte of a subframe."""
+
+
 class Frame(NamedTuple):
   """A CAN-FD frame between a host and a controller.
 
@@ -188,9 +197,9 @@ def parse(data: bytes) -> list[Subframe]:
 def _parse_registers(data: bytes, offset: int) -> tuple[list[Subframe], int]:
   """Returns the registers of the subframe at ``offset`` and the offset after it."""
   start, code = offset, data[offset]
-  if code & 0xF0 not in (Kind.WRITE, Kind.READ, Kind.REPLY):
+  if code not in _STARTS:
     raise FrameError(f"byte {start} is 0x{code:02x}, not the start of a subframe.")
-  kind, resolution, count = Kind(code & 0xF0), Resolution(code >> 2 & 3), code & 3
+  kind, resolution, count = _STARTS[code]
   offset += 1
   if not count:
     count, offset = _number(data, offset)
@@ -205,10 +214,8 @@ def _parse_registers(data: bytes, offset: int) -> tuple[list[Subframe], int]:
     return [Subframe(kind, register, resolution, None) for register in numbers], offset
   if offset + count * resolution.size > len(data):
     raise FrameError(f"byte {start}: {count} values of {resolution.size} bytes are cut off.")
-  found = []
-  for i in range(count):
-    value = unpack_raw(data, offset + i * resolution.size, resolution)
-    found.append(Subframe(kind, first + i, resolution, value))
+  values = unpack_raw(data, offset, count, resolution)
+  found = [Subframe(kind, first + i, resolution, value) for i, value in enumerate(values)]
   return found, offset + count * resolution.size
 
 

@@ -160,7 +160,8 @@ FAULTS = {
 
 LARGEST_FLOAT = 3.4e38
 """A float of 32 bits holds no more, rounded down."""
-_FORMATS = tuple(struct.Struct(f"<{letter}") for letter in "bhif")
+_LETTERS = "bhif"
+_FORMATS = tuple(struct.Struct(f"<{letter}") for letter in _LETTERS)
 
 
 def pack_value(register: int, value: float, resolution: Resolution) -> bytes:
@@ -185,16 +186,18 @@ def pack_value(register: int, value: float, resolution: Resolution) -> bytes:
   return _FORMATS[resolution].pack(int(max(-limit, min(limit, counts))))
 
 
-def unpack_raw(data: bytes, offset: int, resolution: Resolution) -> float:
-  """Returns the number at ``offset`` as it travelled: counts, or a float.
+def unpack_raw(
+  data: bytes, offset: int, count: int, resolution: Resolution
+) -> tuple[float, ...]:
+  """Returns numbers as they travelled: counts, or floats.
 
   Args:
     data: of a frame, long enough.
-    offset: of the number in it.
-    resolution: its type.
+    offset: of the first number in it.
+    count: of numbers.
+    resolution: their type.
   """
-  number: float = _FORMATS[resolution].unpack_from(data, offset)[0]
-  return number
+  return struct.unpack_from(f"<{count}{_LETTERS[resolution]}", data, offset)
 
 
 def scale_raw(register: int, raw: float, resolution: Resolution) -> float:

@@ -9,6 +9,7 @@ may apply what precedes the error.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from hardware.buses.moteus.frames import (
@@ -134,22 +135,8 @@ class Controller:
     """Returns a register in its unit, None if there is none of that number."""
     if register in COMMAND_DEFAULTS:
       return self._written[register]
-    values: dict[int, float] = {
-      Register.MODE: self.mode,
-      Register.POSITION: self.position,
-      Register.VELOCITY: self._velocity,
-      Register.TORQUE: self._torque,
-      Register.VOLTAGE: self.voltage,
-      Register.TEMPERATURE: self.temperature,
-      Register.FAULT: self.fault,
-      Register.CONTROL_POSITION: self._trajectory.position,
-      Register.CONTROL_VELOCITY: self._trajectory.velocity,
-      Register.CONTROL_TORQUE: self._torque,
-      Register.MODEL_NUMBER: 0,
-      Register.FIRMWARE_VERSION: 0x010000,
-      Register.REGISTER_MAP_VERSION: 5,
-    }
-    return values.get(register)
+    get = _READABLE.get(register)
+    return None if get is None else get(self)
 
   def advance(self, seconds: float) -> None:
     """Lets time pass: watchdog, faults, trajectory.
@@ -252,3 +239,20 @@ class Controller:
     if register == Register.SET_OUTPUT_NEAREST:
       offset = round(offset * self.config.gear) / self.config.gear
     self._offset = offset
+
+
+_READABLE: dict[int, Callable[[Controller], float]] = {
+  Register.MODE: lambda c: c.mode,
+  Register.POSITION: lambda c: c.position,
+  Register.VELOCITY: lambda c: c._velocity,
+  Register.TORQUE: lambda c: c._torque,
+  Register.VOLTAGE: lambda c: c.voltage,
+  Register.TEMPERATURE: lambda c: c.temperature,
+  Register.FAULT: lambda c: c.fault,
+  Register.CONTROL_POSITION: lambda c: c._trajectory.position,
+  Register.CONTROL_VELOCITY: lambda c: c._trajectory.velocity,
+  Register.CONTROL_TORQUE: lambda c: c._torque,
+  Register.MODEL_NUMBER: lambda c: 0,
+  Register.FIRMWARE_VERSION: lambda c: 0x010000,
+  Register.REGISTER_MAP_VERSION: lambda c: 5,
+}

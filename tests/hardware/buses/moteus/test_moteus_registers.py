@@ -9,7 +9,7 @@ INTEGERS = [Resolution.INT8, Resolution.INT16, Resolution.INT32]
 
 
 def unpacked(register, data, resolution):
-  raw = registers.unpack_raw(data, 0, resolution)
+  (raw,) = registers.unpack_raw(data, 0, 1, resolution)
   return registers.scale_raw(register, raw, resolution)
 
 
