@@ -73,7 +73,8 @@ class Fdcanusb:
     """Returns the frames that arrive; waits for a first byte up to ``timeout`` seconds."""
     try:
       self._port.timeout = timeout
-      data = self._port.read(max(1, self._port.in_waiting))
+      data = self._port.read(1)
+      data += self._port.read(self._port.in_waiting)
     except (self._errors, OSError) as error:
       raise self._lost(error) from error
     frames = []

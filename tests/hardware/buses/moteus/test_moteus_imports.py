@@ -1,12 +1,16 @@
 import subprocess
 import sys
 
-MODULES = """
-hardware.buses.moteus.commands hardware.buses.moteus.transports.fdcanusb
-hardware.buses.moteus.transports.pi3hat hardware.buses.moteus.transports.python_can
-hardware.buses.udp.client hardware.emulators.moteus.can_bus
-hardware.emulators.moteus.fdcanusb_port hardware.emulators.udp_host
-""".split()
+MODULES = [
+  "hardware.buses.moteus.commands",
+  "hardware.buses.moteus.transports.fdcanusb",
+  "hardware.buses.moteus.transports.pi3hat",
+  "hardware.buses.moteus.transports.python_can",
+  "hardware.buses.udp.client",
+  "hardware.emulators.moteus.can_bus",
+  "hardware.emulators.moteus.fdcanusb_port",
+  "hardware.emulators.udp_host",
+]
 LAZY = ("jax", "can", "serial", "moteus", "mujoco")
 
 

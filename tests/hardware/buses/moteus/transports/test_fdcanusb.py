@@ -2,7 +2,7 @@ import os
 import tty
 
 import pytest
-from moteus_cases import IDS, leg, soon
+from moteus_cases import IDS, eventually, leg, soon
 
 from hardware.buses.moteus import commands
 from hardware.buses.moteus.transports.fdcanusb import Fdcanusb
@@ -74,13 +74,15 @@ def wire():
 def test_lines_that_are_no_reply_are_counted(wire, line, counter):
   transport, master = wire
   transport._write = lambda data, deadline: os.write(master, line)
-  assert transport.cycle(queries(11), soon(0.05)) == {}
+  assert transport.cycle(queries(11), soon(0.2)) == {}
   assert transport.counters[counter] == 1 and transport.counters["missing"] == 1
 
 
 def test_lines_that_came_before_the_request_are_late(wire):
   transport, master = wire
-  os.write(master, b"rcv b00 21000a\n")
+  line = b"rcv b00 21000a\n"
+  os.write(master, line)
+  assert eventually(lambda: transport._port.in_waiting == len(line))
   assert transport.cycle(queries(11), soon(0.05)) == {}
   assert transport.counters["late"] == 1
 
