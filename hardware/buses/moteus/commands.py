@@ -50,8 +50,9 @@ class PositionCommand:
 
   Attributes:
     maximum_torque: N m; the applied torque never exceeds it.
-    timeout: seconds without another command after which the controller stops tracking and
-      damps (mode ``TIMEOUT``, latched until a stop). NaN would switch this watchdog off.
+    timeout: seconds without another command after which the controller only damps, with
+      ``kd * kd_scale`` (mode ``TIMEOUT``, latched until a stop). NaN would switch this watchdog
+      off.
     position: revolutions of the output; NaN: where the controller is.
     velocity: revolutions per second at which the position moves on.
     torque: N m, added to what the gains give.
@@ -111,6 +112,8 @@ _COMMAND_REGISTERS: dict[str, Register] = {
 
 def torque_command(torque: float, maximum_torque: float, timeout: float) -> PositionCommand:
   """Returns the command of pure torque control: position mode without gains.
+
+  With no velocity gain a time-out leaves the joint limp instead of damped.
 
   Args:
     torque: N m.

@@ -156,7 +156,10 @@ FAULTS = {
   102: "limited: torque",
   103: "limited: position bounds",
 }
-"""Names of fault codes; from 96 on they are notices and the controller keeps running."""
+"""Names of fault codes; from 96 on they are notices and the controller keeps running.
+
+The reference lists 32 to 39; names of 47, 48 and of the notices are unchecked.
+"""
 
 LARGEST_FLOAT = 3.4e38
 """A float of 32 bits holds no more, rounded down."""
