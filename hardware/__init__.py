@@ -1,1 +1,1 @@
-"""The host side of the bridge to robots: buses, emulated devices."""
+"""The bridge between planners and robots."""

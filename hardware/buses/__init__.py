@@ -1,1 +1,1 @@
-"""Clients of the buses that robots' motors hang on; one package per protocol."""
+"""Wire protocols of robots, the host's side."""

@@ -1,1 +1,1 @@
-"""Emulated devices that answer byte for byte; nothing here is evidence about a real device."""
+"""Devices that speak the real bytes, emulated."""

@@ -1,0 +1,1 @@
+"""moteus motor controllers over CAN-FD."""

@@ -1,0 +1,1 @@
+"""Ways to a CAN-FD bus with moteus controllers."""

@@ -1,0 +1,1 @@
+"""Host link of a leg over UDP."""
