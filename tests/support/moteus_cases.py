@@ -3,12 +3,23 @@
 import itertools
 import time
 
+import pytest
+
 from hardware.emulators.moteus.bench import Bench
 from hardware.emulators.moteus.controller import Controller, ControllerConfig
 from hardware.emulators.moteus.physics import Inertia
 
 IDS = (11, 12)
 _channels = itertools.count()
+
+
+def moteus_package():
+  """Returns the maker's package; skips without it.
+
+  A folder of tests has its name, and pytest's search path would find that one.
+  """
+  pytest.importorskip("moteus.multiplex")
+  return pytest.importorskip("moteus")
 
 
 def leg(config=None):

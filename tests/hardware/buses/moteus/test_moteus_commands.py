@@ -2,6 +2,7 @@ import math
 import random
 
 import pytest
+from moteus_cases import moteus_package
 
 from hardware.buses.moteus import commands
 from hardware.buses.moteus.commands import PositionCommand, position_frame
@@ -30,7 +31,7 @@ def written(frame):
 
 @pytest.mark.parametrize("resolution", Resolution)
 def test_position_frames_are_those_of_moteus_own_client(resolution):
-  moteus = pytest.importorskip("moteus")
+  moteus = moteus_package()
   types = moteus.PositionResolution()
   for name in FIELDS.values():
     setattr(types, name, int(resolution))
@@ -52,7 +53,7 @@ def test_position_frames_are_those_of_moteus_own_client(resolution):
 
 
 def test_queries_and_stops_are_those_of_moteus_own_client():
-  moteus = pytest.importorskip("moteus")
+  moteus = moteus_package()
   client = moteus.Controller(id=7)
   assert commands.query_frame(7).data == client.make_query().data
   assert commands.stop_frame(7).data == client.make_stop().data == bytes.fromhex("010000")

@@ -5,12 +5,12 @@ import contextlib
 import math
 
 import pytest
-from moteus_cases import channel, eventually, leg
+from moteus_cases import channel, eventually, leg, moteus_package
 
 from hardware.emulators.moteus.can_bus import CanBus
 from hardware.emulators.moteus.fdcanusb_port import FdcanusbPort
 
-moteus = pytest.importorskip("moteus")
+moteus = moteus_package()
 TIME = 10.0
 
 

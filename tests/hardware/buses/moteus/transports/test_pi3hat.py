@@ -3,7 +3,7 @@ import sys
 import types
 
 import pytest
-from moteus_cases import soon
+from moteus_cases import moteus_package, soon
 
 from hardware.buses.moteus import commands
 from hardware.buses.moteus.frames import Frame
@@ -40,7 +40,7 @@ class Router:
 
 @pytest.fixture
 def board(monkeypatch):
-  pytest.importorskip("moteus")
+  moteus_package()
   package = types.ModuleType("moteus_pi3hat")
   package.Pi3HatRouter = Router
   monkeypatch.setitem(sys.modules, "moteus_pi3hat", package)
