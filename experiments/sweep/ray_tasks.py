@@ -55,7 +55,7 @@ class RayRun:
 
   def stop(self) -> None:
     """Requests that the process saves and ends."""
-    # On a busy machine a request was lost now and then.
+    # On a busy machine a request was lost once.
     self._stop_again = time.monotonic() + PATIENCE
     self._ray.cancel(self._reference, force=False)
 

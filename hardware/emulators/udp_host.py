@@ -11,9 +11,7 @@ import heapq
 import itertools
 import secrets
 import socket
-import threading
 import time
-from types import TracebackType
 
 from hardware.buses.udp.client import FORMATS
 from hardware.buses.udp.datagrams import (
@@ -27,6 +25,7 @@ from hardware.buses.udp.datagrams import (
   unpack_command,
 )
 from hardware.buses.udp.stream import Stream
+from hardware.emulators.background import Background
 from hardware.emulators.fault_switch import FaultSwitch
 from hardware.emulators.moteus.physics import Inertia, Physics
 from mbrl_jax.ops.validate import choice
@@ -51,8 +50,8 @@ SPRING, DAMPER = 4.0, 1.0
 """Of the reset, N m per revolution and per revolution per second."""
 
 
-class UdpHost:
-  """A leg host on this computer; start it by ``with`` or ``start``.
+class UdpHost(Background):
+  """A leg host on this computer; see ``Background``.
 
   Attributes:
     port: on which it listens, at 127.0.0.1.
@@ -81,6 +80,7 @@ class UdpHost:
       ArgumentError: there is no such format.
       OSError: the port is taken.
     """
+    super().__init__()
     self._stamped = choice("form", form, FORMATS) == "stamped"
     self.faults, self.stream, self.malformed = FaultSwitch(FAULTS), Stream(), 0
     self.physics = physics or Inertia(JOINTS)
@@ -98,31 +98,9 @@ class UdpHost:
       self._socket.close()
       raise
     self.port: int = self._socket.getsockname()[1]
-    self._stopping = threading.Event()
-    self._thread = threading.Thread(target=self._run, name="UdpHost", daemon=True)
 
-  def start(self) -> None:
-    """Starts the thread."""
-    self._thread.start()
-
-  def stop(self) -> None:
-    """Ends the thread and closes the port; may be called again."""
-    self._stopping.set()
-    if self._thread.is_alive():
-      self._thread.join(timeout=2.0)
+  def _close(self) -> None:
     self._socket.close()
-
-  def __enter__(self) -> UdpHost:
-    self.start()
-    return self
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    traceback: TracebackType | None,
-  ) -> None:
-    self.stop()
 
   def _run(self) -> None:
     last = time.monotonic()

@@ -11,11 +11,11 @@ import threading
 import time
 import tty
 from dataclasses import dataclass
-from types import TracebackType
 
 from hardware.buses.dynamixel import frames
 from hardware.buses.dynamixel.parser import Parser
 from hardware.buses.dynamixel.registers import BAUD_RATES
+from hardware.emulators.background import Background
 from hardware.emulators.dynamixel.faults import Reply
 from hardware.emulators.dynamixel.network import Network
 from mbrl_jax.ops.validate import between
@@ -40,7 +40,7 @@ class _Signal:
   data: bytes
 
 
-class Line:
+class Line(Background):
   """A half-duplex bus on a pseudo-terminal, served by a thread.
 
   A byte takes 10 bits at the host's baud rate; servos of another rate hear nothing. What host
@@ -66,6 +66,7 @@ class Line:
     Raises:
       ArgumentError: ``latency`` is negative.
     """
+    super().__init__()
     between(0.0, float("inf"), latency=latency)
     self.network, self.lock, self.collisions = network, threading.Lock(), 0
     self._serial_time, self._latency = serial_time, latency
@@ -73,43 +74,18 @@ class Line:
     self._host_end = self._last_byte = self._held_since = 0.0
     self._pending: collections.deque[_Signal] = collections.deque()
     self._held = b""
-    self._stop = threading.Event()
-    self._thread = threading.Thread(target=self._serve, name="dynamixel line", daemon=True)
     # The terminal stays open here: without, the host's last close would end it.
     self._master, self._slave = os.openpty()
     tty.setraw(self._slave)
     os.set_blocking(self._master, False)
     self.path = os.ttyname(self._slave)
 
-  def start(self) -> Line:
-    """Starts to serve; returns itself."""
-    self._thread.start()
-    return self
-
-  def stop(self) -> None:
-    """Stops and closes the terminal; may be called twice."""
-    self._stop.set()
-    if self._thread.is_alive():
-      self._thread.join()
-    self._close()
-
-  def __enter__(self) -> Line:
-    return self.start()
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    trace: TracebackType | None,
-  ) -> None:
-    self.stop()
-
   @property
   def baud(self) -> int:
     """Bits per second that the host has set."""
     return SPEEDS.get(termios.tcgetattr(self._master)[5], FASTEST)
 
-  def _serve(self) -> None:
+  def _run(self) -> None:
     """Serves until ``stop``, ``unplugged`` or an error; then the host's port is gone."""
     try:
       self._loop()
@@ -118,7 +94,7 @@ class Line:
 
   def _loop(self) -> None:
     advanced = -TICK
-    while not self._stop.is_set():
+    while not self._stopping.is_set():
       now = time.monotonic()
       self._deliver(now)
       if now - advanced >= TICK:

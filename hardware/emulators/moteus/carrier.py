@@ -2,67 +2,40 @@
 
 from __future__ import annotations
 
+import abc
 import heapq
 import itertools
 import threading
 import time
-from types import TracebackType
 
 from hardware.buses.moteus.frames import Frame
+from hardware.emulators.background import Background
 from hardware.emulators.moteus.bench import DELAY, Bench
 
 TICK = 0.005
 """Longest time in seconds for which a carrier waits: a watchdog is that late at most."""
 
 
-class Carrier:
-  """A bus or port on which a bench is reachable; start it by ``with`` or ``start``."""
+class Carrier(Background):
+  """A bus or port on which a bench is reachable; see ``Background``."""
 
   def __init__(self, bench: Bench) -> None:
     """Args: ``bench`` to run."""
+    super().__init__()
     self.bench = bench
     self.lock = threading.Lock()
     """Held while the bench changes; hold it to look at controllers and plant."""
     self._last: dict[int, Frame] = {}
     self._queue: list[tuple[float, int, Frame]] = []
     self._order = itertools.count()
-    self._stopping = threading.Event()
-    self._thread = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
 
-  def start(self) -> None:
-    """Starts the thread."""
-    self._thread.start()
-
-  def stop(self) -> None:
-    """Ends the thread and closes bus or port; may be called again."""
-    self._stopping.set()
-    if self._thread.is_alive():
-      self._thread.join(timeout=2.0)
-    self._close()
-
-  def __enter__(self) -> Carrier:
-    self.start()
-    return self
-
-  def __exit__(
-    self,
-    kind: type[BaseException] | None,
-    error: BaseException | None,
-    traceback: TracebackType | None,
-  ) -> None:
-    self.stop()
-
+  @abc.abstractmethod
   def _receive(self, timeout: float) -> list[Frame]:
     """Returns frames of a host; waits at most ``timeout`` seconds."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def _transmit(self, frame: Frame) -> None:
     """Sends a reply."""
-    raise NotImplementedError
-
-  def _close(self) -> None:
-    """Closes bus or port."""
-    raise NotImplementedError
 
   def _run(self) -> None:
     now = time.monotonic()

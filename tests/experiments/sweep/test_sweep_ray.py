@@ -4,6 +4,7 @@ import importlib.util
 import os
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,6 +16,21 @@ def test_without_ray_the_error_has_the_command_to_install_it(monkeypatch):
   monkeypatch.setitem(sys.modules, "ray", None)
   with pytest.raises(UsageError, match="pip install ray"):
     ray_tasks.RayTasks(1)
+
+
+def test_a_task_that_goes_on_is_asked_to_stop_again(monkeypatch):
+  asked, now = [], [0.0]
+  monkeypatch.setattr(ray_tasks.time, "monotonic", lambda: now[0])
+  ray = SimpleNamespace(
+    wait=lambda references, timeout: ([], references),
+    cancel=lambda reference, force: asked.append(now[0]),
+  )
+  run = ray_tasks.RayRun(ray, "task")
+  assert run.poll() is None and asked == []
+  run.stop()
+  for now[0] in (1.0, 5.5, 6.0, 11.0):
+    assert run.poll() is None
+  assert asked == [0.0, 5.5, 11.0]
 
 
 needs_ray = pytest.mark.skipif(

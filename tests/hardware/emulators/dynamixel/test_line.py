@@ -15,7 +15,7 @@ from mbrl_jax.ops.validate import ArgumentError
 
 
 def lines():
-  return [t for t in threading.enumerate() if t.name == "dynamixel line"]
+  return [t for t in threading.enumerate() if t.name == "Line"]
 
 
 def test_it_leaves_nothing_behind():
